@@ -1,0 +1,1 @@
+"""The pod network: addresses, bridge and veth, routes between nodes."""

@@ -1,0 +1,1 @@
+"""Services on the node: one nftables table, programmed by netlink."""

@@ -1,0 +1,111 @@
+"""Events: what a component tells users about an object, counted instead of repeated.
+
+Invariant: recording an event never fails its caller; an event that cannot be written is logged.
+Source: core/v1 Event; aggregation follows client-go's EventCorrelator in spirit (same object, reason, message).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from api.client import Client
+from api.errors import ApiError, NotFound
+from api.objects import Object, name_of, namespace_of, uid_of
+from api.runtime import Runtime, timestamp
+from api.transport import TransportError
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED = 4096
+
+
+class EventRecorder:
+    """Writes core/v1 Events as `component` (on `host`, for agents)."""
+
+    def __init__(self, client: Client, runtime: Runtime, component: str, host: str = "") -> None:
+        self._client = client
+        self._runtime = runtime
+        self._component = component
+        self._host = host
+        self._seen: dict[tuple[str, ...], tuple[str, int]] = {}
+        self._lock = runtime.lock()
+
+    def normal(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
+        """Something went as it should."""
+        self.record(obj, "Normal", reason, message)
+
+    def warning(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
+        """Something needs a person's eye."""
+        self.record(obj, "Warning", reason, message)
+
+    def record(self, obj: Mapping[str, Any], kind: str, reason: str, message: str, field_path: str = "") -> None:
+        """Write or count up the event about `obj` (which carries apiVersion and kind)."""
+        message = message[:1024]
+        identity = (
+            uid_of(obj),
+            str(obj.get("kind")),
+            namespace_of(obj),
+            name_of(obj),
+            kind,
+            reason,
+            message,
+            field_path,
+        )
+        namespace = namespace_of(obj) or "default"
+        with self._lock:
+            name, count = self._seen.pop(identity, ("", 0))
+            try:
+                name = self._count_up(name, namespace, count + 1) if name else ""
+                if not name:
+                    count = 0
+                    name = self._write(obj, namespace, kind, reason, message, field_path)
+            except (ApiError, TransportError) as error:
+                log.info("the event %s on %s/%s was not written: %s", reason, namespace, name_of(obj), error)
+                return
+            self._seen[identity] = (name, count + 1)
+            if len(self._seen) > _REMEMBERED:
+                self._seen.pop(next(iter(self._seen)))
+
+    def _count_up(self, name: str, namespace: str, count: int) -> str:
+        patch = {"count": count, "lastTimestamp": timestamp(self._runtime.time())}
+        try:
+            self._client.patch("events", name, patch, namespace)
+        except NotFound:
+            return ""
+        return name
+
+    def _write(
+        self, obj: Mapping[str, Any], namespace: str, kind: str, reason: str, message: str, field_path: str
+    ) -> str:
+        now = timestamp(self._runtime.time())
+        involved: Object = {
+            "apiVersion": obj.get("apiVersion", "v1"),
+            "kind": obj.get("kind", ""),
+            "name": name_of(obj),
+            "uid": uid_of(obj),
+            "resourceVersion": obj["metadata"].get("resourceVersion", ""),
+        }
+        if namespace_of(obj):
+            involved["namespace"] = namespace_of(obj)
+        if field_path:
+            involved["fieldPath"] = field_path
+        source = {"component": self._component} | ({"host": self._host} if self._host else {})
+        suffix = format(self._runtime.random().getrandbits(64), "016x")
+        event: Object = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name_of(obj)}.{suffix}", "namespace": namespace},
+            "involvedObject": involved,
+            "type": kind,
+            "reason": reason,
+            "message": message,
+            "source": source,
+            "reportingComponent": self._component,
+            "reportingInstance": self._host,
+            "count": 1,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+        }
+        return name_of(self._client.create("events", event))

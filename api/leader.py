@@ -1,0 +1,140 @@
+"""Leader election by a Lease: at most one process of a name acts at a time.
+
+The leader renews every `retry` seconds and counts itself out `renew_deadline` after its last success, which is
+before any other may count it out (`lease_duration`), measured on each process's own monotonic clock.
+
+Invariant: `is_leader()` is False as soon as this process can no longer be sure.
+Source: client-go's leaderelection (record fields and timing); coordination.k8s.io/v1 Lease.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from api.client import Client
+from api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from api.objects import Object
+from api.runtime import Event, Runtime, micro_timestamp
+from api.transport import TransportError
+
+log = logging.getLogger(__name__)
+
+
+class LeaderElector:
+    """Campaigns for the Lease `namespace/name` as `identity`."""
+
+    def __init__(
+        self,
+        client: Client,
+        runtime: Runtime,
+        *,
+        name: str,
+        identity: str,
+        namespace: str = "kube-system",
+        lease_duration: float = 15.0,
+        renew_deadline: float = 10.0,
+        retry: float = 2.0,
+    ) -> None:
+        self._client = client
+        self._runtime = runtime
+        self._name = name
+        self._identity = identity
+        self._namespace = namespace
+        self._duration = lease_duration
+        self._deadline = renew_deadline
+        self._retry = retry
+        self._observed: tuple[str, float] = ("", 0.0)
+        self._renewed = float("-inf")
+
+    def is_leader(self) -> bool:
+        """Whether this process may act now."""
+        return self._runtime.monotonic() - self._renewed < self._deadline
+
+    def run(self, stop: Event, lead: Callable[[Event], None]) -> None:
+        """Campaign until `stop`; while leading, `lead(lost)` runs in a task and must end when `lost` is set."""
+        while not stop.is_set():
+            if self._try():
+                self._lead(stop, lead)
+            stop.wait(self._retry)
+
+    def _lead(self, stop: Event, lead: Callable[[Event], None]) -> None:
+        log.info("%s leads as %s", self._name, self._identity)
+        lost = self._runtime.event()
+        task = self._runtime.spawn(f"lead-{self._name}", lead, lost)
+        while not stop.wait(self._retry) and self.is_leader():
+            self._try()
+        lost.set()
+        task.join(self._deadline)
+        if stop.is_set():
+            self._release()
+        else:
+            log.warning("%s lost the lead: the Lease could not be renewed for %.0f s", self._name, self._deadline)
+
+    def _try(self) -> bool:
+        started = self._runtime.monotonic()
+        try:
+            held = self._acquire()
+        except (ApiError, TransportError) as error:
+            log.info("campaigning for %s failed: %s", self._name, error)
+            return False
+        if held:
+            self._renewed = started
+        return held
+
+    def _acquire(self) -> bool:
+        now = micro_timestamp(self._runtime.time())
+        try:
+            lease = self._client.get("leases.coordination.k8s.io", self._name, self._namespace)
+        except NotFound:
+            return self._create(now)
+        spec = lease.setdefault("spec", {})
+        holder = spec.get("holderIdentity") or ""
+        version = lease["metadata"]["resourceVersion"]
+        if self._observed[0] != version:
+            self._observed = (version, self._runtime.monotonic())
+        fresh = self._runtime.monotonic() - self._observed[1] < self._duration
+        if holder and holder != self._identity and fresh:
+            return False
+        if holder != self._identity:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
+        spec |= {"holderIdentity": self._identity, "renewTime": now, "leaseDurationSeconds": int(self._duration)}
+        try:
+            stored = self._client.update("leases.coordination.k8s.io", lease)
+        except Conflict:
+            return False
+        self._observed = (stored["metadata"]["resourceVersion"], self._runtime.monotonic())
+        return True
+
+    def _create(self, now: str) -> bool:
+        lease: Object = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": {
+                "holderIdentity": self._identity,
+                "leaseDurationSeconds": int(self._duration),
+                "acquireTime": now,
+                "renewTime": now,
+                "leaseTransitions": 0,
+            },
+        }
+        try:
+            self._client.create("leases.coordination.k8s.io", lease)
+        except AlreadyExists:
+            return False
+        return True
+
+    def _release(self) -> None:
+        """Give the Lease back so that a successor need not wait for it to run out."""
+        if not self.is_leader():
+            return
+        self._renewed = float("-inf")
+        try:
+            lease = self._client.get("leases.coordination.k8s.io", self._name, self._namespace)
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"]["holderIdentity"] = ""
+                self._client.update("leases.coordination.k8s.io", lease)
+        except (ApiError, TransportError) as error:
+            log.info("%s could not be given back and will run out: %s", self._name, error)

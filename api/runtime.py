@@ -1,0 +1,135 @@
+"""Time, tasks and randomness, handed in: the one place that touches the machine's clock.
+
+Everything that waits, starts a task or draws a number gets a `Runtime`. Production passes `SystemRuntime`
+(threads; greenlets where the process is patched by gevent), tests and the simulator pass one that they drive.
+
+Invariant: no module outside the composition roots calls `time`, `random`, `uuid` or `threading` directly.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Event(Protocol):
+    """A flag that tasks wait on (`threading.Event`)."""
+
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
+    def clear(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
+class Condition(AbstractContextManager[Any], Protocol):
+    """A lock to wait under (`threading.Condition`)."""
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+    def notify(self, n: int = 1) -> None: ...
+    def notify_all(self) -> None: ...
+
+
+class Task(Protocol):
+    """A running function."""
+
+    def is_alive(self) -> bool: ...
+    def join(self, timeout: float | None = None) -> None: ...
+
+
+class Runtime(Protocol):
+    """What a component may ask of the world besides the network."""
+
+    def time(self) -> float:
+        """Wall clock, seconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let other tasks run for at least `seconds`."""
+
+    def event(self) -> Event:
+        """A new flag, not set."""
+
+    def condition(self) -> Condition:
+        """A new condition with its own lock."""
+
+    def lock(self) -> AbstractContextManager[Any]:
+        """A new re-entrant lock."""
+
+    def spawn(self, name: str, function: Callable[..., None], *arguments: Any) -> Task:
+        """Start `function(*arguments)` as a task; an exception that leaves it is logged with the name."""
+
+    def random(self) -> random.Random:
+        """The source of randomness."""
+
+    def uuid(self) -> str:
+        """A new random UUID as text."""
+
+
+class SystemRuntime:
+    """The machine's clock and threads."""
+
+    def __init__(self) -> None:
+        self._random = random.SystemRandom()
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def event(self) -> Event:
+        return threading.Event()
+
+    def condition(self) -> Condition:
+        return threading.Condition()
+
+    def lock(self) -> AbstractContextManager[Any]:
+        return threading.RLock()
+
+    def spawn(self, name: str, function: Callable[..., None], *arguments: Any) -> Task:
+        def guarded() -> None:
+            try:
+                function(*arguments)
+            except Exception:
+                log.exception("task %s failed", name)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def random(self) -> random.Random:
+        return self._random
+
+    def uuid(self) -> str:
+        return str(uuid.uuid4())
+
+
+def timestamp(seconds: float) -> str:
+    """`metav1.Time` text, e.g. 2026-01-31T12:00:00Z, of seconds since the epoch."""
+    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_timestamp(seconds: float) -> str:
+    """`metav1.MicroTime` text, six digits of fraction, of seconds since the epoch."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_timestamp(text: str) -> float:
+    """Seconds since the epoch of RFC 3339 text, with or without a fraction. Raises ValueError."""
+    return datetime.datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,224 @@
+"""The one way a Wherry process answers HTTP: a Flask application behind gevent's WSGI server.
+
+`service` makes the application with the end points every component has; `Server` listens on TLS, plain TCP
+or a unix socket. A handler that must own its connection (exec, attach, port-forward) takes it with `hijack`.
+
+Invariant: a peer's certificate reaches the application only if the TLS layer verified it against the CA.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import flask
+import orjson
+from gevent.pywsgi import WSGIHandler, WSGIServer
+from prometheus_client import CollectorRegistry, generate_latest
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], None]
+
+PEER_CERTIFICATE = "wherry.peer_certificate"
+HIJACK = "wherry.hijack"
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A server's certificate and key files, and the authority that client certificates must come from."""
+
+    certificate_file: str
+    key_file: str
+    client_ca_file: str | None = None
+    require_client: bool = False
+
+    def context(self) -> ssl.SSLContext:
+        """The TLS 1.2+ server context."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate_file, self.key_file)
+        if self.client_ca_file:
+            context.load_verify_locations(self.client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED if self.require_client else ssl.CERT_OPTIONAL
+        return context
+
+
+class CheckFailed(Exception):
+    """A named health check found something wrong; the text says what."""
+
+
+def service(
+    name: str,
+    *,
+    metrics: CollectorRegistry,
+    config: Mapping[str, Any],
+    live: Mapping[str, Check] | None = None,
+    ready: Mapping[str, Check] | None = None,
+) -> flask.Flask:
+    """A Flask application with /healthz, /livez, /readyz, /metrics and /configz.
+
+    `live` and `ready` map a check's name to a function that raises CheckFailed; readiness includes liveness.
+    """
+    app = flask.Flask(name, static_folder=None)
+    live_checks = {"ping": _nothing_wrong} | dict(live or {})
+    ready_checks = live_checks | dict(ready or {})
+    for path, checks in (("healthz", live_checks), ("livez", live_checks), ("readyz", ready_checks)):
+        app.add_url_rule(f"/{path}", path, _health_view(path, checks))
+        app.add_url_rule(f"/{path}/<check>", f"{path}-one", _one_check_view(checks))
+    app.add_url_rule("/metrics", "metrics", lambda: flask.Response(generate_latest(metrics), mimetype="text/plain"))
+    app.add_url_rule("/configz", "configz", lambda: flask.Response(orjson.dumps(config), mimetype="application/json"))
+    return app
+
+
+def _nothing_wrong() -> None:
+    return None
+
+
+def _health_view(path: str, checks: Mapping[str, Check]) -> Callable[[], flask.Response]:
+    def view() -> flask.Response:
+        excluded = set(flask.request.args.getlist("exclude"))
+        lines, failed = [], []
+        for name, check in checks.items():
+            if name in excluded:
+                lines.append(f"[+]{name} excluded: ok")
+                continue
+            try:
+                check()
+                lines.append(f"[+]{name} ok")
+            except CheckFailed as error:
+                failed.append(name)
+                lines.append(f"[-]{name} failed: {error}")
+        if not failed and "verbose" not in flask.request.args:
+            return flask.Response("ok", mimetype="text/plain")
+        lines.append(f"{path} check {'failed' if failed else 'passed'}")
+        return flask.Response("\n".join(lines) + "\n", status=500 if failed else 200, mimetype="text/plain")
+
+    return view
+
+
+def _one_check_view(checks: Mapping[str, Check]) -> Callable[[str], flask.Response]:
+    def view(check: str) -> flask.Response:
+        if check not in checks:
+            return flask.Response("404 page not found\n", status=404, mimetype="text/plain")
+        try:
+            checks[check]()
+        except CheckFailed as error:
+            return flask.Response(f"{check} failed: {error}\n", status=500, mimetype="text/plain")
+        return flask.Response("ok", mimetype="text/plain")
+
+    return view
+
+
+def peer_certificate(environ: Mapping[str, Any]) -> bytes | None:
+    """The verified client certificate (DER) of the connection a request came on, if any."""
+    certificate: bytes | None = environ.get(PEER_CERTIFICATE)
+    return certificate
+
+
+def hijack(environ: Mapping[str, Any]) -> tuple[socket.socket, BinaryIO]:
+    """Take the connection over: write the answer to the socket, read from the file (it may hold read-ahead).
+
+    The handler runs the whole session before it returns; what it returns is not sent and the connection closes.
+    """
+    taken: tuple[socket.socket, BinaryIO] = environ[HIJACK]()
+    return taken
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]
+    hijacked = False
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        get_certificate = getattr(self.socket, "getpeercert", None)
+        if get_certificate is not None:
+            environ[PEER_CERTIFICATE] = get_certificate(binary_form=True)
+        environ[HIJACK] = self._hijack
+        return environ
+
+    def _hijack(self) -> tuple[socket.socket, BinaryIO]:
+        self.hijacked = True
+        self.close_connection = True
+        return self.socket, self.rfile
+
+    def run_application(self) -> None:
+        self.result = self.application(self.environ, self.start_response)
+        if not self.hijacked:
+            self.process_result()
+
+    def log_request(self) -> None:
+        return
+
+
+class _TcpServer(WSGIServer):  # type: ignore[misc]
+    def do_read(self) -> Any:
+        accepted = super().do_read()
+        if accepted is not None and accepted[0].family != socket.AF_UNIX:
+            # Without it a small answer waits for the peer's delayed acknowledgement.
+            accepted[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return accepted
+
+
+class Server:
+    """Listens on `host:port` or `unix:/path` and serves a WSGI application until `stop`."""
+
+    def __init__(
+        self, application: Callable[..., Iterable[bytes]], listen: str, *, tls: Tls | None = None, backlog: int = 4096
+    ) -> None:
+        self.listen = listen
+        self._socket = _listen(listen, backlog)
+        options: dict[str, Any] = {"ssl_context": tls.context()} if tls else {}
+        # One greenlet a connection; a log object of None would print a line a request.
+        self._server = _TcpServer(
+            self._socket, application, handler_class=_Handler, log=None, error_log=log, spawn="default", **options
+        )
+
+    @property
+    def port(self) -> int:
+        """The TCP port, also when 0 was asked for."""
+        return int(self._socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._server.start()
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """Stop accepting, give open requests `timeout` seconds, then drop them."""
+        self._server.stop(timeout=timeout)
+        if self.listen.startswith("unix:"):
+            Path(self.listen.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+def _listen(address: str, backlog: int) -> Any:
+    import gevent.socket
+
+    try:
+        if address.startswith("unix:"):
+            path = Path(address.removeprefix("unix:"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            listener = gevent.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            previous = os.umask(0o177)
+            try:
+                listener.bind(str(path))
+            finally:
+                os.umask(previous)
+        else:
+            host, _, port = address.rpartition(":")
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = gevent.socket.socket(family, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host.strip("[]"), int(port)))
+        listener.listen(backlog)
+    except (OSError, ValueError) as error:
+        raise ListenError(f"cannot listen on {address}: {error}") from error
+    return listener

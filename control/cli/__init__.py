@@ -1,0 +1,1 @@
+"""`wherry`, the one command of the operator."""

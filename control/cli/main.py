@@ -1,0 +1,86 @@
+"""`wherry`: finds the subcommand, lets it read its arguments, runs it, and says what went wrong in one line.
+
+Each subcommand is a module with `configure(parser)` and `run(arguments) -> exit status`. It is imported only
+when it is asked for, after gevent has patched the standard library if the command is a service.
+
+Invariant: a `CommandError` ends with exit status 1 and one sentence on stderr, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from dataclasses import dataclass
+
+from control.cli.errors import CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a subcommand lives; `service` commands run for long and use gevent."""
+
+    module: str
+    help: str
+    service: bool = False
+
+
+COMMANDS: dict[str, Command] = {
+    "lab": Command("control.cli.lab.command", "lab hosts on this machine: up, down, status, ssh"),
+    "up": Command("control.cli.up", "provision a cluster on the hosts of an inventory"),
+    "reset": Command("control.cli.reset", "remove the cluster from the hosts of an inventory"),
+    "playbook": Command("playbooks.command", "run a playbook against an inventory"),
+    "inventory": Command("inventory.command", "show what an inventory says"),
+    "image": Command("control.cli.image", "build container images from files and put them on the nodes"),
+    "token": Command("control.cli.token", "bootstrap tokens: create, list, revoke"),
+    "pki": Command("control.cli.pki", "the cluster's authority and certificates"),
+    "server": Command("control.cli.server", "the whole control plane on this machine", service=True),
+    "node": Command("control.cli.node", "the agents of one node on this machine", service=True),
+    "hollow": Command("control.cli.hollow", "many hollow nodes in one process", service=True),
+    "kvstore": Command("control.kvstore.command", "the key-value store service", service=True),
+    "apiserver": Command("control.apiserver.command", "the API server", service=True),
+    "scheduler": Command("control.scheduler.command", "the scheduler", service=True),
+    "controller-manager": Command("control.controllers.command", "the controllers", service=True),
+    "cloud-controller-manager": Command("control.cloud.command", "the cloud controller", service=True),
+    "kubelet": Command("agents.kubelet.command", "the agent that makes the node's pods so", service=True),
+    "proxy": Command("agents.proxy.command", "the agent that programs services and the pod network", service=True),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    name = next((word for word in given if not word.startswith("-")), "")
+    command = COMMANDS.get(name)
+    if command is not None and command.service:
+        import gevent.monkey
+
+        gevent.monkey.patch_all()
+    parser = _parser(name)
+    parsed = parser.parse_args(given)
+    if not hasattr(parsed, "run"):
+        parser.print_help()
+        return 2
+    try:
+        status: int = parsed.run(parsed)
+    except CommandError as error:
+        print(f"wherry {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"wherry {name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+    return status
+
+
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wherry", description="One small cluster from bare machines.")
+    subparsers = parser.add_subparsers(metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.help, description=command.help)
+        if name == chosen:
+            module = importlib.import_module(command.module)
+            module.configure(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,1 @@
+"""The cloud controller: the provider interface and its providers."""

@@ -1,0 +1,1 @@
+"""Control loops, one file each, and the manager that runs them under a Lease."""
