@@ -59,21 +59,32 @@ def render(
 def load(path: str | Path) -> HttpTransport:
     """A transport for the file's current context. Raises KubeconfigError."""
     source = Path(path)
-    try:
-        document = yaml.safe_load(source.read_text())
-        context = _named(document, "context", document["current-context"])
-        cluster = _named(document, "cluster", context["cluster"])
-        user = _named(document, "user", context["user"])
-    except OSError as error:
-        raise KubeconfigError(f"kubeconfig {source} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
-        raise KubeconfigError(f"kubeconfig {source} is malformed: {error!r}") from error
-    return _transport(source, cluster, user or {})
+    _, cluster, user = _read(source)
+    return _transport(source, cluster, user)
 
 
 def client(path: str | Path, user_agent: str) -> Client:
     """A client for the file's current context. Raises KubeconfigError."""
     return Client(load(path), user_agent=user_agent)
+
+
+def embedded_certificate(path: str | Path) -> tuple[bytes, str]:
+    """(client certificate PEM or b"", server URL) of the current context. Raises KubeconfigError."""
+    _, cluster, user = _read(Path(path))
+    return base64.b64decode(user.get("client-certificate-data") or ""), str(cluster["server"])
+
+
+def _read(source: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    try:
+        document = yaml.safe_load(source.read_text())
+        context = _named(document, "context", document["current-context"])
+        cluster = _named(document, "cluster", context["cluster"])
+        user = _named(document, "user", context["user"]) or {}
+    except OSError as error:
+        raise KubeconfigError(f"kubeconfig {source} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
+        raise KubeconfigError(f"kubeconfig {source} is malformed: {error!r}") from error
+    return context, cluster, user
 
 
 def _named(document: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
