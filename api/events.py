@@ -7,6 +7,7 @@ Source: core/v1 Event; aggregation follows client-go's EventCorrelator in spirit
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ _REMEMBERED = 4096
 
 
 class EventRecorder:
-    """Writes core/v1 Events as `component` (on `host`, for agents)."""
+    """Writes core/v1 Events as `component` (on `host`, for agents): at once, or behind the caller after `start`."""
 
     def __init__(self, client: Client, runtime: Runtime, component: str, host: str = "") -> None:
         self._client = client
@@ -31,6 +32,9 @@ class EventRecorder:
         self._host = host
         self._seen: dict[tuple[str, ...], tuple[str, int]] = {}
         self._lock = runtime.lock()
+        self._arrived = runtime.condition()
+        self._waiting: deque[tuple[Mapping[str, Any], str, str, str, str]] = deque()
+        self._background = False
 
     def normal(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
         """Something went as it should."""
@@ -42,6 +46,38 @@ class EventRecorder:
 
     def record(self, obj: Mapping[str, Any], kind: str, reason: str, message: str, field_path: str = "") -> None:
         """Write or count up the event about `obj` (which carries apiVersion and kind)."""
+        if not self._background:
+            self._record(obj, kind, reason, message, field_path)
+            return
+        with self._arrived:
+            if len(self._waiting) >= _REMEMBERED:
+                log.info("the event %s on %s was dropped: too many wait to be written", reason, name_of(obj))
+                return
+            self._waiting.append((obj, kind, reason, message, field_path))
+            self._arrived.notify()
+
+    def start(self) -> None:
+        """From now on until `close`, write in a task of its own, so that a caller never waits for the server."""
+        self._background = True
+        self._runtime.spawn(f"events-{self._component}", self._drain)
+
+    def close(self) -> None:
+        """End the task once what waits is written; later events are written at once again."""
+        with self._arrived:
+            self._background = False
+            self._arrived.notify_all()
+
+    def _drain(self) -> None:
+        while True:
+            with self._arrived:
+                while self._background and not self._waiting:
+                    self._arrived.wait()
+                if not self._waiting:
+                    return
+                event = self._waiting.popleft()
+            self._record(*event)
+
+    def _record(self, obj: Mapping[str, Any], kind: str, reason: str, message: str, field_path: str) -> None:
         message = message[:1024]
         identity = (
             uid_of(obj),
@@ -56,14 +92,15 @@ class EventRecorder:
         namespace = namespace_of(obj) or "default"
         with self._lock:
             name, count = self._seen.pop(identity, ("", 0))
-            try:
-                name = self._count_up(name, namespace, count + 1) if name else ""
-                if not name:
-                    count = 0
-                    name = self._write(obj, namespace, kind, reason, message, field_path)
-            except (ApiError, TransportError) as error:
-                log.info("the event %s on %s/%s was not written: %s", reason, namespace, name_of(obj), error)
-                return
+        try:
+            name = self._count_up(name, namespace, count + 1) if name else ""
+            if not name:
+                count = 0
+                name = self._write(obj, namespace, kind, reason, message, field_path)
+        except (ApiError, TransportError) as error:
+            log.info("the event %s on %s/%s was not written: %s", reason, namespace, name_of(obj), error)
+            return
+        with self._lock:
             self._seen[identity] = (name, count + 1)
             if len(self._seen) > _REMEMBERED:
                 self._seen.pop(next(iter(self._seen)))
