@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
+from api.schema.data import resources
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -44,47 +46,13 @@ class Resource:
         return "/".join(parts)
 
 
-# group, version, then plural: kind; a leading + marks resources of the cluster's scope.
-_BUILT_IN: dict[tuple[str, str], dict[str, str]] = {
-    ("", "v1"): {
-        "+namespaces": "Namespace", "+nodes": "Node", "+persistentvolumes": "PersistentVolume",
-        "pods": "Pod", "services": "Service", "endpoints": "Endpoints", "configmaps": "ConfigMap",
-        "secrets": "Secret", "serviceaccounts": "ServiceAccount", "events": "Event",
-        "replicationcontrollers": "ReplicationController", "resourcequotas": "ResourceQuota",
-        "limitranges": "LimitRange", "podtemplates": "PodTemplate",
-        "persistentvolumeclaims": "PersistentVolumeClaim",
-    },
-    ("apps", "v1"): {
-        "deployments": "Deployment", "replicasets": "ReplicaSet", "statefulsets": "StatefulSet",
-        "daemonsets": "DaemonSet", "controllerrevisions": "ControllerRevision",
-    },
-    ("batch", "v1"): {"jobs": "Job", "cronjobs": "CronJob"},
-    ("policy", "v1"): {"poddisruptionbudgets": "PodDisruptionBudget"},
-    ("discovery.k8s.io", "v1"): {"endpointslices": "EndpointSlice"},
-    ("coordination.k8s.io", "v1"): {"leases": "Lease"},
-    ("scheduling.k8s.io", "v1"): {"+priorityclasses": "PriorityClass"},
-    ("rbac.authorization.k8s.io", "v1"): {
-        "roles": "Role", "rolebindings": "RoleBinding", "+clusterroles": "ClusterRole",
-        "+clusterrolebindings": "ClusterRoleBinding",
-    },
-    ("certificates.k8s.io", "v1"): {"+certificatesigningrequests": "CertificateSigningRequest"},
-    ("authentication.k8s.io", "v1"): {"+tokenreviews": "TokenReview"},
-    ("authorization.k8s.io", "v1"): {
-        "+subjectaccessreviews": "SubjectAccessReview", "localsubjectaccessreviews": "LocalSubjectAccessReview",
-        "+selfsubjectaccessreviews": "SelfSubjectAccessReview",
-        "+selfsubjectrulesreviews": "SelfSubjectRulesReview",
-    },
-}  # fmt: skip
-
-
 @lru_cache(maxsize=1)
 def built_in() -> dict[str, Resource]:
-    """Every built-in resource by its text form (`pods`, `deployments.apps`)."""
-    found = {}
-    for (group, version), kinds in _BUILT_IN.items():
-        for plural, kind in kinds.items():
-            resource = Resource(group, version, plural.lstrip("+"), kind, not plural.startswith("+"))
-            found[resource.name] = resource
+    """Every built-in resource by its text form (`pods`, `deployments.apps`), in its preferred version."""
+    found: dict[str, Resource] = {}
+    for known in resources()["resources"]:
+        resource = Resource(known["group"], known["version"], known["plural"], known["kind"], known["namespaced"])
+        found.setdefault(resource.name, resource)
     return found
 
 
