@@ -204,6 +204,10 @@ class _WsgiResponse:
     def read(self) -> bytes:
         return b"".join(self._parts)
 
+    def chunks(self) -> Iterator[bytes]:
+        """The body in the pieces that the application gave."""
+        return self._parts
+
     def lines(self) -> Iterator[bytes]:
         rest = b""
         for chunk in self._parts:
@@ -225,7 +229,7 @@ class WsgiTransport:
         self._application = application
         self._environ = dict(environ or {})
 
-    def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> Response:
+    def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> _WsgiResponse:
         path, _, query = request.path.partition("?")
         body = request.body or b""
         environ: dict[str, Any] = {
