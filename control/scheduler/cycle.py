@@ -1,0 +1,150 @@
+"""One scheduling decision: which node a pod goes to, or why it goes nowhere.
+
+`Decider.decide` depends on its arguments only. What it keeps between calls is a memory: for pods that ask for
+the same, the verdict of the node plugins on each node, computed again where the node has changed.
+
+Invariant: a decision never names a node that any plugin refuses.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from control.scheduler.framework import (
+    ClusterPlugin,
+    Decision,
+    Mask,
+    NodePlugin,
+    Numbers,
+    Rejection,
+    explain,
+    scaled,
+)
+from control.scheduler.pod import PodInfo
+from control.scheduler.snapshot import NodeInfo, Snapshot
+
+_CLASSES_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The plugins of one schedulerName, in order, with the weights of their scores."""
+
+    name: str
+    node_plugins: tuple[NodePlugin, ...]
+    cluster_plugins: tuple[ClusterPlugin, ...]
+    weights: dict[str, float]
+
+
+class _Table:
+    """What the node plugins say of every node for one class of pods."""
+
+    def __init__(self, profile: Profile, pod: PodInfo) -> None:
+        self.filters = [plugin for plugin in profile.node_plugins if plugin.applies(pod)]
+        self.scorers = [plugin for plugin in self.filters if profile.weights.get(plugin.name) and plugin.scores(pod)]
+        self.generation = -1
+        self.fits: Mask = numpy.zeros(0, dtype=numpy.bool_)
+        self.rejections: list[Sequence[Rejection]] = []
+        self.raw: list[Numbers] = [numpy.zeros(0) for _ in self.scorers]
+
+    def refresh(self, pod: PodInfo, snapshot: Snapshot) -> None:
+        """Bring the table to the snapshot's generation; `pod` is any of the class."""
+        missing = len(snapshot.slots) - len(self.fits)
+        if missing:
+            self.fits = numpy.concatenate([self.fits, numpy.zeros(missing, dtype=numpy.bool_)])
+            self.raw = [numpy.concatenate([raw, numpy.zeros(missing)]) for raw in self.raw]
+            self.rejections += [()] * missing
+        for slot in snapshot.changed_since(self.generation):
+            node = snapshot.slots[slot]
+            self.rejections[slot] = first_rejections(self.filters, pod, node) if node else ()
+            fits = self.fits[slot] = node is not None and not self.rejections[slot]
+            if fits and node is not None:
+                for raw, plugin in zip(self.raw, self.scorers):
+                    raw[slot] = plugin.score(pod, node)
+        self.generation = snapshot.generation
+
+
+def first_rejections(plugins: Sequence[NodePlugin], pod: PodInfo, node: NodeInfo) -> Sequence[Rejection]:
+    """What the first plugin that refuses the node says; empty if none does."""
+    for plugin in plugins:
+        found = plugin.filter(pod, node)
+        if found:
+            return found
+    return ()
+
+
+class Decider:
+    """Decides for one profile."""
+
+    def __init__(self, profile: Profile, chance: random.Random) -> None:
+        self.profile = profile
+        self._chance = chance
+        self._tables: dict[bytes, _Table] = {}
+
+    def decide(self, pod: PodInfo, snapshot: Snapshot, *, reserved: Mask | None = None) -> Decision:
+        """The best node for `pod`; of equals any. `reserved` marks slots that are kept free for others."""
+        if not len(snapshot):
+            return Decision("", "no nodes available to schedule pods")
+        table = self._table(pod, snapshot)
+        fitting = table.fits if reserved is None else table.fits & ~reserved
+        cluster = [plugin for plugin in self.profile.cluster_plugins if plugin.applies(pod, snapshot)]
+        refused: list[tuple[Mask, Rejection]] = []
+        for plugin in cluster:
+            for mask, rejection in plugin.filter(pod, snapshot):
+                hit = fitting & mask
+                if hit.any():
+                    refused.append((hit, rejection))
+                    fitting = fitting & ~mask
+        candidates = numpy.flatnonzero(fitting)
+        if not len(candidates):
+            return _nowhere(snapshot, table, refused)
+        slot = int(candidates[0])
+        if len(candidates) > 1:
+            slot = self._best(self._scores(table, cluster, pod, snapshot, fitting), candidates)
+        chosen = snapshot.slots[slot]
+        name = chosen.name if chosen else ""
+        why = f"{len(candidates)} of {len(snapshot)} nodes fit and {name} scored highest"
+        return Decision(name, why, evaluated=len(snapshot), feasible=len(candidates))
+
+    def _table(self, pod: PodInfo, snapshot: Snapshot) -> _Table:
+        table = self._tables.pop(pod.class_key, None) or _Table(self.profile, pod)
+        self._tables[pod.class_key] = table
+        if len(self._tables) > _CLASSES_KEPT:
+            self._tables.pop(next(iter(self._tables)))
+        table.refresh(pod, snapshot)
+        return table
+
+    def _scores(
+        self, table: _Table, cluster: Sequence[ClusterPlugin], pod: PodInfo, snapshot: Snapshot, fitting: Mask
+    ) -> Numbers:
+        weights = self.profile.weights
+        total = numpy.zeros(len(fitting))
+        for plugin, raw in zip(table.scorers, table.raw):
+            total += weights[plugin.name] * scaled(raw, plugin.scale, fitting)
+        for one in cluster:
+            score = one.score(pod, snapshot, fitting) if weights.get(one.name) else None
+            if score is not None:
+                total += weights[one.name] * score
+        return total
+
+    def _best(self, scores: Numbers, candidates: numpy.ndarray[tuple[int], numpy.dtype[numpy.intp]]) -> int:
+        chosen = scores[candidates]
+        best = candidates[chosen >= chosen.max() - 1e-9]
+        return int(best[self._chance.randrange(len(best))])
+
+
+def _nowhere(snapshot: Snapshot, table: _Table, refused: list[tuple[Mask, Rejection]]) -> Decision:
+    found: dict[int, Sequence[Rejection]] = {node.slot: table.rejections[node.slot] for node in snapshot.nodes()}
+    for mask, rejection in refused:
+        for slot in numpy.flatnonzero(mask):
+            found[int(slot)] = (rejection,)
+    plugins = frozenset(rejection.plugin for rejections in found.values() for rejection in rejections)
+    resolvable = tuple(
+        node.name for node in snapshot.nodes() if found[node.slot] and not any(one.final for one in found[node.slot])
+    )
+    reason = explain(len(snapshot), found.values())
+    return Decision("", reason, evaluated=len(snapshot), plugins=plugins, resolvable=resolvable)

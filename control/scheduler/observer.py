@@ -1,0 +1,132 @@
+"""Carries what the informers see into the snapshot and the queue.
+
+Invariant: the snapshot is changed before the queue is woken, so a woken pod sees what woke it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from api.informers import Informers
+from api.objects import Object, is_deleting, key_of, labels_of, name_of, uid_of
+from control.scheduler.cycle import Profile, first_rejections
+from control.scheduler.framework import Wake
+from control.scheduler.pod import PodInfo
+from control.scheduler.queue import SchedulingQueue
+from control.scheduler.snapshot import Snapshot
+
+
+class Observer:
+    """Handlers for nodes, pods and namespaces. `assumed` are pods placed by us of which the API does not tell yet."""
+
+    def __init__(self, snapshot: Snapshot, queue: SchedulingQueue, profiles: Mapping[str, Profile]) -> None:
+        self._snapshot = snapshot
+        self._queue = queue
+        self._profiles = profiles
+        self.assumed: dict[str, PodInfo] = {}
+
+    def register(self, informers: Informers) -> None:
+        """Ask the informers to call."""
+        informers.of("nodes").add_handler(self.on_node)
+        informers.of("namespaces").add_handler(self.on_namespace)
+        informers.of("pods").add_handler(self.on_pod)
+
+    def on_node(self, old: Object | None, new: Object | None) -> None:
+        """A node came, changed or went."""
+        if new is None:
+            self._snapshot.remove_node(name_of(old or {}))
+            return
+        self._snapshot.set_node(new)
+        name = name_of(new)
+        for event in _node_events(old, new):
+            self._queue.wake(event, self._fits_alone(name))
+
+    def on_namespace(self, old: Object | None, new: Object | None) -> None:
+        """A namespace came, changed its labels or went."""
+        self._snapshot.set_namespace(name_of(new or old or {}), labels_of(new) if new else None)
+        if old and new and labels_of(old) != labels_of(new):
+            self._queue.wake(Wake.POD_ADDED)
+
+    def on_pod(self, old: Object | None, new: Object | None) -> None:
+        """A pod came, changed or went."""
+        if old is not None and (new is None or uid_of(old) != uid_of(new)):
+            self._gone(key_of(old))
+        if new is None:
+            return
+        phase = (new.get("status") or {}).get("phase")
+        if phase in ("Succeeded", "Failed"):
+            self._gone(key_of(new))
+        elif new["spec"].get("nodeName"):
+            self._placed(old, new)
+        else:
+            self._pending(new)
+
+    def forget(self, pod: PodInfo) -> None:
+        """Our assumption did not come true."""
+        if self.assumed.pop(pod.key, None) is not None:
+            self._free(pod.key)
+
+    def _gone(self, key: str) -> None:
+        self.assumed.pop(key, None)
+        self._queue.remove(key)
+        self._free(key)
+
+    def _free(self, key: str) -> None:
+        place = self._snapshot.place_of(key)
+        if place:
+            self._snapshot.remove_pod(key)
+            self._queue.wake(Wake.POD_REMOVED, self._fits_alone(place))
+
+    def _placed(self, old: Object | None, new: Object) -> None:
+        key = key_of(new)
+        self._queue.remove(key)
+        assumed = self.assumed.pop(key, None)
+        place = self._snapshot.place_of(key)
+        before = assumed.pod if assumed else old
+        if place == new["spec"]["nodeName"] and before is not None and not _moved(before, new):
+            return
+        self._snapshot.place(PodInfo(new), new["spec"]["nodeName"])
+        self._queue.wake(Wake.POD_ADDED)
+
+    def _pending(self, pod: Object) -> None:
+        key = key_of(pod)
+        if key in self.assumed or pod["spec"].get("schedulerName", "default-scheduler") not in self._profiles:
+            return
+        if is_deleting(pod) or pod["spec"].get("schedulingGates"):
+            self._queue.remove(key)
+        else:
+            self._queue.add(PodInfo(pod))
+
+    def _fits_alone(self, node_name: str) -> Callable[[PodInfo], bool]:
+        """Whether the node plugins would take a pod on that node: if not, the event is of no help."""
+
+        def helps(pod: PodInfo) -> bool:
+            node = self._snapshot.node(node_name)
+            profile = self._profiles[pod.spec.get("schedulerName", "default-scheduler")]
+            plugins = [plugin for plugin in profile.node_plugins if plugin.applies(pod)]
+            return node is not None and not first_rejections(plugins, pod, node)
+
+        return helps
+
+
+def _moved(old: Object, new: Object) -> bool:
+    """Whether anything that counts in the snapshot differs between two states of a placed pod."""
+    return (
+        labels_of(old) != labels_of(new)
+        or is_deleting(old) != is_deleting(new)
+        or any(old["spec"].get(name) != new["spec"].get(name) for name in ("containers", "initContainers", "resources"))
+    )
+
+
+def _node_events(old: Object | None, new: Object) -> list[Wake]:
+    if old is None:
+        return [Wake.NODE_ADDED]
+    events = []
+    if (old.get("status") or {}).get("allocatable") != (new.get("status") or {}).get("allocatable"):
+        events.append(Wake.NODE_ALLOCATABLE)
+    if labels_of(old) != labels_of(new):
+        events.append(Wake.NODE_LABELS)
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    if any(before.get(field) != after.get(field) for field in ("taints", "unschedulable")):
+        events.append(Wake.NODE_TAINTS)
+    return events

@@ -1,0 +1,134 @@
+"""What the scheduler must know of a pod, read from the object once.
+
+Invariant: a `PodInfo` never changes; a changed pod gets a new one.
+Source: Kubernetes "Resource management for pods and containers", "Pod overhead", "Sidecar containers".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from api.objects import Object, key_of, labels_of, name_of, namespace_of, uid_of
+from api.quantities import parse
+
+Resources = dict[str, int]
+
+# What scoring assumes of a container that asks for nothing, so that such pods spread too.
+_ASSUMED_MILLI_CPU = 100
+_ASSUMED_MEMORY = 200 * 1024 * 1024
+
+# What decides which nodes fit, besides the pod's namespace and labels.
+_DECISIVE = ("nodeName", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "volumes")
+
+
+class PodInfo:
+    """A pod as the plugins see it; `requests` in millicores for cpu, else bytes or pieces."""
+
+    __slots__ = (
+        "class_key", "images", "key", "labels", "namespace", "node_name", "pod", "ports", "priority", "requests",
+        "score_requests", "spec", "uid",
+    )  # fmt: skip
+
+    def __init__(self, pod: Object) -> None:
+        spec: Object = pod["spec"]
+        self.pod = pod
+        self.spec = spec
+        self.key = key_of(pod)
+        self.uid = uid_of(pod)
+        self.namespace = namespace_of(pod)
+        self.labels = labels_of(pod)
+        self.node_name = str(spec.get("nodeName") or "")
+        self.priority = int(spec.get("priority") or 0)
+        self.requests = pod_requests(spec)
+        self.score_requests = (
+            _assumed(spec, self.requests, "cpu", _ASSUMED_MILLI_CPU),
+            _assumed(spec, self.requests, "memory", _ASSUMED_MEMORY),
+        )
+        self.ports = tuple(host_ports(spec))
+        self.images = tuple(sorted({str(one.get("image") or "") for one in spec.get("containers") or []}))
+        decisive = [spec.get(field) for field in _DECISIVE]
+        self.class_key = orjson.dumps(
+            [decisive, self.requests, self.score_requests, self.ports, self.images], option=orjson.OPT_SORT_KEYS
+        )
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return name_of(self.pod)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the pod has ended and holds nothing any more."""
+        return (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def amount(resource: str, text: Any) -> int:
+    """A quantity in the scheduler's unit: millicores for cpu, else whole numbers, rounded up."""
+    quantity = parse(text)
+    return quantity.milli() if resource == "cpu" else quantity.value()
+
+
+def pod_requests(spec: Mapping[str, Any]) -> Resources:
+    """What a pod takes of a node: its containers together, or its largest init step, plus overhead."""
+    total: Resources = {}
+    for container in spec.get("containers") or []:
+        _add(total, _requests(container))
+    sidecars: Resources = {}
+    peak: Resources = {}
+    for container in spec.get("initContainers") or []:
+        asked = _requests(container)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, asked)
+            _raise(peak, sidecars)
+        else:
+            _raise(peak, _sum(sidecars, asked))
+    _add(total, sidecars)
+    _raise(total, peak)
+    # The pod's own level, where given, stands above its containers' sum.
+    total |= _parsed((spec.get("resources") or {}).get("requests") or {})
+    _add(total, _parsed(spec.get("overhead") or {}))
+    return {name: value for name, value in total.items() if value}
+
+
+def host_ports(spec: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:
+    """(protocol, address, port) of every host port that the pod occupies on its node."""
+    containers = [*(spec.get("containers") or [])]
+    containers += [one for one in spec.get("initContainers") or [] if one.get("restartPolicy") == "Always"]
+    for container in containers:
+        for port in container.get("ports") or []:
+            if port.get("hostPort"):
+                yield str(port.get("protocol") or "TCP"), str(port.get("hostIP") or "0.0.0.0"), int(port["hostPort"])
+
+
+def _requests(container: Mapping[str, Any]) -> Resources:
+    resources = container.get("resources") or {}
+    # A limit without a request is a request of the same size.
+    return _parsed((resources.get("limits") or {}) | (resources.get("requests") or {}))
+
+
+def _parsed(quantities: Mapping[str, Any]) -> Resources:
+    return {name: amount(name, text) for name, text in quantities.items()}
+
+
+def _add(total: Resources, more: Resources) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
+
+
+def _raise(total: Resources, at_least: Resources) -> None:
+    for name, value in at_least.items():
+        total[name] = max(total.get(name, 0), value)
+
+
+def _sum(left: Resources, right: Resources) -> Resources:
+    total = dict(left)
+    _add(total, right)
+    return total
+
+
+def _assumed(spec: Mapping[str, Any], requests: Resources, resource: str, default: int) -> int:
+    silent = sum(1 for container in spec.get("containers") or [] if not _requests(container).get(resource))
+    return requests.get(resource, 0) + silent * default
