@@ -67,4 +67,4 @@ class Driver(Protocol):
 def plan(workers: int) -> list[Host]:
     """One control host and so many workers, in 192.168.56.0/24, the network that Vagrant labs use too."""
     control = Host("control", "control", "192.168.56.10")
-    return [control, *(Host(f"node{n}", "nodes", f"192.168.56.{10 + n}") for n in range(1, workers + 1))]
+    return [control, *(Host(f"node{n}", "workers", f"192.168.56.{10 + n}") for n in range(1, workers + 1))]

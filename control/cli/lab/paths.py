@@ -48,7 +48,7 @@ class Paths:
     @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig, with an address that the operator's shell reaches."""
-        return self.user / "kubeconfig"
+        return self.user / "admin.kubeconfig"
 
     @property
     def state(self) -> Path:

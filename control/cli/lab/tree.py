@@ -8,7 +8,6 @@ Invariant: a directory in the cache is whole; it appears there by rename.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import platform
 import shutil
@@ -16,10 +15,11 @@ from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from control.cli import cache
 from control.cli.errors import CommandError
 from control.cli.lab import shell
 
-CACHE = Path("/var/cache/wherry/trees")
+_KIND = "trees"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "python3", "sudo", "iproute2", "nftables",
     "netbase", "podman", "crun", "netavark", "conmon", "catatonit", "busybox-static", "ca-certificates", "procps",
@@ -34,12 +34,10 @@ def base_tree(say: Callable[[str], None]) -> Path:
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     script = files(__package__).joinpath("tree.sh")
     recipe = "\n".join([suite, platform.machine(), *PACKAGES, script.read_text()])
-    tree = CACHE / hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    tree = cache.directory(_KIND) / hashlib.sha256(recipe.encode()).hexdigest()[:16]
     if tree.is_dir():
         return tree
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with cache.locked(_KIND):
         if not tree.is_dir():
             say(f"building the base tree of the lab hosts ({suite}, once, 1-3 minutes)")
             with as_file(script) as setup:
@@ -49,7 +47,7 @@ def base_tree(say: Callable[[str], None]) -> Path:
 
 def purge() -> None:
     """Remove all cached trees."""
-    shutil.rmtree(CACHE, ignore_errors=True)
+    cache.purge(_KIND)
 
 
 def _build(suite: str, tree: Path, setup: Path) -> None:
@@ -63,7 +61,7 @@ def _build(suite: str, tree: Path, setup: Path) -> None:
         suite, str(partial), "-",
     ]  # fmt: skip
     try:
-        shell.run(*command, stdin=_sources(suite), environment={"TMPDIR": str(CACHE)})
+        shell.run(*command, stdin=_sources(suite), environment={"TMPDIR": str(tree.parent)})
         partial.rename(tree)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,4 @@
+#!/bin/sh
+# The mounted page, with the answering pod and node in the places it leaves for them.
+busybox printf 'Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n\r\n'
+busybox sed -e "s/@POD@/${POD_NAME:-unknown}/" -e "s/@NODE@/${NODE_NAME:-unknown}/" /www/page/index.html
