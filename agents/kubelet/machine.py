@@ -1,0 +1,109 @@
+"""What the machine offers: processors, memory, disk, identity and addresses.
+
+`read_machine` is the only part that looks at the machine; hollow nodes make a `Machine` up.
+
+Invariant: values in bytes, cores and counts; nothing is assumed where the machine can say.
+Source: core/v1 NodeSystemInfo and NodeStatus.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "s390x": "s390x", "ppc64le": "ppc64le"}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine's facts."""
+
+    cpus: int
+    memory: int
+    disk: int
+    architecture: str = "amd64"
+    hostname: str = ""
+    addresses: tuple[str, ...] = ()
+    machine_id: str = ""
+    boot_id: str = ""
+    kernel: str = ""
+    os_image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """What is short on the machine now, in bytes and counts."""
+
+    memory_available: int
+    disk_available: int
+    disk_total: int
+    processes_available: int
+
+
+def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
+    """This machine; the disk is the one that holds `root_directory`."""
+    disk = os.statvfs(root_directory)
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)),
+        memory=_meminfo()["MemTotal"],
+        disk=disk.f_frsize * disk.f_blocks,
+        architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
+        hostname=socket.gethostname(),
+        addresses=(node_ip,) if node_ip else (default_address(),),
+        machine_id=_text("/etc/machine-id"),
+        boot_id=_text("/proc/sys/kernel/random/boot_id"),
+        kernel=platform.release(),
+        os_image=_os_image(),
+    )
+
+
+def read_pressure(root_directory: Path) -> Pressure:
+    """How much of memory, disk and processes is left now."""
+    disk = os.statvfs(root_directory)
+    running = sum(1 for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    limit = int(_text("/proc/sys/kernel/pid_max") or 32768)
+    return Pressure(
+        memory_available=_meminfo().get("MemAvailable", 0),
+        disk_available=disk.f_frsize * disk.f_bavail,
+        disk_total=disk.f_frsize * disk.f_blocks,
+        processes_available=limit - running,
+    )
+
+
+def default_address() -> str:
+    """The address this machine uses towards others: that of its default route, else loopback.
+
+    Connecting a datagram socket asks the kernel for a route and sends nothing.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def _meminfo() -> dict[str, int]:
+    found = {}
+    for line in _text("/proc/meminfo").splitlines():
+        name, _, value = line.partition(":")
+        found[name] = int(value.split()[0]) * 1024
+    return found
+
+
+def _os_image() -> str:
+    for line in _text("/etc/os-release").splitlines():
+        name, _, value = line.partition("=")
+        if name == "PRETTY_NAME":
+            return value.strip('"')
+    return platform.system()
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

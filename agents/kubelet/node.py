@@ -1,0 +1,194 @@
+"""The Node object: how this node introduces itself, and what it says of its health.
+
+Invariant: pure functions from the machine's facts to objects; conditions carry the original's reasons and words.
+Source: kubelet's nodestatus setters; core/v1 Node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agents.kubelet.machine import Machine, Pressure
+from agents.kubelet.runtime.interface import Image, Version
+from api.objects import Object, condition
+from api.runtime import timestamp
+
+KUBELET_VERSION = "v1.37.0+wherry"
+_IMAGES_REPORTED = 50
+_MEMORY_FLOOR = 100 * 1024 * 1024
+_DISK_FLOOR = 0.10
+_PROCESSES_FLOOR = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What the operator says of the node."""
+
+    name: str
+    max_pods: int = 110
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Object, ...] = ()
+    instance_type: str = "wherry"
+    provider_id: str = ""
+    port: int = 10250
+    reserved_memory: int = 0
+    reserved_millicpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the kubelet found about itself: the first of `problems` makes the node NotReady."""
+
+    problems: tuple[str, ...] = ()
+    pressure: Pressure | None = None
+
+
+def node_object(settings: NodeSettings, machine: Machine) -> Object:
+    """The object to register, without its status."""
+    hostname = machine.hostname or settings.name
+    labels = {
+        "kubernetes.io/hostname": hostname.lower(),
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": machine.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": machine.architecture,
+        "node.kubernetes.io/instance-type": settings.instance_type,
+    } | dict(settings.labels)
+    node: Object = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": settings.name, "labels": labels},
+        "spec": {},
+    }
+    if settings.taints:
+        node["spec"]["taints"] = [dict(taint) for taint in settings.taints]
+    if settings.provider_id:
+        node["spec"]["providerID"] = settings.provider_id
+    return node
+
+
+def node_status(
+    settings: NodeSettings,
+    machine: Machine,
+    version: Version,
+    images: list[Image],
+    health: Health,
+    old: Object,
+    now: float,
+) -> Object:
+    """The whole status; conditions keep the time of their last transition from `old`, the Node as the API has it."""
+    capacity = {
+        "cpu": str(machine.cpus),
+        "memory": f"{machine.memory // 1024}Ki",
+        "ephemeral-storage": f"{machine.disk // 1024}Ki",
+        "pods": str(settings.max_pods),
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+    }
+    millicpus = machine.cpus * 1000 - settings.reserved_millicpus
+    allocatable = capacity | {
+        "cpu": str(machine.cpus) if not settings.reserved_millicpus else f"{millicpus}m",
+        "memory": f"{(machine.memory - settings.reserved_memory) // 1024}Ki",
+        "ephemeral-storage": str(int(machine.disk * 0.9)),
+    }
+    return {
+        "addresses": [
+            *({"type": "InternalIP", "address": address} for address in machine.addresses),
+            {"type": "Hostname", "address": machine.hostname or settings.name},
+        ],
+        "capacity": capacity,
+        "allocatable": allocatable,
+        "conditions": conditions(health, old, now),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": settings.port}},
+        "nodeInfo": _node_info(machine, version),
+        "images": _images(images),
+    }
+
+
+def _node_info(machine: Machine, version: Version) -> Object:
+    return {
+        "machineID": machine.machine_id,
+        "systemUUID": machine.machine_id,
+        "bootID": machine.boot_id,
+        "kernelVersion": machine.kernel,
+        "osImage": machine.os_image,
+        "containerRuntimeVersion": f"{version.name}://{version.version}",
+        "kubeletVersion": KUBELET_VERSION,
+        "kubeProxyVersion": "",
+        "operatingSystem": "linux",
+        "architecture": machine.architecture,
+    }
+
+
+def _images(images: list[Image]) -> list[Object]:
+    named = [image for image in images if image.names or image.digests]
+    largest = sorted(named, key=lambda image: (-image.size, image.id))[:_IMAGES_REPORTED]
+    return [{"names": sorted([*image.digests, *image.names])[:5], "sizeBytes": image.size} for image in largest]
+
+
+def conditions(health: Health, old: Object, now: float) -> list[Object]:
+    """MemoryPressure, DiskPressure, PIDPressure and Ready."""
+    pressure = health.pressure
+    short_memory = pressure is not None and pressure.memory_available < _MEMORY_FLOOR
+    short_disk = pressure is not None and pressure.disk_available < _DISK_FLOOR * pressure.disk_total
+    short_processes = pressure is not None and pressure.processes_available < _PROCESSES_FLOOR
+    ready = (
+        ("False", "KubeletNotReady", "; ".join(health.problems))
+        if health.problems
+        else ("True", "KubeletReady", "kubelet is posting ready status")
+    )
+    wanted = (
+        ("MemoryPressure", *_MEMORY[short_memory]),
+        ("DiskPressure", *_DISK[short_disk]),
+        ("PIDPressure", *_PROCESSES[short_processes]),
+        ("Ready", *ready),
+    )
+    return [_condition(old, now, *entry) for entry in wanted]
+
+
+# Status, reason and message without pressure and with it.
+_MEMORY = (
+    ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+)
+_DISK = (
+    ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("True", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+)
+_PROCESSES = (
+    ("False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("True", "KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+)
+
+
+def _condition(old: Object, now: float, kind: str, status: str, reason: str, message: str) -> Object:
+    before = condition(old, kind) or {}
+    unmoved = before.get("status") == status and before.get("lastTransitionTime")
+    return {
+        "type": kind,
+        "status": status,
+        "lastHeartbeatTime": timestamp(now),
+        "lastTransitionTime": before["lastTransitionTime"] if unmoved else timestamp(now),
+        "reason": reason,
+        "message": message,
+    }
+
+
+def status_patch(old: Object, fresh: Object, *, heartbeat: bool) -> Object | None:
+    """A strategic merge patch of what differs; with `heartbeat` the conditions are sent in any case."""
+    before = old.get("status") or {}
+    changes: Object = {}
+    for name, value in fresh.items():
+        if name == "conditions":
+            known = {entry["type"]: entry for entry in before.get("conditions") or []}
+            moved = any(_differs(known.get(entry["type"]), entry) for entry in value)
+            if moved or heartbeat:
+                changes[name] = value
+        elif before.get(name) != value:
+            changes[name] = [*value, {"$patch": "replace"}] if name == "addresses" else value
+    return {"status": changes} if changes else None
+
+
+def _differs(before: Object | None, entry: Object) -> bool:
+    return before is None or any(before.get(key) != entry[key] for key in ("status", "reason", "message"))

@@ -1,0 +1,286 @@
+"""Carries out a plan: the thin shell between the decision and the runtime, network and volumes.
+
+Invariant: every step may be repeated; what a step could not do is remembered as a `Problem` with the reason
+that users know, told as an event, and left to the next decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods.stopper import Stopper
+from agents.kubelet.pods.sync import Plan, SandboxAction, Start
+from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading
+from agents.kubelet.runtime.interface import (
+    Container,
+    ContainerRuntime,
+    ContainerRuntimeError,
+    ContainerSpec,
+    Image,
+    Sandbox,
+    SandboxSpec,
+    State,
+)
+from agents.network.interface import HostPort, NetworkError, PodNetwork
+from api.objects import Object
+from api.runtime import Runtime
+
+_FIRST_RETRY = 1.0
+_LONGEST_RETRY = 60.0
+
+
+class Recorder(Protocol):
+    """Where events go."""
+
+    def record(self, obj: Object, kind: str, reason: str, message: str, field_path: str = "") -> None:
+        """Tell users something about an object."""
+
+
+class StartProblem(Exception):
+    """A container cannot be started now: the waiting reason and the sentence that users see."""
+
+    def __init__(self, reason: str, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+class NotReadyToStart(Exception):
+    """The pod as a whole cannot start now (volumes, network): an event's reason and sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class SpecBuilder(Protocol):
+    """Turns a pod's spec into what the runtime is asked for."""
+
+    def prepare(self, pod: Object) -> None:
+        """Set the pod's volumes and directories up. Raises NotReadyToStart."""
+
+    def sandbox(self, pod: Object, attempt: int, namespace_path: str) -> SandboxSpec:
+        """The sandbox to make."""
+
+    def container(
+        self, pod: Object, container: Object, start: Start, sandbox: Sandbox, image: Image, addresses: tuple[str, ...]
+    ) -> ContainerSpec:
+        """The container to make. Raises StartProblem."""
+
+    def release(self, uid: str) -> None:
+        """Take the pod's volumes and directories down. Raises NotReadyToStart if that has to wait."""
+
+
+class Images(Protocol):
+    """Gets images onto the node."""
+
+    def ensure(self, pod: Object, container: Object, before_waiting: Callable[[], None]) -> Image:
+        """The image of a container, pulled by its policy; `before_waiting` is called first if that takes long.
+
+        Raises StartProblem.
+        """
+
+
+class PostStart(Protocol):
+    """Runs the hook of a container that has just started."""
+
+    def __call__(self, pod: Object, container: Object, container_id: str) -> str:
+        """Run it, if there is one; why it failed, or ""."""
+
+
+@dataclass(slots=True)
+class PodState:
+    """What a worker remembers of a pod between two looks."""
+
+    backoffs: dict[str, BackOff] = field(default_factory=dict)
+    problems: dict[str, Problem] = field(default_factory=dict)
+    retries: dict[str, float] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
+    rejected: tuple[str, str] | None = None
+    admitted: bool = False
+    addresses: tuple[str, ...] = ()
+    reported: Object | None = None
+
+    def memory(self, readings: dict[str, Reading]) -> Memory:
+        """The values that the decision reads."""
+        return Memory(readings, dict(self.backoffs), dict(self.problems), self.rejected, self.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Performs plans on one node."""
+
+    clock: Runtime
+    runtime: ContainerRuntime
+    network: PodNetwork
+    builder: SpecBuilder
+    images: Images
+    stopper: Stopper
+    post_start: PostStart
+    recorder: Recorder
+
+    def perform(
+        self, pod: Object, plan: Plan, view: PodView, state: PodState, before_waiting: Callable[[], None]
+    ) -> bool:
+        """Do what the plan says but taking a gone pod's things away; whether anything was done."""
+        for stop in plan.stops:
+            began = self.stopper.stop(pod, stop.container, stop.grace)
+            if began and stop.message:
+                path = spec.field_path(pod, stop.container.name)
+                self.recorder.record(pod, "Normal", "Killing", stop.message, path)
+        for name in plan.waiting:
+            self._tell_waiting(pod, name, view, state)
+        for dead in plan.removals:
+            self.runtime.remove_container(dead.id)
+        if plan.sandbox is SandboxAction.CREATE:
+            return self._create_sandbox(pod, view, state)
+        if plan.sandbox is SandboxAction.STOP and view.sandbox is not None:
+            self.runtime.stop_sandbox(view.sandbox.id)
+            self.network.detach(sandbox_name(view.sandbox.pod.uid))
+            return True
+        if plan.starts:
+            self.builder.prepare(pod)
+        started = [self._start(pod, start, view, state, before_waiting) for start in plan.starts]
+        return any(started)
+
+    def remove(self, uid: str, view: PodView) -> None:
+        """Take away all that a gone pod had on the node."""
+        for container in view.containers:
+            self.runtime.remove_container(container.id)
+        for sandbox in (view.sandbox, *view.old_sandboxes):
+            if sandbox is not None:
+                self.runtime.stop_sandbox(sandbox.id)
+                self.runtime.remove_sandbox(sandbox.id)
+        self.network.detach(sandbox_name(uid))
+        self.builder.release(uid)
+
+    def addresses(self, pod: Object) -> tuple[str, ...]:
+        """The addresses of a pod whose sandbox runs; asked of the network, which repairs what is missing."""
+        if spec.is_host_network(pod):
+            return ()
+        name = sandbox_name(pod["metadata"]["uid"])
+        return self.network.attach(name, host_ports(pod)).addresses
+
+    def _create_sandbox(self, pod: Object, view: PodView, state: PodState) -> bool:
+        attempt = 0
+        for old in (view.sandbox, *view.old_sandboxes):
+            if old is not None:
+                attempt = max(attempt, old.attempt + 1)
+                self.runtime.stop_sandbox(old.id)
+                self.runtime.remove_sandbox(old.id)
+        self.builder.prepare(pod)
+        try:
+            path = ""
+            if not spec.is_host_network(pod):
+                attachment = self.network.attach(sandbox_name(pod["metadata"]["uid"]), host_ports(pod))
+                path, state.addresses = attachment.namespace_path, attachment.addresses
+            self.runtime.create_sandbox(self.builder.sandbox(pod, attempt, path))
+        except (NetworkError, ContainerRuntimeError) as error:
+            message = f"Failed to create pod sandbox: {error}"
+            raise NotReadyToStart("FailedCreatePodSandBox", message) from error
+        return True
+
+    def _start(
+        self, pod: Object, start: Start, view: PodView, state: PodState, before_waiting: Callable[[], None]
+    ) -> bool:
+        container = spec.find_container(pod, start.name)
+        if container is None or view.sandbox is None:
+            return False
+        try:
+            self._start_container(pod, container, start, view, state, before_waiting)
+        except StartProblem as problem:
+            self._remember(state, start.name, problem)
+            return False
+        state.problems.pop(start.name, None)
+        state.retries.pop(start.name, None)
+        return True
+
+    def _start_container(
+        self,
+        pod: Object,
+        container: Object,
+        start: Start,
+        view: PodView,
+        state: PodState,
+        before_waiting: Callable[[], None],
+    ) -> None:
+        name, sandbox = start.name, view.sandbox
+        assert sandbox is not None
+        path = spec.field_path(pod, name)
+        latest = view.latest(name)
+        if latest is not None and latest.state is State.CREATED:
+            self.runtime.remove_container(latest.id)
+        image = self.images.ensure(pod, container, before_waiting)
+        try:
+            wanted = self.builder.container(pod, container, start, sandbox, image, state.addresses)
+        except StartProblem as problem:
+            self.recorder.record(pod, "Warning", "Failed", f"Error: {problem.message}", path)
+            raise
+        container_id = self._create(pod, wanted, path)
+        if latest is not None and latest.state is not State.CREATED:
+            state.backoffs[name] = backoff.following(state.backoffs.get(name), latest.finished, self.clock.time())
+        self._run(pod, container_id, name, path)
+        failure = self.post_start(pod, container, container_id)
+        if failure:
+            self.recorder.record(pod, "Warning", "FailedPostStartHook", failure, path)
+            self._stop_after_failed_hook(pod, container_id, path)
+
+    def _create(self, pod: Object, wanted: ContainerSpec, path: str) -> str:
+        try:
+            container_id = self.runtime.create_container(wanted)
+        except ContainerRuntimeError as error:
+            self.recorder.record(pod, "Warning", "Failed", f"Error: {error}", path)
+            raise StartProblem("CreateContainerError", str(error)) from error
+        self.recorder.record(pod, "Normal", "Created", f"Created container: {wanted.name}", path)
+        return container_id
+
+    def _run(self, pod: Object, container_id: str, name: str, path: str) -> None:
+        try:
+            self.runtime.start_container(container_id)
+        except ContainerRuntimeError as error:
+            self.recorder.record(pod, "Warning", "Failed", f"Error: {error}", path)
+            self.runtime.remove_container(container_id)
+            raise StartProblem("RunContainerError", str(error), backoff.FIRST) from error
+        self.recorder.record(pod, "Normal", "Started", f"Started container {name}", path)
+
+    def _stop_after_failed_hook(self, pod: Object, container_id: str, path: str) -> None:
+        found: Container = self.runtime.inspect(container_id)
+        self.recorder.record(pod, "Normal", "Killing", "FailedPostStartHook", path)
+        self.stopper.stop(pod, found, spec.grace_period(pod))
+
+    def _remember(self, state: PodState, name: str, problem: StartProblem) -> None:
+        pause = problem.retry_after
+        if not pause:
+            pause = min(_LONGEST_RETRY, state.retries.get(name, _FIRST_RETRY / 2) * 2)
+            state.retries[name] = pause
+        state.problems[name] = Problem(problem.reason, problem.message, self.clock.time() + pause)
+
+    def _tell_waiting(self, pod: Object, name: str, view: PodView, state: PodState) -> None:
+        latest = view.latest(name)
+        if latest is None or state.told.get(name) == latest.attempt:
+            return
+        state.told[name] = latest.attempt
+        message = f"Back-off restarting failed container {name} in pod {spec.long_name(pod)}"
+        self.recorder.record(pod, "Warning", "BackOff", message, spec.field_path(pod, name))
+
+
+def sandbox_name(uid: str) -> str:
+    """The name of a pod's network namespace."""
+    return f"pod-{uid}"
+
+
+def host_ports(pod: Object) -> tuple[HostPort, ...]:
+    """The node's ports that lead into the pod; of a pod on the node's own network none."""
+    if spec.is_host_network(pod):
+        return ()
+    return tuple(
+        HostPort(port["hostPort"], port["containerPort"], port.get("protocol") or "TCP", port.get("hostIP") or "")
+        for container in spec.all_containers(pod)
+        for port in container.get("ports") or []
+        if port.get("hostPort")
+    )

@@ -1,0 +1,127 @@
+"""What a pod's spec says, read in one place.
+
+Invariant: pure functions over the pod object; an absent field reads as the API's default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import orjson
+
+from agents.kubelet.runtime.interface import PodIdentity
+from api.objects import Object, is_deleting, name_of, namespace_of, uid_of
+from api.runtime import parse_timestamp
+
+TERMINAL = ("Succeeded", "Failed")
+
+
+def identity(pod: Object) -> PodIdentity:
+    """Which pod this is."""
+    return PodIdentity(name_of(pod), namespace_of(pod), uid_of(pod))
+
+
+def long_name(pod: Object) -> str:
+    """`NAME_NAMESPACE(UID)`, as the kubelet's messages name a pod."""
+    return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
+
+
+def containers(pod: Object) -> list[Object]:
+    """The regular containers."""
+    return list(pod["spec"].get("containers") or [])
+
+
+def init_containers(pod: Object) -> list[Object]:
+    """Init containers and sidecars, in their order."""
+    return list(pod["spec"].get("initContainers") or [])
+
+
+def ephemeral_containers(pod: Object) -> list[Object]:
+    """Containers added to the running pod (kubectl debug)."""
+    return list(pod["spec"].get("ephemeralContainers") or [])
+
+
+def all_containers(pod: Object) -> Iterator[Object]:
+    """Every container of the spec, of whatever kind."""
+    yield from init_containers(pod)
+    yield from containers(pod)
+    yield from ephemeral_containers(pod)
+
+
+def find_container(pod: Object, name: str) -> Object | None:
+    """The container of that name."""
+    return next((entry for entry in all_containers(pod) if entry["name"] == name), None)
+
+
+def field_path(pod: Object, name: str) -> str:
+    """Where events say that a container is: `spec.containers{NAME}`."""
+    for field in ("initContainers", "ephemeralContainers"):
+        if any(entry["name"] == name for entry in pod["spec"].get(field) or []):
+            return f"spec.{field}{{{name}}}"
+    return f"spec.containers{{{name}}}"
+
+
+def is_sidecar(container: Object) -> bool:
+    """Whether an init container keeps running beside the pod's containers."""
+    return bool(container.get("restartPolicy") == "Always")
+
+
+def restart_policy(pod: Object) -> str:
+    """Always, OnFailure or Never."""
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def grace_period(pod: Object) -> float:
+    """Seconds between SIGTERM and SIGKILL."""
+    seconds = pod["spec"].get("terminationGracePeriodSeconds")
+    return 30.0 if seconds is None else float(seconds)
+
+
+def deadline_of_deletion(pod: Object) -> float | None:
+    """When a deleted pod's containers must be gone, seconds since the epoch; None if it is not deleted."""
+    if not is_deleting(pod):
+        return None
+    return parse_timestamp(pod["metadata"]["deletionTimestamp"])
+
+
+def is_host_network(pod: Object) -> bool:
+    """Whether the pod uses the node's own network."""
+    return bool(pod["spec"].get("hostNetwork"))
+
+
+def shares_processes(pod: Object) -> bool:
+    """Whether the pod's containers see each other's processes."""
+    return bool(pod["spec"].get("shareProcessNamespace"))
+
+
+def is_terminal(pod: Object) -> bool:
+    """Whether the API already says that the pod has ended for good."""
+    return (pod.get("status") or {}).get("phase") in TERMINAL
+
+
+def container_hash(container: Object) -> str:
+    """What makes a running container out of date when it changes: its name and image.
+
+    Source: kubelet/container HashContainer, which hashes the fields that may be changed in place.
+    """
+    content = orjson.dumps([container["name"], container.get("image")])
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def qos_class(pod: Object) -> str:
+    """Guaranteed, Burstable or BestEffort. Source: component-helpers' GetPodQOS."""
+    seen = (pod.get("status") or {}).get("qosClass")
+    if seen:
+        return str(seen)
+    requested, guaranteed = False, True
+    for container in [*containers(pod), *init_containers(pod)]:
+        resources = container.get("resources") or {}
+        limits = {k: v for k, v in (resources.get("limits") or {}).items() if k in ("cpu", "memory")}
+        requests = {k: v for k, v in (resources.get("requests") or {}).items() if k in ("cpu", "memory")}
+        requested = requested or bool(limits or requests)
+        if len(limits) < 2 or any(requests.get(name, value) != value for name, value in limits.items()):
+            guaranteed = False
+    if not requested:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"

@@ -1,0 +1,250 @@
+"""The status of a pod: phase, conditions and containers, in the original's words.
+
+Invariant: pure; the same view gives the same status, so that it is written only when something changed.
+Source: kubelet's generateAPIPodStatus, getPhase and status/generate.go; core/v1 PodStatus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.kubelet.pods import container_status, spec
+from agents.kubelet.pods.sync import deadline_exceeded, initialized
+from agents.kubelet.pods.view import Memory, PodView
+from agents.kubelet.runtime.interface import State
+from api.objects import Object, condition
+from api.runtime import timestamp
+
+DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+_OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What a pod's status says of its node: addresses, the preferred first."""
+
+    addresses: tuple[str, ...] = ()
+
+
+def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now: float) -> Object:
+    """The whole status as it should be now. Conditions that others own are kept."""
+    old = pod.get("status") or {}
+    if memory.rejected is not None:
+        return _rejected(pod, memory.rejected, now)
+    status: Object = {
+        "phase": "Pending",
+        "observedGeneration": pod["metadata"].get("generation"),
+        "qosClass": spec.qos_class(pod),
+        "startTime": old.get("startTime") or timestamp(now),
+        "hostIP": node.addresses[0] if node.addresses else "",
+        "hostIPs": [{"ip": address} for address in node.addresses],
+    }
+    addresses = node.addresses if spec.is_host_network(pod) else memory.addresses
+    if not addresses and spec.is_terminal(pod):
+        addresses = tuple(entry["ip"] for entry in old.get("podIPs") or [])
+    if addresses:
+        status |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
+    status |= container_status.statuses(pod, view, memory, now)
+    status["phase"] = old["phase"] if spec.is_terminal(pod) else phase(pod, status)
+    _explain(pod, status, old, now)
+    status["conditions"] = _conditions(pod, status, view, memory, now)
+    return {name: value for name, value in status.items() if value not in (None, "", [])}
+
+
+def phase(pod: Object, status: Object) -> str:
+    """The phase that container statuses amount to."""
+    if deadline_exceeded_in(pod, status):
+        return "Failed"
+    policy = spec.restart_policy(pod)
+    initial = _initial_phase(pod, status, policy)
+    if initial:
+        return initial
+    entries = status.get("containerStatuses") or []
+    waiting = [e for e in entries if "waiting" in e["state"] and "terminated" not in (e.get("lastState") or {})]
+    if waiting or not entries:
+        return "Pending"
+    if any("running" in e["state"] or "waiting" in e["state"] for e in entries):
+        return "Running"
+    codes = [e["state"]["terminated"]["exitCode"] for e in entries]
+    if policy == "Always":
+        return "Running"
+    if all(code == 0 for code in codes):
+        return "Succeeded"
+    return "Failed" if policy == "Never" else "Running"
+
+
+def deadline_exceeded_in(pod: Object, status: Object) -> bool:
+    """Whether the status being made says that the deadline has passed."""
+    return bool(status.get("reason") == "DeadlineExceeded")
+
+
+def _initial_phase(pod: Object, status: Object, policy: str) -> str:
+    """Pending or Failed while init containers decide, else ""."""
+    if any("running" in e["state"] or "terminated" in e["state"] for e in status.get("containerStatuses") or []):
+        return ""
+    by_name = {entry["name"]: entry for entry in status.get("initContainerStatuses") or []}
+    for container in spec.init_containers(pod):
+        entry = by_name.get(container["name"], {"state": {"waiting": {}}})
+        if spec.is_sidecar(container):
+            if not entry.get("started"):
+                return "Pending"
+            continue
+        ended = entry["state"].get("terminated")
+        if ended is None:
+            return "Pending"
+        if ended["exitCode"] != 0:
+            return "Failed" if policy == "Never" else "Pending"
+    return ""
+
+
+def _explain(pod: Object, status: Object, old: Object, now: float) -> None:
+    """Reason and message of the pod as a whole."""
+    if spec.is_terminal(pod):
+        for name in ("reason", "message"):
+            status[name] = old.get(name)
+    elif deadline_exceeded(pod, now):
+        status |= {"phase": "Failed", "reason": "DeadlineExceeded", "message": DEADLINE_MESSAGE}
+
+
+def _rejected(pod: Object, rejected: tuple[str, str], now: float) -> Object:
+    old = pod.get("status") or {}
+    return {
+        "phase": "Failed",
+        "reason": rejected[0],
+        "message": rejected[1],
+        "qosClass": spec.qos_class(pod),
+        "startTime": old.get("startTime") or timestamp(now),
+        "conditions": old.get("conditions") or [],
+    }
+
+
+def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now: float) -> list[Object]:
+    old = (pod.get("status") or {}).get("conditions") or []
+    has_sandbox = view.sandbox is not None and view.sandbox.state is State.RUNNING
+    reached = bool(status.get("podIP")) or spec.is_host_network(pod)
+    fresh: list[Object] = [
+        {"type": "PodReadyToStartContainers", "status": _text(has_sandbox and reached)},
+        _initialized(pod, status, view, memory),
+    ]
+    containers_ready = _containers_ready(pod, status)
+    fresh.append(_ready(pod, containers_ready))
+    fresh.append(containers_ready)
+    fresh.append({"type": "PodScheduled", "status": "True"})
+    generation = pod["metadata"].get("generation")
+    merged = []
+    for entry in fresh:
+        before = condition(pod, entry["type"]) or {}
+        moved = before.get("status") != entry["status"]
+        times = {"lastProbeTime": None, "lastTransitionTime": timestamp(now)}
+        if not moved and before.get("lastTransitionTime"):
+            times["lastTransitionTime"] = before["lastTransitionTime"]
+        entry = entry | times
+        if generation is not None:
+            entry["observedGeneration"] = generation
+        merged.append(entry)
+    return merged + [entry for entry in old if entry.get("type") not in _OWNED]
+
+
+def _initialized(pod: Object, status: Object, view: PodView, memory: Memory) -> Object:
+    done = initialized(pod, view, memory) and bool(view.containers or not spec.init_containers(pod))
+    if status["phase"] == "Succeeded":
+        return {"type": "Initialized", "status": "True", "reason": "PodCompleted"}
+    if done or spec.is_terminal(pod):
+        return {"type": "Initialized", "status": "True"}
+    by_name = {entry["name"]: entry for entry in status.get("initContainerStatuses") or []}
+    missing = [c["name"] for c in spec.init_containers(pod) if not _done(c, by_name.get(c["name"]))]
+    return {
+        "type": "Initialized",
+        "status": "False",
+        "reason": "ContainersNotInitialized",
+        "message": f"containers with incomplete status: [{' '.join(missing)}]",
+    }
+
+
+def _done(container: Object, entry: Object | None) -> bool:
+    if entry is None:
+        return False
+    if spec.is_sidecar(container):
+        return bool(entry.get("started"))
+    ended = entry["state"].get("terminated")
+    return bool(ended and ended["exitCode"] == 0)
+
+
+def _containers_ready(pod: Object, status: Object) -> Object:
+    if status["phase"] in spec.TERMINAL:
+        reason = "PodCompleted" if status["phase"] == "Succeeded" else "PodFailed"
+        return {"type": "ContainersReady", "status": "False", "reason": reason}
+    entries = {
+        entry["name"]: entry
+        for field in ("initContainerStatuses", "containerStatuses")
+        for entry in status.get(field) or []
+    }
+    sidecars = [c for c in spec.init_containers(pod) if spec.is_sidecar(c)]
+    names = [c["name"] for c in [*sidecars, *spec.containers(pod)]]
+    unknown = [name for name in names if name not in entries]
+    unready = [name for name in names if name in entries and not entries[name].get("ready")]
+    if not unknown and not unready:
+        return {"type": "ContainersReady", "status": "True"}
+    parts = []
+    if unknown:
+        parts.append(f"containers with unknown status: [{' '.join(unknown)}]")
+    if unready:
+        parts.append(f"containers with unready status: [{' '.join(unready)}]")
+    return {
+        "type": "ContainersReady",
+        "status": "False",
+        "reason": "ContainersNotReady",
+        "message": ", ".join(parts),
+    }
+
+
+def _ready(pod: Object, containers_ready: Object) -> Object:
+    ready = containers_ready | {"type": "Ready"}
+    if ready["status"] != "True":
+        return ready
+    unmet = []
+    for gate in pod["spec"].get("readinessGates") or []:
+        name = gate["conditionType"]
+        found = condition(pod, name)
+        if found is None:
+            unmet.append(f'corresponding condition of pod readiness gate "{name}" does not exist.')
+        elif found.get("status") != "True":
+            unmet.append(f'the status of pod readiness gate "{name}" is not "True", but {found.get("status")}')
+    if not unmet:
+        return ready
+    return {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": ", ".join(unmet)}
+
+
+def _text(value: bool) -> str:
+    return "True" if value else "False"
+
+
+def status_patch(pod: Object, fresh: Object) -> Object | None:
+    """A strategic merge patch of what differs between the pod's status and `fresh`, or None.
+
+    Lists that the API merges by key (podIPs, hostIPs) are replaced; of conditions only those that differ are sent.
+    """
+    old = pod.get("status") or {}
+    changes: Object = {}
+    for name in fresh.keys() | {key for key in _CLEARED if key in old}:
+        before, after = old.get(name), fresh.get(name)
+        if name == "conditions":
+            known = {entry["type"]: entry for entry in before or []}
+            differing = [entry for entry in after or [] if not _same_condition(known.get(entry["type"]), entry)]
+            if differing:
+                changes[name] = differing
+        elif before != after:
+            listed = isinstance(after, list) and name in ("podIPs", "hostIPs")
+            changes[name] = [*(after or []), {"$patch": "replace"}] if listed else after
+    if not changes:
+        return None
+    return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": changes}
+
+
+_CLEARED = ("podIP", "podIPs", "reason", "message", "containerStatuses", "initContainerStatuses")
+
+
+def _same_condition(before: Object | None, after: Object) -> bool:
+    if before is None:
+        return False
+    return all(before.get(key) == after.get(key) for key in ("status", "reason", "message", "observedGeneration"))

@@ -1,0 +1,301 @@
+"""What to do next for a pod: the kubelet's decision, made from values alone.
+
+`decide` is called whenever something may have changed; it looks at the spec, the runtime's view and the probes,
+and says which containers to stop, remove and start, whether the sandbox is to be made or taken down, and why.
+A worker performs the plan and asks again until nothing is left to do.
+
+Invariant: pure, and idempotent: a plan carried out half-way leads to a plan for the rest.
+Source: kubelet's kuberuntime computePodActions and the pod worker's termination.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods.view import Memory, PodView, Reading
+from agents.kubelet.runtime.interface import Container, State
+from api.objects import Object
+from api.runtime import parse_timestamp
+
+ORPHAN_GRACE = 2.0
+UNREADY = Reading(started=False, ready=False)
+
+
+class SandboxAction(StrEnum):
+    """What happens to the pod's sandbox."""
+
+    KEEP = "keep"
+    CREATE = "create"
+    STOP = "stop"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a container: hook and SIGTERM, SIGKILL after `grace` seconds. An empty `message` makes no event."""
+
+    container: Container
+    grace: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an attempt of a container."""
+
+    name: str
+    attempt: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next steps, in this order: stops, removals, sandbox, starts. `again` asks for another look in seconds.
+
+    `gone` says that nothing of the pod runs any more and it may be forgotten.
+    """
+
+    stops: tuple[Stop, ...] = ()
+    removals: tuple[Container, ...] = ()
+    sandbox: SandboxAction = SandboxAction.KEEP
+    starts: tuple[Start, ...] = ()
+    waiting: tuple[str, ...] = ()
+    gone: bool = False
+    because: str = ""
+    again: float | None = None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making."""
+
+    stops: list[Stop] = field(default_factory=list)
+    removals: list[Container] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    again: float | None = None
+
+    def look_again(self, seconds: float) -> None:
+        self.again = seconds if self.again is None else min(self.again, seconds)
+
+    def plan(self) -> Plan:
+        return Plan(
+            stops=tuple(self.stops),
+            removals=tuple(self.removals),
+            starts=tuple(self.starts),
+            waiting=tuple(self.waiting),
+            because="; ".join(self.reasons) or "all is as it should be",
+            again=self.again,
+        )
+
+
+def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
+    """The next steps for a pod of this node."""
+    deadline = spec.deadline_of_deletion(pod)
+    if deadline is not None:
+        grace = min(max(0.0, deadline - now), _deletion_grace(pod))
+        return _take_down(pod, view, grace, "the pod is deleted", remove=True)
+    ended = why_ended(pod, view, memory, now)
+    if ended:
+        return _take_down(pod, view, spec.grace_period(pod), ended, remove=False)
+    if view.sandbox is None or view.sandbox.state is not State.RUNNING or view.old_sandboxes:
+        return _renew_sandbox(view)
+    return _keep_running(pod, view, memory, now)
+
+
+def decide_orphan(view: PodView) -> Plan:
+    """The next steps for what the runtime still has of a pod that the API does not know (any more)."""
+    if view.running():
+        stops = tuple(Stop(found, ORPHAN_GRACE) for found in view.running())
+        return Plan(stops=stops, because="the pod is not on this node any more", again=1.0)
+    return Plan(removals=view.containers, sandbox=SandboxAction.REMOVE, gone=True, because="the pod is gone")
+
+
+def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
+    """Why nothing of the pod shall run any more, or ""."""
+    if memory.rejected is not None:
+        return f"the node refused the pod: {memory.rejected[1]}"
+    if spec.is_terminal(pod):
+        return "the pod has ended"
+    if deadline_exceeded(pod, now):
+        return "the pod was active for longer than its deadline"
+    policy = spec.restart_policy(pod)
+    if policy != "Never" and policy != "OnFailure":
+        return ""
+    for container in spec.init_containers(pod):
+        latest = view.latest(container["name"])
+        if policy == "Never" and not spec.is_sidecar(container) and _failed(latest):
+            return f"init container {container['name']} failed"
+    latest_regular = [view.latest(container["name"]) for container in spec.containers(pod)]
+    if all(found is not None and not _restarts(pod, found) for found in latest_regular):
+        return "all containers have ended"
+    return ""
+
+
+def deadline_exceeded(pod: Object, now: float) -> bool:
+    """Whether activeDeadlineSeconds have passed since the pod's start."""
+    seconds = pod["spec"].get("activeDeadlineSeconds")
+    start = (pod.get("status") or {}).get("startTime")
+    return bool(seconds is not None and start and now >= parse_timestamp(start) + float(seconds))
+
+
+def initialized(pod: Object, view: PodView, memory: Memory) -> bool:
+    """Whether every init container has done its part, so that the pod's containers may run."""
+    names = {container["name"] for container in spec.containers(pod)}
+    if any(found.name in names for found in view.containers):
+        return True
+    return _next_init(pod, view, memory) is None
+
+
+def reading_of(container: Container, memory: Memory) -> Reading:
+    """What the probes say; a container nobody probed yet has not started."""
+    return memory.readings.get(container.id, UNREADY)
+
+
+def _deletion_grace(pod: Object) -> float:
+    seconds = pod["metadata"].get("deletionGracePeriodSeconds")
+    return spec.grace_period(pod) if seconds is None else float(seconds)
+
+
+def _take_down(pod: Object, view: PodView, grace: float, because: str, *, remove: bool) -> Plan:
+    """Stop containers, sidecars after the rest and last one first; then the sandbox."""
+    running = view.running()
+    if running:
+        sidecars = [c["name"] for c in spec.init_containers(pod) if spec.is_sidecar(c)]
+        chosen = [found for found in running if found.name not in sidecars]
+        if not chosen:
+            chosen = sorted(running, key=lambda found: sidecars.index(found.name))[-1:]
+        stops = tuple(Stop(found, grace, f"Stopping container {found.name}") for found in chosen)
+        return Plan(stops=stops, because=because, again=1.0)
+    if remove:
+        return Plan(removals=view.containers, sandbox=SandboxAction.REMOVE, gone=True, because=because)
+    halted = view.sandbox is None or view.sandbox.state is not State.RUNNING
+    return Plan(sandbox=SandboxAction.KEEP if halted else SandboxAction.STOP, because=because)
+
+
+def _renew_sandbox(view: PodView) -> Plan:
+    if view.running():
+        stops = tuple(Stop(found, ORPHAN_GRACE, "Pod sandbox changed, it will be killed and re-created.")
+                      for found in view.running())  # fmt: skip
+        return Plan(stops=stops, because="the sandbox is gone", again=0.5)
+    why = "the pod has no sandbox" if view.sandbox is None else "the sandbox has ended"
+    return Plan(removals=view.containers, sandbox=SandboxAction.CREATE, because=why)
+
+
+def _keep_running(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
+    draft = _Draft()
+    _clear_leftovers(view, draft)
+    blocking = None if _has_started(pod, view) else _next_init(pod, view, memory)
+    for container in spec.init_containers(pod):
+        if spec.is_sidecar(container):
+            reached = blocking is None or _position(pod, container) <= _position(pod, blocking)
+            if reached:
+                _consider(pod, container, view, memory, now, draft)
+        elif blocking is not None and container["name"] == blocking["name"]:
+            _consider(pod, container, view, memory, now, draft)
+    if blocking is not None:
+        draft.reasons.append(f"init container {blocking['name']} is not done")
+        return draft.plan()
+    for container in [*spec.ephemeral_containers(pod), *spec.containers(pod)]:
+        _consider(pod, container, view, memory, now, draft)
+    return draft.plan()
+
+
+def _has_started(pod: Object, view: PodView) -> bool:
+    return any(view.latest(container["name"]) is not None for container in spec.containers(pod))
+
+
+def _position(pod: Object, container: Object) -> int:
+    return [entry["name"] for entry in spec.init_containers(pod)].index(container["name"])
+
+
+def _next_init(pod: Object, view: PodView, memory: Memory) -> Object | None:
+    """The first init container that has not done its part: ended well, or, for a sidecar, started."""
+    for container in spec.init_containers(pod):
+        latest = view.latest(container["name"])
+        if spec.is_sidecar(container):
+            if latest is None or latest.state is not State.RUNNING or not reading_of(latest, memory).started:
+                return container
+        elif latest is None or latest.state is not State.EXITED or latest.exit_code != 0:
+            return container
+    return None
+
+
+def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now: float, draft: _Draft) -> None:
+    """What to do about one container that should have its turn now."""
+    name = container["name"]
+    latest = view.latest(name)
+    if latest is None or latest.state is State.CREATED:
+        attempt = latest.attempt if latest is not None else _recorded_attempts(pod, name)
+        _start(name, attempt, "it has not run yet", memory, now, draft)
+    elif latest.state is State.RUNNING:
+        _check_running(pod, container, latest, memory, draft)
+    elif _restarts(pod, latest):
+        pause = backoff.remaining(memory.backoffs.get(name), latest.finished, now)
+        if pause > 0:
+            draft.waiting.append(name)
+            draft.look_again(pause)
+            draft.reasons.append(f"container {name} waits {pause:.0f} s before its next start")
+        else:
+            _start(name, latest.attempt + 1, f"it ended with {latest.exit_code}", memory, now, draft)
+
+
+def _start(name: str, attempt: int, because: str, memory: Memory, now: float, draft: _Draft) -> None:
+    problem = memory.problems.get(name)
+    if problem is not None and problem.retry > now:
+        draft.look_again(problem.retry - now)
+        draft.reasons.append(f"container {name}: {problem.message}")
+        return
+    draft.starts.append(Start(name, attempt, because))
+    draft.reasons.append(f"container {name} starts: {because}")
+
+
+def _check_running(pod: Object, container: Object, found: Container, memory: Memory, draft: _Draft) -> None:
+    name = container["name"]
+    reading = reading_of(found, memory)
+    if found.spec_hash and found.spec_hash != spec.container_hash(container):
+        message = f"Container {name} definition changed, will be restarted"
+        draft.stops.append(Stop(found, spec.grace_period(pod), message))
+    elif not reading.live:
+        message = f"Container {name} failed {reading.failed_probe} probe, will be restarted"
+        grace = spec.grace_period(pod) if reading.grace is None else reading.grace
+        draft.stops.append(Stop(found, grace, message))
+
+
+def _recorded_attempts(pod: Object, name: str) -> int:
+    """The attempt number to go on with when the runtime has lost a container that the API knows."""
+    status = pod.get("status") or {}
+    for field_name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for entry in status.get(field_name) or []:
+            if entry["name"] == name and entry.get("containerID"):
+                return int(entry.get("restartCount") or 0) + 1
+    return 0
+
+
+def _restarts(pod: Object, found: Container) -> bool:
+    """Whether an ended container is to be started again; one that has not ended is."""
+    if found.state is not State.EXITED:
+        return True
+    container = spec.find_container(pod, found.name)
+    if container is not None and container in spec.ephemeral_containers(pod):
+        return False
+    if container is not None and spec.is_sidecar(container):
+        return True
+    policy = spec.restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and found.exit_code != 0)
+
+
+def _failed(found: Container | None) -> bool:
+    return found is not None and found.state is State.EXITED and found.exit_code != 0
+
+
+def _clear_leftovers(view: PodView, draft: _Draft) -> None:
+    """Of each name the newest attempt and the one before it stay (its log is `logs --previous`)."""
+    seen: dict[str, int] = {}
+    for found in view.containers:
+        seen[found.name] = seen.get(found.name, 0) + 1
+        if seen[found.name] > 2 and found.state is not State.RUNNING:
+            draft.removals.append(found)

@@ -1,0 +1,99 @@
+"""What the runtime says of one pod, and what the kubelet remembers beside it.
+
+Invariant: values only. All in `PodView` comes from the runtime and its labels; `Memory` holds what may be lost
+at a restart without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agents.kubelet.runtime.interface import Container, Inventory, Sandbox, State
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod's sandbox and containers; `containers` has the newest attempt of each name first."""
+
+    sandbox: Sandbox | None = None
+    old_sandboxes: tuple[Sandbox, ...] = ()
+    containers: tuple[Container, ...] = ()
+
+    def latest(self, name: str) -> Container | None:
+        """The newest attempt of that container."""
+        return next((found for found in self.containers if found.name == name), None)
+
+    def previous(self, name: str) -> Container | None:
+        """The attempt before the newest."""
+        attempts = [found for found in self.containers if found.name == name]
+        return attempts[1] if len(attempts) > 1 else None
+
+    def running(self) -> list[Container]:
+        """Containers with a process."""
+        return [found for found in self.containers if found.state is State.RUNNING]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the runtime has nothing of the pod."""
+        return self.sandbox is None and not self.old_sandboxes and not self.containers
+
+
+def views(inventory: Inventory) -> dict[str, PodView]:
+    """The views of all pods in an inventory, by uid."""
+    uids = {sandbox.pod.uid for sandbox in inventory.sandboxes} | {found.pod.uid for found in inventory.containers}
+    return {uid: view_of(inventory, uid) for uid in uids}
+
+
+def view_of(inventory: Inventory, uid: str) -> PodView:
+    """The view of one pod."""
+    sandboxes = sorted(
+        (found for found in inventory.sandboxes if found.pod.uid == uid),
+        key=lambda found: (found.attempt, found.created),
+        reverse=True,
+    )
+    containers = sorted(
+        (found for found in inventory.containers if found.pod.uid == uid),
+        key=lambda found: (found.name, found.attempt, found.created),
+        reverse=True,
+    )
+    return PodView(sandboxes[0] if sandboxes else None, tuple(sandboxes[1:]), tuple(containers))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the probes say of one running container."""
+
+    started: bool = True
+    ready: bool = True
+    live: bool = True
+    failed_probe: str = ""
+    grace: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """How long a failing container waits before it is started again, and since when it does."""
+
+    delay: float
+    updated: float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a container could not be started: a waiting reason and a sentence; tried again at `retry`."""
+
+    reason: str
+    message: str
+    retry: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the kubelet knows of a pod beyond the runtime. `readings` is by container id, the rest by name."""
+
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    backoffs: Mapping[str, BackOff] = field(default_factory=dict)
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+    rejected: tuple[str, str] | None = None
+    addresses: tuple[str, ...] = ()

@@ -1,0 +1,190 @@
+"""Looks at one pod: reads the runtime, decides, performs, and writes the status if it changed.
+
+Workers take uids from a queue, so a pod is looked at by one of them at a time while pods go on in parallel.
+What is known before a look may be lost at any time; the runtime and the API hold all that matters.
+
+Invariant: a pod's object is removed from the API only after its status says how its containers ended and
+nothing of it is left on the node.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.performer import NotReadyToStart, Performer, PodState
+from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
+from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan
+from agents.kubelet.pods.view import PodView, Reading, view_of
+from agents.kubelet.runtime.interface import ContainerRuntimeError, State
+from agents.network.interface import NetworkError
+from api.client import STRATEGIC_MERGE_PATCH, Client
+from api.errors import Conflict, NotFound
+from api.objects import Object, is_deleting, name_of, namespace_of
+from api.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+_STEPS = 8
+_AFTER_FAILURE = 2.0
+_REGULAR_LOOK = 60.0
+
+
+class PodSource(Protocol):
+    """The pods that the API binds to this node."""
+
+    def get(self, uid: str) -> Object | None:
+        """The pod, or None if it is not bound here."""
+
+    def synced(self) -> bool:
+        """Whether the API's word is known at all."""
+
+
+class Probes(Protocol):
+    """Watches the running containers of pods."""
+
+    def readings(self, pod: Object, view: PodView) -> dict[str, Reading]:
+        """What the probes say, by container id; begins probing containers that have just appeared."""
+
+    def forget(self, uid: str) -> None:
+        """Stop probing a pod."""
+
+
+Admission = Callable[[Object], tuple[str, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Looks at pods of one node; `admit(pod)` says why the node refuses a pod (reason, message), or None."""
+
+    clock: Runtime
+    client: Client
+    pods: PodSource
+    performer: Performer
+    probes: Probes
+    admit: Admission
+    facts: Callable[[], NodeFacts]
+    states: dict[str, PodState]
+
+    def look(self, uid: str) -> float | None:
+        """Bring one pod nearer to what it should be; seconds until the next look, None if it is gone.
+
+        Raises ApiError or TransportError if the status could not be written.
+        """
+        pod = self.pods.get(uid)
+        if pod is None:
+            return self._look_at_orphan(uid) if self.pods.synced() else _AFTER_FAILURE
+        state = self.states.setdefault(uid, PodState())
+        reported = state.reported
+        if reported is not None and _newer(reported, pod):
+            pod = pod | {"status": reported["status"]}
+        return self._advance(pod, state)
+
+    def _advance(self, pod: Object, state: PodState) -> float | None:
+        uid = pod["metadata"]["uid"]
+        failed = False
+        for _ in range(_STEPS):
+            view = self._view(uid)
+            plan = self._plan(pod, view, state)
+            if plan.gone:
+                return self._finish(pod, view, state)
+            try:
+                acted = self._perform(pod, plan, view, state)
+            except NotReadyToStart as problem:
+                self.performer.recorder.record(pod, "Warning", problem.reason, problem.message)
+                failed = True
+                break
+            if not acted:
+                break
+            log.debug("pod %s/%s: %s", namespace_of(pod), name_of(pod), plan.because)
+        else:
+            plan = Plan(again=0.1)
+        self._publish(pod, self._view(uid) if plan.starts or plan.stops or failed else view, state)
+        return _AFTER_FAILURE if failed else min(_REGULAR_LOOK, plan.again or _REGULAR_LOOK)
+
+    def _plan(self, pod: Object, view: PodView, state: PodState) -> Plan:
+        if not state.admitted and not is_deleting(pod) and not spec.is_terminal(pod):
+            if view.empty:
+                state.rejected = self.admit(pod)
+                if state.rejected is not None:
+                    self.performer.recorder.record(pod, "Warning", *state.rejected)
+            state.admitted = True
+        readings = self.probes.readings(pod, view)
+        return decide(pod, view, state.memory(readings), self.clock.time())
+
+    def _perform(self, pod: Object, plan: Plan, view: PodView, state: PodState) -> bool:
+        uid = pod["metadata"]["uid"]
+        running = view.sandbox is not None and view.sandbox.state is State.RUNNING
+        try:
+            if running and not state.addresses and plan.sandbox is SandboxAction.KEEP:
+                state.addresses = self.performer.addresses(pod)
+            return self.performer.perform(pod, plan, view, state, lambda: self._publish(pod, self._view(uid), state))
+        except (ContainerRuntimeError, NetworkError) as error:
+            raise NotReadyToStart("FailedSync", f"error syncing pod: {error}") from error
+
+    def _look_at_orphan(self, uid: str) -> float | None:
+        view = self._view(uid)
+        self.probes.forget(uid)
+        plan = decide_orphan(view)
+        for stop in plan.stops:
+            self.performer.stopper.stop(None, stop.container, stop.grace)
+        if not plan.gone:
+            return plan.again
+        try:
+            self.performer.remove(uid, view)
+        except (ContainerRuntimeError, NetworkError, NotReadyToStart) as error:
+            log.warning("what is left of pod %s could not be removed: %s", uid, error)
+            return _AFTER_FAILURE
+        self.states.pop(uid, None)
+        return None
+
+    def _finish(self, pod: Object, view: PodView, state: PodState) -> float | None:
+        """The last status, then the node's things, then the object."""
+        uid = pod["metadata"]["uid"]
+        self.probes.forget(uid)
+        if not (view.empty and not (pod.get("status") or {}).get("containerStatuses")):
+            self._publish(pod, view, state)
+        try:
+            self.performer.remove(uid, view)
+        except (ContainerRuntimeError, NetworkError, NotReadyToStart) as error:
+            self.performer.recorder.record(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
+            return _AFTER_FAILURE
+        try:
+            self.client.delete("pods", name_of(pod), namespace_of(pod), uid=uid, grace_period_seconds=0)
+        except (NotFound, Conflict) as error:
+            log.debug("pod %s/%s was gone before: %s", namespace_of(pod), name_of(pod), error)
+        self.states.pop(uid, None)
+        return None
+
+    def _publish(self, pod: Object, view: PodView, state: PodState) -> None:
+        """Write the status if it differs from what the API has."""
+        reported = state.reported
+        if reported is not None and _newer(reported, pod):
+            pod = pod | {"status": reported["status"]}
+        readings = self.probes.readings(pod, view)
+        fresh = pod_status(pod, view, state.memory(readings), self.facts(), self.clock.time())
+        patch = status_patch(pod, fresh)
+        if patch is None:
+            return
+        try:
+            state.reported = self.client.patch(
+                "pods",
+                name_of(pod),
+                patch,
+                namespace_of(pod),
+                subresource="status",
+                content_type=STRATEGIC_MERGE_PATCH,
+            )
+        except (NotFound, Conflict) as error:
+            log.debug("pod %s/%s was deleted meanwhile: %s", namespace_of(pod), name_of(pod), error)
+
+    def _view(self, uid: str) -> PodView:
+        return view_of(self.performer.runtime.list(uid), uid)
+
+
+def _newer(reported: Object, pod: Object) -> bool:
+    """Whether what the API answered to our last write is newer than what the watch has brought."""
+    return int(reported["metadata"]["resourceVersion"]) > int(pod["metadata"].get("resourceVersion") or 0)

@@ -1,0 +1,1 @@
+"""Container runtimes: the interface the kubelet speaks, and its drivers."""

@@ -1,0 +1,323 @@
+"""What the kubelet asks of a container runtime, and the values it gets back.
+
+A pod is a sandbox (the namespaces that its containers share) and containers in it. Each carries labels from
+which the kubelet rebuilds all it must know, so that it may be killed and started at any moment.
+
+Invariant: every removal and stop may be repeated; what is not there is no error. A driver raises only
+`ContainerRuntimeError` and its subclasses.
+Source: the verbs and values follow CRI (k8s.io/cri-api), reduced to what the kubelet here uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+POD_NAME = "io.kubernetes.pod.name"
+POD_NAMESPACE = "io.kubernetes.pod.namespace"
+POD_UID = "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+CONTAINER_HASH = "io.kubernetes.container.hash"
+RESTART_COUNT = "io.kubernetes.container.restartCount"
+SANDBOX_ID = "io.kubernetes.sandbox.id"
+LOG_PATH = "io.kubernetes.container.logPath"
+KIND = "io.kubernetes.container.type"
+
+
+class ContainerRuntimeError(Exception):
+    """The runtime refused or failed; the text says what and why."""
+
+
+class NoSuchContainer(ContainerRuntimeError):
+    """The container or sandbox named is not there."""
+
+
+class ImageNotPresent(ContainerRuntimeError):
+    """The image is not in the node's storage."""
+
+
+class ImagePullError(ContainerRuntimeError):
+    """The registry or the storage refused the image."""
+
+
+class State(StrEnum):
+    """Where a container is in its life."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PodIdentity:
+    """Which pod something belongs to."""
+
+    name: str
+    namespace: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in the node's storage; size in bytes; `user` is its USER instruction."""
+
+    id: str
+    names: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size: int = 0
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A registry's user and password."""
+
+    username: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A path of the node that a container sees; propagation is rprivate, rslave or rshared."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Cgroup limits; 0 is no limit. Memory in bytes, CPU quota in microseconds of each 100 ms."""
+
+    cpu_shares: int = 0
+    cpu_quota: int = 0
+    memory: int = 0
+    pids: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Who a container's process is and what it may do. None leaves the choice to the image or the runtime."""
+
+    user: str = ""
+    group: str = ""
+    supplemental_groups: tuple[int, ...] = ()
+    privileged: bool = False
+    read_only_root: bool = False
+    no_new_privileges: bool = False
+    capabilities_added: tuple[str, ...] = ()
+    capabilities_dropped: tuple[str, ...] = ()
+    seccomp_profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """A sandbox to make. `network_namespace` is a path, or "" for the node's own network."""
+
+    pod: PodIdentity
+    attempt: int
+    hostname: str
+    network_namespace: str = ""
+    host_pid: bool = False
+    host_ipc: bool = False
+    cgroup_parent: str = ""
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox as the runtime has it; times are seconds since the epoch."""
+
+    id: str
+    pod: PodIdentity
+    attempt: int
+    state: State
+    created: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container to make in a sandbox. `command` replaces the image's entrypoint, `arguments` its command."""
+
+    pod: PodIdentity
+    name: str
+    attempt: int
+    sandbox_id: str
+    image_id: str
+    image: str
+    log_path: str
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str = ""
+    mounts: tuple[Mount, ...] = ()
+    limits: Limits = Limits()
+    security: Security = Security()
+    share_processes: bool = False
+    host_pid: bool = False
+    host_ipc: bool = False
+    network_namespace: str = ""
+    cgroup_parent: str = ""
+    oom_score_adjust: int = 0
+    terminal: bool = False
+    stdin: bool = False
+    stdin_once: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as the runtime has it; times are seconds since the epoch, 0 if not yet.
+
+    `message` is what it left at its terminationMessagePath; the kubelet fills it in from its own files.
+    """
+
+    id: str
+    pod: PodIdentity
+    name: str
+    attempt: int
+    sandbox_id: str
+    state: State
+    image: str
+    image_id: str
+    created: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int = 0
+    log_path: str = ""
+    spec_hash: str = ""
+    process: int = 0
+    message: str = ""
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the runtime has of one pod, or of all."""
+
+    sandboxes: tuple[Sandbox, ...] = ()
+    containers: tuple[Container, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A container's use now: CPU nanoseconds since start, memory bytes (total and working set), processes."""
+
+    time: float
+    cpu_nanoseconds: int
+    memory: int
+    working_set: int
+    processes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeEvent:
+    """A hint that something happened to a pod; what it is now, `list` tells."""
+
+    pod_uid: str
+    container_id: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The runtime's name and version, e.g. podman 4.3.1, and whether cgroup parents are systemd slices."""
+
+    name: str
+    version: str
+    systemd_cgroups: bool = False
+
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+class Session(Protocol):
+    """A running exec or attach: frames out, bytes in."""
+
+    def read(self) -> tuple[int, bytes] | None:
+        """The next (STDOUT or STDERR, bytes); None once the output has ended. With a terminal all is STDOUT."""
+
+    def write(self, data: bytes) -> None:
+        """Give bytes to the process's standard input."""
+
+    def close_stdin(self) -> None:
+        """Tell the process that its input has ended."""
+
+    def resize(self, width: int, height: int) -> None:
+        """Set the terminal's size, in characters."""
+
+    def exit_code(self) -> int:
+        """The process's exit status, once the output has ended; 0 for attach."""
+
+    def kill(self) -> None:
+        """End an executed process that still runs; an attached container goes on."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+class ContainerRuntime(Protocol):
+    """One node's container runtime."""
+
+    def version(self) -> Version:
+        """Which runtime this is. Raises ContainerRuntimeError if it does not answer."""
+
+    def list_images(self) -> list[Image]:
+        """Every image in the storage."""
+
+    def image(self, reference: str) -> Image | None:
+        """The image of that name, digest or id, or None if it is not present."""
+
+    def pull_image(self, reference: str, credentials: Credentials | None = None) -> Image:
+        """Fetch an image. Raises ImagePullError."""
+
+    def remove_image(self, image_id: str) -> None:
+        """Remove an image and its names."""
+
+    def create_sandbox(self, spec: SandboxSpec) -> str:
+        """Make and start a sandbox; its id."""
+
+    def stop_sandbox(self, sandbox_id: str) -> None:
+        """End what holds the sandbox's namespaces."""
+
+    def remove_sandbox(self, sandbox_id: str) -> None:
+        """Remove a sandbox; its containers must be gone."""
+
+    def create_container(self, spec: ContainerSpec) -> str:
+        """Make a container; its id. Raises ImageNotPresent."""
+
+    def start_container(self, container_id: str) -> None:
+        """Start a created container."""
+
+    def signal_container(self, container_id: str, signal: str = "") -> None:
+        """Send a signal to its first process; "" is the image's stop signal, else SIGTERM. Gone is no error."""
+
+    def remove_container(self, container_id: str) -> None:
+        """Remove a container, ending it at once if it runs."""
+
+    def inspect(self, container_id: str) -> Container:
+        """One container. Raises NoSuchContainer."""
+
+    def list(self, pod_uid: str = "") -> Inventory:
+        """The sandboxes and containers of one pod, or of all pods."""
+
+    def exec(self, container_id: str, command: tuple[str, ...], *, terminal: bool, stdin: bool) -> Session:
+        """Run a command in a running container."""
+
+    def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
+        """Join the streams of the container's own process."""
+
+    def stats(self) -> dict[str, Stats]:
+        """The use of every running container, by id."""
+
+    def events(self) -> Iterator[RuntimeEvent]:
+        """Hints as they come, until the connection breaks (ContainerRuntimeError)."""
+
+    def close(self) -> None:
+        """Break `events` so that its reader ends."""
