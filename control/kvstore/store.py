@@ -6,17 +6,19 @@ takes one revision if it wrote anything; ranges are half open `[start, end)`; an
 key `start`, and `end == b"\\x00"` means every key from `start` on.
 
 Invariant: revisions grow by one with each writing transaction; a watch delivers each revision's events once,
-in order, without gaps, or ends with `Compacted`.
+in order, without gaps, or ends with `Compacted`. The values are msgspec structs, so what crosses the service's
+wire is exactly these types.
 Source: etcd v3 API guarantees and rpc.proto.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 
 class StoreError(Exception):
@@ -52,8 +54,7 @@ class Corrupt(StoreError):
     """The store's file is damaged; the text names it and the way back."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(msgspec.Struct, frozen=True, array_like=True):
     """One key at one revision. `version` counts writes since creation, starting at 1; `lease` is 0 for none."""
 
     key: bytes
@@ -64,8 +65,7 @@ class KeyValue:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RangeResult:
+class RangeResult(msgspec.Struct, frozen=True, array_like=True):
     """Keys in order, whether `limit` cut them, how many there are in all, and the store's current revision."""
 
     items: list[KeyValue]
@@ -75,7 +75,7 @@ class RangeResult:
 
 
 class Target(Enum):
-    """What a comparison looks at; an absent key has 0 for each (and an empty value)."""
+    """What a comparison looks at; an absent key has 0 for each, and no comparison of its VALUE holds (as in etcd)."""
 
     MOD = "mod"
     VERSION = "version"
@@ -83,8 +83,7 @@ class Target(Enum):
     VALUE = "value"
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(msgspec.Struct, frozen=True, array_like=True):
     """True if `target` of `key` stands in relation `op` (one of == != < >) to `operand`."""
 
     key: bytes
@@ -93,8 +92,7 @@ class Compare:
     op: str = "=="
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, array_like=True, tag="put"):
     """Set a key. Raises LeaseNotFound inside the transaction if `lease` is unknown."""
 
     key: bytes
@@ -102,16 +100,14 @@ class Put:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True, array_like=True, tag="delete"):
     """Delete a key, or the range up to `end`."""
 
     key: bytes
     end: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(msgspec.Struct, frozen=True, array_like=True, tag="range"):
     """Read inside a transaction; sees the transaction's own earlier writes."""
 
     key: bytes
@@ -122,18 +118,16 @@ class Range:
 Operation = Put | Delete | Range
 
 
-@dataclass(frozen=True, slots=True)
-class TxnResult:
+class TxnResult(msgspec.Struct, frozen=True, array_like=True):
     """`succeeded` tells which branch ran; `results` has per operation: Put → None, Delete → the number deleted,
     Range → RangeResult; `revision` is the store's after the transaction."""
 
     succeeded: bool
     revision: int
-    results: list[RangeResult | int | None] = field(default_factory=list)
+    results: list[RangeResult | int | None] = []
 
 
-@dataclass(frozen=True, slots=True)
-class StoreEvent:
+class StoreEvent(msgspec.Struct, frozen=True, array_like=True):
     """One change. For a delete `value` of `current` is empty and its mod_revision is the deletion's.
     `previous` is the key before the change, None if it was absent (always given: deletes need the old object)."""
 
@@ -142,8 +136,7 @@ class StoreEvent:
     previous: KeyValue | None
 
 
-@dataclass(frozen=True, slots=True)
-class WatchBatch:
+class WatchBatch(msgspec.Struct, frozen=True, array_like=True):
     """All events of the watched range up to `revision`; empty events make a progress mark."""
 
     revision: int
@@ -159,8 +152,7 @@ class StoreWatch(Protocol):
         """End it from any task; the iteration then stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True, array_like=True):
     """Revision, oldest readable revision, bytes of live data and of the file, keys, and the engine's name."""
 
     engine: str

@@ -1,0 +1,136 @@
+"""The store as a service: a Flask application whose one end point becomes a session of framed requests.
+
+An HTTP exchange a request would cost more than the request itself: the API server asks for every read and write.
+So a connection is upgraded once, and requests run concurrently on it (`control.kvstore.wire`).
+
+Invariant: answers of one session are written one at a time, each whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import flask
+import gevent
+from gevent.lock import RLock
+from prometheus_client import CollectorRegistry
+
+from api.serving import Check, CheckFailed, hijack, service
+from control.kvstore import wire
+from control.kvstore.store import Store, StoreError
+from control.kvstore.wire import Kind, Op
+
+log = logging.getLogger(__name__)
+
+Observe = Callable[[str, float], None]
+
+
+def application(store: Store, metrics: CollectorRegistry, config: dict[str, Any], observe: Observe) -> flask.Flask:
+    """The store's application; `observe` is told each request's operation and seconds."""
+    app = service("kvstore", metrics=metrics, config=config, ready={"store": _readable(store)})
+
+    def session() -> flask.Response:
+        if flask.request.headers.get("Upgrade") != wire.PROTOCOL:
+            return flask.Response(f"this end point speaks {wire.PROTOCOL} after an upgrade\n", status=426)
+        connection, file = hijack(flask.request.environ)
+        Session(store, connection, file, observe).serve()
+        return flask.Response()
+
+    app.add_url_rule(wire.PATH, "session", session)
+    return app
+
+
+def _readable(store: Store) -> Check:
+    def check() -> None:
+        try:
+            store.status()
+        except StoreError as error:
+            raise CheckFailed(str(error)) from error
+
+    return check
+
+
+class Session:
+    """One upgraded connection."""
+
+    def __init__(self, store: Store, connection: socket.socket, file: BinaryIO, observe: Observe) -> None:
+        self._store = store
+        self._connection = connection
+        self._file = file
+        self._observe = observe
+        self._writing = RLock()
+        self._watches: set[Any] = set()
+
+    def serve(self) -> None:
+        """Answer requests until the peer closes the connection."""
+        self._connection.sendall(wire.SWITCHING)
+        try:
+            while header := self._file.read(wire.HEADER.size):
+                size, number, op = wire.HEADER.unpack(header)
+                if size > wire.MAX_BODY:
+                    log.warning("a client sent a message of %d bytes; its connection is closed", size)
+                    return
+                gevent.spawn(self._answer, number, op, self._file.read(size))
+        except OSError as error:
+            log.debug("a client's connection broke: %s", error)
+        finally:
+            for watch in list(self._watches):
+                watch.close()
+
+    def _answer(self, number: int, op: int, body: bytes) -> None:
+        try:
+            if op == Op.WATCH:
+                self._watch(number, body)
+            else:
+                self._send(wire.frame(number, Kind.RESULT, self._run(op, body)))
+        except StoreError as error:
+            self._send(wire.error_frame(number, error))
+
+    def _run(self, op: int, body: bytes) -> Any:
+        store = self._store
+        if op not in wire.REQUESTS:
+            raise StoreError(f"the store's service knows no operation {op}")
+        call = wire.decode(wire.REQUESTS[Op(op)], body)
+        started = gevent.get_hub().loop.now()
+        match op:
+            case Op.TXN:
+                result: Any = store.txn(call.compares, call.success, call.failure)
+            case Op.RANGE:
+                result = store.range(
+                    call.key,
+                    call.end,
+                    revision=call.revision,
+                    limit=call.limit,
+                    keys_only=call.keys_only,
+                    count_only=call.count_only,
+                )
+            case Op.STATUS:
+                result = store.status()
+            case Op.SNAPSHOT:
+                result = store.snapshot(Path(call))
+            case _:
+                result = getattr(store, Op(op).name.lower())(call)
+        self._observe(Op(op).name, gevent.get_hub().loop.now() - started)
+        return result
+
+    def _watch(self, number: int, body: bytes) -> None:
+        call = wire.decode(wire.REQUESTS[Op.WATCH], body)
+        watch = self._store.watch(call.key, call.end, revision=call.revision, progress_seconds=call.progress_seconds)
+        self._watches.add(watch)
+        with closing(watch):
+            self._send(wire.frame(number, Kind.OPENED, None))
+            for batch in watch:
+                self._send(wire.frame(number, Kind.RESULT, batch))
+
+    def _send(self, message: bytes) -> None:
+        with self._writing:
+            try:
+                self._connection.sendall(message)
+            except OSError as error:
+                # The reader of this connection sees the same end and closes the watches.
+                log.debug("an answer found its client gone: %s", error)
