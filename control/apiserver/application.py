@@ -1,0 +1,111 @@
+"""The WSGI application: a request passes authentication, authorization and its handler, and always gets an answer.
+
+Resource paths are routed by their own parser; everything around them (health, metrics, version) is a Flask
+application like that of any other service.
+
+Invariant: nothing but health and /version is answered to somebody who is not authenticated; every refusal is a
+`Status`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from api import errors
+from api.registry import registry as built_in_registry
+from api.runtime import Runtime
+from control.apiserver import discovery, observe, pending, version  # noqa: F401
+from control.apiserver.admission.pipeline import Pipeline
+from control.apiserver.admission.plugins import plugins
+from control.apiserver.authentication.chain import Authenticator
+from control.apiserver.authentication.chain import Method as AuthenticationMethod
+from control.apiserver.authorization.attributes import attributes
+from control.apiserver.authorization.chain import Authorizer
+from control.apiserver.cache import Cache
+from control.apiserver.config import Config
+from control.apiserver.handlers import routing
+from control.apiserver.identity import ANONYMOUS
+from control.apiserver.request import Request
+from control.apiserver.response import Response, StartResponse, error_response
+from control.apiserver.server import ApiServer, page_not_found
+from control.apiserver.storage import Storage
+from control.kvstore.store import Store, StoreError
+
+log = logging.getLogger(__name__)
+
+Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+_OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
+
+
+class Application:
+    """One API server as a WSGI application."""
+
+    def __init__(self, server: ApiServer, around: Wsgi) -> None:
+        self.server = server
+        self._around = around
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        try:
+            response = self._answer(request)
+        except errors.ApiError as error:
+            response = error_response(error)
+        except StoreError as error:
+            log.warning("%s %s: %s", request.method, request.path, error)
+            response = error_response(errors.InternalError(f"the store did not answer: {error}"))
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            response = error_response(errors.InternalError("an error on the server has prevented the request"))
+        if response is None:
+            return self._around(environ, start_response)
+        return response.send(start_response)
+
+    def _answer(self, request: Request) -> Response | None:
+        """The answer, or None if the applications around resources have it."""
+        server = self.server
+        if request.path.startswith(_OPEN_PATHS):
+            return None
+        request.user = server.authenticator.authenticate(request)
+        if request.user is ANONYMOUS:
+            raise errors.Unauthorized("Unauthorized")
+        server.authorizer.check(attributes(request))
+        if request.info.is_resource:
+            return routing.handle(server, request)
+        if request.path.startswith("/api"):
+            address = f"{server.config.advertise_address}:{server.config.advertise_port}"
+            found = discovery.respond(server.registry, request, address)
+            if found is None:
+                raise page_not_found()
+            return found
+        return None
+
+
+def make_server(
+    store: Store,
+    runtime: Runtime,
+    config: Config,
+    *,
+    authentication: Iterable[AuthenticationMethod],
+) -> ApiServer:
+    """The parts of an API server over a store; start its cache before serving."""
+    cache = Cache(store, runtime)
+    return ApiServer(
+        config=config,
+        runtime=runtime,
+        registry=built_in_registry(),
+        storage=Storage(store, cache, runtime),
+        cache=cache,
+        authenticator=Authenticator(tuple(authentication)),
+        authorizer=Authorizer(()),
+        admission=Pipeline(plugins()),
+    )
+
+
+def application(server: ApiServer, shown_config: Mapping[str, Any]) -> Application:
+    """The WSGI application of a server; `shown_config` is what /configz tells."""
+    around = observe.service_around(server, shown_config)
+    version.add_view(around)
+    return Application(server, around.wsgi_app)

@@ -1,0 +1,1 @@
+"""Who may do what: nodes by what is bound to them, everyone by roles."""

@@ -1,0 +1,59 @@
+"""Authorizers in order: the first that allows decides; if none does, the request is refused.
+
+Invariant: the answer to a request that no authorizer allows is 403 with the original's sentence.
+Source: apiserver/pkg/endpoints/handlers/responsewriters.Forbidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from api import errors
+from control.apiserver.authorization.attributes import Attributes
+from control.apiserver.identity import MASTERS_GROUP
+
+
+class Method(Protocol):
+    """One source of permission."""
+
+    def allows(self, asked: Attributes) -> str | None:
+        """The reason why it is allowed, or None: no opinion."""
+
+
+class Authorizer:
+    """All methods; members of system:masters may do everything."""
+
+    def __init__(self, methods: Sequence[Method]) -> None:
+        self._methods = tuple(methods)
+
+    def decide(self, asked: Attributes) -> tuple[bool, str]:
+        """(whether it is allowed, why)."""
+        if MASTERS_GROUP in asked.user.groups:
+            return True, ""
+        for method in self._methods:
+            reason = method.allows(asked)
+            if reason is not None:
+                return True, reason
+        return False, ""
+
+    def check(self, asked: Attributes) -> None:
+        """Raises Forbidden."""
+        allowed, _ = self.decide(asked)
+        if not allowed:
+            raise forbidden(asked)
+
+
+def forbidden(asked: Attributes) -> errors.Forbidden:
+    """The refusal, worded as by the original."""
+    user = asked.user.name
+    if not asked.resource:
+        return errors.Forbidden(f'forbidden: User "{user}" cannot {asked.verb} path "{asked.path}"')
+    full = asked.full_resource
+    where = f' in the namespace "{asked.namespace}"' if asked.namespace else " at the cluster scope"
+    sentence = f'User "{user}" cannot {asked.verb} resource "{full}" in API group "{asked.group}"{where}'
+    qualified = errors.qualified(asked.resource, asked.group)
+    subject = f'{qualified} "{asked.name}"' if asked.name else qualified
+    return errors.Forbidden(
+        f"{subject} is forbidden: {sentence}", name=asked.name, group=asked.group, kind=asked.resource
+    )

@@ -1,0 +1,104 @@
+"""`wherry apiserver`: the composition root of the API server.
+
+Invariant: the ready line is printed once the socket is open and the watch cache filled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import sys
+from pathlib import Path
+
+from api.process import configure_logging, stop_event
+from api.runtime import SystemRuntime
+from api.serving import ListenError, Server, Tls
+from control.apiserver.application import application, make_server
+from control.apiserver.authentication.certificates import CertificateMethod
+from control.apiserver.bootstrap import Bootstrap
+from control.apiserver.config import Config, Network
+from control.kvstore.client import open_store
+from control.kvstore.store import StoreError
+
+log = logging.getLogger(__name__)
+
+_FILL_SECONDS = 60.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The flags of `wherry apiserver`."""
+    parser.add_argument("--store", required=True, help="unix:PATH of the kvstore")
+    parser.add_argument("--listen", default="0.0.0.0:6443", help="ADDR:PORT to serve TLS on (%(default)s)")
+    parser.add_argument("--pki-dir", type=Path, required=True, help="certificates and keys")
+    parser.add_argument("--advertise-address", default="", help="address that nodes and pods reach this server at")
+    parser.add_argument("--service-cidr", type=_network, default="10.96.0.0/16", help="(default: %(default)s)")
+    parser.add_argument("--service-node-port-range", type=_ports, default="30000-32767", help="(default: %(default)s)")
+    parser.add_argument("--event-ttl", type=int, default=3600, help="seconds that events are kept (%(default)s)")
+    parser.add_argument("-v", "--verbosity", type=int, default=0, help="1 logs every step")
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _ports(text: str) -> range:
+    low, _, high = text.partition("-")
+    if not (low.isdigit() and high.isdigit() and 0 < int(low) <= int(high) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range of ports such as 30000-32767")
+    return range(int(low), int(high) + 1)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM; the exit status."""
+    configure_logging(arguments.verbosity)
+    runtime = SystemRuntime()
+    stop = stop_event(runtime)
+    config = _config(arguments)
+    try:
+        store = open_store(arguments.store, runtime)
+        server = make_server(store, runtime, config, authentication=[CertificateMethod()])
+        tls = _tls(arguments.pki_dir)
+        http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls)
+    except (StoreError, ListenError, OSError) as error:
+        print(f"wherry apiserver: {error}", file=sys.stderr)
+        return 1
+    server.cache.start(stop)
+    http.start()
+    if not server.cache.wait_synced(_FILL_SECONDS):
+        print(
+            f"wherry apiserver: the store at {arguments.store} did not answer within {_FILL_SECONDS:.0f} s",
+            file=sys.stderr,
+        )
+        return 1
+    Bootstrap(server).start(stop)
+    print(f"ready: https://{arguments.listen}", flush=True)
+    stop.wait()
+    server.cache.close()
+    http.stop()
+    store.close()
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    host, _, port = arguments.listen.rpartition(":")
+    address = arguments.advertise_address or host
+    return Config(
+        service_network=arguments.service_cidr,
+        node_ports=arguments.service_node_port_range,
+        event_seconds=arguments.event_ttl,
+        advertise_address=address,
+        advertise_port=int(port),
+        pki_directory=arguments.pki_dir,
+    )
+
+
+def _tls(directory: Path) -> Tls:
+    return Tls(str(directory / "apiserver.crt"), str(directory / "apiserver.key"), str(directory / "ca.crt"))
+
+
+def _shown(arguments: argparse.Namespace) -> dict[str, str]:
+    return {name: str(value) for name, value in vars(arguments).items() if name != "run"}

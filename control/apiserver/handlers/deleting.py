@@ -1,0 +1,187 @@
+"""delete and deletecollection: at once, gracefully, or by way of finalizers.
+
+Invariant: an object leaves the store only when its grace period is over and no finalizer is left; until then it
+carries deletionTimestamp.
+Source: apiserver/pkg/registry/rest/delete.go and generic/registry/store.go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from api import errors
+from api.errors import Cause
+from api.objects import Object
+from api.runtime import parse_timestamp, timestamp
+from control.apiserver import codec, negotiation
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.forms import object_response
+from control.apiserver.handlers.reading import list_response
+from control.apiserver.negotiation import accepted
+from control.apiserver.operation import DELETE, Operation, dry_run_causes, operation
+from control.apiserver.request import Request
+from control.apiserver.response import Response, json_response
+from control.apiserver.selection import selection
+from control.apiserver.server import ApiServer
+from control.apiserver.storage import Stored
+
+ORPHAN, FOREGROUND, BACKGROUND = "Orphan", "Foreground", "Background"
+_FINALIZERS = {ORPHAN: "orphan", FOREGROUND: "foregroundDeletion"}
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """What the client asked for; None and "" leave it to the resource."""
+
+    grace_period: int | None = None
+    propagation: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+
+def delete(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """DELETE of one object."""
+    op = operation(server, endpoint, request, DELETE)
+    options = read_options(op, request)
+    found, gone = delete_object(op, options)
+    if not gone or endpoint.strategy.returns_deleted:
+        accepted_only = not gone and options.propagation in (FOREGROUND, BACKGROUND) and bool(options.propagation)
+        return object_response(server, endpoint, request, found.text, 202 if accepted_only else 200)
+    return json_response(_success(op, found.object()))
+
+
+def delete_collection(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """DELETE of all selected objects; answers with the list of them."""
+    op = operation(server, endpoint, request, DELETE)
+    options = read_options(op, request)
+    chosen = selection(request, endpoint.entry.resource, endpoint.collection.fields)
+    server.cache.catch_up()
+    with server.cache.lock():
+        revision = server.cache.revision
+        objects = [found for found in endpoint.collection.select(chosen.namespace) if chosen.matches(found)]
+    texts = []
+    for found in objects:
+        one = replace(op, namespace=found.fields["metadata.namespace"], name=found.fields["metadata.name"])
+        try:
+            texts.append(delete_object(one, options)[0].text)
+        except errors.NotFound:
+            continue
+    metadata: Object = {"resourceVersion": str(revision)}
+    return list_response(server, endpoint, request, accepted(request), texts, metadata)
+
+
+def delete_object(op: Operation, options: DeleteOptions) -> tuple[Stored, bool]:
+    """Begin or finish a deletion; (the object's last or new state, whether it is gone). Raises ApiError."""
+    gone: list[bool] = [False]
+
+    def change(current: Stored) -> Object | None:
+        obj = current.object()
+        _check_preconditions(op, obj, options)
+        op.server.admission.validate(op, {}, obj)
+        kept = begin_deletion(op, obj, options)
+        gone[0] = kept is None
+        return kept
+
+    if op.dry_run:
+        current = op.server.storage.get(op.key())
+        kept = change(current)
+        storage = op.endpoint.storage
+        if kept is not None:
+            text = codec.attach(codec.encode(kept, storage.api_version, storage.kind), current.revision)
+            current = Stored(current.revision, text)
+        return current, gone[0]
+    found, _ = op.server.storage.update(op.key(), change)
+    if gone[0]:
+        op.endpoint.strategy.after_delete(op, found.object())
+    return found, gone[0]
+
+
+def begin_deletion(op: Operation, obj: Object, options: DeleteOptions) -> Object | None:
+    """The object as it stays until its deletion is finished, or None if it can go now."""
+    strategy = op.endpoint.strategy
+    metadata = obj["metadata"]
+    finalizers = _finalizers(op, metadata.get("finalizers") or [], options)
+    period = strategy.grace_period(obj, options.grace_period)
+    if metadata.get("deletionTimestamp"):
+        period = _shortened(op, metadata, period)
+    if not period and not finalizers and strategy.may_be_removed(obj):
+        return None
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+    if not metadata.get("deletionTimestamp"):
+        metadata["deletionTimestamp"] = timestamp(op.server.runtime.time() + period)
+        if metadata.get("generation"):
+            metadata["generation"] += 1
+    metadata["deletionGracePeriodSeconds"] = period
+    strategy.prepare_delete(op, obj)
+    return obj
+
+
+def _shortened(op: Operation, metadata: dict[str, Any], period: int) -> int:
+    """A second deletion may only shorten the grace period; the moment of deletion moves with it."""
+    before = int(metadata.get("deletionGracePeriodSeconds") or 0)
+    if period >= before:
+        return before
+    asked = parse_timestamp(metadata["deletionTimestamp"]) - before
+    metadata["deletionTimestamp"] = timestamp(asked + period)
+    return period
+
+
+def _finalizers(op: Operation, present: list[str], options: DeleteOptions) -> list[str]:
+    """The finalizers that the propagation policy leaves and adds."""
+    own = op.endpoint.strategy.default_finalizers
+    if not options.propagation:
+        return [*present, *(name for name in own if name not in present)]
+    kept = [name for name in present if name not in _FINALIZERS.values()]
+    wanted = _FINALIZERS.get(options.propagation)
+    return [*kept, wanted] if wanted else kept
+
+
+def _check_preconditions(op: Operation, obj: Object, options: DeleteOptions) -> None:
+    metadata, resource = obj["metadata"], op.resource
+    if options.uid and options.uid != metadata["uid"]:
+        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
+        raise errors.conflict(resource.plural, resource.group, op.name, why)
+    if options.resource_version and options.resource_version != metadata["resourceVersion"]:
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
+            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+        )
+        raise errors.conflict(resource.plural, resource.group, op.name, why)
+
+
+def read_options(op: Operation, request: Request) -> DeleteOptions:
+    """DeleteOptions from the body, or from the query if there is none. Raises BadRequest, Invalid."""
+    body: dict[str, Any] = {}
+    if request.body.strip():
+        body = negotiation.read_object(request, "DeleteOptions", "v1")
+    orphan = body.get("orphanDependents")
+    policy = body.get("propagationPolicy") or request.query.get("propagationPolicy", "")
+    period = body.get("gracePeriodSeconds", request.number("gracePeriodSeconds"))
+    causes = dry_run_causes(list(body.get("dryRun") or []))
+    op.dry_run = op.dry_run or bool(body.get("dryRun"))
+    if policy and policy not in (ORPHAN, FOREGROUND, BACKGROUND):
+        message = f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"'
+        causes.append(Cause("FieldValueNotSupported", message, "propagationPolicy"))
+    if orphan is not None and policy:
+        message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
+        causes.append(Cause("FieldValueInvalid", message, "propagationPolicy"))
+    if causes:
+        raise errors.invalid("DeleteOptions", "meta.k8s.io", "", causes)
+    if orphan is not None:
+        policy = ORPHAN if orphan else BACKGROUND
+    conditions = body.get("preconditions") or {}
+    if period is not None and not isinstance(period, int):
+        raise errors.BadRequest("gracePeriodSeconds must be a whole number")
+    return DeleteOptions(period, policy, conditions.get("uid") or "", conditions.get("resourceVersion") or "")
+
+
+def _success(op: Operation, obj: Object) -> Object:
+    details: dict[str, Any] = {"name": op.name}
+    if op.resource.group:
+        details["group"] = op.resource.group
+    details |= {"kind": op.resource.plural, "uid": obj["metadata"]["uid"]}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

@@ -1,0 +1,173 @@
+"""get and list.
+
+A read without resourceVersion is consistent: the cache first catches up with the store. One with
+resourceVersion=0 takes the cache as it is. Pages after the first, and exact versions, are read from the store's
+past.
+
+Invariant: all pages of one list show the same revision.
+Source: "Kubernetes API Concepts", resource versions and large result sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from api import errors
+from api.errors import Cause
+from api.objects import Object
+from control.apiserver import codec
+from control.apiserver.cached import CachedObject
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.continuation import Continuation, decode_token, encode_token
+from control.apiserver.handlers.forms import object_response, partial_metadata, table_text, text_response
+from control.apiserver.negotiation import Accepted, accepted
+from control.apiserver.request import Request
+from control.apiserver.response import Response
+from control.apiserver.selection import Selection, selection
+from control.apiserver.server import ApiServer
+from control.apiserver.storage import prefix, prefix_range, texts
+
+
+def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """One object."""
+    version = _resource_version(request)
+    if version is None:
+        server.cache.catch_up()
+    elif version:
+        server.cache.wait(version)
+    key = endpoint.key(request.info.namespace, request.info.name)
+    found = server.cache.peek(key)
+    if found is None:
+        resource = endpoint.entry.resource
+        raise errors.not_found(resource.plural, resource.group, request.info.name)
+    return object_response(server, endpoint, request, found.text)
+
+
+def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """A page of a collection."""
+    chosen = selection(request, endpoint.entry.resource, endpoint.collection.fields)
+    limit = request.number("limit") or 0
+    token = request.query.get("continue", "")
+    version = _resource_version(request)
+    match = request.query.get("resourceVersionMatch", "")
+    _check_match(version, match, token)
+    form = accepted(request)
+    if token:
+        if version:
+            raise errors.BadRequest("specifying resource version is not allowed when using continue")
+        return _page(server, endpoint, request, chosen, decode_token(token), limit, form)
+    if match == "Exact":
+        return _page(server, endpoint, request, chosen, Continuation(version or 0, ""), limit, form)
+    if version is None:
+        server.cache.catch_up()
+    elif version:
+        server.cache.wait(version)
+    with server.cache.lock():
+        revision = server.cache.revision
+        objects = endpoint.collection.select(chosen.namespace)
+    if not chosen.everything:
+        objects = [found for found in objects if chosen.matches(found)]
+    metadata: Object = {"resourceVersion": str(revision)}
+    if limit and version != 0 and len(objects) > limit:
+        _add_continue(metadata, chosen, objects[limit - 1].key, revision, len(objects) - limit)
+        objects = objects[:limit]
+    return list_response(server, endpoint, request, form, [found.text for found in objects], metadata)
+
+
+def _page(
+    server: ApiServer,
+    endpoint: Endpoint,
+    request: Request,
+    chosen: Selection,
+    start: Continuation,
+    limit: int,
+    form: Accepted,
+) -> Response:
+    """A page at one revision of the past, after the key `start` names."""
+    base, fields = prefix(endpoint.storage), endpoint.collection.fields
+    first, end = prefix_range(endpoint.storage, chosen.namespace)
+    if start.after:
+        first = f"{base}{start.after}\x00".encode()
+    found: list[bytes] = []
+    metadata: Object = {}
+    more, remaining, last, revision = True, 0, "", start.revision
+    while more and (not limit or len(found) < limit):
+        page = server.storage.page(first, end, revision, limit)
+        revision = revision or page.revision
+        more, remaining = page.more, page.count - len(page.items)
+        for item, text in zip(page.items, texts(page.items), strict=True):
+            if limit and len(found) == limit:
+                more = True
+                break
+            last = item.key.decode()[len(base) :]
+            if chosen.everything or chosen.matches(CachedObject(last, item.mod_revision, text, fields)):
+                found.append(text)
+        if page.items:
+            first = page.items[-1].key + b"\x00"
+    metadata["resourceVersion"] = str(revision)
+    if more:
+        _add_continue(metadata, chosen, last, revision, remaining)
+    return list_response(server, endpoint, request, form, found, metadata)
+
+
+def _add_continue(metadata: Object, chosen: Selection, after: str, revision: int, remaining: int) -> None:
+    metadata["continue"] = encode_token(Continuation(revision, after))
+    if chosen.everything:
+        metadata["remainingItemCount"] = remaining
+
+
+def list_response(
+    server: ApiServer,
+    endpoint: Endpoint,
+    request: Request,
+    form: Accepted,
+    found: Sequence[bytes],
+    metadata: Object,
+) -> Response:
+    """A list of stored texts in the form asked for."""
+    outgoing = [endpoint.outgoing(text) for text in found] if endpoint.conversion else found
+    if form.convert_to == "Table":
+        objects = [codec.decode(text) for text in outgoing]
+        return text_response(request, form, table_text(server, endpoint, request, form, objects, metadata))
+    if form.convert_to:
+        listing = {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": f"meta.k8s.io/{form.version}",
+            "metadata": metadata,
+            "items": [partial_metadata(codec.decode(text), form.version) for text in outgoing],
+        }
+        return text_response(request, form, orjson.dumps(listing))
+    resource = endpoint.entry.resource
+    items = [codec.list_item(text) for text in outgoing] if endpoint.typed and not endpoint.conversion else outgoing
+    head = orjson.dumps({"kind": endpoint.entry.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
+    return text_response(request, form, b'%b,"items":[%b]}' % (head[:-1], b",".join(items)))
+
+
+def _resource_version(request: Request) -> int | None:
+    """The resourceVersion asked for; None if there is none. Raises Invalid."""
+    text = request.query.get("resourceVersion", "")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise errors.BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    return int(text)
+
+
+def _check_match(version: int | None, match: str, token: str) -> None:
+    if not match:
+        return
+    why = ""
+    if match not in ("Exact", "NotOlderThan"):
+        why = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
+    elif version is None:
+        why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif token:
+        why = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+    elif match == "Exact" and version == 0:
+        why = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if why:
+        reason = "FieldValueForbidden" if why.startswith("Forbidden") else "FieldValueNotSupported"
+        cause = Cause(reason, why, "resourceVersionMatch")
+        raise errors.invalid("ListOptions", "meta.k8s.io", "", [cause])

@@ -1,0 +1,53 @@
+"""Which handler answers a resource request: by subresource, then by verb.
+
+Invariant: a verb that the registry does not list for a resource is refused with MethodNotAllowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from api import errors
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers import creating, deleting, patching, reading, updating, watching
+from control.apiserver.request import Request
+from control.apiserver.response import Response
+from control.apiserver.server import ApiServer, page_not_found
+
+Handler = Callable[[ApiServer, Endpoint, Request], Response]
+
+_MAIN: dict[str, Handler] = {
+    "get": reading.get,
+    "list": reading.list_objects,
+    "watch": watching.watch,
+    "create": creating.create,
+    "update": updating.update,
+    "patch": patching.patch,
+    "delete": deleting.delete,
+    "deletecollection": deleting.delete_collection,
+}
+_STATUS: dict[str, Handler] = {"get": reading.get, "update": updating.update, "patch": patching.patch}
+
+_SUBRESOURCES: dict[str, dict[str, Handler]] = {"status": _STATUS}
+
+
+def handle(server: ApiServer, request: Request) -> Response:
+    """Answer an authorized resource request. Raises ApiError."""
+    info = request.info
+    endpoint = server.endpoint(info.group, info.version, info.resource)
+    if info.subresource:
+        if info.subresource not in endpoint.entry.subresources:
+            raise page_not_found()
+        handlers = _SUBRESOURCES.get(info.subresource, {})
+    else:
+        handlers = _MAIN
+        if info.verb not in endpoint.entry.verbs:
+            raise _not_allowed()
+    handler = handlers.get(info.verb)
+    if handler is None or (info.name and info.verb == "create" and not info.subresource):
+        raise _not_allowed()
+    return handler(server, endpoint, request)
+
+
+def _not_allowed() -> errors.MethodNotAllowed:
+    return errors.MethodNotAllowed("the server does not allow this method on the requested resource")

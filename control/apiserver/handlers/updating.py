@@ -1,0 +1,125 @@
+"""update: replace an object or one of its subresources, and what update and patch share.
+
+Invariant: an object whose last finalizer goes while it is being deleted is removed, never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from api import errors, validation
+from api.objects import Object
+from control.apiserver import codec
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.creating import create_object
+from control.apiserver.handlers.decoding import checked_body, completed
+from control.apiserver.handlers.forms import object_response
+from control.apiserver.handlers.objects import check_address, check_kind, check_unchanged, keep_identity, metadata_of
+from control.apiserver.operation import CREATE, UPDATE, Operation, operation
+from control.apiserver.request import Request
+from control.apiserver.response import Response
+from control.apiserver.server import ApiServer
+from control.apiserver.storage import MODIFIED, Stored
+
+Make = Callable[[Object], Object]
+"""From the stored object (as the request's version shows it) to the wanted one."""
+
+
+def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """PUT of an object or its status."""
+    op = operation(server, endpoint, request, UPDATE)
+    first: list[Object] = [checked_body(op, request)]
+
+    def wanted(old: Object) -> Object:
+        return first.pop() if first else checked_body(op, request)
+
+    creates = endpoint.strategy.create_on_update and not op.subresource
+    missing = (lambda: wanted({})) if creates else None
+    found, created = update_object(op, wanted, create=missing)
+    return object_response(server, endpoint, request, found.text, 201 if created else 200)
+
+
+def update_object(op: Operation, wanted: Make, *, create: Callable[[], Object] | None = None) -> tuple[Stored, bool]:
+    """Change a stored object; (its new state, whether it was created). Raises ApiError."""
+    removed: list[Object] = []
+
+    def change(current: Stored) -> Object | None:
+        old = current.object()
+        new = prepare_update(op, wanted(op.endpoint.outgoing_object(old)), old)
+        removed[:] = [new] if _is_finished(op, new, old) else []
+        return None if removed else new
+
+    if op.dry_run:
+        return _pretend(op, change, create)
+    if create is not None and op.server.cache.peek(op.key()) is None:
+        try:
+            return _create_instead(op, create()), True
+        except errors.AlreadyExists:
+            op.verb = UPDATE
+    found, _ = op.server.storage.update(op.key(), change, lease_seconds=op.endpoint.strategy.lease_seconds)
+    if removed:
+        op.endpoint.strategy.after_delete(op, removed[0])
+    return found, False
+
+
+def prepare_update(op: Operation, new: Object, old: Object) -> Object:
+    """The new object, checked, admitted and completed, as it is to be stored. Raises ApiError."""
+    check_kind(op, new)
+    metadata = metadata_of(new)
+    check_address(op, metadata)
+    check_unchanged(op, metadata, old["metadata"])
+    new = op.server.admission.mutate(op, new, old)
+    new = op.endpoint.incoming(new)
+    strategy, resource = op.endpoint.strategy, op.resource
+    keep_identity(new["metadata"], old["metadata"])
+    if op.subresource == "status":
+        strategy.prepare_status_update(op, new, old)
+    elif not op.subresource:
+        strategy.prepare_update(op, new, old)
+    causes = validation.validate(op.endpoint.stored_entry, new, old, op.subresource)
+    causes += strategy.validate(op, new, old)
+    if causes:
+        raise errors.invalid(resource.kind, resource.group, op.name, causes)
+    op.server.admission.validate(op, new, old)
+    if not op.dry_run:
+        strategy.before_update(op, new, old)
+    return new
+
+
+def _is_finished(op: Operation, new: Object, old: Object) -> bool:
+    """Whether a deletion that was asked for has nothing left to wait for."""
+    metadata = new["metadata"]
+    return (
+        bool(old["metadata"].get("deletionTimestamp"))
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and op.endpoint.strategy.may_be_removed(new)
+    )
+
+
+def _create_instead(op: Operation, obj: Object) -> Stored:
+    op.verb = CREATE
+    if metadata_of(obj).get("uid"):
+        why = f"Precondition failed: UID in precondition: {obj['metadata']['uid']}, UID in object meta: "
+        raise errors.conflict(op.resource.plural, op.resource.group, op.name, why)
+    if obj["metadata"].get("resourceVersion"):
+        raise errors.conflict(op.resource.plural, op.resource.group, op.name, MODIFIED)
+    return create_object(op, completed(op, obj))
+
+
+def _pretend(
+    op: Operation, change: Callable[[Stored], Object | None], create: Callable[[], Object] | None
+) -> tuple[Stored, bool]:
+    """A dry run: what the object would become, at its present revision."""
+    try:
+        current = op.server.storage.get(op.key())
+    except errors.NotFound:
+        if create is None:
+            raise
+        return _create_instead(op, create()), True
+    new = change(current)
+    if new is None:
+        return current, False
+    storage = op.endpoint.storage
+    text = codec.attach(codec.encode(new, storage.api_version, storage.kind), current.revision)
+    return Stored(current.revision, text), False

@@ -1,0 +1,158 @@
+"""watch: a stream of changes, with bookmarks, from now, from a revision, or after the present state.
+
+Invariant: the body ends properly when its time is over; a client that went away is noticed at the next line or
+within a few seconds.
+Source: "Kubernetes API Concepts", efficient detection of changes and streaming lists; KEP-3157.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import orjson
+
+from api import errors
+from api.errors import Cause
+from api.objects import Object
+from control.apiserver.cached import Change
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.forms import watch_form
+from control.apiserver.negotiation import accepted
+from control.apiserver.request import Request
+from control.apiserver.response import Response
+from control.apiserver.selection import Selection, selection
+from control.apiserver.server import ApiServer
+from control.apiserver.watcher import Watcher
+
+_SHORTEST_TIMEOUT = 1800
+_BOOKMARK_SECONDS = 60.0
+_POLL_SECONDS = 10.0
+_INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
+
+
+def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """GET with watch=true."""
+    chosen = selection(request, endpoint.entry.resource, endpoint.collection.fields)
+    watcher = Watcher(chosen, server.runtime, form=watch_form(server, endpoint, request, accepted(request)))
+    initial = _sends_initial_events(request)
+    bookmarks = request.flag("allowWatchBookmarks")
+    timeout = request.number("timeoutSeconds") or 0
+    if timeout <= 0:
+        timeout = int(server.runtime.random().uniform(_SHORTEST_TIMEOUT, 2 * _SHORTEST_TIMEOUT))
+    try:
+        _begin(server, endpoint, request, watcher, chosen, initial, bookmarks)
+    except errors.Expired as error:
+        line = b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())
+        return Response([line], content_type=_stream_type(request))
+    stream = _Stream(server, endpoint, watcher, timeout, bookmarks)
+    return Response(stream, content_type=_stream_type(request))
+
+
+def _stream_type(request: Request) -> str:
+    return "application/json;stream=watch" if "stream=watch" in request.header("Accept") else "application/json"
+
+
+def _begin(
+    server: ApiServer,
+    endpoint: Endpoint,
+    request: Request,
+    watcher: Watcher,
+    chosen: Selection,
+    initial: bool | None,
+    bookmarks: bool,
+) -> None:
+    """Connect the watcher to the collection, after queueing the present state if that is asked for."""
+    text = request.query.get("resourceVersion", "")
+    if text and not text.isdigit():
+        raise errors.BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    if not text:
+        server.cache.catch_up()
+    elif text != "0" and initial is not False:
+        server.cache.wait(int(text))
+    with server.cache.lock():
+        revision = server.cache.revision
+        if initial or (initial is None and text in ("", "0")):
+            for found in endpoint.collection.select(chosen.namespace):
+                watcher.push_present(Change(found.revision, None, found))
+            if initial and bookmarks:
+                watcher.push_line(bookmark_line(endpoint, revision, _INITIAL_EVENTS_END))
+            since = revision
+        else:
+            since = revision if text in ("", "0") else int(text)
+        endpoint.collection.add(watcher, since)
+
+
+def _sends_initial_events(request: Request) -> bool | None:
+    """sendInitialEvents, None if absent. Raises Invalid as the original does."""
+    present = "sendInitialEvents" in request.query
+    match = request.query.get("resourceVersionMatch", "")
+    why = ("", "")
+    if present and match != "NotOlderThan":
+        why = (
+            "resourceVersionMatch",
+            (
+                "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+                if match
+                else "Required value: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            ),
+        )
+    elif match and not present:
+        why = (
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )
+    if why[0]:
+        reason = "FieldValueRequired" if why[1].startswith("Required") else "FieldValueForbidden"
+        raise errors.invalid("ListOptions", "meta.k8s.io", "", [Cause(reason, why[1], why[0])])
+    return request.flag("sendInitialEvents") if present else None
+
+
+def bookmark_line(endpoint: Endpoint, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+    """The line that tells a client how far it has seen."""
+    metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if annotations:
+        metadata["annotations"] = annotations
+    resource = endpoint.entry.resource
+    obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+    return orjson.dumps({"type": "BOOKMARK", "object": obj}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+class _Stream:
+    """The body of a watch; closing it (the WSGI server does) disconnects the watcher."""
+
+    def __init__(self, server: ApiServer, endpoint: Endpoint, watcher: Watcher, timeout: int, bookmarks: bool) -> None:
+        self._server = server
+        self._endpoint = endpoint
+        self._watcher = watcher
+        self._bookmarks = bookmarks
+        self._runtime = server.runtime
+        self._deadline = self._runtime.monotonic() + timeout
+        self._next_bookmark = self._runtime.monotonic() + _BOOKMARK_SECONDS
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            now = self._runtime.monotonic()
+            if now >= self._deadline:
+                break
+            lines = self._watcher.take(min(_POLL_SECONDS, self._deadline - now))
+            if lines:
+                yield lines
+            elif self._watcher.dropped:
+                return
+            elif self._bookmarks and self._runtime.monotonic() >= self._next_bookmark:
+                self._next_bookmark = self._runtime.monotonic() + _BOOKMARK_SECONDS
+                yield self._bookmark()
+        if self._bookmarks:
+            yield self._bookmark()
+
+    def _bookmark(self) -> bytes:
+        """A bookmark behind all lines that were queued up to its revision."""
+        with self._server.cache.lock():
+            revision = self._server.cache.revision
+            lines = self._watcher.take(0)
+        return lines + bookmark_line(self._endpoint, revision)
+
+    def close(self) -> None:
+        """Disconnect."""
+        with self._server.cache.lock():
+            self._endpoint.collection.discard(self._watcher)

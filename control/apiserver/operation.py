@@ -1,0 +1,103 @@
+"""One write under way: who does what to which object, with which options. Admission and strategies look at this.
+
+Invariant: an operation's options have been checked; `dry_run` means that nothing of it may be stored.
+Source: apiserver/pkg/admission.Attributes; metav1.CreateOptions, UpdateOptions, PatchOptions, DeleteOptions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from api import errors
+from api.errors import Cause
+from api.resources import Resource
+from control.apiserver.identity import User
+from control.apiserver.request import Request
+from control.apiserver.storage import Key
+
+if TYPE_CHECKING:
+    from control.apiserver.endpoint import Endpoint
+    from control.apiserver.server import ApiServer
+
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+_FIELD_VALIDATIONS = ("Ignore", "Strict", "Warn")
+_LONGEST_MANAGER = 128
+
+
+@dataclass(slots=True)
+class Operation:
+    """`verb` is one of CREATE, UPDATE, DELETE, CONNECT; `warnings` reach the client as Warning headers."""
+
+    server: ApiServer
+    endpoint: Endpoint
+    verb: str
+    user: User
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    dry_run: bool = False
+    field_validation: str = "Warn"
+    field_manager: str = ""
+    force: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def resource(self) -> Resource:
+        """The address that the request used."""
+        return self.endpoint.entry.resource
+
+    @property
+    def now(self) -> str:
+        """The time as objects carry it."""
+        return self.server.now()
+
+    def key(self) -> Key:
+        """Where the object is stored."""
+        return self.endpoint.key(self.namespace, self.name)
+
+
+def operation(server: ApiServer, endpoint: Endpoint, request: Request, verb: str) -> Operation:
+    """The operation that a request asks for. Raises Invalid for options that do not exist."""
+    info = request.info
+    found = Operation(
+        server, endpoint, verb, request.user, info.namespace, info.name, info.subresource, warnings=request.warnings
+    )
+    if request.environ.get("QUERY_STRING"):
+        _read_options(found, request)
+    if not found.field_manager:
+        found.field_manager = request.header("User-Agent").partition("/")[0][:_LONGEST_MANAGER]
+    return found
+
+
+def _read_options(found: Operation, request: Request) -> None:
+    query = request.query
+    causes = dry_run_causes(request.query_lists.get("dryRun", []))
+    found.dry_run = bool(request.query_lists.get("dryRun"))
+    found.force = request.flag("force")
+    validation = query.get("fieldValidation", "")
+    if validation and validation not in _FIELD_VALIDATIONS:
+        supported = ", ".join(f'"{value}"' for value in _FIELD_VALIDATIONS)
+        message = f'Unsupported value: "{validation}": supported values: {supported}'
+        causes.append(Cause("FieldValueNotSupported", message, "fieldValidation"))
+    found.field_validation = validation or "Warn"
+    manager = query.get("fieldManager", "")
+    if len(manager) > _LONGEST_MANAGER:
+        causes.append(
+            Cause("FieldValueTooLong", f"Too long: may not be more than {_LONGEST_MANAGER} bytes", "fieldManager")
+        )
+    found.field_manager = manager
+    if causes:
+        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}.get(request.method, "Options")
+        raise errors.invalid(kind, "meta.k8s.io", "", causes)
+
+
+def dry_run_causes(values: list[str]) -> list[Cause]:
+    """What is wrong with the values of dryRun; only `All` exists."""
+    unknown = [value for value in values if value != "All"]
+    if not unknown:
+        return []
+    listing = "[" + ",".join(f'"{value}"' for value in values) + "]"
+    message = f'Unsupported value: {listing}: supported values: "All"'
+    return [Cause("FieldValueNotSupported", message, "dryRun")]

@@ -1,0 +1,61 @@
+"""One HTTP answer, and the WSGI form of it.
+
+Invariant: every refusal is a `Status` in JSON (or the form asked for), ending with a newline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from api.errors import ApiError
+
+JSON = "application/json"
+_PHRASES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_COMMON = [("Cache-Control", "no-cache, private")]
+
+StartResponse = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class Response:
+    """Status, body (bytes, or an iterable for a stream), media type and further headers."""
+
+    body: bytes | Iterable[bytes]
+    status: int = 200
+    content_type: str = JSON
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def send(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer in the way of WSGI."""
+        headers = [("Content-Type", self.content_type), *_COMMON, *self.headers]
+        if isinstance(self.body, bytes):
+            headers.append(("Content-Length", str(len(self.body))))
+            start_response(_PHRASES[self.status], headers)
+            return [self.body]
+        # Clients wait for the head of a stream before they begin to read.
+        start_response(_PHRASES[self.status], headers)(b"")
+        return self.body
+
+
+def json_response(body: Any, status: int = 200) -> Response:
+    """A JSON answer that is not an object of a resource (discovery, a Status)."""
+    return Response(orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE), status)
+
+
+def error_response(error: ApiError) -> Response:
+    """The `Status` of a refusal."""
+    response = json_response(error.status(), error.code)
+    if error.retry_after_seconds:
+        response.headers.append(("Retry-After", str(error.retry_after_seconds)))
+    return response
+
+
+def warning_headers(warnings: Iterable[str]) -> list[tuple[str, str]]:
+    """Warning headers (RFC 7234, code 299), each text once."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") for text in dict.fromkeys(warnings))
+    return [("Warning", f'299 - "{text}"') for text in quoted]

@@ -1,0 +1,70 @@
+"""Which objects of a collection a list, watch or deletecollection means: namespace, labels and fields.
+
+Invariant: a selection only looks at what the cache keeps beside each object; it never parses one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api import errors
+from api.resources import Resource
+from api.selectors import FieldSelector, LabelSelector
+from control.apiserver.cached import CachedObject, Fields
+from control.apiserver.request import Request
+
+_ALL_LABELS = LabelSelector()
+_ALL_FIELDS = FieldSelector()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`namespace` is "" for all of them."""
+
+    namespace: str = ""
+    labels: LabelSelector = _ALL_LABELS
+    fields: FieldSelector = _ALL_FIELDS
+
+    @property
+    def everything(self) -> bool:
+        """Whether each object of the namespace is meant."""
+        return self.labels.empty and self.fields.empty
+
+    @property
+    def trigger(self) -> tuple[str, str] | None:
+        """One (field, value) that every selected object has, the most selective one known."""
+        for field in ("metadata.name", "spec.nodeName"):
+            value = self.fields.value_of(field)
+            if value is not None:
+                return field, value
+        return ("metadata.namespace", self.namespace) if self.namespace else None
+
+    def matches(self, found: CachedObject) -> bool:
+        """Whether the object is meant."""
+        if self.namespace and found.fields["metadata.namespace"] != self.namespace:
+            return False
+        if not self.labels.empty and not self.labels.matches(found.labels):
+            return False
+        return self.fields.empty or self.fields.matches(found.fields.__getitem__)
+
+
+def selection(request: Request, resource: Resource, fields: Fields) -> Selection:
+    """What a request selects. Raises BadRequest for a selector that cannot be read or a field that has none."""
+    namespace = request.info.namespace if resource.namespaced else ""
+    if not request.environ.get("QUERY_STRING"):
+        return Selection(namespace)
+    label_text, field_text = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+    if not label_text and not field_text:
+        return Selection(namespace)
+    try:
+        labels, selected = LabelSelector.parse(label_text), FieldSelector.parse(field_text)
+    except ValueError as error:
+        raise errors.BadRequest(str(error)) from error
+    for term in selected.terms:
+        if term.field not in fields:
+            version = resource.api_version
+            raise errors.BadRequest(
+                f'Unable to find "{version}, Resource={resource.plural}" that match label selector "{label_text}", '
+                f'field selector "{field_text}": field label not supported: {term.field}'
+            )
+    return Selection(namespace, labels, selected)

@@ -1,0 +1,77 @@
+"""The API server's parts, and the endpoints made of them.
+
+Invariant: handlers reach time, storage and one another's decisions through this value only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from api import errors
+from api.registry import Entry, Registry
+from api.runtime import Runtime, timestamp
+from control.apiserver import conversion, pending  # noqa: F401
+from control.apiserver.cache import Cache
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.storage import Storage
+from control.apiserver.strategies.base import Strategy
+from control.apiserver.strategies.catalog import strategy_for
+from control.apiserver.strategies.special import SPECIAL
+
+if TYPE_CHECKING:
+    from control.apiserver.admission.pipeline import Pipeline
+    from control.apiserver.authentication.chain import Authenticator
+    from control.apiserver.authorization.chain import Authorizer
+    from control.apiserver.config import Config
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """What one API server is made of."""
+
+    config: Config
+    runtime: Runtime
+    registry: Registry
+    storage: Storage
+    cache: Cache
+    authenticator: Authenticator
+    authorizer: Authorizer
+    admission: Pipeline
+    _endpoints: dict[tuple[str, str, str], Endpoint] = field(default_factory=dict)
+    _strategies: dict[tuple[str, str], Strategy] = field(default_factory=dict)
+
+    def now(self) -> str:
+        """The time as objects carry it."""
+        return timestamp(self.runtime.time())
+
+    def endpoint(self, group: str, version: str, plural: str) -> Endpoint:
+        """The endpoint of a served resource. Raises NotFound (the answer to an unknown path)."""
+        found = self._endpoints.get((group, version, plural))
+        if found is None:
+            entry = self.registry.find(group, version, plural)
+            if entry is None:
+                raise page_not_found()
+            found = self._endpoints[group, version, plural] = self._make(entry)
+        return found
+
+    def forget(self, group: str, plural: str) -> None:
+        """Make the endpoints of a resource anew when they are next asked for: its definition changed."""
+        for address in [address for address in self._endpoints if (address[0], address[2]) == (group, plural)]:
+            del self._endpoints[address]
+        self._strategies.pop((group, plural), None)
+
+    def _make(self, entry: Entry) -> Endpoint:
+        storage, converter = conversion.storage_of(entry)
+        stored_entry = self.registry.find(storage.group, storage.version, storage.plural) or entry
+        address = storage.group, storage.plural
+        strategy = self._strategies.get(address)
+        if strategy is None:
+            strategy = self._strategies[address] = strategy_for(stored_entry, SPECIAL)
+        collection = self.cache.collection(*address)
+        return Endpoint(entry, stored_entry, strategy, collection, converter)
+
+
+def page_not_found() -> errors.NotFound:
+    """The original's answer to a path or resource that is not served."""
+    return errors.NotFound("the server could not find the requested resource")

@@ -1,0 +1,232 @@
+"""Objects over the ordered key-value store: optimistic concurrency, and nothing that knows about HTTP.
+
+A write reads the cached object, asks the caller what it should become, and commits only if the key is still at
+the revision that was read; otherwise it reads the store and asks again. A refusal that was based on the cached
+object is checked against the store before it is believed.
+
+Invariant: what `update` and `delete` return is what the store acknowledged; no write is based on an object
+other than the one it replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from api import errors
+from api.objects import Object
+from api.resources import Resource
+from api.runtime import Runtime
+from control.apiserver import codec
+from control.kvstore.store import (
+    Compacted,
+    Compare,
+    Delete,
+    FutureRevision,
+    KeyValue,
+    LeaseNotFound,
+    Put,
+    Range,
+    RangeResult,
+    Store,
+    Target,
+    prefix_end,
+)
+
+ROOT = "/registry/"
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+_ATTEMPTS = 100
+_LEASE_REUSE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Where one object is stored. `resource` is the storage version's address."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+    def encoded(self) -> bytes:
+        """The store's key."""
+        return (prefix(self.resource, self.namespace) + self.name).encode()
+
+
+def prefix(resource: Resource, namespace: str = "") -> str:
+    """The beginning of the keys of a resource, or of its objects in one namespace."""
+    base = f"{ROOT}{resource.group or 'core'}/{resource.plural}/"
+    return f"{base}{namespace}/" if namespace else base
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object at a revision; `text` is its JSON with that resource version."""
+
+    revision: int
+    text: bytes
+
+    def object(self) -> Object:
+        """A fresh dictionary."""
+        return codec.decode(self.text)
+
+
+Change = Callable[[Stored], Object | None]
+"""Says what a stored object becomes: a new object, or None to remove it. May raise ApiError."""
+
+
+class Reader(Protocol):
+    """A view that may lag behind the store."""
+
+    def peek(self, key: Key) -> Stored | None: ...
+
+
+class Storage:
+    """Reads and writes single objects, and reads ranges of the past."""
+
+    def __init__(self, store: Store, reader: Reader, runtime: Runtime) -> None:
+        self.store = store
+        self._reader = reader
+        self._runtime = runtime
+        self._leases: dict[int, tuple[int, float]] = {}
+
+    def create(self, key: Key, obj: Object, *, lease_seconds: int = 0) -> Stored:
+        """Store a new object. Raises AlreadyExists."""
+        resource = key.resource
+        value = codec.encode(obj, resource.api_version, resource.kind)
+        encoded = key.encoded()
+        absent = [Compare(encoded, Target.MOD, 0)]
+        result = None
+        while result is None:
+            lease = self._lease(lease_seconds) if lease_seconds else 0
+            try:
+                result = self.store.txn(absent, [Put(encoded, value, lease)])
+            except LeaseNotFound:
+                self._leases.pop(lease_seconds, None)
+        if not result.succeeded:
+            raise errors.already_exists(resource.plural, resource.group, key.name)
+        return Stored(result.revision, codec.attach(value, result.revision))
+
+    def get(self, key: Key) -> Stored:
+        """The object as the store has it now. Raises NotFound."""
+        found = self._read(key)
+        if found is None:
+            raise _not_found(key)
+        return found
+
+    def update(
+        self, key: Key, change: Change, *, create: Callable[[], Object] | None = None, lease_seconds: int = 0
+    ) -> tuple[Stored, bool]:
+        """Change an object; (its new state, whether it was created). Raises NotFound unless `create` makes one.
+
+        If `change` returns None the object is removed and its last state returned.
+        """
+        current = self._reader.peek(key)
+        fresh = False
+        for _ in range(_ATTEMPTS):
+            if current is None and not fresh:
+                current, fresh = self._read(key), True
+            if current is None:
+                if create is None:
+                    raise _not_found(key)
+                return self.create(key, create(), lease_seconds=lease_seconds), True
+            try:
+                wanted = change(current)
+            except errors.ApiError:
+                if fresh:
+                    raise
+                latest = self._read(key)
+                fresh = True
+                if latest is not None and latest.revision == current.revision:
+                    raise
+                current = latest
+                continue
+            done, current = self._commit(key, current, wanted, lease_seconds)
+            if done is not None:
+                return done, False
+            fresh = True
+        raise errors.conflict(key.resource.plural, key.resource.group, key.name, MODIFIED)
+
+    def _commit(
+        self, key: Key, current: Stored, wanted: Object | None, lease_seconds: int
+    ) -> tuple[Stored | None, Stored | None]:
+        """(what was acknowledged, None), or (None, the state that stood in the way)."""
+        encoded = key.encoded()
+        operation: Put | Delete
+        if wanted is None:
+            value = b""
+            operation = Delete(encoded)
+        else:
+            value = codec.encode(wanted, key.resource.api_version, key.resource.kind)
+            text = codec.attach(value, current.revision)
+            if text == current.text or codec.decode(text) == codec.decode(current.text):
+                return current, None
+            operation = Put(encoded, value, self._lease(lease_seconds) if lease_seconds else 0)
+        unchanged = [Compare(encoded, Target.MOD, current.revision)]
+        result = self.store.txn(unchanged, [operation], [Range(encoded)])
+        if result.succeeded:
+            done = current if wanted is None else Stored(result.revision, codec.attach(value, result.revision))
+            return done, None
+        found = result.results[0]
+        assert isinstance(found, RangeResult)
+        return None, stored(found.items[0]) if found.items else None
+
+    def revision(self) -> int:
+        """The store's current revision."""
+        return self.store.range(ROOT.encode(), prefix_end(ROOT.encode()), count_only=True).revision
+
+    def page(self, start: bytes, end: bytes, revision: int, limit: int) -> RangeResult:
+        """A range of the past. Raises Expired if that revision is compacted, Timeout if it is still to come."""
+        try:
+            return self.store.range(start, end, revision=revision, limit=limit)
+        except Compacted as error:
+            raise errors.Expired(
+                f"The resourceVersion for the provided list is too old: {revision} ({error.compact_revision})"
+            ) from error
+        except FutureRevision as error:
+            raise too_large(revision, self.revision()) from error
+
+    def _read(self, key: Key) -> Stored | None:
+        items = self.store.range(key.encoded()).items
+        return stored(items[0]) if items else None
+
+    def _lease(self, seconds: int) -> int:
+        """A lease of at least `seconds`, shared by the objects of a minute: one lease an object would cost a
+        transaction each."""
+        now = self._runtime.monotonic()
+        lease, until = self._leases.get(seconds, (0, 0.0))
+        if now >= until:
+            lease = self.store.lease_grant(seconds + _LEASE_REUSE_SECONDS)
+            self._leases[seconds] = lease, now + _LEASE_REUSE_SECONDS
+        return lease
+
+
+def stored(found: KeyValue) -> Stored:
+    """A key's value as an object."""
+    return Stored(found.mod_revision, codec.attach(found.value, found.mod_revision))
+
+
+def texts(items: Iterable[KeyValue]) -> list[bytes]:
+    """The clients' texts of a range."""
+    return [codec.attach(item.value, item.mod_revision) for item in items]
+
+
+def too_large(asked: int, current: int) -> errors.Timeout:
+    """The original's answer to a resource version that the server has not reached."""
+    return errors.Timeout(
+        f"Too large resource version: {asked}, current: {current}",
+        causes=[errors.Cause("ResourceVersionTooLarge", "Too large resource version")],
+        retry_after_seconds=1,
+    )
+
+
+def _not_found(key: Key) -> errors.NotFound:
+    return errors.not_found(key.resource.plural, key.resource.group, key.name)
+
+
+def prefix_range(resource: Resource, namespace: str = "") -> tuple[bytes, bytes]:
+    """The store's range of a resource's keys, or of those in one namespace."""
+    start = prefix(resource, namespace).encode()
+    return start, prefix_end(start)
