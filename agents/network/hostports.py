@@ -1,0 +1,92 @@
+"""Ports of the node that lead to ports of pods, as an nftables table of its own beside the proxy's.
+
+Invariant: the table is there exactly while a pod on this node has a host port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agents.network.interface import HostPort, NetworkError
+from agents.network.netlink import NetlinkError
+from agents.network.nftables.table import NftTable
+from agents.network.nftables.values import (
+    PROTOCOLS,
+    Chain,
+    Endpoint,
+    Field,
+    Hook,
+    HookPoint,
+    InSet,
+    IsLocal,
+    Key,
+    Masquerade,
+    Redirect,
+    Ruleset,
+    Set,
+    Translated,
+    Type,
+    Value,
+)
+from agents.network.rtnetlink import Address
+
+TABLE = "wherry-hostports"
+
+# Before the proxy's destination NAT: a host port wins over a NodePort of the same number.
+_PRIORITY = -101
+_SOURCE_NAT_PRIORITY = 99
+_ANY, _ONE, _SELF = "ports", "address-ports", "hairpin"
+_LOCAL = (Field.PROTOCOL, Field.DESTINATION_PORT)
+_ADDRESSED = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
+
+
+def desired(ports: Iterable[tuple[Address, HostPort]]) -> Ruleset:
+    """The table's content for pods' addresses and their host ports; of two that claim the same, the first has it."""
+    anywhere: dict[Key, Value] = {}
+    addressed: dict[Key, Value] = {}
+    hairpin: dict[Key, Value] = {}
+    for address, port in ports:
+        if address.version != 4:
+            continue
+        protocol = PROTOCOLS[port.protocol]
+        endpoint = Endpoint(str(address), port.container_port)
+        hairpin[(str(address), str(address))] = None
+        if port.host_address in ("", "0.0.0.0", "::"):
+            anywhere.setdefault((protocol, port.host_port), endpoint)
+        else:
+            addressed.setdefault((port.host_address, protocol, port.host_port), endpoint)
+    lookup = Chain((
+        (Redirect(_ADDRESSED, _ONE),),
+        (IsLocal(Field.DESTINATION), Redirect(_LOCAL, _ANY)),
+    ))  # fmt: skip
+    hairpinned = (Translated(), InSet((Field.SOURCE, Field.DESTINATION), _SELF), Masquerade())
+    return Ruleset(
+        chains={
+            "prerouting": Chain(lookup.rules, Hook("nat", HookPoint.PREROUTING, _PRIORITY)),
+            "output": Chain(lookup.rules, Hook("nat", HookPoint.OUTPUT, _PRIORITY)),
+            "postrouting": Chain((hairpinned,), Hook("nat", HookPoint.POSTROUTING, _SOURCE_NAT_PRIORITY)),
+        },
+        sets={
+            _ANY: Set((Type.PROTOCOL, Type.PORT), data=(Type.ADDRESS, Type.PORT)),
+            _ONE: Set((Type.ADDRESS, Type.PROTOCOL, Type.PORT), data=(Type.ADDRESS, Type.PORT)),
+            _SELF: Set((Type.ADDRESS, Type.ADDRESS)),
+        },
+        elements={_ANY: anywhere, _ONE: addressed, _SELF: hairpin},
+    )
+
+
+class HostPortTable:
+    """Keeps the kernel's table like the host ports of all sandboxes."""
+
+    def __init__(self) -> None:
+        self._table = NftTable(TABLE)
+
+    def sync(self, ports: list[tuple[Address, HostPort]]) -> None:
+        """Make the table agree with exactly these ports. Raises NetworkError."""
+        try:
+            if ports:
+                self._table.reconcile(desired(ports))
+            else:
+                self._table.remove()
+        except NetlinkError as error:
+            raise NetworkError(f"host ports cannot be set up: {error}") from error

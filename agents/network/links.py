@@ -1,0 +1,123 @@
+"""The node's side of the pod network: its uplink, and the bridge that the kubelet and the proxy both keep.
+
+Invariant: `ensure_bridge` may be called by two processes at once and any number of times; it ends with one bridge
+that is up and has exactly the gateway addresses asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+from ipaddress import ip_interface
+
+from agents.network import rtnetlink, sysctl
+from agents.network.interface import NetworkError
+from agents.network.ipam import gateway_of
+from agents.network.netlink import NetlinkError, NetlinkSocket
+from agents.network.rtnetlink import Interface, Link, LinkAddress, Network
+
+BRIDGE = "wherry0"
+NETLINK_ROUTE = 0
+
+_DEFAULT_MTU = 1500
+
+
+def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
+    """The link of that name, or None."""
+    try:
+        return rtnetlink.read_link(kernel.get(rtnetlink.get_link(name))[1])
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:
+            return None
+        raise
+
+
+def links(kernel: NetlinkSocket) -> dict[int, Link]:
+    """All links by index."""
+    found = (rtnetlink.read_link(payload) for _, payload in kernel.dump(rtnetlink.get_links()))
+    return {link.index: link for link in found}
+
+
+def addresses(kernel: NetlinkSocket) -> list[LinkAddress]:
+    """All addresses of the namespace."""
+    return [rtnetlink.read_address(payload) for _, payload in kernel.dump(rtnetlink.get_addresses())]
+
+
+def uplink(kernel: NetlinkSocket, node_address: str = "") -> Link | None:
+    """The link that carries `node_address`, else that of the default route, else None."""
+    present = links(kernel)
+    for held in addresses(kernel):
+        if node_address and str(held.interface.ip) == node_address:
+            return present.get(held.index)
+    for _, payload in kernel.dump(rtnetlink.get_all_routes(socket.AF_INET)):
+        index = rtnetlink.default_route_link(payload)
+        if index:
+            return present.get(index)
+    return None
+
+
+def uplink_mtu(kernel: NetlinkSocket, node_address: str = "") -> int:
+    """The MTU of the uplink, 1500 if there is none."""
+    link = uplink(kernel, node_address)
+    return link.mtu if link is not None else _DEFAULT_MTU
+
+
+def ensure_bridge(kernel: NetlinkSocket, networks: Iterable[Network], mtu: int) -> tuple[Link, bool]:
+    """The bridge with the gateway address of each podCIDR, and whether anything had to be changed.
+
+    Raises NetworkError, which says what the kernel refused.
+    """
+    gateways = [ip_interface(f"{gateway_of(network)}/{network.prefixlen}") for network in networks]
+    mac = rtnetlink.mac_of(gateways[0].ip)
+    try:
+        bridge = find_link(kernel, BRIDGE)
+        changed = bridge is None
+        if bridge is None:
+            bridge = _create(kernel, mac, mtu)
+        if (bridge.mac, bridge.mtu, bridge.up) != (mac, mtu, True):
+            kernel.request(rtnetlink.link_mac_and_mtu(bridge.index, mac, mtu))
+            changed = True
+        return bridge, _ensure_addresses(kernel, bridge, gateways) or changed
+    except NetlinkError as error:
+        raise NetworkError(f"bridge {BRIDGE} cannot be made: {error}; is the node's user root?") from error
+
+
+def ensure_forwarding(ipv6: bool = False) -> bool:
+    """Let the node forward packets and keep it from telling pods short cuts; whether anything was changed.
+
+    Raises NetworkError.
+    """
+    try:
+        changed = sysctl.ensure("ipv4/ip_forward", "1")
+        if ipv6:
+            changed |= sysctl.ensure("ipv6/conf/all/forwarding", "1")
+        return changed | sysctl.ensure(f"ipv4/conf/{BRIDGE}/send_redirects", "0", optional=True)
+    except sysctl.SysctlError as error:
+        raise NetworkError(f"the node cannot forward packets of pods: {error}") from error
+
+
+def _create(kernel: NetlinkSocket, mac: str, mtu: int) -> Link:
+    try:
+        kernel.request(rtnetlink.new_bridge(BRIDGE, mac, mtu))
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+    bridge = find_link(kernel, BRIDGE)
+    if bridge is None:
+        raise NetlinkError(errno.ENODEV, f"{BRIDGE} disappeared while it was made")
+    return bridge
+
+
+def _ensure_addresses(kernel: NetlinkSocket, bridge: Link, gateways: list[Interface]) -> bool:
+    held = [
+        address.interface
+        for address in addresses(kernel)
+        if address.index == bridge.index and not address.interface.is_link_local
+    ]
+    messages = [rtnetlink.delete_address(bridge.index, old) for old in held if old not in gateways]
+    messages += [rtnetlink.new_address(bridge.index, new) for new in gateways if new not in held]
+    for error in kernel.batch(messages):
+        if error is not None and error.code not in (errno.EADDRNOTAVAIL, errno.EEXIST):
+            raise error
+    return bool(messages)
