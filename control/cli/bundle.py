@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,9 @@ _LEFT_OUT_DIRECTORIES = {"tests", "testing", "__pycache__", "bin", "include"}
 # The C libraries of the oldest distributions that nodes run: wheels for any of these work there.
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
+# Sorts behind all else in the archive: where it is, the whole of the archive was unpacked.
+_COMPLETE = archive.Entry("~complete", b"")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -38,13 +43,28 @@ class Target:
     python: str
     machine: str
 
+    def __str__(self) -> str:
+        return f"{self.python}-{self.machine}"
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """The inverse of str(). Raises ValueError."""
+        python, separator, machine = text.partition("-")
+        if not separator or not re.fullmatch(r"3\.\d+", python):
+            raise ValueError(f"{text!r} is no target; write for example 3.11-x86_64")
+        return cls(python, machine)
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """An archive and the hash that names the release in it."""
 
     file: Path
-    release: str
+    hash: str
+
+    def to_json(self) -> dict[str, str]:
+        """As playbooks take it."""
+        return {"file": str(self.file), "hash": self.hash}
 
 
 def this_machine() -> Target:
@@ -57,28 +77,32 @@ def build(target: Target, say: Callable[[str], None]) -> Bundle:
     root = _checkout()
     lock = root / "requirements.lock"
     sources = dict(_sources(root))
-    release = _digest([str(target).encode(), lock.read_bytes(), *_flatten(sources)])
+    digest = _digest([str(target).encode(), lock.read_bytes(), *_flatten(sources)])
     with cache.locked(_KIND) as directory:
-        file = directory / f"wherry-{release}.tar.gz"
+        file = directory / f"wherry-{digest}.tar.gz"
         if not file.exists():
             say(f"packing Wherry for Python {target.python} on {target.machine}")
             dependencies = _dependencies(directory, lock, target)
             _pack(directory, file, sources, dependencies, target)
             cache.keep_newest(_KIND, "wherry-*.tar.gz", _KEPT)
-    return Bundle(file, release)
+    return Bundle(file, digest)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `wherry bundle`."""
-    here = this_machine()
-    parser.add_argument("--python", default=here.python, help=f"the nodes' Python ({here.python})")
-    parser.add_argument("--machine", default=here.machine, help=f"the nodes' machine, as uname -m ({here.machine})")
+    parser.add_argument(
+        "--target",
+        type=Target.parse,
+        default=this_machine(),
+        help="the nodes' Python and machine (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build the bundle; prints its release and its path."""
-    bundle = build(Target(arguments.python, arguments.machine), lambda sentence: print(sentence, file=sys.stderr))
-    print(f"{bundle.release} {bundle.file}")
+    """Build the bundle; prints its hash and its path."""
+    bundle = build(arguments.target, lambda sentence: print(sentence, file=sys.stderr))
+    print(json.dumps(bundle.to_json()) if arguments.json else f"{bundle.hash} {bundle.file}")
     return 0
 
 
@@ -147,7 +171,7 @@ def _pack(directory: Path, file: Path, sources: dict[str, bytes], dependencies: 
             (own / name).write_bytes(content)
         _compile(own, target)
         # Level 1: a second less on every change, for a tenth more bytes.
-        packed = archive.compress(archive.pack([*archive.tree(own), *archive.tree(dependencies)]), 1)
+        packed = archive.compress(archive.pack([*archive.tree(own), *archive.tree(dependencies), _COMPLETE]), 1)
     finally:
         shutil.rmtree(own, ignore_errors=True)
     partial = file.with_suffix(".partial")

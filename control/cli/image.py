@@ -16,7 +16,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `wherry image`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     building = verbs.add_parser("build", help="build the image of a directory with an image.yml")
-    building.add_argument("source", help="the directory, or the name of one that comes with Wherry (pause, demo)")
+    building.add_argument(
+        "source", nargs="+", help="the directory, or the name of one that comes with Wherry (pause, demo)"
+    )
     building.add_argument("-o", "--output", type=Path, help="where the archive goes; the cache if left out")
+    building.add_argument("--json", action="store_true", help="print a JSON list")
     loading = verbs.add_parser("load", help="put image archives on the nodes")
     loading.add_argument("file", nargs="+", type=Path, help="an archive as `wherry image build` or `podman save` makes")
     loading.add_argument("-i", "--inventory", required=True, action="append", help="the inventory of the nodes")
@@ -107,10 +110,17 @@ def directory_of(source: str) -> Path:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    image = build(directory_of(arguments.source))
+    if arguments.output and len(arguments.source) > 1:
+        raise CommandError("--output holds one image; build the others in commands of their own")
+    images = [build(directory_of(source)) for source in arguments.source]
     if arguments.output:
-        arguments.output.write_bytes(image.file.read_bytes())
-    print(f"{image.name} {image.id[:12]} {arguments.output or image.file}")
+        arguments.output.write_bytes(images[0].file.read_bytes())
+        images = [replace(images[0], file=arguments.output)]
+    if arguments.json:
+        print(json.dumps([image.to_json() for image in images]))
+    else:
+        for image in images:
+            print(f"{image.name} {image.id[:12]} {image.file}")
     return 0
 
 
