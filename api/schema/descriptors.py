@@ -18,7 +18,8 @@ from api.protobuf import wire
 _GZIP = re.compile(rb"\x1f\x8b\x08")
 _LIMIT = 4 << 20
 _KINDS = {1: "double", 3: "int64", 4: "int64", 5: "int32", 8: "bool", 9: "string", 11: "message", 12: "bytes"}
-_REPEATED, _MESSAGE = 3, 11
+_REPEATED = 3
+_NULLABLE = 65001
 
 Message = dict[str, list[Any]]
 
@@ -26,7 +27,8 @@ Message = dict[str, list[Any]]
 def messages(binary: bytes) -> dict[str, Message]:
     """Definition name to {field: [number, kind, label, definition of the value]} for every message in the binary.
 
-    `label` is "", "repeated" or "map"; a map's kind and definition are those of its values.
+    `label` is "" for a value that is always there, "optional" for a pointer, "repeated" or "map"; a map's kind and
+    definition are those of its values.
     """
     found: dict[str, Message] = {}
     for text in _descriptors(binary):
@@ -72,26 +74,33 @@ def _message(data: bytes) -> tuple[str, Message]:
             nested, entry = _message(value)
             maps[nested] = entry["value"]
     message: Message = {}
-    for field, tag, repeated, kind, reference in raw_fields:
-        values = maps.get(reference.rpartition(".")[2]) if repeated else None
+    for field, tag, label, kind, reference in raw_fields:
+        values = maps.get(reference.rpartition(".")[2]) if label == "repeated" else None
         if values:
             message[field] = [tag, values[1], "map", values[3]]
         else:
-            message[field] = [tag, kind, "repeated" if repeated else "", definition_name(reference)]
+            message[field] = [tag, kind, label, definition_name(reference)]
     return name, message
 
 
-def _field(data: bytes) -> tuple[str, int, bool, str, str]:
-    name, number, repeated, kind, reference = "", 0, False, "", ""
+def _field(data: bytes) -> tuple[str, int, str, str, str]:
+    name, number, label, kind, reference = "", 0, "optional", "", ""
     for tag, _, value in wire.fields(data):
         if tag == 1 and isinstance(value, bytes):
             name = value.decode()
         elif tag == 6 and isinstance(value, bytes):
             reference = value.decode()
+        elif tag == 8 and isinstance(value, bytes) and label == "optional" and _is_value(value):
+            label = ""
         elif tag == 3 and isinstance(value, int):
             number = value
-        elif tag == 4:
-            repeated = value == _REPEATED
+        elif tag == 4 and value == _REPEATED:
+            label = "repeated"
         elif tag == 5 and isinstance(value, int):
             kind = _KINDS[value]
-    return name, number, repeated, kind, reference
+    return name, number, label, kind, reference
+
+
+def _is_value(options: bytes) -> bool:
+    """Whether the option gogoproto.nullable is there and false."""
+    return any(tag == _NULLABLE and value == 0 for tag, _, value in wire.fields(options))

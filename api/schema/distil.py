@@ -132,7 +132,7 @@ def _inlined(message: descriptors.Message, schema: Json | None) -> descriptors.M
     marked = {}
     for field, (number, kind, label, reference) in message.items():
         name = field if field in properties else by_lower.get(field.lower(), field)
-        hidden = kind == "message" and not label and name not in properties
+        hidden = kind == "message" and label in ("", "optional") and name not in properties
         marked[name] = [number, kind, "inline" if hidden else label, reference]
     return marked
 
