@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from api.runtime import Runtime
 from control.kvstore import wire
+from control.kvstore.engines import open_engine
 from control.kvstore.store import (
     Compare,
     Operation,
@@ -289,16 +290,3 @@ def open_store(spec: str, runtime: Runtime) -> Store:
         path = spec.removeprefix("unix:")
         return RemoteStore(dial_unix(path), path, runtime)
     return open_engine(spec, runtime)
-
-
-def open_engine(spec: str, runtime: Runtime) -> Store:
-    """An engine in this process; `spec` as for `open_store`."""
-    from control.kvstore.engines.memory import open_memory
-    from control.kvstore.engines.sqlite import open_sqlite
-    from control.kvstore.store import StoreError
-
-    if spec == "memory":
-        return open_memory(runtime)
-    if spec.startswith("sqlite:"):
-        return open_sqlite(Path(spec.removeprefix("sqlite:")), runtime)
-    raise StoreError(f"unknown store {spec!r}; use unix:PATH, sqlite:DIRECTORY, etcd=URLS or memory")

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from api.process import configure_logging, stop_event
 from api.runtime import Runtime, SystemRuntime
 from api.serving import ListenError, Server
+from control.kvstore.engines import open_engine
 from control.kvstore.engines.local import History
-from control.kvstore.engines.memory import open_memory
-from control.kvstore.engines.sqlite import open_sqlite
 from control.kvstore.service import Observe, application
 from control.kvstore.store import Store, StoreError
 
@@ -65,17 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _open(arguments: argparse.Namespace, runtime: Runtime, metrics: CollectorRegistry) -> Store:
     history = History(seconds=arguments.history_seconds, revisions=arguments.history_revisions)
-    if arguments.store == "memory":
-        return open_memory(runtime, history)
-    if arguments.store == "sqlite":
-        commits = Histogram(
-            "wherry_kvstore_commit_duration_seconds",
-            "Time to make a group of writes durable.",
-            buckets=BUCKETS,
-            registry=metrics,
-        )
-        return open_sqlite(Path(arguments.data_dir), runtime, history, commits.observe)
-    raise StoreError(f"unknown store {arguments.store!r}; use sqlite, memory or etcd=URLS")
+    commits = Histogram(
+        "wherry_kvstore_commit_duration_seconds",
+        "Time to make a group of writes durable.",
+        buckets=BUCKETS,
+        registry=metrics,
+    )
+    spec = f"sqlite:{arguments.data_dir}" if arguments.store == "sqlite" else arguments.store
+    return open_engine(spec, runtime, history, commits.observe)
 
 
 def _measure(store: Store, metrics: CollectorRegistry) -> Observe:
