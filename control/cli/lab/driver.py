@@ -27,13 +27,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How SSH reaches a host from the operator's shell, and at which address its other ports answer there."""
+    """How SSH reaches a host from the operator's shell; its other ports answer at `service_address` there."""
 
     address: str
     port: int
     user: str
     key: str
     known_hosts: str
+    service_address: str
 
 
 class Driver(Protocol):

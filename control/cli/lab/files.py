@@ -29,6 +29,7 @@ def inventory(where: Paths, hosts: Sequence[Host], driver: Driver) -> dict[str, 
             "ansible_ssh_private_key_file": endpoint.key,
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={endpoint.known_hosts} -o StrictHostKeyChecking=yes",
             "node_address": host.address,
+            "api_address": endpoint.service_address,
         }
     return {"all": {"children": groups}}
 

@@ -46,7 +46,7 @@ class Machine:
         (etc / "hostname").write_text(f"{self.host.name}\n")
         names = "".join(f"{host.address} {host.name}\n" for host in hosts)
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
-        authorized = upper / "home/wherry/.ssh/authorized_keys"
+        authorized = upper / "home/lab/.ssh/authorized_keys"
         authorized.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         authorized.write_text(f"{operator_key}\n")
         for path in (authorized, authorized.parent, authorized.parent.parent):

@@ -101,7 +101,7 @@ class NspawnDriver:
     def endpoint(self, name: str) -> Endpoint:
         """See Driver.endpoint."""
         address = doors.loopback(self._host(name), paths.read_state(self._where)["loopback"])
-        return Endpoint(address, doors.SSH_PORT, "wherry", str(self._where.key), str(self._where.known_hosts))
+        return Endpoint(address, doors.SSH_PORT, "lab", str(self._where.key), str(self._where.known_hosts), address)
 
     def _machine(self, host: Host) -> Machine:
         return Machine(

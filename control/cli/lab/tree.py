@@ -23,7 +23,7 @@ _KIND = "trees"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "python3", "sudo", "iproute2", "nftables",
     "netbase", "podman", "crun", "netavark", "conmon", "catatonit", "busybox-static", "ca-certificates", "procps",
-    "uidmap", "iputils-ping",
+    "uidmap", "iputils-ping", "python3-apt",
 )  # fmt: skip
 # Proxy and date settings decide whether the machine's apt reaches its sources at all, so the tree's apt needs them.
 _INHERITED_APT_OPTIONS = ("Acquire::http::", "Acquire::https::", "Acquire::Check-Valid-Until", "Acquire::Check-Date")

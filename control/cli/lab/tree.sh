@@ -30,9 +30,9 @@ exec /lib/systemd/systemd
 EOF
 chmod 755 "$root/sbin/lab-init"
 
-chroot "$root" useradd --create-home --shell /bin/bash --uid 1000 wherry
-echo 'wherry ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/wherry"
-chmod 440 "$root/etc/sudoers.d/wherry"
+chroot "$root" useradd --create-home --shell /bin/bash --uid 1000 lab
+echo 'lab ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/lab"
+chmod 440 "$root/etc/sudoers.d/lab"
 
 rm -f "$root"/etc/ssh/ssh_host_*_key*
 cat > "$root/etc/ssh/sshd_config.d/lab.conf" <<'EOF'

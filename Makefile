@@ -1,0 +1,56 @@
+# `make lab` and `make test` need Debian 12 or newer or Ubuntu 24.04, git, make, Python 3.11+, and root or sudo.
+
+PYTHON ?= python3
+LAB ?= wherry
+WORKERS ?= 2
+TESTS ?= tests
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+BIN := .venv/bin
+
+.PHONY: lab lab-down test lint format clean
+
+lab: .venv/runs ## three hosts on this machine, a cluster on them, and a demo that answers
+	@$(SUDO) $(BIN)/wherry lab up --name $(LAB) --workers $(WORKERS)
+
+lab-down: .venv/runs ## leaves no process, mount, namespace, link or file
+	@$(SUDO) $(BIN)/wherry lab down --name $(LAB)
+
+test: .venv/develops ## all tests that run without real virtual machines
+	@$(SUDO) sh tests/packages.sh
+	@$(SUDO) $(BIN)/python -m pytest -m "not vagrant" $(TESTS)
+
+lint: .venv/develops ## style, types, and who may import whom
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/develops
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+# Debian and Ubuntu ship Python without the part that makes virtual environments.
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "installing python3-venv"; export DEBIAN_FRONTEND=noninteractive; \
+		$(SUDO) apt-get install -qq --yes --no-install-recommends python3-venv >/dev/null 2>&1 || { \
+			$(SUDO) apt-get update -qq && \
+			$(SUDO) apt-get install -qq --yes --no-install-recommends python3-venv >/dev/null; }; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/runs: .venv/made requirements.lock pyproject.toml
+	@echo "installing Wherry into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+.venv/develops: .venv/runs requirements-dev.lock
+	@echo "installing what the tests need into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	@touch $@
