@@ -1,0 +1,1 @@
+"""Certificate signing requests: judging, signing and clearing them away."""

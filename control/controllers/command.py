@@ -1,0 +1,68 @@
+"""`wherry controller-manager`: the composition root of the controllers.
+
+Invariant: the only module here that reads files or makes a real clock, client or server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import sys
+from pathlib import Path
+
+from api.component import Component, add_arguments, seconds
+from api.pki import Pair
+from control.controllers.context import Options
+from control.controllers.manager import CONTROLLERS, manager
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `wherry controller-manager`."""
+    add_arguments(parser, listen="127.0.0.1:10257")
+    parser.add_argument("--pki-dir", type=Path, help="where ca.crt and ca.key are; without it nothing is signed")
+    parser.add_argument("--cluster-cidr", type=ipaddress.ip_network, default="10.244.0.0/16", help="pod addresses")
+    parser.add_argument("--node-cidr-mask-size", type=int, default=24, help="bits of a node's part of it")
+    parser.add_argument(
+        "--node-monitor-period", type=seconds, default=5.0, help="how often nodes are looked at (%(default)s s)"
+    )
+    parser.add_argument(
+        "--node-monitor-grace-period",
+        type=seconds,
+        default=40.0,
+        help="how long a node may be silent before it is Unknown (%(default)s s)",
+    )
+    parser.add_argument(
+        "--node-eviction-rate", type=float, default=0.1, help="nodes a second whose pods are evicted (%(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `wherry controller-manager` until SIGTERM."""
+    try:
+        options = _options(arguments)
+    except OSError as error:
+        print(f"wherry controller-manager: --pki-dir: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    config = {
+        "controllers": [controller.__name__ for controller in CONTROLLERS],
+        "clusterCIDR": str(options.cluster_cidr),
+        "nodeMonitorGracePeriod": options.node_monitor_grace_period,
+    }
+    component = Component("kube-controller-manager", arguments, config)
+    return component.run(lambda client: manager(client, component.runtime, options))
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    authority = None
+    if arguments.pki_dir:
+        certificate, key = arguments.pki_dir / "ca.crt", arguments.pki_dir / "ca.key"
+        authority = Pair(certificate.read_bytes(), key.read_bytes())
+    return Options(
+        cluster_cidr=arguments.cluster_cidr,
+        node_cidr_mask_size=arguments.node_cidr_mask_size,
+        node_monitor_period=arguments.node_monitor_period,
+        node_monitor_grace_period=arguments.node_monitor_grace_period,
+        node_eviction_rate=arguments.node_eviction_rate,
+        authority=authority,
+        authority_certificate=authority.certificate if authority else b"",
+    )

@@ -1,0 +1,48 @@
+"""Which controllers there are, and how a term of them is made.
+
+Invariant: all of them share one set of informers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from api.client import Client
+from api.informers import Informers
+from api.loop import Loop, Loops
+from api.runtime import Runtime
+from control.controllers.certificates.approving import CsrApprovingController
+from control.controllers.certificates.cleaning import CsrCleaningController
+from control.controllers.certificates.signing import CsrSigningController
+from control.controllers.context import Context, Options
+from control.controllers.deployment.controller import DeploymentController
+from control.controllers.endpointslice import EndpointSliceController
+from control.controllers.node_ipam import NodeIpamController
+from control.controllers.replicaset import ReplicaSetController
+from control.controllers.replication_controller import ReplicationController
+from control.controllers.root_ca import RootCaController
+from control.controllers.service_account import ServiceAccountController
+
+Controller = Callable[[Context], Loop]
+
+CONTROLLERS: tuple[Controller, ...] = (
+    DeploymentController,
+    ReplicaSetController,
+    ReplicationController,
+    EndpointSliceController,
+    NodeIpamController,
+    ServiceAccountController,
+    RootCaController,
+    CsrApprovingController,
+    CsrSigningController,
+    CsrCleaningController,
+)
+
+
+def manager(
+    client: Client, runtime: Runtime, options: Options, controllers: Sequence[Controller] = CONTROLLERS
+) -> Loops:
+    """One term of the controllers."""
+    informers = Informers(client, runtime)
+    context = Context(client, runtime, informers, options)
+    return Loops(informers, [controller(context) for controller in controllers])

@@ -1,0 +1,78 @@
+"""Node IPAM: gives each node a range of pod addresses out of the cluster's.
+
+Invariant: no range is given twice: allocation is one worker's work, over what nodes have and what it gave itself.
+Source: kubernetes pkg/controller/nodeipam (RangeAllocator).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+from api.loop import Loop
+from api.objects import Object, is_deleting, name_of, uid_of
+from control.controllers.context import Context
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def taken_by(nodes: Iterable[Object]) -> set[str]:
+    """All ranges that nodes have."""
+    found: set[str] = set()
+    for node in nodes:
+        spec = node.get("spec") or {}
+        found.update(spec.get("podCIDRs") or [])
+        if spec.get("podCIDR"):
+            found.add(spec["podCIDR"])
+    return found
+
+
+def decide(cluster: Network, mask: int, taken: Iterable[str]) -> str:
+    """The first range of the cluster's that overlaps none of `taken`; "" if all are."""
+    used: set[Any] = {ipaddress.ip_network(text) for text in taken}
+    same_size = {one for one in used if one.prefixlen == mask}
+    others = [one for one in used if one.prefixlen != mask and one.version == cluster.version]
+    for candidate in cluster.subnets(new_prefix=mask):
+        if candidate not in same_size and not any(candidate.overlaps(one) for one in others):
+            return str(candidate)
+    return ""
+
+
+class NodeIpamController(Loop):
+    """The shell around `decide`."""
+
+    name = "cidrAllocator"
+    workers = 1
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.options = context.options
+        self._nodes = self.watch("nodes")
+        self._given: dict[str, tuple[str, str]] = {}
+
+    def reconcile(self, key: str) -> float | None:
+        """Give the node a range if it has none."""
+        node = self._nodes.get(key)
+        if node is None or is_deleting(node):
+            return None
+        if (node.get("spec") or {}).get("podCIDR"):
+            self._given.pop(key, None)
+            return None
+        uid, range_ = self._given.get(key, ("", ""))
+        if uid != uid_of(node):
+            range_ = self._choose()
+            if not range_:
+                self.events.normal(node, "CIDRNotAvailable", f"Node {key} status is now: CIDRNotAvailable")
+                return 60.0
+            self._given[key] = (uid_of(node), range_)
+        patch = {"metadata": {"uid": uid_of(node)}, "spec": {"podCIDR": range_, "podCIDRs": [range_]}}
+        self.client.patch("nodes", name_of(node), patch)
+        return None
+
+    def _choose(self) -> str:
+        present = {name_of(node) for node in self._nodes.items()}
+        self._given = {name: given for name, given in self._given.items() if name in present}
+        taken = taken_by(self._nodes.items()) | {range_ for _, range_ in self._given.values()}
+        mask = self.options.node_cidr_mask_size if self.options.cluster_cidr.version == 4 else 64
+        return decide(self.options.cluster_cidr, mask, taken)
