@@ -29,6 +29,7 @@ class WorkQueue:
         self._dirty: set[str] = set()
         self._working: set[str] = set()
         self._later: list[tuple[float, str]] = []
+        self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._stopped = False
 
@@ -41,13 +42,16 @@ class WorkQueue:
             self._add(key)
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Ask for a look at `key` in `seconds`."""
+        """Ask for a look at `key` in `seconds`; of several such wishes for a key the earliest stands."""
         if seconds <= 0:
             self.add(key)
             return
         with self._changed:
-            heapq.heappush(self._later, (self._runtime.monotonic() + seconds, key))
-            self._changed.notify()
+            moment = self._runtime.monotonic() + seconds
+            if moment < self._due.get(key, float("inf")):
+                self._due[key] = moment
+                heapq.heappush(self._later, (moment, key))
+                self._changed.notify()
 
     def add_rate_limited(self, key: str) -> None:
         """Ask for another look at a key that failed, later each time."""
@@ -103,7 +107,10 @@ class WorkQueue:
     def _promote(self) -> None:
         now = self._runtime.monotonic()
         while self._later and self._later[0][0] <= now:
-            self._add(heapq.heappop(self._later)[1])
+            moment, key = heapq.heappop(self._later)
+            if self._due.get(key) == moment:
+                del self._due[key]
+                self._add(key)
 
 
 def work(queue: WorkQueue, reconcile: Callable[[str], float | None], stop: Event, name: str) -> None:
