@@ -23,6 +23,7 @@ from control.apiserver.authentication.chain import Authenticator
 from control.apiserver.authentication.chain import Method as AuthenticationMethod
 from control.apiserver.authorization.attributes import attributes
 from control.apiserver.authorization.chain import Authorizer
+from control.apiserver.authorization.rbac import RbacMethod
 from control.apiserver.cache import Cache
 from control.apiserver.config import Config
 from control.apiserver.handlers import routing
@@ -99,7 +100,7 @@ def make_server(
         storage=Storage(store, cache, runtime),
         cache=cache,
         authenticator=Authenticator(tuple(authentication)),
-        authorizer=Authorizer(()),
+        authorizer=Authorizer((RbacMethod(cache),)),
         admission=Pipeline(plugins()),
     )
 

@@ -6,22 +6,31 @@ Invariant: run again at any time, it makes only what is missing.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 
 from api import errors
 from api.objects import Object
 from api.runtime import Event
+from control.apiserver.authorization import default_roles
+from control.apiserver.authorization.default_policy import completed_binding, completed_role
 from control.apiserver.handlers.creating import create_object
 from control.apiserver.handlers.decoding import completed
+from control.apiserver.handlers.updating import update_object
 from control.apiserver.identity import MASTERS_GROUP, User
-from control.apiserver.operation import CREATE, Operation
+from control.apiserver.operation import CREATE, UPDATE, Operation
 from control.apiserver.server import ApiServer
 from control.kvstore.store import StoreError
 
 log = logging.getLogger(__name__)
 
 NAMESPACES = ("kube-system", "default", "kube-public", "kube-node-lease")
+_RBAC = "rbac.authorization.k8s.io"
 _PERIOD = 30.0
 _SELF = User("system:apiserver", (MASTERS_GROUP,))
+
+Complete = Callable[[Object, Object], Object | None]
+"""From (what is there, what is wanted) to what should be there instead, None if it will do."""
 
 
 class Bootstrap:
@@ -44,18 +53,22 @@ class Bootstrap:
         try:
             for name in NAMESPACES:
                 self.ensure("", "v1", "namespaces", {"metadata": {"name": name}})
+            for role in default_roles.cluster_roles():
+                self.ensure(_RBAC, "v1", "clusterroles", role, completed_role)
+            for binding in default_roles.cluster_role_bindings():
+                self.ensure(_RBAC, "v1", "clusterrolebindings", binding, completed_binding)
         except (errors.ApiError, StoreError) as error:
             log.warning("bootstrap objects could not be made, trying again: %s", error)
 
-    def ensure(self, group: str, version: str, plural: str, obj: Object) -> None:
-        """Create an object unless it is there."""
+    def ensure(self, group: str, version: str, plural: str, obj: Object, complete: Complete | None = None) -> None:
+        """Create an object unless it is there; what is there is completed by `complete`, if that finds it lacking."""
         endpoint = self._server.endpoint(group, version, plural)
         metadata = obj["metadata"]
-        namespace = metadata.get("namespace", "")
-        if self._server.cache.peek(endpoint.key(namespace, metadata["name"])) is not None:
-            return
-        operation = Operation(self._server, endpoint, CREATE, _SELF, namespace, metadata["name"])
-        try:
-            create_object(operation, completed(operation, obj))
-        except errors.AlreadyExists:
-            return
+        operation = Operation(self._server, endpoint, CREATE, _SELF, metadata.get("namespace", ""), metadata["name"])
+        present = self._server.cache.peek(operation.key())
+        if present is None:
+            with suppress(errors.AlreadyExists):
+                create_object(operation, completed(operation, obj))
+        elif complete is not None and complete(present.object(), obj) is not None:
+            operation.verb = UPDATE
+            update_object(operation, lambda old: complete(old, obj) or old)

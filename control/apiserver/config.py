@@ -11,12 +11,14 @@ from pathlib import Path
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_SERVICE_NETWORK = ipaddress.ip_network("10.96.0.0/16")
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Addresses, ranges and files. `advertise_port` is where `advertise_address` answers (TLS)."""
 
-    service_network: Network = ipaddress.ip_network("10.96.0.0/16")
+    service_network: Network = _SERVICE_NETWORK
     node_ports: range = range(30000, 32768)
     event_seconds: int = 3600
     advertise_address: str = ""

@@ -26,6 +26,7 @@ from control.kvstore.store import (
     FutureRevision,
     KeyValue,
     LeaseNotFound,
+    Operation,
     Put,
     Range,
     RangeResult,
@@ -35,6 +36,7 @@ from control.kvstore.store import (
 )
 
 ROOT = "/registry/"
+CLAIMS = "/claims/"
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -77,6 +79,22 @@ Change = Callable[[Stored], Object | None]
 """Says what a stored object becomes: a new object, or None to remove it. May raise ApiError."""
 
 
+Claims = Callable[[Object], frozenset[str]]
+"""What an object claims for itself alone (an address, a port); no two stored objects have the same claim."""
+
+
+class ClaimTaken(Exception):
+    """Another object has the claim."""
+
+    def __init__(self, claim: str) -> None:
+        super().__init__(claim)
+        self.claim = claim
+
+
+def _no_claims(obj: Object) -> frozenset[str]:
+    return frozenset()
+
+
 class Reader(Protocol):
     """A view that may lag behind the store."""
 
@@ -92,20 +110,26 @@ class Storage:
         self._runtime = runtime
         self._leases: dict[int, tuple[int, float]] = {}
 
-    def create(self, key: Key, obj: Object, *, lease_seconds: int = 0) -> Stored:
-        """Store a new object. Raises AlreadyExists."""
+    def create(self, key: Key, obj: Object, *, lease_seconds: int = 0, claims: Iterable[str] = ()) -> Stored:
+        """Store a new object and its claims. Raises AlreadyExists, ClaimTaken."""
         resource = key.resource
         value = codec.encode(obj, resource.api_version, resource.kind)
         encoded = key.encoded()
-        absent = [Compare(encoded, Target.MOD, 0)]
+        wanted = [_claim_key(claim) for claim in claims]
+        absent = [Compare(one, Target.MOD, 0) for one in (encoded, *wanted)]
+        holders: list[Operation] = [Put(one, encoded) for one in wanted]
+        look: list[Operation] = [Range(one) for one in wanted]
         result = None
         while result is None:
             lease = self._lease(lease_seconds) if lease_seconds else 0
             try:
-                result = self.store.txn(absent, [Put(encoded, value, lease)])
+                result = self.store.txn(absent, [Put(encoded, value, lease), *holders], [Range(encoded), *look])
             except LeaseNotFound:
                 self._leases.pop(lease_seconds, None)
         if not result.succeeded:
+            first, *others = (found for found in result.results if isinstance(found, RangeResult))
+            if not first.items:
+                _raise_taken(others)
             raise errors.already_exists(resource.plural, resource.group, key.name)
         return Stored(result.revision, codec.attach(value, result.revision))
 
@@ -116,12 +140,10 @@ class Storage:
             raise _not_found(key)
         return found
 
-    def update(
-        self, key: Key, change: Change, *, create: Callable[[], Object] | None = None, lease_seconds: int = 0
-    ) -> tuple[Stored, bool]:
-        """Change an object; (its new state, whether it was created). Raises NotFound unless `create` makes one.
+    def update(self, key: Key, change: Change, *, lease_seconds: int = 0, claims: Claims = _no_claims) -> Stored:
+        """Change an object; its new state. Raises NotFound, Conflict, ClaimTaken, and what `change` raises.
 
-        If `change` returns None the object is removed and its last state returned.
+        If `change` returns None the object is removed, with its claims, and its last state returned.
         """
         current = self._reader.peek(key)
         fresh = False
@@ -129,9 +151,7 @@ class Storage:
             if current is None and not fresh:
                 current, fresh = self._read(key), True
             if current is None:
-                if create is None:
-                    raise _not_found(key)
-                return self.create(key, create(), lease_seconds=lease_seconds), True
+                raise _not_found(key)
             try:
                 wanted = change(current)
             except errors.ApiError:
@@ -143,35 +163,42 @@ class Storage:
                     raise
                 current = latest
                 continue
-            done, current = self._commit(key, current, wanted, lease_seconds)
+            done, current = self._commit(key, current, wanted, lease_seconds, claims)
             if done is not None:
-                return done, False
+                return done
             fresh = True
         raise errors.conflict(key.resource.plural, key.resource.group, key.name, MODIFIED)
 
     def _commit(
-        self, key: Key, current: Stored, wanted: Object | None, lease_seconds: int
+        self, key: Key, current: Stored, wanted: Object | None, lease_seconds: int, claims: Claims
     ) -> tuple[Stored | None, Stored | None]:
         """(what was acknowledged, None), or (None, the state that stood in the way)."""
         encoded = key.encoded()
-        operation: Put | Delete
-        if wanted is None:
-            value = b""
-            operation = Delete(encoded)
-        else:
+        value = b""
+        operations: list[Operation] = [Delete(encoded)]
+        if wanted is not None:
             value = codec.encode(wanted, key.resource.api_version, key.resource.kind)
             text = codec.attach(value, current.revision)
             if text == current.text or codec.decode(text) == codec.decode(current.text):
                 return current, None
-            operation = Put(encoded, value, self._lease(lease_seconds) if lease_seconds else 0)
-        unchanged = [Compare(encoded, Target.MOD, current.revision)]
-        result = self.store.txn(unchanged, [operation], [Range(encoded)])
+            operations = [Put(encoded, value, self._lease(lease_seconds) if lease_seconds else 0)]
+        compares = [Compare(encoded, Target.MOD, current.revision)]
+        look: list[Operation] = [Range(encoded)]
+        if claims is not _no_claims:
+            before, after = claims(current.object()), claims(wanted) if wanted is not None else frozenset[str]()
+            gained = [_claim_key(claim) for claim in after - before]
+            compares += [Compare(one, Target.MOD, 0) for one in gained]
+            operations += [Put(one, encoded) for one in gained]
+            operations += [Delete(_claim_key(claim)) for claim in before - after]
+            look += [Range(one) for one in gained]
+        result = self.store.txn(compares, operations, look)
         if result.succeeded:
             done = current if wanted is None else Stored(result.revision, codec.attach(value, result.revision))
             return done, None
-        found = result.results[0]
-        assert isinstance(found, RangeResult)
-        return None, stored(found.items[0]) if found.items else None
+        first, *others = (found for found in result.results if isinstance(found, RangeResult))
+        if first.items and first.items[0].mod_revision == current.revision:
+            _raise_taken(others)
+        return None, stored(first.items[0]) if first.items else None
 
     def revision(self) -> int:
         """The store's current revision."""
@@ -201,6 +228,16 @@ class Storage:
             lease = self.store.lease_grant(seconds + _LEASE_REUSE_SECONDS)
             self._leases[seconds] = lease, now + _LEASE_REUSE_SECONDS
         return lease
+
+
+def _claim_key(claim: str) -> bytes:
+    return f"{CLAIMS}{claim}".encode()
+
+
+def _raise_taken(others: Iterable[RangeResult]) -> None:
+    for found in others:
+        if found.items:
+            raise ClaimTaken(found.items[0].key.decode().removeprefix(CLAIMS))
 
 
 def stored(found: KeyValue) -> Stored:

@@ -1,13 +1,13 @@
 """create: from a body to a stored object.
 
-Invariant: what a strategy claimed for an object that was not stored is given back.
+Invariant: what an object claims from a shared range is stored in the same transaction as the object.
 """
 
 from __future__ import annotations
 
 from api import errors, names, validation
-from api.errors import AlreadyExists, ApiError
-from api.objects import Object
+from api.errors import AlreadyExists
+from api.objects import Object, copy
 from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import checked_body
@@ -17,7 +17,7 @@ from control.apiserver.operation import CREATE, Operation, operation
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer
-from control.apiserver.storage import Stored
+from control.apiserver.storage import ClaimTaken, Stored
 
 _GENERATE_ATTEMPTS = 8
 
@@ -58,14 +58,25 @@ def _create_named(op: Operation, obj: Object) -> Stored:
     if causes:
         raise errors.invalid(resource.kind, resource.group, op.name, causes)
     op.server.admission.validate(op, obj, None)
+    if strategy.allocates:
+        return _create_allocated(op, obj)
     if op.dry_run:
         return _pretend(op, obj)
-    strategy.before_create(op, obj)
-    try:
-        return op.server.storage.create(op.key(), obj, lease_seconds=strategy.lease_seconds)
-    except ApiError:
-        strategy.after_failed_create(op, obj)
-        raise
+    return op.server.storage.create(op.key(), obj, lease_seconds=strategy.lease_seconds)
+
+
+def _create_allocated(op: Operation, obj: Object) -> Stored:
+    """Choose what comes from shared ranges until the choice is still free when the object is stored."""
+    strategy = op.endpoint.strategy
+    while True:
+        chosen = copy(obj)
+        strategy.allocate(op, chosen, None)
+        if op.dry_run:
+            return _pretend(op, chosen)
+        try:
+            return op.server.storage.create(op.key(), chosen, claims=strategy.claims(chosen))
+        except ClaimTaken as taken:
+            strategy.claim_taken(op, taken.claim)
 
 
 def _pretend(op: Operation, obj: Object) -> Stored:

@@ -91,7 +91,11 @@ def delete_object(op: Operation, options: DeleteOptions) -> tuple[Stored, bool]:
             text = codec.attach(codec.encode(kept, storage.api_version, storage.kind), current.revision)
             current = Stored(current.revision, text)
         return current, gone[0]
-    found, _ = op.server.storage.update(op.key(), change)
+    strategy = op.endpoint.strategy
+    if strategy.allocates:
+        found = op.server.storage.update(op.key(), change, claims=strategy.claims)
+    else:
+        found = op.server.storage.update(op.key(), change)
     if gone[0]:
         op.endpoint.strategy.after_delete(op, found.object())
     return found, gone[0]
@@ -158,9 +162,21 @@ def read_options(op: Operation, request: Request) -> DeleteOptions:
     body: dict[str, Any] = {}
     if request.body.strip():
         body = negotiation.read_object(request, "DeleteOptions", "v1")
+    elif request.environ.get("QUERY_STRING"):
+        period = request.number("gracePeriodSeconds")
+        body = {"propagationPolicy": request.query.get("propagationPolicy", "")}
+        if period is not None:
+            body["gracePeriodSeconds"] = period
+        if "orphanDependents" in request.query:
+            body["orphanDependents"] = request.flag("orphanDependents")
+    return options_from(op, body)
+
+
+def options_from(op: Operation, body: dict[str, Any]) -> DeleteOptions:
+    """The options of a DeleteOptions object; its dryRun goes to the operation. Raises BadRequest, Invalid."""
     orphan = body.get("orphanDependents")
-    policy = body.get("propagationPolicy") or request.query.get("propagationPolicy", "")
-    period = body.get("gracePeriodSeconds", request.number("gracePeriodSeconds"))
+    policy = body.get("propagationPolicy") or ""
+    period = body.get("gracePeriodSeconds")
     causes = dry_run_causes(list(body.get("dryRun") or []))
     op.dry_run = op.dry_run or bool(body.get("dryRun"))
     if policy and policy not in (ORPHAN, FOREGROUND, BACKGROUND):

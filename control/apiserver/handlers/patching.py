@@ -45,47 +45,61 @@ def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 
 def patcher(op: Operation, request: Request) -> Make:
     """The function that the body describes. Raises BadRequest, UnsupportedMediaType."""
-    media = request.content_type
-    if media in APPLY:
+    if request.content_type in APPLY:
         return _apply_patcher(op, request)
-    if media not in (JSON_PATCH, MERGE, STRATEGIC) or (media == STRATEGIC and not op.endpoint.typed):
-        supported = [JSON_PATCH, MERGE, STRATEGIC, "application/apply-patch+yaml", "application/apply-patch+cbor"]
-        if not op.endpoint.typed:
-            supported.remove(STRATEGIC)
-        raise errors.UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: " + ", ".join(supported)
-        )
-    body = _parsed(request)
-    if media == JSON_PATCH:
-        if not isinstance(body, list):
-            raise errors.BadRequest(
-                "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
-            )
-        if len(body) > _LARGEST_JSON_PATCH:
-            raise errors.RequestEntityTooLarge(
-                f"The allowed maximum operations in a JSON patch is {_LARGEST_JSON_PATCH}, got {len(body)}"
-            )
-    elif not isinstance(body, dict):
-        raise errors.BadRequest(
-            "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}"
-        )
+    change = patched_body(op, request, op.endpoint.entry.definition)
 
     def make(old: Object) -> Object:
-        new = _patched(op, media, old, body)
-        if not isinstance(new, dict):
-            raise errors.BadRequest("the patch does not leave an object")
+        new = change(old)
         check_fields(op, new)
         return completed(op, new)
 
     return make
 
 
-def _patched(op: Operation, media: str, old: Object, body: Any) -> Any:
-    if media == JSON_PATCH:
-        return json_patch.apply(old, body)
-    if media == MERGE:
-        return merge.apply(old, body)
-    return strategic.apply(old, body, op.endpoint.entry.definition)
+def patched_body(op: Operation, request: Request, definition: str) -> Make:
+    """The function that a JSON, merge or strategic merge patch describes, on objects with that schema.
+
+    Raises BadRequest, RequestEntityTooLarge, UnsupportedMediaType.
+    """
+    media = request.content_type
+    known = (JSON_PATCH, MERGE, STRATEGIC) if definition else (JSON_PATCH, MERGE)
+    if media not in known:
+        supported = ", ".join((*known, "application/apply-patch+yaml"))
+        raise errors.UnsupportedMediaType(
+            f"the body of the request was in an unknown format - accepted media types include: {supported}"
+        )
+    body = _parsed(request)
+    _check_form(media, body)
+
+    def make(old: Object) -> Object:
+        if media == JSON_PATCH:
+            new = json_patch.apply(old, body)
+        elif media == MERGE:
+            new = merge.apply(old, body)
+        else:
+            new = strategic.apply(old, body, definition)
+        if not isinstance(new, dict):
+            raise errors.BadRequest("the patch does not leave an object")
+        return new
+
+    return make
+
+
+def _check_form(media: str, body: Any) -> None:
+    if media != JSON_PATCH:
+        if not isinstance(body, dict):
+            raise errors.BadRequest(
+                "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}"
+            )
+    elif not isinstance(body, list):
+        raise errors.BadRequest(
+            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+        )
+    elif len(body) > _LARGEST_JSON_PATCH:
+        raise errors.RequestEntityTooLarge(
+            f"The allowed maximum operations in a JSON patch is {_LARGEST_JSON_PATCH}, got {len(body)}"
+        )
 
 
 def _apply_patcher(op: Operation, request: Request) -> Make:

@@ -9,7 +9,17 @@ from collections.abc import Callable
 
 from api import errors
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers import creating, deleting, patching, reading, updating, watching
+from control.apiserver.handlers import (
+    binding,
+    creating,
+    deleting,
+    eviction,
+    patching,
+    reading,
+    scale,
+    updating,
+    watching,
+)
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer, page_not_found
@@ -28,7 +38,19 @@ _MAIN: dict[str, Handler] = {
 }
 _STATUS: dict[str, Handler] = {"get": reading.get, "update": updating.update, "patch": patching.patch}
 
-_SUBRESOURCES: dict[str, dict[str, Handler]] = {"status": _STATUS}
+_SCALE: dict[str, Handler] = {"get": scale.get, "update": scale.update, "patch": scale.patch}
+
+_SUBRESOURCES: dict[str, dict[str, Handler]] = {
+    "status": _STATUS,
+    "scale": _SCALE,
+    "approval": _STATUS,
+    "ephemeralcontainers": _STATUS,
+    "resize": _STATUS,
+    "finalize": {"update": updating.update},
+    "binding": {"create": binding.bind},
+    "eviction": {"create": eviction.evict},
+}
+_ACTIONS: dict[tuple[str, str], Handler] = {("", "bindings"): binding.bind}
 
 
 def handle(server: ApiServer, request: Request) -> Response:
@@ -40,7 +62,8 @@ def handle(server: ApiServer, request: Request) -> Response:
             raise page_not_found()
         handlers = _SUBRESOURCES.get(info.subresource, {})
     else:
-        handlers = _MAIN
+        action = _ACTIONS.get((info.group, info.resource))
+        handlers = {"create": action} if action else _MAIN
         if info.verb not in endpoint.entry.verbs:
             raise _not_allowed()
     handler = handlers.get(info.verb)

@@ -19,7 +19,7 @@ from control.apiserver.operation import CREATE, UPDATE, Operation, operation
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer
-from control.apiserver.storage import MODIFIED, Stored
+from control.apiserver.storage import MODIFIED, Change, ClaimTaken, Stored
 
 Make = Callable[[Object], Object]
 """From the stored object (as the request's version shows it) to the wanted one."""
@@ -31,6 +31,7 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     first: list[Object] = [checked_body(op, request)]
 
     def wanted(old: Object) -> Object:
+        # Another write came between: begin again from the body, the first reading of it has been completed.
         return first.pop() if first else checked_body(op, request)
 
     creates = endpoint.strategy.create_on_update and not op.subresource
@@ -56,10 +57,21 @@ def update_object(op: Operation, wanted: Make, *, create: Callable[[], Object] |
             return _create_instead(op, create()), True
         except errors.AlreadyExists:
             op.verb = UPDATE
-    found, _ = op.server.storage.update(op.key(), change, lease_seconds=op.endpoint.strategy.lease_seconds)
+    found = _store(op, change)
     if removed:
         op.endpoint.strategy.after_delete(op, removed[0])
     return found, False
+
+
+def _store(op: Operation, change: Change) -> Stored:
+    strategy = op.endpoint.strategy
+    if not strategy.allocates:
+        return op.server.storage.update(op.key(), change, lease_seconds=strategy.lease_seconds)
+    while True:
+        try:
+            return op.server.storage.update(op.key(), change, claims=strategy.claims)
+        except ClaimTaken as taken:
+            strategy.claim_taken(op, taken.claim)
 
 
 def prepare_update(op: Operation, new: Object, old: Object) -> Object:
@@ -74,15 +86,17 @@ def prepare_update(op: Operation, new: Object, old: Object) -> Object:
     keep_identity(new["metadata"], old["metadata"])
     if op.subresource == "status":
         strategy.prepare_status_update(op, new, old)
-    elif not op.subresource:
+    elif op.subresource:
+        strategy.prepare_subresource_update(op, new, old)
+    else:
         strategy.prepare_update(op, new, old)
     causes = validation.validate(op.endpoint.stored_entry, new, old, op.subresource)
     causes += strategy.validate(op, new, old)
     if causes:
         raise errors.invalid(resource.kind, resource.group, op.name, causes)
     op.server.admission.validate(op, new, old)
-    if not op.dry_run:
-        strategy.before_update(op, new, old)
+    if strategy.allocates:
+        strategy.allocate(op, new, old)
     return new
 
 

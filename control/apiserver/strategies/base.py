@@ -28,6 +28,7 @@ class Strategy:
     unconditional_update = True
     returns_deleted = False
     lease_seconds = 0
+    allocates = False
     default_finalizers: tuple[str, ...] = ()
     graceful = False
 
@@ -48,18 +49,22 @@ class Strategy:
         for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"}:
             _keep(new, old, key)
 
+    def prepare_subresource_update(self, operation: Operation, new: Object, old: Object) -> None:
+        """The same for any other subresource that updates the object."""
+
     def validate(self, operation: Operation, new: Object, old: Object | None) -> list[Cause]:
         """What is wrong beyond what schema and common validation find."""
         return []
 
-    def before_create(self, operation: Operation, obj: Object) -> None:
-        """Claim what must be unique in the cluster (addresses, ports, quota) just before the store is written."""
+    def allocate(self, operation: Operation, new: Object, old: Object | None) -> None:
+        """Choose what the object gets from a range that it shares with others (addresses, ports)."""
 
-    def after_failed_create(self, operation: Operation, obj: Object) -> None:
-        """Give back what `before_create` claimed."""
+    def claims(self, obj: Object) -> frozenset[str]:
+        """What no other object may have at the same time; stored and released together with the object."""
+        return frozenset()
 
-    def before_update(self, operation: Operation, new: Object, old: Object) -> None:
-        """The same for an update."""
+    def claim_taken(self, operation: Operation, claim: str) -> None:
+        """Another object has the claim; `allocate` will be asked again and must not choose it."""
 
     def after_delete(self, operation: Operation, obj: Object) -> None:
         """The object is gone from the store."""

@@ -8,5 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from control.apiserver.strategies.base import Strategy
+from control.apiserver.strategies.namespaces import NamespaceStrategy
+from control.apiserver.strategies.pods import PodStrategy
+from control.apiserver.strategies.services import ServiceStrategy
 
-SPECIAL: dict[tuple[str, str], Callable[[], Strategy]] = {}
+SPECIAL: dict[tuple[str, str], Callable[[], Strategy]] = {
+    ("", "namespaces"): NamespaceStrategy,
+    ("", "pods"): PodStrategy,
+    ("", "services"): ServiceStrategy,
+}

@@ -1,0 +1,95 @@
+"""The scale subresource: replicas of a workload, in a kind that all workloads share.
+
+Invariant: a Scale's resourceVersion is the workload's, so a stale scale is a Conflict.
+Source: pkg/registry/apps/deployment/storage/storage.go, ScaleREST; autoscaling/v1 Scale.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from api import errors
+from api.objects import Object
+from api.selectors import LabelSelector
+from control.apiserver import negotiation
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.forms import text_response
+from control.apiserver.handlers.patching import patched_body
+from control.apiserver.handlers.updating import update_object
+from control.apiserver.negotiation import accepted
+from control.apiserver.operation import UPDATE, Operation, operation
+from control.apiserver.request import Request
+from control.apiserver.response import Response
+from control.apiserver.server import ApiServer
+from control.apiserver.storage import Stored
+
+_API_VERSION = "autoscaling/v1"
+
+
+def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """GET of a Scale."""
+    found = server.storage.get(endpoint.key(request.info.namespace, request.info.name))
+    return _respond(endpoint, request, found)
+
+
+def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """PUT of a Scale."""
+    op = operation(server, endpoint, request, UPDATE)
+    body = negotiation.read_object(request, "Scale", _API_VERSION)
+    found, _ = update_object(op, lambda old: _scaled(op, old, body))
+    return _respond(endpoint, request, found)
+
+
+def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """PATCH of a Scale."""
+    op = operation(server, endpoint, request, UPDATE)
+    change = patched_body(op, request, "io.k8s.api.autoscaling.v1.Scale")
+    found, _ = update_object(op, lambda old: _scaled(op, old, change(scale_of(endpoint, old))))
+    return _respond(endpoint, request, found)
+
+
+def _respond(endpoint: Endpoint, request: Request, found: Stored) -> Response:
+    return text_response(request, accepted(request), orjson.dumps(scale_of(endpoint, found.object())))
+
+
+def _scaled(op: Operation, old: Object, scale: Object) -> Object:
+    """The workload with the scale's replicas. Raises BadRequest, Invalid."""
+    kind, version = scale.get("kind"), scale.get("apiVersion")
+    if (kind and kind != "Scale") or (version and version != _API_VERSION):
+        raise errors.BadRequest(f"wrong object passed to Scale update: {version}, Kind={kind}")
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if not isinstance(replicas, int) or isinstance(replicas, bool):
+        raise errors.BadRequest('Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer')
+    if replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise errors.invalid(
+            "Scale", "autoscaling", op.name, [errors.Cause("FieldValueInvalid", message, "spec.replicas")]
+        )
+    metadata = scale.get("metadata") or {}
+    kept = {key: value for key, value in old["metadata"].items() if key not in ("resourceVersion", "uid")}
+    for field in ("resourceVersion", "uid"):
+        if metadata.get(field):
+            kept[field] = metadata[field]
+    return old | {"metadata": kept, "spec": old["spec"] | {"replicas": replicas}}
+
+
+def scale_of(endpoint: Endpoint, obj: Object) -> Object:
+    """The Scale of a workload."""
+    metadata, spec = obj["metadata"], obj.get("spec") or {}
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: Object = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
+    selector = spec.get("selector")
+    if selector is not None:
+        plain = endpoint.entry.resource.plural == "replicationcontrollers"
+        parsed = LabelSelector.from_set(selector) if plain else LabelSelector.from_json(selector)
+        status["selector"] = str(parsed)
+    scale: Object = {
+        "kind": "Scale",
+        "apiVersion": _API_VERSION,
+        "metadata": {field: metadata[field] for field in kept if field in metadata},
+        "spec": {},
+        "status": status,
+    }
+    if spec.get("replicas"):
+        scale["spec"]["replicas"] = spec["replicas"]
+    return scale

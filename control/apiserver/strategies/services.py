@@ -1,0 +1,213 @@
+"""Services: cluster addresses and node ports, never handed out twice.
+
+What a service has is claimed in the store in the same transaction as the service itself, so that two API servers
+cannot give it to two services; the cache only says where to look for a free one.
+
+Invariant: a stored service has exactly the claims that its addresses and ports need.
+Source: pkg/registry/core/service/{storage,strategy}.go; KEP-3070 (static and dynamic bands of the ranges).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from typing import Any
+
+from api import errors
+from api.errors import Cause
+from api.objects import Object
+from control.apiserver.config import Network
+from control.apiserver.operation import Operation
+from control.apiserver.strategies.base import Strategy
+
+_HEADLESS = "None"
+_WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+
+
+class ServiceStrategy(Strategy):
+    """Services."""
+
+    allocates = True
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def prepare_create(self, operation: Operation, obj: Object) -> None:
+        super().prepare_create(operation, obj)
+        obj["status"] = {"loadBalancer": {}}
+
+    def prepare_update(self, operation: Operation, new: Object, old: Object) -> None:
+        super().prepare_update(operation, new, old)
+        _keep_allocated(new["spec"], old["spec"])
+
+    def claims(self, obj: Object) -> frozenset[str]:
+        spec = obj["spec"]
+        found = {_address_claim(address) for address in spec.get("clusterIPs") or () if address != _HEADLESS}
+        found |= {_port_claim(port["nodePort"]) for port in spec.get("ports") or () if port.get("nodePort")}
+        if spec.get("healthCheckNodePort"):
+            found.add(_port_claim(spec["healthCheckNodePort"]))
+        return frozenset(found)
+
+    def claim_taken(self, operation: Operation, claim: str) -> None:
+        self._taken.add(claim)
+
+    def allocate(self, operation: Operation, new: Object, old: Object | None) -> None:
+        used = self._used(operation)
+        had = self.claims(old) if old else frozenset[str]()
+        allocation = _Allocation(operation, new, used - had)
+        self._taken.clear()
+        allocation.run()
+
+    def _used(self, operation: Operation) -> set[str]:
+        """Every claim that the cache knows of, and those that the store has just refused."""
+        used = set(self._taken)
+        for found in operation.endpoint.collection.select(""):
+            used |= self.claims(found.object())
+        return used
+
+
+class _Allocation:
+    """One service's addresses and ports."""
+
+    def __init__(self, operation: Operation, service: Object, used: set[str]) -> None:
+        self._operation = operation
+        self._spec: dict[str, Any] = service["spec"]
+        self._used = used
+        self._random = operation.server.runtime.random()
+
+    def run(self) -> None:
+        self._addresses()
+        self._ports()
+        self._health_check()
+
+    def _addresses(self) -> None:
+        spec = self._spec
+        if spec.get("type") == "ExternalName":
+            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+                spec.pop(field, None)
+            return
+        network = self._operation.server.config.service_network
+        wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
+        if not wanted:
+            wanted = self._free_address(network)
+        elif wanted != _HEADLESS:
+            self._check_address(wanted, network)
+        spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
+        spec.setdefault("ipFamilies", [f"IPv{network.version}"])
+        if not spec.get("ipFamilyPolicy"):
+            spec["ipFamilyPolicy"] = "SingleStack"
+
+    def _free_address(self, network: Network) -> str:
+        size = network.num_addresses
+        first = min(max(16, size // 16), 256)
+        bands = (range(first, size - 1), range(1, min(first, size - 1)))
+        for band in bands:
+            for number in _shuffled(band, self._random):
+                address = str(network[number])
+                if _address_claim(address) not in self._used:
+                    return address
+        raise errors.InternalError("failed to allocate a serviceIP: range is full")
+
+    def _check_address(self, address: str, network: Network) -> None:
+        why = ""
+        if ipaddress.ip_address(address) not in network:
+            why = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
+        elif _address_claim(address) in self._used:
+            why = "provided IP is already allocated"
+        if why:
+            raise self._invalid("spec.clusterIPs", f'["{address}"]', f"failed to allocate IP {address}: {why}")
+
+    def _ports(self) -> None:
+        spec = self._spec
+        if spec.get("type") not in _WITH_NODE_PORTS:
+            return
+        automatic = spec.get("type") == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
+        mine: dict[int, set[str]] = {}
+        ports = spec.get("ports") or ()
+        for index, port in enumerate(ports):
+            if port.get("nodePort"):
+                number = int(port["nodePort"])
+                self._check_port(number, f"spec.ports[{index}].nodePort", shared=number in mine)
+                mine.setdefault(number, set()).add(port.get("protocol", "TCP"))
+        for port in ports:
+            if automatic and not port.get("nodePort"):
+                number = port["nodePort"] = self._shared_port(port, mine) or self._free_port(mine)
+                mine.setdefault(number, set()).add(port.get("protocol", "TCP"))
+
+    def _shared_port(self, port: Object, mine: dict[int, set[str]]) -> int:
+        """The same port in another protocol gets the same node port."""
+        for other in self._spec["ports"]:
+            number = other.get("nodePort")
+            if number and other["port"] == port["port"] and port.get("protocol", "TCP") not in mine.get(number, ()):
+                return int(number)
+        return 0
+
+    def _free_port(self, mine: dict[int, set[str]]) -> int:
+        for number in _shuffled(self._operation.server.config.node_ports, self._random):
+            if number not in mine and _port_claim(number) not in self._used:
+                return number
+        raise errors.InternalError("failed to allocate a nodePort: range is full")
+
+    def _check_port(self, number: int, field: str, *, shared: bool) -> None:
+        ports = self._operation.server.config.node_ports
+        if number not in ports:
+            why = f"provided port is not in the valid range. The range of valid ports is {ports.start}-{ports.stop - 1}"
+            raise self._invalid(field, str(number), why)
+        if not shared and _port_claim(number) in self._used:
+            raise self._invalid(field, str(number), "provided port is already allocated")
+
+    def _health_check(self) -> None:
+        spec = self._spec
+        if spec.get("type") != "LoadBalancer" or spec.get("externalTrafficPolicy") != "Local":
+            spec.pop("healthCheckNodePort", None)
+        elif spec.get("healthCheckNodePort"):
+            self._check_port(spec["healthCheckNodePort"], "spec.healthCheckNodePort", shared=False)
+        else:
+            mine = {port["nodePort"]: {""} for port in spec.get("ports") or () if port.get("nodePort")}
+            spec["healthCheckNodePort"] = self._free_port(mine)
+
+    def _invalid(self, field: str, value: str, why: str) -> errors.Invalid:
+        cause = Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
+        return errors.invalid("Service", "", self._operation.name, [cause])
+
+
+def _keep_allocated(new: dict[str, Any], old: dict[str, Any]) -> None:
+    """What the old service has and the new one does not mention stays, as far as its type has use for it."""
+    addressed = new.get("type") != "ExternalName" and old.get("type") != "ExternalName"
+    if addressed and not new.get("clusterIP") and not new.get("clusterIPs"):
+        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if field in old:
+                new.setdefault(field, old[field])
+                new[field] = new[field] or old[field]
+    elif addressed and new.get("clusterIP") == old.get("clusterIP") and not new.get("clusterIPs"):
+        new["clusterIPs"] = old.get("clusterIPs")
+    had = {_port_identity(port): port.get("nodePort") for port in old.get("ports") or ()}
+    old_ports, typed = set(filter(None, had.values())), new.get("type") in _WITH_NODE_PORTS
+    asked = {port["nodePort"] for port in new.get("ports") or () if port.get("nodePort")}
+    for port in new.get("ports") or ():
+        if typed and not port.get("nodePort"):
+            kept = had.get(_port_identity(port))
+            if kept and kept not in asked:
+                port["nodePort"] = kept
+        elif not typed and old.get("type") in _WITH_NODE_PORTS and port.get("nodePort") in old_ports:
+            del port["nodePort"]
+    if new.get("healthCheckNodePort") in (None, 0) and old.get("healthCheckNodePort"):
+        new["healthCheckNodePort"] = old["healthCheckNodePort"]
+
+
+def _port_identity(port: Object) -> tuple[Any, Any]:
+    return port.get("protocol", "TCP"), port.get("port")
+
+
+def _shuffled(numbers: range, source: random.Random) -> range | list[int]:
+    """Some random numbers of the range, then all of them: a free one is found soon, or found at all."""
+    picks = [source.choice(numbers) for _ in range(16)] if numbers else []
+    return [*picks, *numbers] if len(numbers) < 2**20 else picks
+
+
+def _address_claim(address: str) -> str:
+    return f"serviceips/{address}"
+
+
+def _port_claim(number: int) -> str:
+    return f"nodeports/{number}"
