@@ -100,17 +100,9 @@ def table_text(
     server: ApiServer, endpoint: Endpoint, request: Request, form: Accepted, objects: list[Object], metadata: Object
 ) -> bytes:
     """A Table of objects; `includeObject` says how much of each object its row carries."""
-    table = printing.table(endpoint.entry, objects, server.runtime.time(), wide=True)
     include = request.query.get("includeObject", "Metadata")
-    for row, obj in zip(table["rows"], objects, strict=True):
-        if include == "Object":
-            row["object"] = obj
-        elif include == "None":
-            row.pop("object", None)
-        else:
-            row["object"] = partial_metadata(obj, form.version)
-    table["apiVersion"] = f"meta.k8s.io/{form.version}"
-    table["metadata"] = metadata
+    version = f"meta.k8s.io/{form.version}"
+    table = printing.table(endpoint.entry, objects, metadata, include, server.runtime.time(), version)
     return orjson.dumps(table)
 
 

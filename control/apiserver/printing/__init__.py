@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from api import objects, schema
+from api.errors import BadRequest
 from api.objects import Object
 from api.registry import Entry
 from control.apiserver.printing import cluster, core, networking, pods, workloads
 from control.apiserver.printing.columns import NAME, Cells, Column, Doc, Printer
 
-IncludeObject = Literal["None", "Metadata", "Object"]
+_INCLUDE = ("None", "Metadata", "Object")
 
 _CREATED_AT = Column("Created At", "date", Doc(schema.OBJECT_META, "creationTimestamp"))
 _PRINTERS: dict[str, Printer] = {
@@ -56,15 +57,17 @@ def table(
     entry: Entry,
     found: Iterable[Object],
     list_metadata: Mapping[str, Any],
-    include_object: IncludeObject = "Metadata",
+    include_object: str = "Metadata",
     now: float = 0.0,
     api_version: str = "meta.k8s.io/v1",
 ) -> Object:
     """The Table of objects that have their apiVersion and kind.
 
     `list_metadata` is the ListMeta of the answer (resourceVersion, continue, remainingItemCount); `api_version` is that
-    of meta.k8s.io which the client asked for.
+    of meta.k8s.io which the client asked for. Raises BadRequest unless `include_object` is None, Metadata or Object.
     """
+    if include_object not in _INCLUDE:
+        raise BadRequest(f'unrecognized includeObject value: "{include_object}"')
     return {
         "kind": "Table",
         "apiVersion": api_version,
@@ -74,7 +77,7 @@ def table(
     }
 
 
-def _table_row(obj: Object, include_object: IncludeObject, now: float, api_version: str) -> Object:
+def _table_row(obj: Object, include_object: str, now: float, api_version: str) -> Object:
     line: Object = {"cells": row(obj, now)}
     conditions = pods.row_conditions(obj) if obj.get("kind") == "Pod" else []
     if conditions:
