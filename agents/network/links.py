@@ -66,6 +66,7 @@ def uplink_mtu(kernel: NetlinkSocket, node_address: str = "") -> int:
 def ensure_bridge(kernel: NetlinkSocket, networks: Iterable[Network], mtu: int) -> tuple[Link, bool]:
     """The bridge with the gateway address of each podCIDR, and whether anything had to be changed.
 
+    `mtu` is for a new bridge; one that is there keeps the MTU that its pods have.
     Raises NetworkError, which says what the kernel refused.
     """
     gateways = [ip_interface(f"{gateway_of(network)}/{network.prefixlen}") for network in networks]
@@ -75,8 +76,8 @@ def ensure_bridge(kernel: NetlinkSocket, networks: Iterable[Network], mtu: int) 
         changed = bridge is None
         if bridge is None:
             bridge = _create(kernel, mac, mtu)
-        if (bridge.mac, bridge.mtu, bridge.up) != (mac, mtu, True):
-            kernel.request(rtnetlink.link_mac_and_mtu(bridge.index, mac, mtu))
+        if (bridge.mac, bridge.up) != (mac, True):
+            kernel.request(rtnetlink.link_mac(bridge.index, mac))
             changed = True
         return bridge, _ensure_addresses(kernel, bridge, gateways) or changed
     except NetlinkError as error:

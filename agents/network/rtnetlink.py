@@ -179,9 +179,9 @@ def link_up(index: int) -> Message:
     return _link(NEW_LINK, 0, [], index=index, up=True)
 
 
-def link_mac_and_mtu(index: int, mac: str, mtu: int) -> Message:
-    """Set a link's MAC and MTU and bring it up."""
-    return _link(NEW_LINK, 0, [("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu)], index=index, up=True)
+def link_mac(index: int, mac: str) -> Message:
+    """Set a link's MAC and bring it up."""
+    return _link(NEW_LINK, 0, [("IFLA_ADDRESS", mac)], index=index, up=True)
 
 
 def delete_link(name: str) -> Message:

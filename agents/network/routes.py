@@ -1,0 +1,115 @@
+"""How this node reaches the pods of the others: a direct route where it can, VXLAN where it must.
+
+Two nodes on one segment route to each other's podCIDR without any encapsulation. To a node beyond a router the
+packets travel in VXLAN; nothing is learnt or flooded there: a device's MAC follows from its node's address, so
+each node can write the other's forwarding and neighbour entries without asking.
+
+Invariant: the decision is a pure function of the Node objects and of the addresses on this machine.
+Source: RFC 7348; the scheme of fixed entries is the one that flannel's VXLAN backend made common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from agents.network import rtnetlink
+from agents.network.rtnetlink import Address, LinkAddress, Neighbour, Network, Route
+from api.objects import name_of
+
+VXLAN_LINK = "wherry-vxlan"
+VXLAN_IDENTIFIER = 1
+VXLAN_PORT = 4789
+# Ethernet, IPv4, UDP and VXLAN headers around each packet.
+VXLAN_OVERHEAD = 50
+_MAC_PREFIX = "0a:56"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another node: its name, address and the pods' networks that it has."""
+
+    name: str
+    address: Address
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A peer's network reached by VXLAN: via its device's address and MAC, at the peer's address."""
+
+    network: Network
+    gateway: Address
+    mac: str
+    remote: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Direct routes, tunnels, and a sentence for each peer that cannot be reached at all."""
+
+    routes: tuple[Route, ...]
+    tunnels: tuple[Tunnel, ...]
+    unreachable: tuple[str, ...] = ()
+
+
+def node_address(node: Mapping[str, Any]) -> str:
+    """The node's first InternalIP, or ""."""
+    for entry in (node.get("status") or {}).get("addresses") or ():
+        if entry.get("type") == "InternalIP":
+            return str(entry.get("address") or "")
+    return ""
+
+
+def pod_networks(node: Mapping[str, Any]) -> tuple[Network, ...]:
+    """The node's podCIDRs."""
+    spec = node.get("spec") or {}
+    cidrs = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
+    return tuple(ip_network(cidr) for cidr in cidrs)
+
+
+def peers(nodes: Iterable[Mapping[str, Any]], own_name: str) -> list[Peer]:
+    """All other nodes that have an address and a podCIDR by now, by name."""
+    found = []
+    for node in sorted(nodes, key=name_of):
+        address, networks = node_address(node), pod_networks(node)
+        if name_of(node) != own_name and address and networks:
+            found.append(Peer(name_of(node), ip_address(address), networks))
+    return found
+
+
+def device_mac(address: Address) -> str:
+    """The MAC of the VXLAN device of the node at that address."""
+    return rtnetlink.mac_of(address, _MAC_PREFIX)
+
+
+def plan(others: Iterable[Peer], own: Iterable[LinkAddress], bridge_index: int, loopback_index: int = 1) -> Plan:
+    """How to reach each peer, given this node's addresses (those of the bridge and loopback do not count)."""
+    segments = [held for held in own if held.index not in (bridge_index, loopback_index)]
+    local_addresses = {held.interface.ip for held in segments}
+    routes, tunnels, unreachable = [], [], []
+    for peer in others:
+        if peer.address in local_addresses:
+            unreachable.append(f"node {peer.name} claims {peer.address}, which is an address of this node")
+            continue
+        link = next((held.index for held in segments if peer.address in held.interface.network), None)
+        for network in peer.networks:
+            if network.version != peer.address.version:
+                continue
+            if link is not None:
+                routes.append(Route(network, link, peer.address))
+            else:
+                tunnels.append(Tunnel(network, network.network_address, device_mac(peer.address), peer.address))
+    return Plan(tuple(routes), tuple(tunnels), tuple(unreachable))
+
+
+def tunnel_routes(tunnels: Iterable[Tunnel], link: int) -> tuple[set[Route], set[Neighbour], set[Neighbour]]:
+    """Routes, neighbours and forwarding entries of the VXLAN device with index `link`."""
+    tunnels = list(tunnels)
+    return (
+        {Route(tunnel.network, link, tunnel.gateway, onlink=True) for tunnel in tunnels},
+        {Neighbour(link, tunnel.gateway, tunnel.mac) for tunnel in tunnels},
+        {Neighbour(link, tunnel.remote, tunnel.mac) for tunnel in tunnels},
+    )

@@ -1,0 +1,175 @@
+"""`wherry proxy`: the composition root of the agent that programs services and the pod network of its node.
+
+Invariant: what it has put into the kernel stays when it ends, so that traffic goes on; `--cleanup` removes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from agents.network import links
+from agents.network.hostports import TABLE as HOST_PORT_TABLE
+from agents.network.interface import NetworkError
+from agents.network.netlink import NetlinkError
+from agents.network.nftables.table import NftTable
+from agents.network.route_table import RouteTable
+from agents.network.rtnetlink import delete_link
+from agents.proxy import rules
+from agents.proxy.metrics import Metrics
+from agents.proxy.node_events import NodeEvents
+from agents.proxy.node_network import NodeNetwork
+from agents.proxy.service_proxy import ServiceProxy
+from api import kubeconfig
+from api.client import Client
+from api.events import EventRecorder
+from api.informers import Informers
+from api.kubeconfig import KubeconfigError
+from api.process import configure_logging, stop_event
+from api.runtime import Event, Runtime, SystemRuntime
+from api.serving import CheckFailed, ListenError, Server, service
+
+log = logging.getLogger(__name__)
+
+NAME = "kube-proxy"
+_STOP_SECONDS = 5.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `wherry proxy`."""
+    parser.add_argument("--kubeconfig", type=Path, help="how to reach the API server; waited for if not there yet")
+    parser.add_argument("--node-name", help="the name of this machine's Node")
+    parser.add_argument("--node-ip", default="", help="this node's address (default: the Node's InternalIP)")
+    parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' networks (%(default)s)")
+    parser.add_argument("--service-cidr", default="10.96.0.0/16", help="the services' networks (%(default)s)")
+    parser.add_argument("--listen", default="127.0.0.1:10256", help="ADDR:PORT of health and metrics (%(default)s)")
+    parser.add_argument("--cleanup", action="store_true", help="remove all tables, routes and links of the pod network")
+    parser.add_argument("-v", "--verbosity", type=int, default=0, help="1 logs every step")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `wherry proxy` until SIGTERM, or clean up; the exit status."""
+    configure_logging(arguments.verbosity)
+    try:
+        if arguments.cleanup:
+            return cleanup()
+        if not arguments.kubeconfig or not arguments.node_name:
+            print("wherry proxy: --kubeconfig and --node-name are required", file=sys.stderr)
+            return 2
+        return _serve(arguments, SystemRuntime())
+    except (KubeconfigError, ListenError, NetlinkError, NetworkError, ValueError) as error:
+        print(f"wherry proxy: {error}", file=sys.stderr)
+        return 1
+
+
+def cleanup() -> int:
+    """Remove what the proxy and the pod network have put into the kernel; pods lose their network. The exit status."""
+    for name in (rules.TABLE, HOST_PORT_TABLE):
+        table = NftTable(name)
+        if table.remove():
+            print(f"removed table {name}")
+        table.close()
+    routes = RouteTable()
+    for change in routes.remove():
+        print(change)
+    if links.find_link(routes.kernel, links.BRIDGE) is not None:
+        routes.kernel.request(delete_link(links.BRIDGE))
+        print(f"removed link {links.BRIDGE}")
+    routes.close()
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
+    cluster_networks, service_networks = _networks(arguments.cluster_cidr), _networks(arguments.service_cidr)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    stop = stop_event(runtime)
+    state: dict[str, Any] = {}
+    config = {
+        "nodeName": arguments.node_name,
+        "clusterCIDR": arguments.cluster_cidr,
+        "serviceCIDR": arguments.service_cidr,
+    }
+    application = service(NAME, metrics=registry, config=config, ready={"rules": _rules_check(state)})
+    server = Server(application, arguments.listen)
+    server.start()
+    try:
+        client = _wait_for_client(arguments.kubeconfig, stop)
+        if client is None:
+            return 0
+        recorder = EventRecorder(client, runtime, NAME, arguments.node_name)
+        recorder.start()
+        events = NodeEvents(recorder, arguments.node_name)
+        informers = Informers(client, runtime)
+        proxy = ServiceProxy(informers, runtime, arguments.node_name, _version4(cluster_networks), events, metrics)
+        network = NodeNetwork(
+            informers, runtime, arguments.node_name, arguments.node_ip, service_networks, events, metrics
+        )
+        state["proxy"] = proxy
+        status = _run_parts(informers, (proxy, network), runtime, stop)
+        recorder.close()
+    finally:
+        server.stop()
+    return status
+
+
+def _run_parts(informers: Informers, parts: tuple[ServiceProxy, NodeNetwork], runtime: Runtime, stop: Event) -> int:
+    """Let the parts work from complete lists on until `stop`, and wait for them to end; the exit status.
+
+    A part that fails ends the process, whose supervisor starts it afresh.
+    """
+    informers.start(stop)
+    status = 0
+    if informers.wait_synced(stop):
+        for part in parts:
+            part.watch()
+        tasks = [runtime.spawn(type(part).__name__, part.run, stop) for part in parts]
+        while not stop.wait(1.0):
+            if not all(task.is_alive() for task in tasks):
+                log.error("a part of the proxy has failed; the process ends")
+                status = 1
+                stop.set()
+        for part in parts:
+            part.wake()
+        for task in tasks:
+            task.join(_STOP_SECONDS)
+    informers.close()
+    return status
+
+
+def _wait_for_client(path: Path, stop: Event) -> Client | None:
+    """A client once the kubeconfig is there (the kubelet writes it when it has its certificate); None if stopped."""
+    said = ""
+    while not stop.is_set():
+        try:
+            return kubeconfig.client(path, NAME)
+        except KubeconfigError as error:
+            if str(error) != said:
+                log.info("waiting for the kubelet's credentials: %s", error)
+            said = str(error)
+        stop.wait(0.5)
+    return None
+
+
+def _rules_check(state: dict[str, Any]) -> Callable[[], None]:
+    def check() -> None:
+        proxy = state.get("proxy")
+        if proxy is None or not proxy.in_sync:
+            raise CheckFailed("the rules of services are not in the kernel yet")
+
+    return check
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
+
+
+def _version4(networks: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(network for network in networks if ":" not in network)

@@ -1,0 +1,114 @@
+"""Forgets tracked UDP flows that go on to an endpoint which its service no longer has.
+
+A TCP connection to a pod that is gone ends by itself; a UDP client keeps its port and would be led to the old
+address for ever.
+
+Invariant: only flows are deleted whose original destination is a front end of a service.
+Source: Linux include/uapi/linux/netfilter/nfnetlink_conntrack.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agents.network.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes
+from agents.network.nftables.table import NETLINK_NETFILTER
+from agents.network.nftables.values import Endpoint
+from agents.proxy.rules import Frontend
+
+log = logging.getLogger(__name__)
+
+_SUBSYSTEM = 1
+_GET, _DELETE = 1, 2
+_NESTED = 0x8000
+_TUPLE_ORIGINAL, _TUPLE_REPLY = 1, 2
+_TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
+_SOURCE_V4, _DESTINATION_V4 = 1, 2
+_PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_HEADER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A tracked flow: where the client sent it, and who answers; `original` is its tuple as the kernel wrote it."""
+
+    protocol: int
+    destination: Endpoint
+    answering: Endpoint
+    original: bytes
+
+
+def stale(
+    flows: Iterable[Flow], backends: Mapping[Frontend, frozenset[Endpoint]], local_addresses: frozenset[str]
+) -> list[Flow]:
+    """The flows to one of the front ends that are answered by something that is not behind it."""
+    found = []
+    for flow in flows:
+        address, port = flow.destination
+        endpoints = backends.get(Frontend(address, flow.protocol, port))
+        if endpoints is None and address in local_addresses:
+            endpoints = backends.get(Frontend("", flow.protocol, port))
+        if endpoints is not None and flow.answering not in endpoints:
+            found.append(flow)
+    return found
+
+
+class ConnectionTracking:
+    """The kernel's table of tracked flows; one task at a time."""
+
+    def __init__(self, kernel: NetlinkSocket | None = None) -> None:
+        self._kernel = kernel or NetlinkSocket(NETLINK_NETFILTER)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._kernel.close()
+
+    def flows(self, protocol: int = socket.IPPROTO_UDP) -> list[Flow]:
+        """All tracked IPv4 flows of a protocol. Raises NetlinkError."""
+        request = Message(_SUBSYSTEM << 8 | _GET, 0, struct.pack("=BBH", socket.AF_INET, 0, 0))
+        found = []
+        for _, payload in self._kernel.dump(request):
+            flow = _read(payload)
+            if flow is not None and flow.protocol == protocol:
+                found.append(flow)
+        return found
+
+    def forget(self, flows: Iterable[Flow]) -> int:
+        """Delete flows; how many were still there. Raises NetlinkError."""
+        frame = struct.pack("=BBH", socket.AF_INET, 0, 0)
+        messages = [
+            Message(_SUBSYSTEM << 8 | _DELETE, 0, frame + attribute(_TUPLE_ORIGINAL | _NESTED, flow.original))
+            for flow in flows
+        ]
+        outcomes = self._kernel.batch(messages)
+        for error in outcomes:
+            if error is not None and error.code != errno.ENOENT:
+                raise NetlinkError(error.code, "deleting a tracked flow")
+        return sum(error is None for error in outcomes)
+
+
+def _read(payload: bytes) -> Flow | None:
+    found = attributes(payload, _HEADER)
+    original, reply = found.get(_TUPLE_ORIGINAL), found.get(_TUPLE_REPLY)
+    if original is None or reply is None:
+        return None
+    protocol, _, destination = _tuple(original)
+    _, source, _ = _tuple(reply)
+    return Flow(protocol, destination, source, original)
+
+
+def _tuple(data: bytes) -> tuple[int, Endpoint, Endpoint]:
+    """Protocol, source and destination of a CTA_TUPLE."""
+    parts = attributes(data)
+    addresses, ports = attributes(parts.get(_TUPLE_IP, b"")), attributes(parts.get(_TUPLE_PROTOCOL, b""))
+    protocol = int.from_bytes(ports.get(_PROTOCOL_NUMBER, b""), "big")
+    ends = []
+    for address, port in ((_SOURCE_V4, _SOURCE_PORT), (_DESTINATION_V4, _DESTINATION_PORT)):
+        text = socket.inet_ntoa(addresses[address]) if address in addresses else ""
+        ends.append(Endpoint(text, int.from_bytes(ports.get(port, b""), "big")))
+    return protocol, ends[0], ends[1]

@@ -1,0 +1,140 @@
+"""Keeps this node's part of the pod network: its bridge, its forwarding, its routes to the pods of other nodes.
+
+Invariant: asserted by level every few seconds, so what somebody removes comes back, and is said in an event.
+"""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import ip_address, ip_network
+
+from agents.network import links, routes
+from agents.network.interface import NetworkError
+from agents.network.netlink import NetlinkError
+from agents.network.route_table import RouteTable
+from agents.network.routes import Plan
+from agents.network.rtnetlink import Network, Route
+from agents.proxy.metrics import Metrics
+from agents.proxy.node_events import NodeEvents
+from api.informers import Informers
+from api.objects import Object
+from api.runtime import Event, Runtime
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 2.0
+_LONGEST_SENTENCE = 5
+
+
+class NodeNetwork:
+    """Routes to other nodes, by the Node objects; `run` is one task that owns its socket."""
+
+    def __init__(
+        self,
+        informers: Informers,
+        runtime: Runtime,
+        node_name: str,
+        node_address: str,
+        service_networks: tuple[str, ...],
+        events: NodeEvents,
+        metrics: Metrics,
+    ) -> None:
+        self._name = node_name
+        self._address = node_address
+        self._service_networks = tuple(ip_network(network) for network in service_networks)
+        self._events = events
+        self._metrics = metrics
+        self._nodes = informers.of("nodes")
+        self._changed = runtime.condition()
+        self._dirty = True
+        self._table = RouteTable()
+        self._last: tuple[Plan, tuple[Network, ...], tuple[Route, ...]] | None = None
+        self._problem = ""
+
+    def watch(self) -> None:
+        """Look at every change of a node that matters for routes."""
+        self._nodes.add_handler(self._node_changed)
+
+    def run(self, stop: Event) -> None:
+        """Keep routes until `stop`; they stay then, so that traffic goes on."""
+        while not stop.is_set():
+            try:
+                self._reconcile()
+                self._problem = ""
+            except (NetworkError, NetlinkError) as error:
+                if str(error) != self._problem:
+                    log.warning("%s", error)
+                    self._events.warning("PodNetworkFailed", str(error))
+                self._problem = str(error)
+            self._wait()
+        self._table.close()
+
+    def wake(self) -> None:
+        """Let `run` notice that it shall stop."""
+        with self._changed:
+            self._dirty = True
+            self._changed.notify_all()
+
+    def problem(self) -> str:
+        """Why the last attempt failed; "" if it did not."""
+        return self._problem
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        before, after = (_relevant(node) if node else None for node in (old, new))
+        if before != after:
+            self.wake()
+
+    def _wait(self) -> None:
+        with self._changed:
+            if not self._dirty:
+                self._changed.wait(_LOOK_SECONDS)
+            self._dirty = False
+
+    def _reconcile(self) -> None:
+        node = self._nodes.get(self._name)
+        own_networks = routes.pod_networks(node) if node else ()
+        address = self._address or (routes.node_address(node) if node else "")
+        if not own_networks or not address:
+            return
+        kernel = self._table.kernel
+        mtu = links.uplink_mtu(kernel, address)
+        bridge, changed = links.ensure_bridge(kernel, own_networks, mtu)
+        changes = [f"set up bridge {links.BRIDGE}"] if changed else []
+        if links.ensure_forwarding(ipv6=any(network.version == 6 for network in own_networks)):
+            changes.append("turned forwarding on")
+        plan = routes.plan(routes.peers(self._nodes.items(), self._name), links.addresses(kernel), bridge.index)
+        extra = self._service_routes(bridge.index, address)
+        changes += self._table.reconcile(plan, address, own_networks, extra)
+        self._tell(changes, (plan, own_networks, extra))
+
+    def _service_routes(self, bridge: int, address: str) -> tuple[Route, ...]:
+        """Routes for service addresses: a node without a default route has to get to where they are translated."""
+        source = ip_address(address)
+        return tuple(
+            Route(network, bridge, source=source)
+            for network in self._service_networks
+            if network.version == source.version
+        )
+
+    def _tell(self, changes: list[str], state: tuple[Plan, tuple[Network, ...], tuple[Route, ...]]) -> None:
+        plan = state[0]
+        self._metrics.routes.labels("direct").set(len(plan.routes))
+        self._metrics.routes.labels("vxlan").set(len(plan.tunnels))
+        if changes:
+            said = "; ".join(changes[:_LONGEST_SENTENCE])
+            more = f" and {len(changes) - _LONGEST_SENTENCE} more" if len(changes) > _LONGEST_SENTENCE else ""
+            if state == self._last:
+                self._metrics.repairs.inc()
+                message = f"The pod network was changed by somebody else and has been repaired: {said}{more}"
+                log.warning("%s", message)
+                self._events.warning("PodNetworkRepaired", message)
+            else:
+                log.info("pod network: %s%s", said, more)
+        for sentence in plan.unreachable if state != self._last else ():
+            log.warning("%s", sentence)
+            self._events.warning("NodeAddressConflict", sentence)
+        self._last = state
+
+
+def _relevant(node: Object) -> tuple[object, ...]:
+    return routes.node_address(node), routes.pod_networks(node)
