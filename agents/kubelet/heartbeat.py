@@ -63,7 +63,6 @@ class Heartbeat:
         fresh = self._status(report, {})
         try:
             self.node = self._client.create("nodes", wanted | {"status": fresh})
-            self._written = self._clock.monotonic()
         except AlreadyExists:
             self.node = self._client.get("nodes", self._settings.name)
             labels = {k: v for k, v in labels_of(wanted).items() if labels_of(self.node).get(k) != v}

@@ -57,7 +57,7 @@ class HollowSettings:
 class HollowBuilder:
     """Asks the runtime for the bare sandbox and container."""
 
-    def prepare(self, pod: Object) -> None:
+    def prepare(self, pod: Object, addresses: tuple[str, ...] = ()) -> None:
         return None
 
     def sandbox(self, pod: Object, attempt: int, namespace_path: str) -> SandboxSpec:
@@ -187,7 +187,9 @@ class HollowCluster:
         states: dict[str, PodState] = {}
         pods = HollowPods(self._informer, name)
         facts = NodeFacts((address,))
-        worker = Worker(clock, self._client, pods, performer, HollowProbes(), _admit_all, lambda: facts, states)
+        worker = Worker(
+            clock, self._client, pods, performer, HollowProbes(), _admit_all, lambda: facts, _as_it_is, states
+        )
         return HollowNode(heartbeat, worker, network)
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
@@ -198,7 +200,10 @@ class HollowCluster:
             self._pods.add(uid_of(pod))
 
     def _look(self, uid: str) -> float | None:
-        again = self.nodes[self._owner[uid]].worker.look(uid)
+        owner = self._owner.get(uid)
+        if owner is None:
+            return None
+        again = self.nodes[owner].worker.look(uid)
         if again is None:
             self._owner.pop(uid, None)
         return again
@@ -206,12 +211,10 @@ class HollowCluster:
     def _beat(self, name: str) -> float:
         node = self.nodes[name]
         if name not in self._registered:
-            registered = node.heartbeat.register()
-            node.network.configure(_pod_cidrs(registered))
+            node.heartbeat.register()
             self._registered.add(name)
-        else:
-            node.heartbeat.report_status()
-            node.network.configure(_pod_cidrs(node.heartbeat.node))
+        node.heartbeat.report_status()
+        node.network.configure(_pod_cidrs(node.heartbeat.node))
         node.heartbeat.renew_lease()
         return self._settings.heartbeat_seconds
 
@@ -231,6 +234,10 @@ def _no_hook(pod: Object, container: Container, seconds: float) -> None:
 
 def _no_post_start(pod: Object, container: Object, container_id: str) -> str:
     return ""
+
+
+def _as_it_is(pod: Object, view: PodView) -> PodView:
+    return view
 
 
 def _admit_all(pod: Object) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from agents.kubelet.machine import Machine, Pressure
 from agents.kubelet.runtime.interface import Image, Version
 from api.objects import Object, condition
+from api.quantities import canonical
 from api.runtime import timestamp
 
 KUBELET_VERSION = "v1.37.0+wherry"
@@ -80,17 +81,17 @@ def node_status(
     """The whole status; conditions keep the time of their last transition from `old`, the Node as the API has it."""
     capacity = {
         "cpu": str(machine.cpus),
-        "memory": f"{machine.memory // 1024}Ki",
-        "ephemeral-storage": f"{machine.disk // 1024}Ki",
+        "memory": canonical(f"{machine.memory // 1024}Ki"),
+        "ephemeral-storage": canonical(f"{machine.disk // 1024}Ki"),
         "pods": str(settings.max_pods),
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "0",
     }
     millicpus = machine.cpus * 1000 - settings.reserved_millicpus
     allocatable = capacity | {
-        "cpu": str(machine.cpus) if not settings.reserved_millicpus else f"{millicpus}m",
-        "memory": f"{(machine.memory - settings.reserved_memory) // 1024}Ki",
-        "ephemeral-storage": str(int(machine.disk * 0.9)),
+        "cpu": canonical(f"{millicpus}m"),
+        "memory": canonical(f"{(machine.memory - settings.reserved_memory) // 1024}Ki"),
+        "ephemeral-storage": canonical(machine.disk * 9 // 10),
     }
     return {
         "addresses": [

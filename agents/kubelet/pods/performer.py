@@ -61,8 +61,8 @@ class NotReadyToStart(Exception):
 class SpecBuilder(Protocol):
     """Turns a pod's spec into what the runtime is asked for."""
 
-    def prepare(self, pod: Object) -> None:
-        """Set the pod's volumes and directories up. Raises NotReadyToStart."""
+    def prepare(self, pod: Object, addresses: tuple[str, ...] = ()) -> None:
+        """Set the pod's volumes up, or bring them up to date. Raises NotReadyToStart."""
 
     def sandbox(self, pod: Object, attempt: int, namespace_path: str) -> SandboxSpec:
         """The sandbox to make."""
@@ -144,7 +144,7 @@ class Performer:
             self.network.detach(sandbox_name(view.sandbox.pod.uid))
             return True
         if plan.starts:
-            self.builder.prepare(pod)
+            self.builder.prepare(pod, state.addresses)
         started = [self._start(pod, start, view, state, before_waiting) for start in plan.starts]
         return any(started)
 
@@ -152,6 +152,7 @@ class Performer:
         """Take away all that a gone pod had on the node."""
         for container in view.containers:
             self.runtime.remove_container(container.id)
+            self.stopper.forget(container.id)
         for sandbox in (view.sandbox, *view.old_sandboxes):
             if sandbox is not None:
                 self.runtime.stop_sandbox(sandbox.id)

@@ -34,11 +34,20 @@ class Stopper:
         self._pre_stop = pre_stop
         self._notify = notify
         self._deadlines: dict[str, float] = {}
+        self._killed: set[str] = set()
         self._lock = clock.lock()
 
     def is_stopping(self, container_id: str) -> bool:
         """Whether a task is ending that container."""
         return container_id in self._deadlines
+
+    def was_killed(self, container_id: str) -> bool:
+        """Whether a container was ended by force here."""
+        return container_id in self._killed
+
+    def forget(self, container_id: str) -> None:
+        """The container has been removed."""
+        self._killed.discard(container_id)
 
     def stop(self, pod: Object | None, container: Container, grace: float) -> bool:
         """End the container within `grace` seconds; whether this began its end."""
@@ -63,6 +72,7 @@ class Stopper:
                 self._runtime.signal_container(container.id)
                 self._wait(container.id, lambda: self._left(container.id))
             if self._runs(container.id):
+                self._killed.add(container.id)
                 self._runtime.signal_container(container.id, "SIGKILL")
                 limit = self._clock.monotonic() + _AFTER_KILL
                 self._wait(container.id, lambda: limit - self._clock.monotonic())

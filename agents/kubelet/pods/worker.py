@@ -54,11 +54,16 @@ class Probes(Protocol):
 
 
 Admission = Callable[[Object], tuple[str, str] | None]
+Results = Callable[[Object, PodView], PodView]
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Looks at pods of one node; `admit(pod)` says why the node refuses a pod (reason, message), or None."""
+    """Looks at pods of one node.
+
+    `admit(pod)` says why the node refuses a pod (reason, message), or None; `results(pod, view)` fills in what the
+    runtime does not tell of ended containers.
+    """
 
     clock: Runtime
     client: Client
@@ -67,6 +72,7 @@ class Worker:
     probes: Probes
     admit: Admission
     facts: Callable[[], NodeFacts]
+    results: Results
     states: dict[str, PodState]
 
     def look(self, uid: str) -> float | None:
@@ -87,7 +93,7 @@ class Worker:
         uid = pod["metadata"]["uid"]
         failed = False
         for _ in range(_STEPS):
-            view = self._view(uid)
+            view = self.results(pod, self._view(uid))
             plan = self._plan(pod, view, state)
             if plan.gone:
                 return self._finish(pod, view, state)
@@ -98,6 +104,7 @@ class Worker:
                 failed = True
                 break
             if not acted:
+                self._refresh(pod, plan, view, state)
                 break
             log.debug("pod %s/%s: %s", namespace_of(pod), name_of(pod), plan.because)
         else:
@@ -124,6 +131,15 @@ class Worker:
             return self.performer.perform(pod, plan, view, state, lambda: self._publish(pod, self._view(uid), state))
         except (ContainerRuntimeError, NetworkError) as error:
             raise NotReadyToStart("FailedSync", f"error syncing pod: {error}") from error
+
+    def _refresh(self, pod: Object, plan: Plan, view: PodView, state: PodState) -> None:
+        """Bring the content of a running pod's volumes up to date."""
+        if is_deleting(pod) or spec.is_terminal(pod) or plan.starts or not view.running():
+            return
+        try:
+            self.performer.builder.prepare(pod, state.addresses)
+        except NotReadyToStart as problem:
+            self.performer.recorder.record(pod, "Warning", problem.reason, problem.message)
 
     def _look_at_orphan(self, uid: str) -> float | None:
         view = self._view(uid)
@@ -161,6 +177,7 @@ class Worker:
 
     def _publish(self, pod: Object, view: PodView, state: PodState) -> None:
         """Write the status if it differs from what the API has."""
+        view = self.results(pod, view)
         reported = state.reported
         if reported is not None and _newer(reported, pod):
             pod = pod | {"status": reported["status"]}

@@ -1,0 +1,129 @@
+"""Whether the node takes a pod that has been bound to it.
+
+Invariant: pure; reasons and messages are the original's.
+Source: kubelet's lifecycle predicate admit handler (GeneralPredicates, taints with NoExecute, host ports).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.performer import host_ports
+from api.node_selection import wanted
+from api.objects import Object, labels_of, name_of, uid_of
+from api.quantities import Quantity, parse
+from api.tolerations import tolerated
+
+
+def refusal(pod: Object, others: Iterable[Object], node: Object) -> tuple[str, str] | None:
+    """(reason, message) of the first thing that speaks against the pod, or None."""
+    present = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
+    return (
+        _node_affinity(pod, node)
+        or _taints(pod, node)
+        or _resources(pod, present, node)
+        or _ports(pod, present)
+        or _operating_system(pod)
+    )
+
+
+def requests_of(pod: Object) -> dict[str, Quantity]:
+    """What a pod asks for: the sum of its containers, or the largest of its init containers with sidecars before."""
+    total: dict[str, Quantity] = {}
+    for container in spec.containers(pod):
+        _add(total, _requests(container))
+    largest: dict[str, Quantity] = {}
+    sidecars: dict[str, Quantity] = {}
+    for container in spec.init_containers(pod):
+        if spec.is_sidecar(container):
+            _add(sidecars, _requests(container))
+            needed = dict(sidecars)
+        else:
+            needed = dict(sidecars)
+            _add(needed, _requests(container))
+        for name, amount in needed.items():
+            largest[name] = max(largest.get(name, Quantity(0)), amount)
+    _add(total, sidecars)
+    for name, amount in largest.items():
+        total[name] = max(total.get(name, Quantity(0)), amount)
+    _add(total, {name: parse(text) for name, text in (pod["spec"].get("overhead") or {}).items()})
+    return total
+
+
+def _requests(container: Object) -> Mapping[str, Quantity]:
+    resources = container.get("resources") or {}
+    asked = dict(resources.get("limits") or {}) | dict(resources.get("requests") or {})
+    return {name: parse(text) for name, text in asked.items()}
+
+
+def _add(total: dict[str, Quantity], more: Mapping[str, Quantity]) -> None:
+    for name, amount in more.items():
+        total[name] = total[name] + amount if name in total else amount
+
+
+def _node_affinity(pod: Object, node: Object) -> tuple[str, str] | None:
+    if wanted(pod["spec"], name_of(node), labels_of(node)):
+        return None
+    return (
+        "NodeAffinity",
+        "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+    )
+
+
+def _taints(pod: Object, node: Object) -> tuple[str, str] | None:
+    tolerations = pod["spec"].get("tolerations") or []
+    for taint in (node.get("spec") or {}).get("taints") or []:
+        if taint.get("effect") == "NoExecute" and not tolerated(tolerations, taint):
+            return (
+                "TaintToleration",
+                "Pod was rejected: Predicate TaintToleration failed: node(s) had untolerated taint",
+            )
+    return None
+
+
+def _resources(pod: Object, present: list[Object], node: Object) -> tuple[str, str] | None:
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    if "pods" in allocatable and len(present) + 1 > parse(allocatable["pods"]).value():
+        return _out_of("pods", 1, len(present), parse(allocatable["pods"]).value())
+    used: dict[str, Quantity] = {}
+    for other in present:
+        _add(used, requests_of(other))
+    for name, amount in requests_of(pod).items():
+        if amount.nano == 0 or not allocatable:
+            continue
+        capacity = parse(allocatable.get(name, "0"))
+        taken = used.get(name, Quantity(0))
+        if taken.nano + amount.nano > capacity.nano:
+            unit = Quantity.milli if name == "cpu" else Quantity.value
+            return _out_of(name, unit(amount), unit(taken), unit(capacity))
+    return None
+
+
+def _out_of(name: str, requested: int, used: int, capacity: int) -> tuple[str, str]:
+    message = (
+        f"Pod was rejected: Node didn't have enough resource: {name}, requested: {requested}, "
+        f"used: {used}, capacity: {capacity}"
+    )
+    return f"OutOf{name}", message
+
+
+def _ports(pod: Object, present: list[Object]) -> tuple[str, str] | None:
+    taken = {(port.host_port, port.protocol): port.host_address for other in present for port in host_ports(other)}
+    for port in host_ports(pod):
+        held = taken.get((port.host_port, port.protocol))
+        anywhere = ("", "0.0.0.0", "::")
+        if held is not None and (held == port.host_address or held in anywhere or port.host_address in anywhere):
+            message = (
+                "Pod was rejected: Predicate NodePorts failed: "
+                "node(s) didn't have free ports for the requested pod ports"
+            )
+            return "NodePorts", message
+    return None
+
+
+def _operating_system(pod: Object) -> tuple[str, str] | None:
+    system = (pod["spec"].get("os") or {}).get("name")
+    if system and system != "linux":
+        return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
+    return None

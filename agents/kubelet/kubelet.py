@@ -1,0 +1,307 @@
+"""The kubelet of one node: watches its pods, keeps a queue of those to look at, and keeps the node known.
+
+Anything that happens (a change in the API, a container that ended, a probe that turned, time) only puts a pod's
+uid into the queue. A periodic comparison of the runtime, the network and the disk with the API finds whatever no
+event told of.
+
+Invariant: what belongs to no pod of this node is removed only once the API's list of pods is known.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.kubelet.admission import refusal
+from agents.kubelet.heartbeat import Heartbeat, Report
+from agents.kubelet.lookup import Lookup
+from agents.kubelet.machine import read_machine, read_pressure
+from agents.kubelet.node import Health, NodeSettings
+from agents.kubelet.pods import hosts, spec
+from agents.kubelet.pods.builder import BuilderSettings, PodBuilder
+from agents.kubelet.pods.environment import Surroundings
+from agents.kubelet.pods.images import ImageManager
+from agents.kubelet.pods.performer import Performer, PodState
+from agents.kubelet.pods.results import with_results
+from agents.kubelet.pods.status import NodeFacts
+from agents.kubelet.pods.stopper import Stopper
+from agents.kubelet.pods.view import PodView, views
+from agents.kubelet.pods.worker import Worker
+from agents.kubelet.probes.actions import Actions
+from agents.kubelet.probes.hooks import Hooks
+from agents.kubelet.probes.prober import Prober
+from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Version
+from agents.kubelet.volumes.manager import VolumeManager
+from agents.kubelet.volumes.tokens import TokenManager
+from agents.network.interface import NetworkError, PodNetwork
+from api.client import Client
+from api.errors import ApiError
+from api.events import EventRecorder
+from api.informer import Informer
+from api.objects import Object, uid_of
+from api.runtime import Event, Runtime
+from api.transport import TransportError
+from api.workqueue import WorkQueue, work
+
+log = logging.getLogger(__name__)
+
+_WORKERS = 24
+_RELIST = 10.0
+_HOUSEKEEPING = 30.0
+_HINTS = {"died", "remove", "oom"}
+_SANDBOX_PREFIX = "pod-"
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletSettings:
+    """What the operator says; `node_ip` "" takes the machine's own address."""
+
+    node: NodeSettings
+    root: Path
+    node_ip: str = ""
+    dns: hosts.DnsSettings = field(default_factory=hosts.DnsSettings)
+    pids_limit: int = 4096
+    lease_seconds: float = 10.0
+    status_seconds: float = 300.0
+
+
+class NodePods:
+    """The pods that the API binds to this node."""
+
+    def __init__(self, informer: Informer) -> None:
+        self._informer = informer
+        informer.add_index("uid", lambda pod: [uid_of(pod)])
+
+    def get(self, uid: str) -> Object | None:
+        """The pod of that uid."""
+        return next(iter(self._informer.by_index("uid", uid)), None)
+
+    def named(self, namespace: str, name: str) -> Object | None:
+        """The pod of that name."""
+        return self._informer.get(f"{namespace}/{name}")
+
+    def items(self) -> list[Object]:
+        """All of them."""
+        return self._informer.items()
+
+    def synced(self) -> bool:
+        """Whether the API's word is known at all."""
+        return self._informer.synced()
+
+
+class Kubelet:
+    """Everything on one node; `start` runs it in tasks."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Runtime,
+        runtime: ContainerRuntime,
+        network: PodNetwork,
+        settings: KubeletSettings,
+    ) -> None:
+        self.clock, self.runtime, self.network, self.settings = clock, runtime, network, settings
+        name = settings.node.name
+        self.recorder = EventRecorder(client, clock, "kubelet", name)
+        pods = Informer(client, "pods", clock, field_selector=f"spec.nodeName={name}")
+        nodes = Informer(client, "nodes", clock, field_selector=f"metadata.name={name}")
+        self._informers = (pods, nodes, Informer(client, "services", clock))
+        self.pods = NodePods(pods)
+        self.queue = WorkQueue(clock, longest_delay=30.0)
+        self.machine = read_machine(settings.root, settings.node_ip)
+        self.version: Version | None = None
+        self._network_problem = "the node has no podCIDR yet; the controller manager assigns one"
+        self._runtime_problem = ""
+        self.heartbeat = Heartbeat(client, clock, settings.node, self._report, status_seconds=settings.status_seconds)
+        self._seen: dict[str, frozenset[tuple[str, str]]] = {}
+        self.worker = self._make_worker(client)
+        pods.add_handler(lambda old, new: self.queue.add(uid_of(new or old or {})))
+        nodes.add_handler(lambda old, new: self._node_changed(new))
+
+    def start(self, stop: Event) -> None:
+        """Register and run until `stop` is set and `close` called."""
+        self.recorder.start()
+        self.clock.spawn("node", self._repeat, stop, self._keep_registered, self.settings.lease_seconds)
+        for informer in self._informers:
+            informer.start(stop)
+        for _ in range(_WORKERS):
+            self.clock.spawn("pod-worker", work, self.queue, self.worker.look, stop, "pods")
+        self.clock.spawn("lease", self._repeat, stop, self.heartbeat.renew_lease, self.settings.lease_seconds)
+        self.clock.spawn("relist", self._repeat, stop, self._relist, _RELIST)
+        self.clock.spawn("housekeeping", self._repeat, stop, self._find_leftovers, _HOUSEKEEPING)
+        self.clock.spawn("runtime-events", self._follow_events, stop)
+
+    def close(self) -> None:
+        """Let the tasks end. Containers go on."""
+        self.queue.stop()
+        self.runtime.close()
+        for informer in self._informers:
+            informer.close()
+        self.recorder.close()
+
+    def address(self, pod: Object) -> str:
+        """Where a pod answers: its own address, or the node's on the node's network."""
+        if spec.is_host_network(pod):
+            return self.machine.addresses[0]
+        state = self.worker.states.get(uid_of(pod))
+        return state.addresses[0] if state is not None and state.addresses else ""
+
+    def view(self, uid: str) -> PodView:
+        """What the runtime has of a pod now."""
+        return views(self.runtime.list(uid)).get(uid, PodView())
+
+    def _make_worker(self, client: Client) -> Worker:
+        clock, runtime, settings = self.clock, self.runtime, self.settings
+        sources, tokens = Lookup(client, clock), TokenManager(client, clock)
+        actions = Actions(clock, runtime)
+        hooks = Hooks(actions, self.recorder, self.address)
+        stopper = Stopper(clock, runtime, hooks.pre_stop, self.queue.add)
+        systemd = self._version().systemd_cgroups
+        builder = PodBuilder(
+            clock,
+            BuilderSettings(settings.dns, systemd, settings.pids_limit, self.machine.memory, settings.root / "seccomp"),
+            VolumeManager(settings.root, clock, sources),
+            sources,
+            tokens,
+            self._surroundings,
+            tokens.forget,
+        )
+        self.volumes = builder.volumes
+        images = ImageManager(clock, runtime, self.recorder, sources)
+        performer = Performer(clock, runtime, self.network, builder, images, stopper, hooks.post_start, self.recorder)
+        prober = Prober(clock, actions, self.recorder, self.address, self.queue.add)
+        states: dict[str, PodState] = {}
+
+        def results(pod: Object, view: PodView) -> PodView:
+            return with_results(pod, view, builder.termination_log, stopper.was_killed)
+
+        return Worker(clock, client, self.pods, performer, prober, self._admit, self._facts, results, states)
+
+    def _version(self) -> Version:
+        """The runtime's version, asked once. Raises ContainerRuntimeError."""
+        if self.version is None:
+            self.version = self.runtime.version()
+        return self.version
+
+    def _facts(self) -> NodeFacts:
+        return NodeFacts(self.machine.addresses)
+
+    def _surroundings(self, addresses: tuple[str, ...]) -> Surroundings:
+        allocatable = (self.heartbeat.node.get("status") or {}).get("allocatable") or {}
+        services = self._informers[2].items()
+        return Surroundings(addresses, self.machine.addresses, services, allocatable)
+
+    def _admit(self, pod: Object) -> tuple[str, str] | None:
+        return refusal(pod, self.pods.items(), self.heartbeat.node) if self.heartbeat.node else None
+
+    def _report(self) -> Report:
+        problems = []
+        if self._runtime_problem:
+            problems.append(f"container runtime is down: {self._runtime_problem}")
+        if self._network_problem:
+            problems.append(
+                "container runtime network not ready: NetworkReady=false "
+                f"reason:NetworkPluginNotReady message:{self._network_problem}"
+            )
+        try:
+            images = self.runtime.list_images()
+        except ContainerRuntimeError:
+            images = []
+        self.machine = read_machine(self.settings.root, self.settings.node_ip)
+        health = Health(tuple(problems), read_pressure(self.settings.root))
+        return Report(self.machine, self._version(), images, health)
+
+    def _keep_registered(self) -> None:
+        if not self.heartbeat.node:
+            self._node_changed(self.heartbeat.register())
+        self.heartbeat.report_status()
+
+    def _node_changed(self, node: Object | None) -> None:
+        if node is None:
+            return
+        self.heartbeat.observe(node)
+        cidrs = tuple((node.get("spec") or {}).get("podCIDRs") or ())
+        if not cidrs:
+            return
+        try:
+            self.network.configure(cidrs)
+        except NetworkError as error:
+            self._set_network_problem(str(error))
+            return
+        self._set_network_problem("")
+
+    def _set_network_problem(self, problem: str) -> None:
+        if problem == self._network_problem:
+            return
+        self._network_problem = problem
+        log.info("the pod network is %s", problem or "ready")
+        self.clock.spawn("node-status", self._report_soon)
+
+    def _report_soon(self) -> None:
+        self._try(self.heartbeat.report_status)
+
+    def _relist(self) -> None:
+        """Compare what the runtime has with what it had, and look at every pod that changed."""
+        try:
+            found = views(self.runtime.list())
+        except ContainerRuntimeError as error:
+            self._runtime_problem = str(error)
+            log.warning("the container runtime does not answer: %s", error)
+            return
+        self._runtime_problem = ""
+        now = {uid: _signature(view) for uid, view in found.items()}
+        for uid in now.keys() | self._seen.keys():
+            if now.get(uid) != self._seen.get(uid):
+                self.queue.add(uid)
+        self._seen = now
+
+    def _find_leftovers(self) -> None:
+        """Look at every pod that has something on the node and is not (any more) bound to it."""
+        if not self.pods.synced():
+            return
+        try:
+            uids = set(views(self.runtime.list())) | set(self.volumes.known())
+        except ContainerRuntimeError:
+            return
+        for sandbox in self.network.attached():
+            if sandbox.startswith(_SANDBOX_PREFIX):
+                uids.add(sandbox.removeprefix(_SANDBOX_PREFIX))
+        for uid in uids:
+            if self.pods.get(uid) is None:
+                self.queue.add(uid)
+
+    def _follow_events(self, stop: Event) -> None:
+        while not stop.is_set():
+            try:
+                for event in self.runtime.events():
+                    if event.pod_uid and event.what in _HINTS:
+                        self.queue.add(event.pod_uid)
+            except ContainerRuntimeError as error:
+                log.info("the runtime's events ended, asking again: %s", error)
+            self._try(self._relist)
+            stop.wait(1.0)
+
+    def _repeat(self, stop: Event, function: Callable[[], None], seconds: float) -> None:
+        while not stop.is_set():
+            well = self._try(function)
+            stop.wait(seconds if well else min(2.0, seconds))
+
+    def _try(self, function: Callable[[], None]) -> bool:
+        try:
+            function()
+        except (ApiError, TransportError, ContainerRuntimeError, NetworkError) as error:
+            log.warning("%s: %s", function.__name__.strip("_").replace("_", " "), error)
+            return False
+        except Exception:
+            log.exception("%s failed", function.__name__)
+            return False
+        return True
+
+
+def _signature(view: PodView) -> frozenset[tuple[str, str]]:
+    entries = [(container.id, container.state.value) for container in view.containers]
+    if view.sandbox is not None:
+        entries.append((view.sandbox.id, view.sandbox.state.value))
+    return frozenset(entries)

@@ -1,0 +1,173 @@
+"""Turns a pod's spec into sandboxes and containers for the runtime, with the files they need on the node.
+
+Invariant: building again gives the same; what is missing is said as a `StartProblem` or `NotReadyToStart` in the
+original's words.
+Source: kubelet's GenerateRunContainerOptions and kuberuntime's generateContainerConfig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.kubelet.pods import hosts, limits, spec
+from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand
+from agents.kubelet.pods.performer import NotReadyToStart, StartProblem
+from agents.kubelet.pods.security import security
+from agents.kubelet.pods.sync import Start
+from agents.kubelet.runtime.interface import (
+    CONTAINER_HASH,
+    ContainerSpec,
+    Image,
+    Mount,
+    Sandbox,
+    SandboxSpec,
+)
+from agents.kubelet.volumes.manager import VolumeManager, sub_path
+from agents.kubelet.volumes.payload import Collector, Tokens, VolumeError
+from api.errors import ApiError
+from api.objects import Object, uid_of
+from api.runtime import Runtime
+from api.transport import TransportError
+
+_CONFIG_ERROR = "CreateContainerConfigError"
+_PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderSettings:
+    """What the node adds to every container."""
+
+    dns: hosts.DnsSettings
+    systemd_cgroups: bool = False
+    pids_limit: int = 4096
+    node_memory: int = 0
+    seccomp_root: Path = Path("/var/lib/wherry/kubelet/seccomp")
+
+
+@dataclass(frozen=True, slots=True)
+class PodBuilder:
+    """Builds for one node. `around()` tells services, node addresses and allocatable resources."""
+
+    clock: Runtime
+    settings: BuilderSettings
+    volumes: VolumeManager
+    sources: Sources
+    tokens: Tokens
+    around: Callable[[tuple[str, ...]], Surroundings]
+    forget_tokens: Callable[[str], None]
+
+    def prepare(self, pod: Object, addresses: tuple[str, ...] = ()) -> None:
+        """Set the pod's volumes up, or bring them up to date. Raises NotReadyToStart."""
+        try:
+            self.volumes.set_up(pod, Collector(self.sources, self.tokens, self.around(addresses)))
+        except VolumeError as error:
+            raise NotReadyToStart("FailedMount", str(error)) from error
+
+    def sandbox(self, pod: Object, attempt: int, namespace_path: str) -> SandboxSpec:
+        """The sandbox to make."""
+        context = pod["spec"].get("securityContext") or {}
+        return SandboxSpec(
+            pod=spec.identity(pod),
+            attempt=attempt,
+            hostname=hosts.hostname(pod),
+            network_namespace=namespace_path,
+            host_pid=bool(pod["spec"].get("hostPID")),
+            host_ipc=bool(pod["spec"].get("hostIPC")),
+            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups),
+            sysctls={entry["name"]: entry["value"] for entry in context.get("sysctls") or []},
+            labels={"io.kubernetes.network.namespace": namespace_path},
+        )
+
+    def container(
+        self, pod: Object, container: Object, start: Start, sandbox: Sandbox, image: Image, addresses: tuple[str, ...]
+    ) -> ContainerSpec:
+        """The container to make. Raises StartProblem."""
+        around = self.around(addresses)
+        try:
+            variables = environment(pod, container, self.sources, around)
+            mounts = self._mounts(pod, container, start, addresses, variables)
+        except (VolumeError, ApiError, TransportError, OSError) as error:
+            raise StartProblem(_CONFIG_ERROR, str(error)) from error
+        log_path = self._log_path(pod, start)
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        return ContainerSpec(
+            pod=spec.identity(pod),
+            name=start.name,
+            attempt=start.attempt,
+            sandbox_id=sandbox.id,
+            image_id=image.id,
+            image=container.get("image", ""),
+            log_path=str(log_path),
+            command=tuple(expand(text, variables) for text in container.get("command") or []),
+            arguments=tuple(expand(text, variables) for text in container.get("args") or []),
+            environment=variables,
+            working_directory=container.get("workingDir") or "",
+            mounts=mounts,
+            limits=limits.container_limits(container, self.settings.pids_limit),
+            security=security(pod, container, image, self.settings.seccomp_root),
+            share_processes=spec.shares_processes(pod),
+            host_pid=bool(pod["spec"].get("hostPID")),
+            host_ipc=bool(pod["spec"].get("hostIPC")),
+            network_namespace=sandbox.labels.get("io.kubernetes.network.namespace", ""),
+            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups),
+            oom_score_adjust=limits.oom_score(pod, container, self.settings.node_memory),
+            terminal=bool(container.get("tty")),
+            stdin=bool(container.get("stdin")),
+            stdin_once=bool(container.get("stdinOnce")),
+            labels={CONTAINER_HASH: spec.container_hash(container)},
+        )
+
+    def release(self, uid: str) -> None:
+        """Take the pod's volumes and directories down. Raises NotReadyToStart if that has to wait."""
+        self.forget_tokens(uid)
+        try:
+            self.volumes.release(uid)
+        except OSError as error:
+            raise NotReadyToStart("FailedUnMount", f"the pod's directory cannot be removed: {error}") from error
+
+    def termination_log(self, uid: str, name: str, attempt: int) -> Path:
+        """Where a container's termination message lies on the node."""
+        return self.volumes.directory(uid) / "containers" / name / str(attempt)
+
+    def _log_path(self, pod: Object, start: Start) -> Path:
+        return self.volumes.directory(uid_of(pod)) / "logs" / start.name / f"{start.attempt}.log"
+
+    def _mounts(
+        self, pod: Object, container: Object, start: Start, addresses: tuple[str, ...], variables: dict[str, str]
+    ) -> tuple[Mount, ...]:
+        found = [self._volume_mount(pod, entry, variables) for entry in container.get("volumeMounts") or []]
+        taken = {mount.target for mount in found}
+        directory = self.volumes.directory(uid_of(pod))
+        directory.mkdir(parents=True, exist_ok=True)
+        node_hosts = Path("/etc/hosts")
+        own = {
+            "/etc/hosts": hosts.hosts_file(
+                pod, addresses, node_hosts.read_text() if node_hosts.exists() else "", self.settings.dns.domain
+            ),
+            "/etc/resolv.conf": hosts.resolv_conf(pod, self.settings.dns),
+        }
+        for target, text in own.items():
+            if target not in taken:
+                path = directory / target.strip("/").replace("/", "-")
+                if not path.exists() or path.read_text() != text:
+                    path.write_text(text)
+                found.append(Mount(str(path), target))
+        message = self.termination_log(uid_of(pod), start.name, start.attempt)
+        message.parent.mkdir(parents=True, exist_ok=True)
+        message.touch(mode=0o666)
+        message.chmod(0o666)
+        found.append(Mount(str(message), container.get("terminationMessagePath") or TERMINATION_LOG))
+        return tuple(found)
+
+    def _volume_mount(self, pod: Object, entry: Object, variables: dict[str, str]) -> Mount:
+        source = self.volumes.path(pod, entry["name"])
+        relative = entry.get("subPath") or expand(entry.get("subPathExpr") or "", variables)
+        if relative:
+            source = sub_path(source, relative)
+        elif not source.exists():
+            source.mkdir(parents=True)
+        propagation = _PROPAGATION.get(entry.get("mountPropagation") or "", "rprivate")
+        return Mount(str(source), entry["mountPath"], bool(entry.get("readOnly")), propagation)

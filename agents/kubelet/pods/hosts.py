@@ -1,0 +1,110 @@
+"""A pod's /etc/hosts and /etc/resolv.conf.
+
+Invariant: pure, text in and text out.
+Source: kubelet_pods' managedHostsFileContent and network/dns Configurer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.kubelet.pods import spec
+from api.objects import Object, name_of, namespace_of
+
+_LOCAL = """127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::0\tip6-localnet
+fe00::0\tip6-mcastprefix
+fe00::1\tip6-allnodes
+fe00::2\tip6-allrouters
+"""
+_MANAGED = "# Kubernetes-managed hosts file.\n"
+_MANAGED_HOST_NETWORK = "# Kubernetes-managed hosts file (host network).\n"
+_LONGEST = 63
+
+
+@dataclass(frozen=True, slots=True)
+class DnsSettings:
+    """The cluster's name servers (may be empty) and domain, and the node's own resolv.conf."""
+
+    cluster_servers: tuple[str, ...] = ()
+    domain: str = "cluster.local"
+    node_file: str = ""
+
+
+def hostname(pod: Object) -> str:
+    """What a pod calls itself."""
+    return str(pod["spec"].get("hostname") or name_of(pod))[:_LONGEST].rstrip("-.")
+
+
+def hosts_file(pod: Object, addresses: Sequence[str], node_hosts: str, domain: str) -> str:
+    """The text of /etc/hosts; on the node's network the node's own with a heading."""
+    aliases = _aliases(pod)
+    if spec.is_host_network(pod):
+        return _MANAGED_HOST_NETWORK + node_hosts + aliases
+    name = hostname(pod)
+    subdomain = pod["spec"].get("subdomain")
+    full = f"{name}.{subdomain}.{namespace_of(pod)}.svc.{domain}\t" if subdomain else ""
+    own = "".join(f"{address}\t{full}{name}\n" for address in addresses)
+    return _MANAGED + _LOCAL + own + aliases
+
+
+def _aliases(pod: Object) -> str:
+    entries = pod["spec"].get("hostAliases") or []
+    if not entries:
+        return ""
+    lines = "".join("\t".join([entry["ip"], *(entry.get("hostnames") or [])]) + "\n" for entry in entries)
+    return f"\n# Entries added by HostAliases.\n{lines}"
+
+
+def resolv_conf(pod: Object, dns: DnsSettings) -> str:
+    """The text of /etc/resolv.conf by the pod's dnsPolicy and dnsConfig."""
+    servers, search, options = _parse(dns.node_file)
+    policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
+    if policy == "ClusterFirst" and spec.is_host_network(pod):
+        policy = "Default"
+    if policy == "None":
+        servers, search, options = [], [], []
+    elif policy in ("ClusterFirst", "ClusterFirstWithHostNet") and dns.cluster_servers:
+        namespace = namespace_of(pod)
+        own = [f"{namespace}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
+        servers, search, options = list(dns.cluster_servers), own + search, ["ndots:5"]
+    config = pod["spec"].get("dnsConfig") or {}
+    servers = _unique(servers + list(config.get("nameservers") or []))
+    search = _unique(search + list(config.get("searches") or []))
+    merged = dict(_option(text) for text in options)
+    merged |= {entry["name"]: entry.get("value") or "" for entry in config.get("options") or []}
+    lines = [f"nameserver {server}" for server in servers]
+    if search:
+        lines.append(f"search {' '.join(search)}")
+    if merged:
+        lines.append("options " + " ".join(f"{name}:{value}" if value else name for name, value in merged.items()))
+    return "\n".join(lines) + "\n"
+
+
+def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
+    """(name servers, search domains, options) of a resolv.conf."""
+    servers: list[str] = []
+    search: list[str] = []
+    options: list[str] = []
+    for line in text.splitlines():
+        words = line.split("#")[0].split()
+        if len(words) < 2:
+            continue
+        if words[0] == "nameserver":
+            servers.append(words[1])
+        elif words[0] == "search":
+            search = words[1:]
+        elif words[0] == "options":
+            options += words[1:]
+    return servers, search, options
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    return name, value
+
+
+def _unique(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,67 @@
+"""What an ended container left behind: its termination message, and whether memory ran out.
+
+Invariant: the message is at most 4096 bytes; from the log only as many lines as fit and no more than 80.
+Source: kubelet's getTerminationMessage; core/v1 Container.terminationMessagePolicy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.view import PodView
+from agents.kubelet.runtime.interface import Container, State
+from api.objects import Object
+
+_LONGEST_MESSAGE = 4096
+_LONGEST_LOG_TAIL = 2048
+_LINES = 80
+_KILLED = 137
+
+TerminationLog = Callable[[str, str, int], Path]
+
+
+def with_results(pod: Object, view: PodView, file_of: TerminationLog, was_killed: Callable[[str], bool]) -> PodView:
+    """The view with each ended container's message and cause of death filled in.
+
+    `was_killed(container_id)` says whether the kubelet itself sent the SIGKILL.
+    """
+    completed = tuple(_completed(pod, found, file_of, was_killed) for found in view.containers)
+    return dataclasses.replace(view, containers=completed)
+
+
+def _completed(pod: Object, found: Container, file_of: TerminationLog, was_killed: Callable[[str], bool]) -> Container:
+    if found.state is not State.EXITED:
+        return found
+    container = spec.find_container(pod, found.name) or {}
+    limited = bool(((container.get("resources") or {}).get("limits") or {}).get("memory"))
+    # The runtime does not tell: a container with a memory limit that dies of a SIGKILL nobody here sent was
+    # ended by the kernel.
+    out_of_memory = found.exit_code == _KILLED and limited and not was_killed(found.id)
+    message = _message(found, container, file_of(found.pod.uid, found.name, found.attempt))
+    return dataclasses.replace(found, message=message, out_of_memory=out_of_memory)
+
+
+def _message(found: Container, container: Object, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LONGEST_MESSAGE).decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    if text or container.get("terminationMessagePolicy") != "FallbackToLogsOnError" or found.exit_code == 0:
+        return text
+    return _log_tail(Path(found.log_path))
+
+
+def _log_tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 4 * _LONGEST_LOG_TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()[-_LINES:]
+    except OSError:
+        return ""
+    texts = [line.split(" ", 3)[3] for line in lines if line.count(" ") >= 3]
+    return "".join(f"{text}\n" for text in texts)[-_LONGEST_LOG_TAIL:]

@@ -1,0 +1,166 @@
+"""Asks a container something: an HTTP request, a connection, or a command run in it.
+
+Probes and lifecycle hooks are described by the same four handlers and both use this.
+
+Invariant: an action ends within its timeout and raises nothing; its answer is (well, sentence).
+Source: kubelet's probe/{http,tcp,exec} and lifecycle handlers.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+import urllib3
+
+from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Session
+from api.objects import Object
+from api.runtime import Runtime
+
+_OUTPUT_LIMIT = 10 * 1024
+_PROBE_AGENT = "kube-probe/1.37"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an action went; `text` is what it said."""
+
+    ok: bool
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The container that is asked, and the pod's address (the node's, on the node's network)."""
+
+    container_id: str
+    address: str
+    spec: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Performs handlers."""
+
+    clock: Runtime
+    runtime: ContainerRuntime
+
+    def perform(self, handler: Object, target: Target, timeout: float) -> Answer:
+        """The answer to one handler (`exec`, `httpGet`, `tcpSocket` or `sleep`)."""
+        if handler.get("exec") is not None:
+            return self.execute(target.container_id, tuple(handler["exec"].get("command") or ()), timeout)
+        if handler.get("httpGet") is not None:
+            return http_get(handler["httpGet"], target, timeout)
+        if handler.get("tcpSocket") is not None:
+            return connect(handler["tcpSocket"], target, timeout)
+        if handler.get("sleep") is not None:
+            self.clock.sleep(min(timeout, float(handler["sleep"].get("seconds") or 0)))
+            return Answer(True)
+        return Answer(False, "the handler is of a kind that this node does not know")
+
+    def execute(self, container_id: str, command: tuple[str, ...], timeout: float) -> Answer:
+        """Run a command; well if it ends with 0 in time. `text` is its output."""
+        try:
+            session = self.runtime.exec(container_id, command, terminal=False, stdin=False)
+        except ContainerRuntimeError as error:
+            return Answer(False, str(error))
+        finished = self.clock.event()
+        expired = self.clock.event()
+        self.clock.spawn("exec-timeout", self._limit, session, timeout, finished, expired)
+        try:
+            output = _drain(session)
+            finished.set()
+            if expired.is_set():
+                return Answer(False, f'command "{" ".join(command)}" timed out')
+            code = session.exit_code()
+        except ContainerRuntimeError as error:
+            return Answer(False, str(error))
+        finally:
+            finished.set()
+            session.close()
+        return Answer(code == 0, output if code == 0 or output else f"command terminated with exit code {code}")
+
+    def _limit(self, session: Session, timeout: float, finished: object, expired: object) -> None:
+        if finished.wait(timeout):  # type: ignore[attr-defined]
+            return
+        expired.set()  # type: ignore[attr-defined]
+        try:
+            session.kill()
+        finally:
+            session.close()
+
+
+def _drain(session: Session) -> str:
+    output = b""
+    while True:
+        frame = session.read()
+        if frame is None:
+            return output[:_OUTPUT_LIMIT].decode("utf-8", "replace")
+        if len(output) < _OUTPUT_LIMIT:
+            output += frame[1]
+
+
+def http_get(handler: Object, target: Target, timeout: float) -> Answer:
+    """GET; well with a status from 200 to 399. Certificates are not verified, as the original does not."""
+    port = resolve_port(handler.get("port"), target.spec)
+    if port is None:
+        return Answer(False, f"couldn't find port: {handler.get('port')!r}")
+    host = handler.get("host") or target.address
+    scheme = str(handler.get("scheme") or "HTTP").lower()
+    path = handler.get("path") or "/"
+    url = f"{scheme}://{_bracketed(host)}:{port}{path if path.startswith('/') else f'/{path}'}"
+    headers = {"User-Agent": _PROBE_AGENT, "Accept": "*/*", "Connection": "close"}
+    headers |= {entry["name"]: entry.get("value", "") for entry in handler.get("httpHeaders") or []}
+    with urllib3.PoolManager(num_pools=1, cert_reqs="CERT_NONE", assert_hostname=False) as pool:
+        try:
+            response = pool.request(
+                "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
+            )
+            body = response.read(_OUTPUT_LIMIT).decode("utf-8", "replace")
+            response.close()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return Answer(False, f'Get "{url}": {_cause(error)}')
+    if 200 <= response.status < 400:
+        return Answer(True, body)
+    return Answer(False, f"HTTP probe failed with statuscode: {response.status}")
+
+
+def connect(handler: Object, target: Target, timeout: float) -> Answer:
+    """Open a TCP connection; well if it opens."""
+    port = resolve_port(handler.get("port"), target.spec)
+    if port is None:
+        return Answer(False, f"couldn't find port: {handler.get('port')!r}")
+    host = handler.get("host") or target.address
+    try:
+        socket.create_connection((host, port), timeout=timeout).close()
+    except OSError as error:
+        return Answer(False, f"dial tcp {_bracketed(host)}:{port}: {_cause(error)}")
+    return Answer(True)
+
+
+def resolve_port(port: object, container: Object) -> int | None:
+    """A port's number; a name is looked up among the container's ports."""
+    if isinstance(port, int):
+        return port
+    text = str(port)
+    if text.isdigit():
+        return int(text)
+    return next(
+        (int(entry["containerPort"]) for entry in container.get("ports") or [] if entry.get("name") == text), None
+    )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _cause(error: Exception) -> str:
+    """The innermost sentence of a chain of errors, in the words that users know."""
+    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
+        return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    innermost: BaseException = error
+    while innermost.__cause__ is not None or innermost.__context__ is not None:
+        innermost = innermost.__cause__ or innermost.__context__ or innermost
+    if isinstance(innermost, ConnectionRefusedError):
+        return "connect: connection refused"
+    return str(innermost) or innermost.__class__.__name__

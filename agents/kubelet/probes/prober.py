@@ -1,0 +1,139 @@
+"""Runs the probes of running containers and keeps what they say.
+
+Each probe of each container is a task; `readings` starts those of containers seen for the first time and ends
+those of containers that run no more. A changed result asks for a look at the pod.
+
+Invariant: liveness and readiness are asked only once the startup probe, if any, has succeeded.
+Source: kubelet's prober.Manager.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.performer import Recorder
+from agents.kubelet.pods.view import PodView, Reading
+from agents.kubelet.probes.actions import Actions, Target
+from agents.kubelet.probes.thresholds import Kind, Tally, Timing, advance, initial, timing
+from agents.kubelet.runtime.interface import Container
+from api.objects import Object, uid_of
+from api.runtime import Event, Runtime
+
+log = logging.getLogger(__name__)
+
+_FIELDS = {Kind.STARTUP: "startupProbe", Kind.LIVENESS: "livenessProbe", Kind.READINESS: "readinessProbe"}
+
+
+@dataclass(slots=True)
+class _Probed:
+    """One running container: its probes and what they say."""
+
+    container: Container
+    spec: Object
+    stop: Event
+    tallies: dict[Kind, Tally] = field(default_factory=dict)
+
+    @property
+    def started(self) -> bool:
+        tally = self.tallies.get(Kind.STARTUP)
+        return tally is None or tally.result
+
+    def reading(self) -> Reading:
+        startup, live = self.tallies.get(Kind.STARTUP), self.tallies.get(Kind.LIVENESS)
+        ready = self.tallies.get(Kind.READINESS)
+        failed = ""
+        if startup is not None and not startup.result and startup.last is False and self._exhausted(startup):
+            failed = Kind.STARTUP.value
+        elif live is not None and not live.result:
+            failed = Kind.LIVENESS.value
+        grace = (self.spec.get(f"{failed}Probe") or {}).get("terminationGracePeriodSeconds") if failed else None
+        return Reading(
+            started=self.started,
+            ready=ready is None or ready.result,
+            live=not failed,
+            failed_probe=failed,
+            grace=None if grace is None else float(grace),
+        )
+
+    def _exhausted(self, tally: Tally) -> bool:
+        return tally.count >= timing(self.spec["startupProbe"]).failures
+
+
+class Prober:
+    """The probes of one node. `address(pod)` is where a pod answers; `notify(uid)` asks for a look."""
+
+    def __init__(
+        self,
+        clock: Runtime,
+        actions: Actions,
+        recorder: Recorder,
+        address: Callable[[Object], str],
+        notify: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._actions = actions
+        self._recorder = recorder
+        self._address = address
+        self._notify = notify
+        self._probed: dict[str, dict[str, _Probed]] = {}
+        self._lock = clock.lock()
+
+    def readings(self, pod: Object, view: PodView) -> dict[str, Reading]:
+        """What the probes say, by container id."""
+        running = {found.id: found for found in view.running()}
+        with self._lock:
+            known = self._probed.setdefault(uid_of(pod), {})
+            for container_id in [key for key in known if key not in running]:
+                known.pop(container_id).stop.set()
+            for container_id, container in running.items():
+                if container_id not in known:
+                    self._begin(pod, container, known)
+            return {container_id: probed.reading() for container_id, probed in known.items()}
+
+    def forget(self, uid: str) -> None:
+        """Stop probing a pod."""
+        with self._lock:
+            for probed in self._probed.pop(uid, {}).values():
+                probed.stop.set()
+
+    def _begin(self, pod: Object, container: Container, known: dict[str, _Probed]) -> None:
+        wanted = spec.find_container(pod, container.name)
+        if wanted is None:
+            return
+        probed = known[container.id] = _Probed(container, wanted, self._clock.event())
+        for kind, field_name in _FIELDS.items():
+            if wanted.get(field_name):
+                probed.tallies[kind] = initial(kind)
+        for kind in probed.tallies:
+            self._clock.spawn(f"{kind}-{container.name}", self._run, pod, probed, kind)
+
+    def _run(self, pod: Object, probed: _Probed, kind: Kind) -> None:
+        probe = probed.spec[_FIELDS[kind]]
+        numbers = timing(probe)
+        wait = probed.container.started + numbers.delay - self._clock.time()
+        while not probed.stop.wait(max(0.0, wait)):
+            wait = numbers.period
+            if kind is not Kind.STARTUP and not probed.started:
+                wait = min(1.0, numbers.period)
+                continue
+            if kind is Kind.STARTUP and probed.started:
+                return
+            self._ask(pod, probed, kind, probe, numbers)
+
+    def _ask(self, pod: Object, probed: _Probed, kind: Kind, probe: Object, numbers: Timing) -> None:
+        target = Target(probed.container.id, self._address(pod), probed.spec)
+        answer = self._actions.perform(probe, target, numbers.timeout)
+        if probed.stop.is_set():
+            return
+        before = probed.reading()
+        probed.tallies[kind] = advance(probed.tallies[kind], answer.ok, numbers)
+        if not answer.ok:
+            message = f"{kind.value.capitalize()} probe failed: {answer.text}"
+            path = spec.field_path(pod, probed.container.name)
+            self._recorder.record(pod, "Warning", "Unhealthy", message, path)
+        if probed.reading() != before:
+            log.info("pod %s: %s probe of %s says %s", uid_of(pod), kind.value, probed.container.name, answer.ok)
+            self._notify(uid_of(pod))

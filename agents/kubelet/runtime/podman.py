@@ -1,0 +1,174 @@
+"""Podman as the container runtime, by its REST API.
+
+A sandbox is an infra container in the network namespace that the pod network has made; the pod's containers join
+its namespaces. (Podman's own pods refuse a network namespace given by path.)
+
+Invariant: nothing is remembered here; all that is known comes from Podman.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agents.kubelet.runtime import podman_spec
+from agents.kubelet.runtime.interface import (
+    POD_UID,
+    Container,
+    ContainerRuntimeError,
+    ContainerSpec,
+    Credentials,
+    Image,
+    ImageNotPresent,
+    ImagePullError,
+    Inventory,
+    NoSuchContainer,
+    RuntimeEvent,
+    SandboxSpec,
+    Session,
+    Stats,
+    Version,
+)
+from agents.kubelet.runtime.podman_api import PodmanApi, stream_lines
+from agents.kubelet.runtime.podman_images import credentials_header, pull_result
+from agents.kubelet.runtime.podman_session import AttachSession, ExecSession
+from agents.kubelet.runtime.podman_stats import container_stats
+from api.transport import Response
+
+_REMOVE = {"force": "true", "v": "true"}
+
+
+class PodmanRuntime:
+    """One Podman service. `pause_image` is what infra containers run; it must be present.
+
+    `lowest_oom_score` is the lowest that Podman may set here: without CAP_SYS_RESOURCE it cannot go below its own.
+    """
+
+    def __init__(self, socket_path: str, pause_image: str, lowest_oom_score: int = -1000) -> None:
+        self._api = PodmanApi(socket_path)
+        self._pause_image = pause_image
+        self._lowest_oom_score = lowest_oom_score
+        self._events: Response | None = None
+
+    def version(self) -> Version:
+        info = self._api.get("/info")
+        systemd = info["host"].get("cgroupManager") == "systemd"
+        return Version("podman", info["version"]["Version"], systemd)
+
+    def list_images(self) -> list[Image]:
+        return [podman_spec.image_of(entry) for entry in self._api.get("/images/json")]
+
+    def image(self, reference: str) -> Image | None:
+        try:
+            return podman_spec.image_of(self._api.get(f"/images/{reference.removeprefix('sha256:')}/json"))
+        except (ImageNotPresent, NoSuchContainer):
+            return None
+
+    def pull_image(self, reference: str, credentials: Credentials | None = None) -> Image:
+        headers = credentials_header(credentials)
+        try:
+            response = self._api.lines("/images/pull", {"reference": reference}, method="POST", headers=headers)
+            try:
+                image_id = pull_result(stream_lines(response))
+            finally:
+                response.close()
+        except ContainerRuntimeError as error:
+            raise ImagePullError(str(error)) from error
+        found = self.image(image_id)
+        if found is None:
+            raise ImagePullError(f"podman pulled {reference} but does not have it")
+        return found
+
+    def remove_image(self, image_id: str) -> None:
+        self._api.delete(f"/images/{image_id.removeprefix('sha256:')}", {"force": "true"})
+
+    def create_sandbox(self, spec: SandboxSpec) -> str:
+        try:
+            request = podman_spec.sandbox_request(spec, self._pause_image)
+            created = self._api.post("/containers/create", self._allowed(request))
+        except ImageNotPresent as error:
+            message = f"the pause image {self._pause_image} is not on this node: load it, or name one by --pause-image"
+            raise ImageNotPresent(message) from error
+        sandbox_id: str = created["Id"]
+        try:
+            self.start_container(sandbox_id)
+        except ContainerRuntimeError:
+            self.remove_sandbox(sandbox_id)
+            raise
+        return sandbox_id
+
+    def stop_sandbox(self, sandbox_id: str) -> None:
+        self.signal_container(sandbox_id, "SIGKILL")
+
+    def remove_sandbox(self, sandbox_id: str) -> None:
+        self._api.delete(f"/containers/{sandbox_id}", _REMOVE)
+
+    def create_container(self, spec: ContainerSpec) -> str:
+        created = self._api.post("/containers/create", self._allowed(podman_spec.container_request(spec)))
+        container_id: str = created["Id"]
+        return container_id
+
+    def start_container(self, container_id: str) -> None:
+        self._api.post(f"/containers/{container_id}/start")
+
+    def signal_container(self, container_id: str, signal: str = "") -> None:
+        query = {"signal": signal or self._stop_signal(container_id)}
+        try:
+            self._api.post(f"/containers/{container_id}/kill", query=query)
+        except NoSuchContainer:
+            return
+        except ContainerRuntimeError as error:
+            # Podman refuses to signal what has ended; that is what the caller wanted.
+            if "not running" not in str(error) and "improper" not in str(error):
+                raise
+
+    def remove_container(self, container_id: str) -> None:
+        self._api.delete(f"/containers/{container_id}", _REMOVE)
+
+    def inspect(self, container_id: str) -> Container:
+        return podman_spec.container_of(podman_spec.inspected(self._api.get(f"/containers/{container_id}/json")))
+
+    def list(self, pod_uid: str = "") -> Inventory:
+        label = f"{POD_UID}={pod_uid}" if pod_uid else POD_UID
+        listed = self._api.get("/containers/json", {"all": "true", "filters": {"label": [label]}})
+        ours = [entry for entry in listed or [] if podman_spec.is_ours(entry)]
+        return Inventory(
+            tuple(podman_spec.sandbox_of(entry) for entry in ours if podman_spec.is_sandbox(entry)),
+            tuple(podman_spec.container_of(entry) for entry in ours if not podman_spec.is_sandbox(entry)),
+        )
+
+    def exec(self, container_id: str, command: tuple[str, ...], *, terminal: bool, stdin: bool) -> Session:
+        return ExecSession(self._api, container_id, command, terminal=terminal, stdin=stdin)
+
+    def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
+        return AttachSession(self._api, container_id, terminal=terminal, stdin=stdin)
+
+    def stats(self) -> dict[str, Stats]:
+        return container_stats(self._api)
+
+    def events(self) -> Iterator[RuntimeEvent]:
+        query = {"stream": "true", "filters": {"type": ["container"], "label": [POD_UID]}}
+        self._events = response = self._api.lines("/events", query)
+        try:
+            for event in stream_lines(response):
+                actor = event.get("Actor") or {}
+                uid = (actor.get("Attributes") or {}).get(POD_UID, "")
+                yield RuntimeEvent(uid, actor.get("ID", ""), event.get("Action") or event.get("status") or "")
+        finally:
+            self._events = None
+            response.close()
+
+    def close(self) -> None:
+        if self._events is not None:
+            self._events.close()
+
+    def _allowed(self, request: dict[str, Any]) -> dict[str, Any]:
+        return request | {"oom_score_adj": max(self._lowest_oom_score, request["oom_score_adj"])}
+
+    def _stop_signal(self, container_id: str) -> str:
+        try:
+            found = self._api.get(f"/containers/{container_id}/json")
+        except NoSuchContainer:
+            return "SIGTERM"
+        # Podman gives the number of the image's STOPSIGNAL; 15 if it has none.
+        return str(found["Config"].get("StopSignal") or 15)

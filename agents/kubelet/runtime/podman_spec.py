@@ -1,0 +1,261 @@
+"""What Podman is asked for, from what the kubelet wants, and what its answers mean.
+
+Invariant: pure. Names make pod, namespace and container plain in `podman ps`; labels carry the facts.
+Source: Podman 4.x SpecGenerator (pkg/specgen) and ListContainer.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from agents.kubelet.runtime.interface import (
+    CONTAINER_HASH,
+    CONTAINER_NAME,
+    KIND,
+    LOG_PATH,
+    POD_NAME,
+    POD_NAMESPACE,
+    POD_UID,
+    RESTART_COUNT,
+    SANDBOX_ID,
+    Container,
+    ContainerSpec,
+    Image,
+    Limits,
+    Mount,
+    PodIdentity,
+    Sandbox,
+    SandboxSpec,
+    Security,
+    State,
+)
+
+_PERIOD = 100_000
+_STATES = {
+    "configured": State.CREATED,
+    "created": State.CREATED,
+    "initialized": State.CREATED,
+    "running": State.RUNNING,
+    "paused": State.RUNNING,
+    "stopping": State.RUNNING,
+    "stopped": State.EXITED,
+    "exited": State.EXITED,
+    "removing": State.EXITED,
+}
+
+
+def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
+    """The infra container that holds a pod's namespaces."""
+    labels = _pod_labels(spec.pod) | dict(spec.labels) | {KIND: "sandbox", RESTART_COUNT: str(spec.attempt)}
+    request: dict[str, Any] = {
+        "name": f"k8s_POD_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
+        "image": image,
+        "entrypoint": ["/catatonit", "-P"],
+        "labels": labels,
+        "log_configuration": {"driver": "none"},
+        "stop_timeout": 0,
+        "oom_score_adj": -998,
+        "netns": _network(spec.network_namespace),
+        "utsns": {"nsmode": "private" if spec.network_namespace else "host"},
+        "ipcns": {"nsmode": "host" if spec.host_ipc else "shareable"},
+        "pidns": {"nsmode": "host" if spec.host_pid else "private"},
+        "no_new_privileges": True,
+        "cap_drop": ["ALL"],
+        "read_only_filesystem": True,
+    } | _always(spec.cgroup_parent)
+    if spec.network_namespace:
+        request["hostname"] = spec.hostname
+    if spec.sysctls:
+        request["sysctl"] = dict(spec.sysctls)
+    return request
+
+
+def container_request(spec: ContainerSpec) -> dict[str, Any]:
+    """A container in a sandbox."""
+    labels = _pod_labels(spec.pod) | dict(spec.labels)
+    labels |= {
+        KIND: "container",
+        CONTAINER_NAME: spec.name,
+        RESTART_COUNT: str(spec.attempt),
+        SANDBOX_ID: spec.sandbox_id,
+        LOG_PATH: spec.log_path,
+    }
+    shared = {"nsmode": "container", "value": spec.sandbox_id}
+    host = {"nsmode": "host"}
+    request: dict[str, Any] = {
+        "name": f"k8s_{spec.name}_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
+        "image": spec.image_id,
+        "raw_image_name": spec.image,
+        "labels": labels,
+        "env": dict(spec.environment),
+        "unsetenv": [name for name in ("container", "TERM") if name not in spec.environment and not spec.terminal],
+        "log_configuration": {"driver": "k8s-file", "path": spec.log_path},
+        "stop_timeout": 0,
+        "oom_score_adj": spec.oom_score_adjust,
+        "netns": _network(spec.network_namespace),
+        "utsns": shared if spec.network_namespace else host,
+        "ipcns": host if spec.host_ipc else shared,
+        "pidns": host if spec.host_pid else shared if spec.share_processes else {"nsmode": "private"},
+        "mounts": [_mount(mount) for mount in spec.mounts],
+        "resource_limits": _limits(spec.limits),
+        "terminal": spec.terminal,
+        "stdin": spec.stdin,
+    } | _always(spec.cgroup_parent)
+    if spec.command:
+        request["entrypoint"] = list(spec.command)
+    if spec.arguments:
+        request["command"] = list(spec.arguments)
+    if spec.working_directory:
+        request["work_dir"] = spec.working_directory
+    return request | _security(spec.security)
+
+
+def _always(cgroup_parent: str) -> dict[str, Any]:
+    """What holds for every container: no restart by Podman, no health check, no proxy variables, no volumes."""
+    return {
+        "restart_policy": "no",
+        "httpproxy": False,
+        "image_volume_mode": "ignore",
+        "healthconfig": {"Test": ["NONE"]},
+        "cgroup_parent": cgroup_parent,
+    }
+
+
+def _pod_labels(pod: PodIdentity) -> dict[str, str]:
+    return {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid}
+
+
+def _network(path: str) -> dict[str, str]:
+    return {"nsmode": "path", "value": path} if path else {"nsmode": "host"}
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    options = ["rbind", mount.propagation, "ro" if mount.read_only else "rw"]
+    return {"destination": mount.target, "source": mount.source, "type": "bind", "options": options}
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    cpu: dict[str, int] = {}
+    if limits.cpu_shares:
+        cpu["shares"] = limits.cpu_shares
+    if limits.cpu_quota:
+        cpu |= {"quota": limits.cpu_quota, "period": _PERIOD}
+    if cpu:
+        found["cpu"] = cpu
+    if limits.memory:
+        # Memory and swap together: a limit on memory alone would let a container swap without one.
+        found["memory"] = {"limit": limits.memory, "swap": limits.memory}
+    if limits.pids:
+        found["pids"] = {"limit": limits.pids}
+    return found
+
+
+def _security(security: Security) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "privileged": security.privileged,
+        "read_only_filesystem": security.read_only_root,
+        "no_new_privileges": security.no_new_privileges,
+    }
+    if security.user or security.group:
+        found["user"] = f"{security.user or '0'}:{security.group}" if security.group else security.user
+    if security.supplemental_groups:
+        found["groups"] = [str(group) for group in security.supplemental_groups]
+    if security.capabilities_added:
+        found["cap_add"] = list(security.capabilities_added)
+    if security.capabilities_dropped:
+        found["cap_drop"] = list(security.capabilities_dropped)
+    if security.seccomp_profile:
+        found["seccomp_profile_path"] = security.seccomp_profile
+    return found
+
+
+def is_sandbox(listed: Mapping[str, Any]) -> bool:
+    """Whether a listed container is a pod's infra container."""
+    return bool((listed.get("Labels") or {}).get(KIND) == "sandbox")
+
+
+def is_ours(listed: Mapping[str, Any]) -> bool:
+    """Whether the kubelet made a listed container."""
+    labels = listed.get("Labels") or {}
+    return POD_UID in labels and KIND in labels
+
+
+def sandbox_of(listed: Mapping[str, Any]) -> Sandbox:
+    """The sandbox that a listed infra container stands for."""
+    labels = listed["Labels"]
+    return Sandbox(
+        id=listed["Id"],
+        pod=_pod(labels),
+        attempt=int(labels.get(RESTART_COUNT) or 0),
+        state=_STATES.get(listed["State"], State.UNKNOWN),
+        created=seconds(listed["Created"]),
+        labels=labels,
+    )
+
+
+def container_of(listed: Mapping[str, Any]) -> Container:
+    """A listed container."""
+    labels = listed["Labels"]
+    state = _STATES.get(listed["State"], State.UNKNOWN)
+    return Container(
+        id=listed["Id"],
+        pod=_pod(labels),
+        name=labels[CONTAINER_NAME],
+        attempt=int(labels.get(RESTART_COUNT) or 0),
+        sandbox_id=labels.get(SANDBOX_ID, ""),
+        state=state,
+        image=listed.get("Image") or "",
+        image_id=f"sha256:{listed.get('ImageID') or ''}",
+        created=seconds(listed["Created"]),
+        started=seconds(listed.get("StartedAt")),
+        finished=seconds(listed.get("ExitedAt")) if state is State.EXITED else 0.0,
+        exit_code=int(listed.get("ExitCode") or 0),
+        log_path=labels.get(LOG_PATH, ""),
+        spec_hash=labels.get(CONTAINER_HASH, ""),
+        process=int(listed.get("Pid") or 0),
+    )
+
+
+def inspected(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of an inspection in the form of the list's."""
+    state = found["State"]
+    return {
+        "Id": found["Id"],
+        "Labels": found["Config"].get("Labels") or {},
+        "State": state["Status"],
+        "Created": found["Created"],
+        "StartedAt": state["StartedAt"],
+        "ExitedAt": state["FinishedAt"],
+        "ExitCode": state["ExitCode"],
+        "Image": found.get("ImageName") or "",
+        "ImageID": found.get("Image") or "",
+        "Pid": state.get("Pid") or 0,
+    }
+
+
+def image_of(listed: Mapping[str, Any]) -> Image:
+    """A listed or inspected image."""
+    config = listed.get("Config") or {}
+    return Image(
+        id=f"sha256:{listed['Id']}",
+        names=tuple(listed.get("RepoTags") or ()),
+        digests=tuple(listed.get("RepoDigests") or ()),
+        size=int(listed.get("Size") or 0),
+        user=str(config.get("User") or ""),
+    )
+
+
+def _pod(labels: Mapping[str, str]) -> PodIdentity:
+    return PodIdentity(labels.get(POD_NAME, ""), labels.get(POD_NAMESPACE, ""), labels[POD_UID])
+
+
+def seconds(value: Any) -> float:
+    """Seconds since the epoch of Podman's times (RFC 3339 text or seconds); its zero time is 0."""
+    if isinstance(value, int | float):
+        return max(0.0, float(value))
+    if not value or str(value).startswith("0001-"):
+        return 0.0
+    return datetime.datetime.fromisoformat(str(value)).timestamp()

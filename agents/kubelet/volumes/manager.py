@@ -1,0 +1,179 @@
+"""Sets a pod's volumes up on the node, keeps their content true, and takes them down.
+
+Everything of a pod lies under `ROOT/pods/UID`; whatever else a pod has (host paths) is only referred to.
+
+Invariant: `release` leaves no mount and no file of the pod, whatever state it was in; it follows no link out of
+the pod's directory.
+Source: kubelet's volume manager and the volume plugins named in each function.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.kubelet.pods.environment import Sources
+from agents.kubelet.volumes.mounts import mount_tmpfs, mounts_under, unmount
+from agents.kubelet.volumes.payload import Collector, VolumeError
+from agents.kubelet.volumes.writer import write_payload
+from api.errors import ApiError
+from api.objects import Object, namespace_of, uid_of
+from api.quantities import parse
+from api.runtime import Runtime
+from api.transport import TransportError
+
+log = logging.getLogger(__name__)
+
+_PLUGINS = {
+    "configMap": "configmap",
+    "secret": "secret",
+    "downwardAPI": "downward-api",
+    "projected": "projected",
+    "emptyDir": "empty-dir",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeManager:
+    """The volumes of one node's pods. `root` is the kubelet's directory."""
+
+    root: Path
+    clock: Runtime
+    sources: Sources
+
+    def directory(self, uid: str) -> Path:
+        """Where everything of a pod lies."""
+        return self.root / "pods" / uid
+
+    def set_up(self, pod: Object, collector: Collector) -> None:
+        """Make every volume of the pod be there with its present content. Raises VolumeError naming the volume."""
+        for volume in pod["spec"].get("volumes") or []:
+            try:
+                self._set_up(pod, volume, collector)
+            except (VolumeError, ApiError, TransportError, OSError) as error:
+                message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
+                raise VolumeError(message) from error
+
+    def path(self, pod: Object, name: str) -> Path:
+        """The node's path of a volume. Raises VolumeError if the pod has none of that name or its kind is unknown."""
+        volume = next((entry for entry in pod["spec"].get("volumes") or [] if entry["name"] == name), None)
+        if volume is None:
+            raise VolumeError(f'the pod has no volume "{name}"')
+        plugin = next((plugin for kind, plugin in _PLUGINS.items() if volume.get(kind) is not None), None)
+        if plugin is not None:
+            return self.directory(uid_of(pod)) / "volumes" / f"kubernetes.io~{plugin}" / name
+        if volume.get("hostPath") is not None:
+            return Path(volume["hostPath"]["path"])
+        return self._persistent(pod, volume)
+
+    def release(self, uid: str) -> None:
+        """Unmount and remove all that a pod has. Raises OSError if something cannot be removed."""
+        directory = self.directory(uid)
+        if not directory.exists():
+            return
+        for point in mounts_under(directory):
+            unmount(point)
+        shutil.rmtree(directory)
+
+    def known(self) -> list[str]:
+        """The uids of pods that have a directory."""
+        pods = self.root / "pods"
+        return [entry.name for entry in pods.iterdir()] if pods.is_dir() else []
+
+    def _set_up(self, pod: Object, volume: Object, collector: Collector) -> None:
+        if volume.get("hostPath") is not None:
+            _check_host_path(volume["hostPath"])
+            return
+        path = self.path(pod, volume["name"])
+        group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+        if volume.get("emptyDir") is not None:
+            self._empty_directory(path, volume["emptyDir"], group)
+            return
+        try:
+            payload = collector.collect(pod, volume)
+        except TransportError:
+            if (path / "..data").is_symlink():
+                log.info("volume %s of pod %s stays as it is: no answer", volume["name"], uid_of(pod))
+                return
+            raise
+        if payload is None:
+            if not path.exists():
+                raise VolumeError(f"the path {path} does not exist")
+            return
+        stamp = f"{int(self.clock.time() * 1_000_000)}"
+        write_payload(path, payload, stamp, group)
+
+    def _empty_directory(self, path: Path, source: Object, group: int | None) -> None:
+        """Source: kubernetes.io/empty-dir."""
+        if not path.exists():
+            path.mkdir(parents=True)
+            path.chmod(0o777)
+            if source.get("medium") == "Memory":
+                limit = source.get("sizeLimit")
+                mount_tmpfs(path, parse(limit).value() if limit else 0)
+            if group is not None:
+                os.chown(path, -1, group)
+                path.chmod(0o2777)
+
+    def _persistent(self, pod: Object, volume: Object) -> Path:
+        """The path behind a claim on a local or host path volume. Source: kubernetes.io/local-volume."""
+        claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if volume.get("ephemeral") is not None:
+            claim_name = f"{pod['metadata']['name']}-{volume['name']}"
+        if not claim_name:
+            kinds = ", ".join(key for key in volume if key != "name") or "nothing"
+            raise VolumeError(f"volumes of kind {kinds} are not supported on this node")
+        claim = self.sources.get("persistentvolumeclaims", namespace_of(pod), claim_name)
+        if claim is None:
+            raise VolumeError(f'persistentvolumeclaim "{claim_name}" not found')
+        bound = claim["spec"].get("volumeName")
+        found = self.sources.get("persistentvolumes", "", bound) if bound else None
+        if found is None:
+            raise VolumeError(f'persistentvolumeclaim "{claim_name}" is not bound')
+        for kind in ("local", "hostPath"):
+            if found["spec"].get(kind):
+                return Path(found["spec"][kind]["path"])
+        raise VolumeError(f'persistent volume "{bound}" is neither local nor a host path')
+
+
+def sub_path(volume: Path, relative: str) -> Path:
+    """The path of a subPath, made as a directory if missing. Raises VolumeError if it leads out of the volume."""
+    if relative.startswith("/") or ".." in Path(relative).parts:
+        raise VolumeError(f"subPath {relative!r} must stay inside of its volume")
+    target = volume / relative
+    real = target.resolve()
+    if not real.is_relative_to(volume.resolve()):
+        raise VolumeError(f"subPath {relative!r} leads out of its volume")
+    if not real.exists():
+        real.mkdir(parents=True)
+        real.chmod(0o755)
+    return real
+
+
+def _check_host_path(source: Object) -> None:
+    """Make what may be made, and insist on the type. Source: kubernetes.io/host-path."""
+    path, kind = Path(source["path"]), source.get("type") or ""
+    if kind == "DirectoryOrCreate" and not path.exists():
+        path.mkdir(parents=True)
+        path.chmod(0o755)
+    elif kind == "FileOrCreate" and not path.exists():
+        path.touch(mode=0o644)
+    elif kind and not path.exists():
+        raise VolumeError(f"hostPath type check failed: {path} is not {_TYPES[kind][1]}")
+    if kind and not _TYPES[kind][0](path.stat().st_mode):
+        raise VolumeError(f"hostPath type check failed: {path} is not {_TYPES[kind][1]}")
+
+
+_TYPES = {
+    "Directory": (stat.S_ISDIR, "a directory"),
+    "DirectoryOrCreate": (stat.S_ISDIR, "a directory"),
+    "File": (stat.S_ISREG, "a file"),
+    "FileOrCreate": (stat.S_ISREG, "a file"),
+    "Socket": (stat.S_ISSOCK, "a socket file"),
+    "CharDevice": (stat.S_ISCHR, "a character device"),
+    "BlockDevice": (stat.S_ISBLK, "a block device"),
+}
