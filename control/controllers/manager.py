@@ -17,11 +17,16 @@ from control.controllers.certificates.signing import CsrSigningController
 from control.controllers.context import Context, Options
 from control.controllers.deployment.controller import DeploymentController
 from control.controllers.endpointslice import EndpointSliceController
+from control.controllers.garbage_collector import GarbageCollector
+from control.controllers.namespace import NamespaceController
 from control.controllers.node_ipam import NodeIpamController
+from control.controllers.node_lifecycle import NodeLifecycleController
+from control.controllers.pod_gc import PodGarbageCollector
 from control.controllers.replicaset import ReplicaSetController
 from control.controllers.replication_controller import ReplicationController
 from control.controllers.root_ca import RootCaController
 from control.controllers.service_account import ServiceAccountController
+from control.controllers.taint_eviction import TaintEvictionController
 
 Controller = Callable[[Context], Loop]
 
@@ -31,6 +36,11 @@ CONTROLLERS: tuple[Controller, ...] = (
     ReplicationController,
     EndpointSliceController,
     NodeIpamController,
+    NodeLifecycleController,
+    TaintEvictionController,
+    PodGarbageCollector,
+    NamespaceController,
+    GarbageCollector,
     ServiceAccountController,
     RootCaController,
     CsrApprovingController,

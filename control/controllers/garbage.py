@@ -1,0 +1,135 @@
+"""What is to become of an object whose owners, or whose own deletion, ask for something: pure rules of collection.
+
+Invariant: an object is deleted only if none of its owners exists, or all that exist wait for it to go.
+Source: kubernetes pkg/controller/garbagecollector (attemptToDeleteItem); "Garbage Collection" in the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from api.objects import Object, is_deleting
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+
+class OwnerState(Enum):
+    """What is known of an owner."""
+
+    PRESENT = "exists"
+    WAITING = "is being deleted in the foreground and waits for its dependents"
+    ABSENT = "does not exist"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave the object alone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disown:
+    """Remove the references with these owner UIDs: another owner still exists."""
+
+    uids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the object with this propagation policy."""
+
+    propagation: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Remove our finalizer from an object that is being deleted."""
+
+    finalizer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The object is being deleted in the foreground and these dependents are still there: look at them."""
+
+    dependents: tuple[Object, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDependents:
+    """The object is being deleted and leaves its dependents behind: take it out of their owners, then finish."""
+
+    dependents: tuple[Object, ...]
+    reason: str
+
+
+Action = Keep | Disown | Delete | Finish | Wait | ReleaseDependents
+
+
+def references(obj: Object) -> list[Object]:
+    """`metadata.ownerReferences`."""
+    return obj["metadata"].get("ownerReferences") or []
+
+
+def has_finalizer(obj: Object, name: str) -> bool:
+    """Whether the object carries that finalizer."""
+    return name in (obj["metadata"].get("finalizers") or [])
+
+
+def waits_for_dependents(obj: Object) -> bool:
+    """Whether the object is being deleted in the foreground."""
+    return is_deleting(obj) and has_finalizer(obj, FOREGROUND)
+
+
+def concerns(obj: Object) -> bool:
+    """Whether there is anything for the collector to decide about the object."""
+    return bool(references(obj)) or (
+        is_deleting(obj) and (has_finalizer(obj, FOREGROUND) or has_finalizer(obj, ORPHAN))
+    )
+
+
+def decide(obj: Object, state_of: Callable[[Object], OwnerState], dependents: Callable[[], Sequence[Object]]) -> Action:
+    """What to do with the object; `state_of` judges an owner reference, `dependents` finds who names it as owner."""
+    if is_deleting(obj):
+        return _decide_deleting(obj, dependents)
+    states = [(reference["uid"], state_of(reference)) for reference in references(obj)]
+    if not states:
+        return Keep("it has no owners")
+    rest = tuple(uid for uid, state in states if state is not OwnerState.PRESENT)
+    if len(rest) < len(states):
+        if not rest:
+            return Keep("its owners exist")
+        return Disown(rest, "another owner exists")
+    if any(state is OwnerState.WAITING for _, state in states):
+        # Dependents of its own must be gone before it is, or its owner would not have waited for all.
+        propagation = "Foreground" if dependents() else "Background"
+        return Delete(propagation, "its owner waits for it to go")
+    if has_finalizer(obj, ORPHAN):
+        return Delete("Orphan", "its owners do not exist")
+    return Delete("Foreground" if has_finalizer(obj, FOREGROUND) else "Background", "its owners do not exist")
+
+
+def _decide_deleting(obj: Object, dependents: Callable[[], Sequence[Object]]) -> Action:
+    if has_finalizer(obj, ORPHAN):
+        found = tuple(dependents())
+        if found:
+            return ReleaseDependents(found, f"{len(found)} dependents are left behind")
+        return Finish(ORPHAN, "no dependents are left to release")
+    if has_finalizer(obj, FOREGROUND):
+        blocking = tuple(one for one in dependents() if _blocks(one, obj["metadata"]["uid"]))
+        if blocking:
+            return Wait(blocking, f"{len(blocking)} dependents are still there")
+        return Finish(FOREGROUND, "no dependents are left")
+    return Keep("it is being deleted already")
+
+
+def _blocks(dependent: Object, uid: str) -> bool:
+    return any(one["uid"] == uid and one.get("blockOwnerDeletion") for one in references(dependent))

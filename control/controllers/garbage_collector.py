@@ -1,0 +1,225 @@
+"""Garbage collector: follows owner references over every resource that the server can list.
+
+The informers' indices are the graph: by owner UID one finds dependents, by UID the object itself.
+
+Invariant: an owner counts as absent only after the server itself said so.
+Source: kubernetes pkg/controller/garbagecollector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from api.client import MERGE_PATCH
+from api.discovery import discover
+from api.errors import Conflict, NotFound
+from api.informer import Informer
+from api.loop import Loop
+from api.objects import Object, is_deleting, key_of, name_of, namespace_of, uid_of
+from api.resources import Resource
+from api.runtime import Event
+from control.controllers import garbage
+from control.controllers.context import Context
+from control.controllers.garbage import OwnerState
+
+# Nobody owns anything through these, and they change all the time.
+_IGNORED = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
+_REDISCOVER = 30.0
+_DISCOVER = ""
+_REMEMBERED_ABSENT = 4096
+_INDEX = "owner-uids"
+
+
+class GarbageCollector(Loop):
+    """The shell. Keys are `resource key`; the empty key asks for a fresh discovery."""
+
+    name = "garbage-collector-controller"
+    workers = 16
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._stop: Event | None = None
+        self._followed: dict[str, Informer] = {}
+        self._handled: set[str] = set()
+        self._kinds: dict[tuple[str, str], Resource] = {}
+        self._present: dict[str, tuple[str, str]] = {}
+        self._absent: dict[str, None] = {}
+
+    def start(self, stop: Event) -> None:
+        """Discover what there is, wait until all of it is listed, then collect."""
+        self._stop = stop
+        self.queue.add(_DISCOVER)
+        super().start(stop)
+
+    def reconcile(self, key: str) -> float | None:
+        """Discover, or decide about one object."""
+        if key == _DISCOVER:
+            self._discover()
+            return _REDISCOVER
+        if not all(informer.synced() for informer in self._followed.values()):
+            return 0.2
+        resource_name, _, object_key = key.partition(" ")
+        informer = self._followed.get(resource_name)
+        obj = informer.get(object_key) if informer else None
+        if informer is None or obj is None or not garbage.concerns(obj):
+            return None
+        action = garbage.decide(obj, lambda one: self._state(one, obj), lambda: self._dependents(uid_of(obj)))
+        try:
+            self._carry_out(informer.resource, obj, action)
+        except NotFound:
+            return None
+        except Conflict:
+            return 0.05
+        return None
+
+    def _discover(self) -> None:
+        discovery = discover(self.client)
+        for found in discovery.found:
+            self._kinds[found.resource.group, found.resource.kind] = found.resource
+        collectable = discovery.with_verbs("list", "watch", "delete", "patch")
+        wanted = {one.name: one for one in collectable if one.name not in _IGNORED}
+        if not discovery.failed:
+            # A resource that is served no more can never be in sync, and must not hold up the others.
+            self._followed = {name: one for name, one in self._followed.items() if name in wanted}
+        for name, resource in wanted.items():
+            if name not in self._followed:
+                self._follow(resource)
+        if self._stop is not None:
+            self.informers.start(self._stop)
+
+    def _follow(self, resource: Resource) -> None:
+        informer = self._followed[resource.name] = self.informers.of(resource)
+        if resource.name in self._handled:
+            return
+        self._handled.add(resource.name)
+        informer.add_index(_INDEX, _owner_uids)
+
+        def on_change(old: Object | None, new: Object | None) -> None:
+            self._on_change(resource, old, new)
+
+        informer.add_handler(on_change)
+
+    def _on_change(self, resource: Resource, old: Object | None, new: Object | None) -> None:
+        if old is not None and (new is None or uid_of(old) != uid_of(new)):
+            self._present.pop(uid_of(old), None)
+            for dependent in self._dependents(uid_of(old)):
+                self._enqueue(dependent)
+            self._enqueue_owners(old)
+        if new is not None:
+            self._present[uid_of(new)] = (resource.name, key_of(new))
+            if garbage.concerns(new) and (old is None or _decisive(old) != _decisive(new)):
+                self.queue.add(f"{resource.name} {key_of(new)}")
+            if old is not None and garbage.waits_for_dependents(new) and not garbage.waits_for_dependents(old):
+                for dependent in self._dependents(uid_of(new)):
+                    self._enqueue(dependent)
+
+    def _enqueue(self, obj: Object) -> None:
+        place = self._present.get(uid_of(obj))
+        if place is not None:
+            self.queue.add(" ".join(place))
+
+    def _enqueue_owners(self, obj: Object) -> None:
+        for reference in garbage.references(obj):
+            place = self._present.get(reference["uid"])
+            if place is not None:
+                self.queue.add(" ".join(place))
+
+    def _dependents(self, uid: str) -> list[Object]:
+        return [obj for informer in list(self._followed.values()) for obj in informer.by_index(_INDEX, uid)]
+
+    def _state(self, reference: Object, dependent: Object) -> OwnerState:
+        owner = self._shown(reference["uid"])
+        if owner is None:
+            return self._ask(reference, dependent)
+        if namespace_of(owner) and namespace_of(owner) != namespace_of(dependent):
+            return OwnerState.ABSENT
+        return OwnerState.WAITING if garbage.waits_for_dependents(owner) else OwnerState.PRESENT
+
+    def _shown(self, uid: str) -> Object | None:
+        resource_name, key = self._present.get(uid, ("", ""))
+        informer = self._followed.get(resource_name)
+        owner = informer.get(key) if informer else None
+        return owner if owner is not None and uid_of(owner) == uid else None
+
+    def _ask(self, reference: Object, dependent: Object) -> OwnerState:
+        uid = reference["uid"]
+        if uid in self._absent:
+            return OwnerState.ABSENT
+        resource = self._kinds.get((reference["apiVersion"].rpartition("/")[0], reference["kind"]))
+        if resource is None:
+            # A kind nobody serves now may be served again: its objects are not known to be gone.
+            return OwnerState.PRESENT
+        if not resource.namespaced or namespace_of(dependent):
+            try:
+                owner = self.client.get(resource, reference["name"], namespace_of(dependent))
+            except NotFound:
+                owner = None
+            if owner is not None and uid_of(owner) == uid:
+                return OwnerState.WAITING if garbage.waits_for_dependents(owner) else OwnerState.PRESENT
+        self._absent[uid] = None
+        if len(self._absent) > _REMEMBERED_ABSENT:
+            self._absent.pop(next(iter(self._absent)))
+        return OwnerState.ABSENT
+
+    def _carry_out(self, resource: Resource, obj: Object, action: garbage.Action) -> None:
+        match action:
+            case garbage.Delete(propagation):
+                self._delete(resource, obj, propagation)
+            case garbage.Disown(uids):
+                self._disown(resource, obj, uids)
+            case garbage.Finish(finalizer):
+                self._finish(resource, obj, finalizer)
+            case garbage.Wait(dependents):
+                for dependent in dependents:
+                    if not is_deleting(dependent):
+                        self._enqueue(dependent)
+            case garbage.ReleaseDependents(dependents):
+                self._release(obj, dependents)
+                self._finish(resource, obj, garbage.ORPHAN)
+            case garbage.Keep():
+                return
+
+    def _delete(self, resource: Resource, obj: Object, propagation: str) -> None:
+        self.client.delete(
+            resource,
+            name_of(obj),
+            namespace_of(obj),
+            uid=uid_of(obj),
+            resource_version=obj["metadata"]["resourceVersion"],
+            propagation=propagation,
+        )
+
+    def _disown(self, resource: Resource, obj: Object, uids: Iterable[str]) -> None:
+        gone = set(uids)
+        rest = [one for one in garbage.references(obj) if one["uid"] not in gone]
+        self._patch(resource, obj, {"ownerReferences": rest})
+
+    def _finish(self, resource: Resource, obj: Object, finalizer: str) -> None:
+        rest = [one for one in obj["metadata"].get("finalizers") or [] if one != finalizer]
+        self._patch(resource, obj, {"finalizers": rest})
+
+    def _release(self, owner: Object, dependents: Iterable[Object]) -> None:
+        for dependent in dependents:
+            place = self._present.get(uid_of(dependent))
+            if place is None:
+                continue
+            try:
+                self._disown(self._followed[place[0]].resource, dependent, [uid_of(owner)])
+            except NotFound:
+                continue
+
+    def _patch(self, resource: Resource, obj: Object, metadata: Object) -> None:
+        """Replace parts of the metadata, if the object is still as it was seen."""
+        version = {"uid": uid_of(obj), "resourceVersion": obj["metadata"]["resourceVersion"]}
+        self.client.patch(
+            resource, name_of(obj), {"metadata": metadata | version}, namespace_of(obj), content_type=MERGE_PATCH
+        )
+
+
+def _owner_uids(obj: Object) -> Iterable[str]:
+    return [reference["uid"] for reference in garbage.references(obj)]
+
+
+def _decisive(obj: Object) -> tuple[object, ...]:
+    metadata = obj["metadata"]
+    return metadata.get("ownerReferences"), metadata.get("finalizers"), metadata.get("deletionTimestamp")
