@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from api.client import Client
-from api.transport import HttpTransport
+from api.runtime import Runtime
+from api.transport import HttpTransport, Request, Response
 
 
 class KubeconfigError(Exception):
@@ -85,6 +86,51 @@ def _read(source: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
     except (yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
         raise KubeconfigError(f"kubeconfig {source} is malformed: {error!r}") from error
     return context, cluster, user
+
+
+def authority(path: str | Path) -> tuple[str, bytes]:
+    """The server and the certificate authority (PEM) of the file's current context. Raises KubeconfigError."""
+    source = Path(path)
+    try:
+        document = yaml.safe_load(source.read_text())
+        cluster = _named(document, "cluster", _named(document, "context", document["current-context"])["cluster"])
+        embedded = cluster.get("certificate-authority-data")
+        if embedded:
+            return cluster["server"], base64.b64decode(embedded)
+        return cluster["server"], (source.parent / cluster["certificate-authority"]).read_bytes()
+    except OSError as error:
+        raise KubeconfigError(f"kubeconfig {source} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
+        raise KubeconfigError(f"kubeconfig {source} is malformed: {error!r}") from error
+
+
+class FollowingTransport:
+    """A transport that follows its kubeconfig: renewed credentials are used without a restart.
+
+    `watched` are the files that change with the credentials, beside the kubeconfig itself; they are looked at
+    every `seconds`.
+    """
+
+    def __init__(
+        self, path: str | Path, runtime: Runtime, *, watched: tuple[Path, ...] = (), seconds: float = 10.0
+    ) -> None:
+        self._path = Path(path)
+        self._runtime = runtime
+        self._watched = (self._path, *watched)
+        self._seconds = seconds
+        self._seen = self._signature()
+        self._looked = runtime.monotonic()
+        self._transport = load(path)
+
+    def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> Response:
+        if self._runtime.monotonic() - self._looked >= self._seconds:
+            self._looked = self._runtime.monotonic()
+            if self._signature() != self._seen:
+                self._seen, self._transport = self._signature(), load(self._path)
+        return self._transport.send(request, timeout=timeout, stream=stream)
+
+    def _signature(self) -> tuple[int, ...]:
+        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in self._watched)
 
 
 def _named(document: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
