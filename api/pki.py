@@ -130,6 +130,16 @@ def certificate_subject(certificate_der: bytes) -> Subject:
     return _subject(x509.load_der_x509_certificate(certificate_der).subject)
 
 
+def server_names(certificate: bytes) -> tuple[str, ...]:
+    """The DNS names and addresses that a PEM certificate is good for."""
+    extensions = x509.load_pem_x509_certificate(certificate).extensions
+    try:
+        extension = extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(entry.value) for entry in extension.value)
+
+
 def validity(certificate: bytes) -> tuple[float, float]:
     """(not before, not after) of a PEM certificate, seconds since the epoch."""
     loaded = x509.load_pem_x509_certificate(certificate)
