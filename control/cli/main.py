@@ -85,3 +85,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             module.configure(subparser)
             subparser.set_defaults(run=module.run)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -46,7 +46,8 @@ class VirtualTask:
         self._runtime = runtime
         self._function = function
         self.finished = VirtualEvent(runtime)
-        self.greenlet = greenlet(self._run)
+        # A task that ends returns to the hub, not to whoever spawned it.
+        self.greenlet = greenlet(self._run, parent=runtime.hub)
 
     def _run(self) -> None:
         try:
@@ -82,7 +83,7 @@ class VirtualRuntime:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._current: dict[greenlet, VirtualTask] = {}
-        self._hub: greenlet | None = None
+        self.hub = getcurrent()
 
     # -- Runtime, for the root process
 
@@ -157,7 +158,7 @@ class VirtualRuntime:
 
         Raises Deadlock if a condition was asked for and nothing can happen any more.
         """
-        self._hub = getcurrent()
+        assert getcurrent() is self.hub, "run only from where the runtime was made"
         limit = self.now + seconds
         while until is None or not until():
             if self._ready:
@@ -178,8 +179,7 @@ class VirtualRuntime:
 
     def park(self) -> None:
         """Give the processor up until somebody wakes this task."""
-        assert self._hub is not None
-        self._hub.switch()
+        self.hub.switch()
 
     def current(self) -> VirtualTask | None:
         """The running task; None outside of `run`."""
