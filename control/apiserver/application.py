@@ -28,6 +28,7 @@ from control.apiserver.cache import Cache
 from control.apiserver.config import Config
 from control.apiserver.handlers import routing
 from control.apiserver.identity import ANONYMOUS
+from control.apiserver.openapi.documents import Documents
 from control.apiserver.request import Request
 from control.apiserver.response import Response, StartResponse, error_response
 from control.apiserver.server import ApiServer, page_not_found
@@ -47,6 +48,7 @@ class Application:
     def __init__(self, server: ApiServer, around: Wsgi) -> None:
         self.server = server
         self._around = around
+        self._documents = Documents(server.registry)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -81,7 +83,7 @@ class Application:
             if found is None:
                 raise page_not_found()
             return found
-        return None
+        return self._documents.respond(request)
 
 
 def make_server(

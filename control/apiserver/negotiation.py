@@ -131,10 +131,7 @@ def read_object(request: Request, kind: str, version: str) -> Object:
     if media in (YAML, "text/yaml"):
         return parse_yaml(content, kind)
     if media == PROTOBUF:
-        try:
-            return protobuf.decode(content)
-        except ValueError as error:
-            raise errors.BadRequest(f"the object provided is unrecognized (must be of type {kind}): {error}") from error
+        return protobuf.decode(content)
     raise errors.UnsupportedMediaType(
         "the body of the request was in an unknown format - accepted media types include: "
         "application/json, application/yaml, application/vnd.kubernetes.protobuf"
