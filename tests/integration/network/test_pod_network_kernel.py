@@ -1,0 +1,203 @@
+"""Sandboxes on a real kernel: wired, idempotent, repaired after a crash, and gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from namespace_lab import CallFailed, Host, Lab, node
+
+pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+CIDRS = {"one": "10.244.1.0/24", "two": "10.244.2.0/24"}
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    made = Lab()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def host(lab: Lab) -> Host:
+    lab.segment("lan")
+    made = lab.host("one", "lan", "192.168.9.11/24")
+    made.open(state=made.state, cidrs=[CIDRS["one"]])
+    return made
+
+
+def two_nodes(lab: Lab, *, routed: bool) -> tuple[Host, Host]:
+    """Two nodes with a pod each (`web` with a server), on one segment or beyond a router."""
+    lab.segment("lan", "192.168.9.1/24")
+    if routed:
+        lab.segment("wan", "192.168.10.1/24")
+    one = lab.host("one", "lan", "192.168.9.11/24", gateway="192.168.9.1")
+    address = "192.168.10.12" if routed else "192.168.9.12"
+    two = lab.host("two", "wan" if routed else "lan", f"{address}/24", gateway=f"{address.rpartition('.')[0]}.1")
+    nodes = [node("one", "192.168.9.11", CIDRS["one"]), node("two", address, CIDRS["two"])]
+    for each, own in ((one, "192.168.9.11"), (two, address)):
+        each.open(state=each.state, cidrs=[CIDRS[each.name]])
+        each.attach(sandbox="web")
+        each.routes(nodes=nodes, name=each.name, address=own, cidr=CIDRS[each.name])
+        each.serve(each.name, 8080, pod="web")
+    return one, two
+
+
+def test_a_sandbox_reaches_node_and_neighbour_and_is_reached(host: Host) -> None:
+    first, second = host.attach(sandbox="a"), host.attach(sandbox="b")
+    assert first["gateway"] == "10.244.1.1"
+    assert first["namespace_path"] == "/run/netns/a"
+    host.serve("node", 80)
+    host.serve("b", 80, pod="b")
+    assert host.ask(second["addresses"][0], 80, pod="a") == [f"b {first['addresses'][0]} 2"]
+    assert host.answer("10.244.1.1", 80, pod="a") == "node"
+    assert host.answer(second["addresses"][0], 80) == "b"
+
+
+def test_attach_again_changes_nothing(host: Host) -> None:
+    before = host.attach(sandbox="a")
+    links = host.sh("ip -o link")
+    assert host.attach(sandbox="a") == before
+    assert host.sh("ip -o link") == links
+
+
+def test_detach_leaves_no_trace(host: Host) -> None:
+    before = host.counts()
+    for name in "abc":
+        host.attach(sandbox=name, host_ports=[{"host_port": 8000 + ord(name), "container_port": 80}])
+    for name in "abc":
+        host.detach(sandbox=name)
+        host.detach(sandbox=name)
+    assert host.counts() == before
+    assert host.attached() == {}
+
+
+def test_a_new_process_finds_the_sandboxes_of_the_old_one(host: Host) -> None:
+    before = host.attach(sandbox="a")
+    host.open(state=host.state, cidrs=[CIDRS["one"]])
+    assert host.attached() == {"a": before}
+    assert host.attach(sandbox="b")["addresses"] != before["addresses"]
+
+
+@pytest.mark.parametrize("damage", [
+    "ip netns exec a ip link del eth0",
+    "ip netns exec a ip addr flush dev eth0",
+    "ip netns exec a ip route flush table main",
+    "ip netns exec a ip link set lo down",
+    "ip link del $(ip -o link show type veth master wherry0 | sed 's/.*: \\(veth[^@]*\\)@.*/\\1/')",
+    "ip netns del a",
+    "umount /run/netns/a",
+    "ip link del wherry0",
+])  # fmt: skip
+def test_attach_repairs_what_a_crash_or_a_person_left_half(host: Host, damage: str) -> None:
+    before = host.attach(sandbox="a")
+    host.sh(damage)
+    assert host.attach(sandbox="a") == before
+    host.serve("a", 80, pod="a")
+    host.serve("node", 81)
+    assert host.answer(before["addresses"][0], 80) == "a"
+    assert host.answer("10.244.1.1", 81, pod="a") == "node"
+    assert len(host.sh("ip -o link show type veth master wherry0").splitlines()) == 1
+
+
+def test_killing_the_process_between_any_two_steps_leaks_nothing(host: Host) -> None:
+    before = host.counts()
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from api.runtime import SystemRuntime\n"
+        "from agents.network.netlink_network import NetlinkPodNetwork\n"
+        "network = NetlinkPodNetwork(Path(sys.argv[2]), SystemRuntime()); network.configure(('10.244.1.0/24',))\n"
+        "print('ready', flush=True)\n"
+        "for number in range(1000): network.attach(f'crash-{number}')\n"
+    )
+    root = str(Path(__file__).resolve().parents[3])
+    for _ in range(4):
+        pid = host.start(argv=[sys.executable, "-c", program, root, host.state])
+        host.sh("for i in 1 2 3 4 5 6 7 8; do sleep 0.02; ip netns | grep -q crash- && break; done")
+        assert host.kill(pid=pid, number=signal.SIGKILL) == -signal.SIGKILL
+    host.open(state=host.state, cidrs=[CIDRS["one"]])
+    left = host.attached()
+    assert left, "the program was killed before it attached anything"
+    addresses = [held["addresses"][0] for held in left.values()]
+    assert len(set(addresses)) == len(addresses)
+    for name in left:
+        host.detach(sandbox=name)
+    assert host.counts() == before
+
+
+def test_an_exhausted_network_is_said_with_its_name(host: Host) -> None:
+    host.open(state=host.state, cidrs=["10.244.7.0/30"])
+    host.attach(sandbox="a")
+    with pytest.raises(CallFailed, match=r"sandbox b gets no address: all of podCIDR 10\.244\.7\.0/30 are in use"):
+        host.attach(sandbox="b")
+
+
+def test_a_host_port_leads_to_its_pod_from_outside_inside_and_itself(lab: Lab, host: Host) -> None:
+    client = lab.host("client", "lan", "192.168.9.50/24")
+    ports = [{"host_port": 8080, "container_port": 80}, {"host_port": 9090, "container_port": 80,
+             "host_address": "192.168.9.11"}]  # fmt: skip
+    host.attach(sandbox="web", host_ports=ports)
+    host.attach(sandbox="other")
+    host.serve("web", 80, pod="web")
+    assert client.ask("192.168.9.11", 8080)[0].startswith("web 192.168.9.50")
+    assert client.answer("192.168.9.11", 9090) == "web"
+    assert host.answer("192.168.9.11", 8080, pod="other") == "web"
+    assert host.answer("192.168.9.11", 8080) == "web"
+    assert host.answer("192.168.9.11", 8080, pod="web") == "web"
+    host.detach(sandbox="web")
+    assert client.answer("192.168.9.11", 8080) == "error"
+
+
+@pytest.mark.parametrize("routed", [False, True], ids=["direct", "vxlan"])
+def test_pods_of_two_nodes_reach_each_other(lab: Lab, routed: bool) -> None:
+    one, two = two_nodes(lab, routed=routed)
+    source = one.attached()["web"]["addresses"][0]
+    target = two.attached()["web"]["addresses"][0]
+    assert one.ask(target, 8080, pod="web") == [f"two {source} 2"]
+    assert two.answer(source, 8080, pod="web") == "one"
+    assert one.answer(target, 8080) == "two"
+    assert one.ask(target, 8080, pod="web", size=3_000_000) == [f"two {source} 3000001"]
+    assert ("wherry-vxlan" in one.sh("ip link")) is routed
+
+
+@pytest.mark.parametrize("routed", [False, True], ids=["direct", "vxlan"])
+def test_routes_are_repaired_and_removed_without_a_trace(lab: Lab, routed: bool) -> None:
+    one, two = two_nodes(lab, routed=routed)
+    address = "192.168.10.12" if routed else "192.168.9.12"
+    arguments = {"nodes": [node("two", address, CIDRS["two"])], "name": "one", "address": "192.168.9.11",
+                 "cidr": CIDRS["one"]}  # fmt: skip
+    assert one.routes(**arguments) == []
+    damages = ["ip route del 10.244.2.0/24"]
+    if routed:
+        damages += ["ip link del wherry-vxlan", "ip neigh flush nud permanent dev wherry-vxlan",
+                    "bridge fdb del $(bridge fdb show dev wherry-vxlan | cut -d' ' -f1) dev wherry-vxlan self",
+                    "ip addr flush dev wherry-vxlan", "ip link set wherry-vxlan down"]  # fmt: skip
+    target = two.attached()["web"]["addresses"][0]
+    for damage in damages:
+        one.sh(damage)
+        assert one.routes(**arguments), damage
+        assert one.answer(target, 8080, pod="web") == "two", damage
+        assert one.routes(**arguments) == [], damage
+    one.unroute()
+    assert "proto 87" not in one.sh("ip route")
+    assert "wherry-vxlan" not in one.sh("ip link")
+
+
+def test_nothing_is_left_in_the_machines_own_namespace() -> None:
+    def everything() -> str:
+        commands = ["ip -o link", "ip -4 route show table all", "nft list ruleset", "ip netns", "cat /proc/mounts"]
+        return "".join(subprocess.run(["sh", "-c", c], capture_output=True, text=True).stdout for c in commands)
+
+    before = everything()
+    made = Lab()
+    two_nodes(made, routed=True)
+    during = everything()
+    made.close()
+    assert during == before
+    assert everything() == before

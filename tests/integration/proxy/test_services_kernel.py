@@ -1,0 +1,230 @@
+"""A table of services, then packets: what each client gets from each front end on a real kernel."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from namespace_lab import Host, Lab, node
+
+pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+CIDRS = {"one": "10.244.1.0/24", "two": "10.244.2.0/24"}
+ADDRESSES = {"one": "192.168.9.11", "two": "192.168.9.12"}
+CLIENT = "192.168.9.50"
+
+
+def service(name: str, address: str, port: int = 80, *, protocol: str = "TCP", node_port: int = 0, **spec) -> dict:
+    """A Service object with one port."""
+    ports = [{"protocol": protocol, "port": port, "targetPort": 8080} | ({"nodePort": node_port} if node_port else {})]
+    status = spec.pop("status", {})
+    spec = {"clusterIP": address, "clusterIPs": [address], "ports": ports, "type": "ClusterIP"} | spec
+    return {"metadata": {"namespace": "default", "name": name}, "spec": spec, "status": status}
+
+
+def endpoint_slice(
+    name: str, *endpoints: tuple[str, str], port: int = 8080, protocol: str = "TCP", **conditions
+) -> dict:
+    """An EndpointSlice of (node, address) pairs."""
+    return {
+        "metadata": {"namespace": "default", "name": f"{name}-1", "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "ports": [{"name": "", "port": port, "protocol": protocol}],
+        "endpoints": [
+            {"addresses": [address], "nodeName": where, "conditions": {"ready": True} | conditions}
+            for where, address in endpoints
+        ],
+    }  # fmt: skip
+
+
+@dataclass
+class Cluster:
+    """Two nodes with the pods `web` (a server) and `idle`, and a client outside."""
+
+    one: Host
+    two: Host
+    client: Host
+    pods: dict[tuple[str, str], str]
+
+    @property
+    def web(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The two servers, as endpoints."""
+        return ("one", self.pods["one", "web"]), ("two", self.pods["two", "web"])
+
+    def program(self, services: list[dict], slices: list[dict]) -> list[str]:
+        """Make the tables of both nodes."""
+        return [host.services(services=services, slices=slices, node=host.name) for host in (self.one, self.two)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    lab = Lab()
+    try:
+        lab.segment("lan")
+        pods = {}
+        nodes = [node(name, ADDRESSES[name], CIDRS[name]) for name in CIDRS]
+        for name in CIDRS:
+            host = lab.host(name, "lan", f"{ADDRESSES[name]}/24", gateway="192.168.9.1")
+            host.open(state=host.state, cidrs=[CIDRS[name]])
+            for pod in ("web", "idle"):
+                pods[name, pod] = host.attach(sandbox=pod)["addresses"][0]
+            host.routes(nodes=nodes, name=name, address=ADDRESSES[name], cidr=CIDRS[name])
+            host.serve(name, 8080, pod="web")
+            host.serve(name, 8080, pod="web", protocol="udp")
+        client = lab.host("client", "lan", f"{CLIENT}/24")
+        yield Cluster(lab.hosts["one"], lab.hosts["two"], client, pods)
+    finally:
+        lab.close()
+
+
+def test_every_client_reaches_every_endpoint_of_a_cluster_address(cluster: Cluster) -> None:
+    cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", *cluster.web)])
+    for host, pod in ((cluster.one, "idle"), (cluster.two, "idle"), (cluster.one, ""), (cluster.two, "")):
+        answers = Counter(line.split()[0] for line in host.ask("10.96.0.10", 80, pod=pod, count=30))
+        assert set(answers) == {"one", "two"}, (host.name, pod, answers)
+
+
+def test_a_pod_keeps_its_address_towards_a_service(cluster: Cluster) -> None:
+    cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", cluster.web[1])])
+    assert cluster.one.ask("10.96.0.10", 80, pod="idle") == [f"two {cluster.pods['one', 'idle']} 2"]
+
+
+def test_endpoints_are_drawn_evenly(cluster: Cluster) -> None:
+    cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", *cluster.web)])
+    answers = Counter(line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=400))
+    assert 140 < answers["one"] < 260
+
+
+def test_a_pod_reaches_itself_through_its_service(cluster: Cluster) -> None:
+    cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", cluster.web[0])])
+    assert cluster.one.ask("10.96.0.10", 80, pod="web") == ["one 10.244.1.1 2"]
+
+
+@pytest.mark.parametrize("where", ["one", "two"])
+def test_a_node_port_answers_on_every_node(cluster: Cluster, where: str) -> None:
+    cluster.program([service("web", "10.96.0.10", type="NodePort", node_port=30080)],
+                    [endpoint_slice("web", *cluster.web)])  # fmt: skip
+    clients = ((cluster.client, ""), (cluster.one, ""), (cluster.two, ""), (cluster.one, "idle"), (cluster.two, "web"))
+    for host, pod in clients:
+        answers = Counter(line.split()[0] for line in host.ask(ADDRESSES[where], 30080, pod=pod, count=20))
+        assert set(answers) == {"one", "two"}, (host.name, pod, answers)
+
+
+@pytest.mark.parametrize("source", ["pod", "node", "node-port"])
+def test_without_endpoints_a_connection_is_refused_at_once(cluster: Cluster, source: str) -> None:
+    cluster.program([service("none", "10.96.0.11", type="NodePort", node_port=30081)], [])
+    host, pod = (cluster.client, "") if source == "node-port" else (cluster.one, "idle" if source == "pod" else "")
+    address, port = (ADDRESSES["one"], 30081) if source == "node-port" else ("10.96.0.11", 80)
+    _, kind, seconds = host.ask(address, port, pod=pod)[0].split()
+    assert kind == "ConnectionRefusedError"
+    assert float(seconds) < 0.5
+
+
+def test_a_port_that_a_service_does_not_have_is_refused(cluster: Cluster) -> None:
+    cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", *cluster.web)])
+    assert cluster.one.ask("10.96.0.10", 81, pod="idle")[0].split()[1] == "ConnectionRefusedError"
+
+
+def test_local_policy_keeps_the_clients_address_and_the_node(cluster: Cluster) -> None:
+    local = service("web", "10.96.0.10", type="NodePort", node_port=30080, externalTrafficPolicy="Local")
+    cluster.program([local], [endpoint_slice("web", *cluster.web)])
+    for name in ("one", "two"):
+        assert set(cluster.client.ask(ADDRESSES[name], 30080, count=6)) == {f"{name} {CLIENT} 2"}
+
+
+def test_local_policy_drops_what_another_node_could_serve(cluster: Cluster) -> None:
+    local = service("web", "10.96.0.10", type="NodePort", node_port=30080, externalTrafficPolicy="Local")
+    cluster.program([local], [endpoint_slice("web", cluster.web[1])])
+    assert cluster.client.ask(ADDRESSES["one"], 30080)[0].split()[1] == "TimeoutError"
+    assert cluster.client.answer(ADDRESSES["two"], 30080) == "two"
+    assert cluster.one.answer(ADDRESSES["one"], 30080, pod="idle") == "two"
+    assert cluster.one.answer(ADDRESSES["one"], 30080) == "two"
+
+
+def test_internal_local_policy_stays_on_the_node(cluster: Cluster) -> None:
+    cluster.program([service("web", "10.96.0.10", internalTrafficPolicy="Local")],
+                    [endpoint_slice("web", *cluster.web)])  # fmt: skip
+    assert {line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=8)} == {"one"}
+    assert {line.split()[0] for line in cluster.two.ask("10.96.0.10", 80, count=8)} == {"two"}
+
+
+def test_a_session_sticks_until_its_endpoint_is_gone(cluster: Cluster) -> None:
+    sticky = service("web", "10.96.0.10", sessionAffinity="ClientIP")
+    cluster.program([sticky], [endpoint_slice("web", *cluster.web)])
+    first = {line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=20)}
+    assert len(first) == 1
+    changed = cluster.program([sticky], [endpoint_slice("web", *cluster.web)])
+    assert changed == ["0 added, 0 removed, 0 changed"] * 2
+    (left,) = (endpoint for endpoint in cluster.web if endpoint[0] not in first)
+    cluster.program([sticky], [endpoint_slice("web", left)])
+    assert {line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=5)} == {left[0]}
+    cluster.program([sticky], [endpoint_slice("web", *cluster.web)])
+    assert {line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=20)} == {left[0]}
+
+
+def test_external_and_balancer_addresses_lead_to_the_service(cluster: Cluster) -> None:
+    balanced = service(
+        "web", "10.96.0.10", type="LoadBalancer", externalIPs=["192.0.2.7"],
+        status={"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}]}}, loadBalancerSourceRanges=["192.168.9.0/25"],
+    )  # fmt: skip
+    cluster.program([balanced], [endpoint_slice("web", *cluster.web)])
+    cluster.client.sh("ip route replace 192.0.2.0/24 via 192.168.9.11")
+    assert {line.split()[0] for line in cluster.client.ask("192.0.2.7", 80, count=16)} == {"one", "two"}
+    assert {line.split()[0] for line in cluster.client.ask("192.0.2.8", 80, count=16)} == {"one", "two"}
+    balanced["spec"]["loadBalancerSourceRanges"] = ["192.168.9.128/25", "198.51.100.0/24"]
+    cluster.program([balanced], [endpoint_slice("web", *cluster.web)])
+    assert cluster.client.answer("192.0.2.7", 80) in ("one", "two")
+    assert cluster.client.ask("192.0.2.8", 80)[0].split()[1] == "TimeoutError"
+
+
+def test_udp_is_balanced_too(cluster: Cluster) -> None:
+    cluster.program([service("dns", "10.96.0.10", 53, protocol="UDP", type="NodePort", node_port=30053)],
+                    [endpoint_slice("dns", *cluster.web, protocol="UDP")])  # fmt: skip
+    assert {line.split()[0] for line in cluster.one.ask("10.96.0.10", 53, pod="idle", protocol="udp", count=20)} == {
+        "one", "two"}  # fmt: skip
+    assert {line.split()[0] for line in cluster.client.ask(ADDRESSES["one"], 30053, protocol="udp", count=20)} == {
+        "one", "two"}  # fmt: skip
+
+
+def test_pods_leave_the_cluster_with_their_nodes_address(cluster: Cluster) -> None:
+    cluster.program([], [])
+    cluster.client.serve("outside", 7000)
+    assert cluster.one.ask(CLIENT, 7000, pod="idle") == [f"outside {ADDRESSES['one']} 2"]
+
+
+@pytest.mark.parametrize("damage", [
+    "nft flush ruleset", "nft delete table ip wherry", "nft flush chain ip wherry services",
+    "nft flush map ip wherry services", "nft flush chain ip wherry service-default/web/tcp/80",
+    "nft add rule ip wherry services drop", "nft add element ip wherry cluster-addresses { 192.168.9.50 }",
+    "nft delete chain ip wherry filter-output", "nft add chain ip wherry rogue",
+])  # fmt: skip
+def test_what_somebody_else_changed_is_noticed_and_repaired(cluster: Cluster, damage: str) -> None:
+    services, slices = [service("web", "10.96.0.10")], [endpoint_slice("web", *cluster.web)]
+    cluster.program(services, slices)
+    assert cluster.one.repair()
+    before = cluster.one.sh("nft list ruleset")
+    cluster.one.sh(damage)
+    assert not cluster.one.repair()
+    assert cluster.one.services(services=services, slices=slices, node="one") != "0 added, 0 removed, 0 changed"
+    assert sorted(cluster.one.sh("nft list ruleset").splitlines()) == sorted(before.splitlines())
+    assert cluster.one.answer("10.96.0.10", 80, pod="idle") in ("one", "two")
+
+
+def test_an_open_connection_survives_a_change_of_its_service(cluster: Cluster) -> None:
+    both, first = endpoint_slice("web", *cluster.web), endpoint_slice("web", cluster.web[1])
+    cluster.program([service("web", "10.96.0.10")], [first])
+    script = (
+        "import socket,time\nc=socket.create_connection(('10.96.0.10',80));c.settimeout(5)\n"
+        "print('open',flush=True)\nimport sys,os\n"
+        "while not os.path.exists(sys.argv[1]): time.sleep(0.02)\n"
+        "c.sendall(b'x\\n');open(sys.argv[1]+'.answer','w').write(c.recv(100).decode())\n"
+    )
+    flag = f"{cluster.one.state}/flag"
+    cluster.one.start(argv=["ip", "netns", "exec", "idle", "python3", "-c", script, flag])
+    cluster.program([service("web", "10.96.0.10")], [both])
+    cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", cluster.web[0])])
+    cluster.one.sh(f"touch {flag}; for i in $(seq 100); do [ -s {flag}.answer ] && break; sleep 0.05; done")
+    assert cluster.one.sh(f"cat {flag}.answer").startswith("two ")

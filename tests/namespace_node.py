@@ -1,0 +1,126 @@
+"""The inside of a test's node: runs in namespaces of its own and does what it is told, one JSON line a call.
+
+Invariant: nothing it does outlives it but what is in its own namespaces, and those end with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ipaddress import ip_network
+
+from agents.network import links, routes
+from agents.network.interface import HostPort
+from agents.network.netlink_network import NetlinkPodNetwork
+from agents.network.nftables.table import NftTable
+from agents.network.nftables.values import Ruleset
+from agents.network.route_table import RouteTable
+from agents.proxy import rules
+from agents.proxy.endpoints import NodeView
+from api.runtime import SystemRuntime
+
+
+class Node:
+    """The calls that `namespace_lab.Host` makes."""
+
+    def __init__(self) -> None:
+        self.network: NetlinkPodNetwork | None = None
+        self.table: NftTable | None = None
+        self.children: dict[int, subprocess.Popen[str]] = {}
+
+    def run(self, argv: list[str], timeout: float = 20.0) -> dict:
+        """Run a program to its end."""
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
+        return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
+
+    def start(self, argv: list[str]) -> int:
+        """Start a program and wait for its first line."""
+        child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        child.stdout.readline()
+        self.children[child.pid] = child
+        threading.Thread(target=child.stdout.read, daemon=True).start()
+        return child.pid
+
+    def kill(self, pid: int, number: int = signal.SIGKILL) -> int:
+        """Signal a started program and wait for its end."""
+        child = self.children.pop(pid)
+        child.send_signal(number)
+        return child.wait(10)
+
+    def open(self, state: str, cidrs: list[str]) -> None:
+        """Make the pod network from its state on disk."""
+        self.network = NetlinkPodNetwork(Path(state), SystemRuntime())
+        self.network.configure(tuple(cidrs))
+
+    def attach(self, sandbox: str, host_ports: list[dict] | None = None) -> dict:
+        """Attach a sandbox."""
+        return asdict(self.network.attach(sandbox, tuple(HostPort(**port) for port in host_ports or ())))
+
+    def detach(self, sandbox: str) -> None:
+        """Detach a sandbox."""
+        self.network.detach(sandbox)
+
+    def attached(self) -> dict:
+        """All attachments."""
+        return {name: asdict(held) for name, held in self.network.attached().items()}
+
+    def services(self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16") -> str:
+        """Make the table of services; what had to be changed."""
+        self.table = self.table or NftTable(rules.TABLE)
+        return str(self.table.reconcile(rules.desired(services, slices, NodeView(node), (cluster,))))
+
+    def repair(self, ruleset: None = None) -> bool:
+        """Whether the table is as it was left."""
+        return self.table.unchanged()
+
+    def routes(self, nodes: list, name: str, address: str, cidr: str) -> list[str]:
+        """Make the routes to the other nodes."""
+        table = RouteTable()
+        try:
+            network = (ip_network(cidr),)
+            bridge, _ = links.ensure_bridge(table.kernel, network, 1500)
+            plan = routes.plan(routes.peers(nodes, name), links.addresses(table.kernel), bridge.index)
+            return table.reconcile(plan, address, network)
+        finally:
+            table.close()
+
+    def unroute(self) -> list[str]:
+        """Remove the routes again."""
+        table = RouteTable()
+        try:
+            return table.remove()
+        finally:
+            table.close()
+
+    def empty(self) -> Ruleset:
+        """Remove the table of services."""
+        self.table.remove()
+
+
+def main() -> None:
+    """Answer calls until the input ends."""
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    node = Node()
+    print(json.dumps({"pid": os.getpid()}), flush=True)
+    for line in sys.stdin:
+        call, arguments = json.loads(line)
+        try:
+            answer = {"value": getattr(node, call)(**arguments)}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+    for child in node.children.values():
+        child.kill()
+
+
+if __name__ == "__main__":
+    main()

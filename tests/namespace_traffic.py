@@ -1,0 +1,65 @@
+"""A server that says who it is and whom it sees, and a client that says what it got. Needs nothing but Python.
+
+namespace_traffic.py serve PROTOCOL PORT NAME
+namespace_traffic.py ask PROTOCOL ADDRESS PORT [COUNT [SIZE [SOURCE_PORT]]]
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+
+
+def serve(protocol: str, port: int, name: str) -> None:
+    if protocol == "udp":
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("0.0.0.0", port))
+        print("ready", flush=True)
+        while True:
+            _, peer = server.recvfrom(65536)
+            server.sendto(f"{name} {peer[0]}".encode(), peer)
+    server = socket.create_server(("0.0.0.0", port), backlog=1024)
+    print("ready", flush=True)
+    while True:
+        connection, peer = server.accept()
+        threading.Thread(target=answer, args=(connection, f"{name} {peer[0]}"), daemon=True).start()
+
+
+def answer(connection: socket.socket, text: str) -> None:
+    with connection:
+        received = 0
+        while data := connection.recv(65536):
+            received += len(data)
+            if data.endswith(b"\n"):
+                break
+        connection.sendall(f"{text} {received}".encode())
+
+
+def ask(protocol: str, address: str, port: int, size: int, source_port: int) -> str:
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    started = time.monotonic()
+    try:
+        with socket.socket(socket.AF_INET, kind) as client:
+            client.settimeout(3.0)
+            if source_port:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                client.bind(("", source_port))
+            client.connect((address, port))
+            client.sendall(b"x" * size + b"\n")
+            return client.recv(65536).decode()
+    except OSError as error:
+        return f"error {type(error).__name__} {time.monotonic() - started:.2f}"
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[0] == "serve":
+        serve(arguments[1], int(arguments[2]), arguments[3])
+    protocol, address, port, count, size, source_port = (*arguments[1:], *("1", "1", "0")[len(arguments) - 4 :])
+    for _ in range(int(count)):
+        print(ask(protocol, address, int(port), int(size), int(source_port)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
