@@ -126,6 +126,8 @@ class Supervisor:
             status = self._main(list(component.arguments))
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
+            if isinstance(error.code, str):
+                print(error.code, file=sys.stderr)
         except BaseException:  # noqa: BLE001 - nothing above this frame would report it: the process ends here
             traceback.print_exc()
         finally:

@@ -74,7 +74,7 @@ class Checks:
                 self._take(event)
 
     def _take(self, event: StoreEvent) -> None:
-        _, _, group, plural, name = event.current.key.decode().split("/", 4)
+        _, _, _, plural, name = event.current.key.decode().split("/", 4)
         if event.deleted:
             self._objects[plural].pop(name, None)
         else:
