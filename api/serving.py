@@ -136,6 +136,8 @@ def hijack(environ: Mapping[str, Any]) -> tuple[socket.socket, BinaryIO]:
 
 class _Handler(WSGIHandler):  # type: ignore[misc]
     hijacked = False
+    # A client that goes away in the middle of an answer is no failure; over TLS it is told by this number.
+    ignored_socket_errors = (*WSGIHandler.ignored_socket_errors, ssl.SSL_ERROR_EOF)
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()

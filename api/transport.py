@@ -83,6 +83,8 @@ class _HttpResponse:
                 yield from whole
         except (urllib3.exceptions.HTTPError, OSError, AttributeError, ValueError) as error:
             raise TransportError(f"the stream broke: {error}") from error
+        finally:
+            self._raw.close()
         if rest:
             yield rest
 
@@ -95,7 +97,11 @@ class _HttpResponse:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError as error:
                 _ = error
-        self._raw.close()
+        try:
+            self._raw.close()
+        except RuntimeError as error:
+            # A greenlet is in the middle of a read of this buffer: the shutdown ends that, and `lines` closes.
+            _ = error
 
 
 class HttpTransport:
