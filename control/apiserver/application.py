@@ -10,7 +10,7 @@ Invariant: nothing but health and /version is answered to somebody who is not au
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from api import errors
@@ -19,8 +19,12 @@ from api.runtime import Runtime
 from control.apiserver import discovery, observe, pending, version  # noqa: F401
 from control.apiserver.admission.pipeline import Pipeline
 from control.apiserver.admission.plugins import plugins
+from control.apiserver.authentication.bootstrap_tokens import BootstrapTokenMethod
 from control.apiserver.authentication.chain import Authenticator
 from control.apiserver.authentication.chain import Method as AuthenticationMethod
+from control.apiserver.authentication.impersonation import impersonated
+from control.apiserver.authentication.jwt import SigningKey, VerifyKey
+from control.apiserver.authentication.service_accounts import ServiceAccountMethod, Tokens
 from control.apiserver.authorization.attributes import attributes
 from control.apiserver.authorization.chain import Authorizer
 from control.apiserver.authorization.rbac import RbacMethod
@@ -74,6 +78,8 @@ class Application:
         request.user = server.authenticator.authenticate(request)
         if request.user is ANONYMOUS:
             raise errors.Unauthorized("Unauthorized")
+        if "HTTP_IMPERSONATE_USER" in request.environ or "HTTP_IMPERSONATE_GROUP" in request.environ:
+            request.user = impersonated(request, server.authorizer)
         server.authorizer.check(attributes(request))
         if request.info.is_resource:
             return routing.handle(server, request)
@@ -91,19 +97,30 @@ def make_server(
     runtime: Runtime,
     config: Config,
     *,
-    authentication: Iterable[AuthenticationMethod],
+    authentication: Iterable[AuthenticationMethod] = (),
+    signing_key: SigningKey | None = None,
+    verify_keys: Sequence[VerifyKey] = (),
 ) -> ApiServer:
-    """The parts of an API server over a store; start its cache before serving."""
+    """The parts of an API server over a store; start its cache before serving.
+
+    `authentication` are methods besides tokens. Without `signing_key` no service account tokens are issued.
+    """
     cache = Cache(store, runtime)
+    tokens = Tokens(signing_key, verify_keys, config.issuer, cache, runtime) if signing_key else None
+    methods: list[AuthenticationMethod] = [*authentication]
+    if tokens:
+        methods.append(ServiceAccountMethod(tokens))
+    methods.append(BootstrapTokenMethod(cache, runtime))
     return ApiServer(
         config=config,
         runtime=runtime,
         registry=built_in_registry(),
         storage=Storage(store, cache, runtime),
         cache=cache,
-        authenticator=Authenticator(tuple(authentication)),
+        authenticator=Authenticator(methods),
         authorizer=Authorizer((RbacMethod(cache),)),
-        admission=Pipeline(plugins()),
+        admission=Pipeline(plugins(cache)),
+        tokens=tokens,
     )
 
 

@@ -5,6 +5,7 @@ Invariant: run again at any time, it makes only what is missing.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from contextlib import suppress
 from api import errors
 from api.objects import Object
 from api.runtime import Event
+from control.apiserver.admission.priority import SYSTEM_CLASSES
 from control.apiserver.authorization import default_roles
 from control.apiserver.authorization.default_policy import completed_binding, completed_role
 from control.apiserver.handlers.creating import create_object
@@ -31,6 +33,16 @@ _SELF = User("system:apiserver", (MASTERS_GROUP,))
 
 Complete = Callable[[Object, Object], Object | None]
 """From (what is there, what is wanted) to what should be there instead, None if it will do."""
+
+
+def _with(*fields: str) -> Complete:
+    """Makes these fields what they should be."""
+
+    def complete(present: Object, wanted: Object) -> Object | None:
+        changed = {field: wanted[field] for field in fields if present.get(field) != wanted[field]}
+        return present | changed if changed else None
+
+    return complete
 
 
 class Bootstrap:
@@ -57,8 +69,46 @@ class Bootstrap:
                 self.ensure(_RBAC, "v1", "clusterroles", role, completed_role)
             for binding in default_roles.cluster_role_bindings():
                 self.ensure(_RBAC, "v1", "clusterrolebindings", binding, completed_binding)
+            for name, (value, description) in SYSTEM_CLASSES.items():
+                self.ensure(
+                    "scheduling.k8s.io",
+                    "v1",
+                    "priorityclasses",
+                    {"metadata": {"name": name}, "value": value, "description": description},
+                )
+            self._own_service()
         except (errors.ApiError, StoreError) as error:
             log.warning("bootstrap objects could not be made, trying again: %s", error)
+
+    def _own_service(self) -> None:
+        """The `kubernetes` Service, and this server as its endpoint."""
+        config = self._server.config
+        metadata = {"name": "kubernetes", "namespace": "default"}
+        labels = {"component": "apiserver", "provider": "kubernetes"}
+        address = str(config.service_network[1])
+        spec = {
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "type": "ClusterIP",
+            "sessionAffinity": "None",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": config.advertise_port}],
+        }
+        self.ensure("", "v1", "services", {"metadata": metadata | {"labels": labels}, "spec": spec})
+        if not config.advertise_address or ipaddress.ip_address(config.advertise_address).is_unspecified:
+            return
+        port = {"name": "https", "port": config.advertise_port, "protocol": "TCP"}
+        endpoints = {
+            "metadata": metadata | {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": config.advertise_address}], "ports": [port]}],
+        }
+        self.ensure("", "v1", "endpoints", endpoints, _with("subsets"))
+        endpoint_slice = {
+            "metadata": metadata | {"labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": f"IPv{ipaddress.ip_address(config.advertise_address).version}",
+            "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
+            "ports": [port],
+        }
+        self.ensure("discovery.k8s.io", "v1", "endpointslices", endpoint_slice, _with("endpoints", "ports"))
 
     def ensure(self, group: str, version: str, plural: str, obj: Object, complete: Complete | None = None) -> None:
         """Create an object unless it is there; what is there is completed by `complete`, if that finds it lacking."""

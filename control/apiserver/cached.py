@@ -74,13 +74,14 @@ def _text(obj: Object, name: str, path: tuple[str, ...]) -> str:
 class CachedObject:
     """An object at a revision. `key` is `namespace/name` or `name`."""
 
-    __slots__ = ("fields", "key", "labels", "revision", "text")
+    __slots__ = ("fields", "key", "labels", "revision", "text", "uid")
 
     def __init__(self, key: str, revision: int, text: bytes, fields: Fields) -> None:
         self.key = key
         self.revision = revision
         self.text = text
         obj = codec.decode(text)
+        self.uid: str = obj["metadata"].get("uid", "")
         self.labels: dict[str, str] = obj["metadata"].get("labels") or {}
         self.fields = field_values(obj, fields)
 

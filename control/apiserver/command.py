@@ -16,6 +16,7 @@ from api.runtime import SystemRuntime
 from api.serving import ListenError, Server, Tls
 from control.apiserver.application import application, make_server
 from control.apiserver.authentication.certificates import CertificateMethod
+from control.apiserver.authentication.jwt import SigningKey
 from control.apiserver.bootstrap import Bootstrap
 from control.apiserver.config import Config, Network
 from control.kvstore.client import open_store
@@ -60,10 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     try:
         store = open_store(arguments.store, runtime)
-        server = make_server(store, runtime, config, authentication=[CertificateMethod()])
+        signing_key = SigningKey((arguments.pki_dir / "service-account.key").read_bytes())
+        server = make_server(store, runtime, config, authentication=[CertificateMethod()], signing_key=signing_key)
         tls = _tls(arguments.pki_dir)
         http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls)
-    except (StoreError, ListenError, OSError) as error:
+    except (StoreError, ListenError, OSError, ValueError) as error:
         print(f"wherry apiserver: {error}", file=sys.stderr)
         return 1
     server.cache.start(stop)

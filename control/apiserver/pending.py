@@ -19,13 +19,15 @@ def _table(entry: Any, objects: list[Any], now: float = 0.0, wide: bool = True) 
 
 def _need(name: str, **members: Any) -> None:
     try:
-        importlib.import_module(name)
+        module = importlib.import_module(name)
     except ImportError:
         module = types.ModuleType(name)
-        module.__dict__.update(members)
         sys.modules[name] = module
         parent, _, leaf = name.rpartition(".")
         setattr(importlib.import_module(parent), leaf, module)
+    for member, value in members.items():
+        if not hasattr(module, member):
+            setattr(module, member, value)
 
 
 _need("api.validation", validate=lambda entry, new, old, subresource: [])

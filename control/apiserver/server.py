@@ -22,6 +22,7 @@ from control.apiserver.strategies.special import SPECIAL
 if TYPE_CHECKING:
     from control.apiserver.admission.pipeline import Pipeline
     from control.apiserver.authentication.chain import Authenticator
+    from control.apiserver.authentication.service_accounts import Tokens
     from control.apiserver.authorization.chain import Authorizer
     from control.apiserver.config import Config
 
@@ -38,6 +39,7 @@ class ApiServer:
     authenticator: Authenticator
     authorizer: Authorizer
     admission: Pipeline
+    tokens: Tokens | None = None
     _endpoints: dict[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     _strategies: dict[tuple[str, str], Strategy] = field(default_factory=dict)
 
@@ -68,6 +70,8 @@ class ApiServer:
         strategy = self._strategies.get(address)
         if strategy is None:
             strategy = self._strategies[address] = strategy_for(stored_entry, SPECIAL)
+            if address == ("", "events"):
+                strategy.lease_seconds = self.config.event_seconds
         collection = self.cache.collection(*address)
         return Endpoint(entry, stored_entry, strategy, collection, converter)
 

@@ -5,9 +5,19 @@ Invariant: the order is the original's (kubeapiserver/options/plugins.go).
 
 from __future__ import annotations
 
+from control.apiserver.admission.namespaces import NamespaceLifecycle
 from control.apiserver.admission.pipeline import Plugin
+from control.apiserver.admission.priority import Priority
+from control.apiserver.admission.service_account import ServiceAccount
+from control.apiserver.admission.tolerations import DefaultTolerationSeconds
+from control.apiserver.cache import Cache
 
 
-def plugins() -> list[Plugin]:
-    """One of each."""
-    return []
+def plugins(cache: Cache) -> list[Plugin]:
+    """One of each, over a server's cache."""
+    return [
+        NamespaceLifecycle(cache),
+        ServiceAccount(),
+        DefaultTolerationSeconds(),
+        Priority(cache),
+    ]

@@ -11,7 +11,11 @@ from typing import Protocol
 
 from api import errors
 from control.apiserver.authorization.attributes import Attributes
-from control.apiserver.identity import MASTERS_GROUP
+from control.apiserver.authorization.rules import Rule
+from control.apiserver.identity import MASTERS_GROUP, User
+
+_ANY = frozenset({"*"})
+_ALL_RULES = (Rule(_ANY, _ANY, _ANY), Rule(_ANY, paths=_ANY))
 
 
 class Method(Protocol):
@@ -19,6 +23,9 @@ class Method(Protocol):
 
     def allows(self, asked: Attributes) -> str | None:
         """The reason why it is allowed, or None: no opinion."""
+
+    def rules_of(self, user: User, namespace: str) -> list[Rule]:
+        """The rules by which it would allow things."""
 
 
 class Authorizer:
@@ -36,6 +43,11 @@ class Authorizer:
             if reason is not None:
                 return True, reason
         return False, ""
+
+    def rules_of(self, user: User, namespace: str) -> list[Rule]:
+        """Everything that a user may do in a namespace, as far as rules tell."""
+        rules = [rule for method in self._methods for rule in method.rules_of(user, namespace)]
+        return [*_ALL_RULES, *rules] if MASTERS_GROUP in user.groups else rules
 
     def check(self, asked: Attributes) -> None:
         """Raises Forbidden."""

@@ -128,7 +128,7 @@ class RbacMethod:
         for gone in (old,) if old else ():
             binding = self._bindings.pop(gone.key, None)
             for subject in binding.subjects if binding else ():
-                self._by_subject[subject].discard(binding)  # type: ignore[arg-type]
+                self._by_subject[subject].discard(binding)
         if new is not None:
             made = _binding(new)
             self._bindings[new.key] = made

@@ -102,6 +102,8 @@ def table_text(
     """A Table of objects; `includeObject` says how much of each object its row carries."""
     include = request.query.get("includeObject", "Metadata")
     version = f"meta.k8s.io/{form.version}"
+    include = request.query.get("includeObject", "Metadata")
+    version = f"meta.k8s.io/{form.version}"
     table = printing.table(endpoint.entry, objects, metadata, include, server.runtime.time(), version)
     return orjson.dumps(table)
 

@@ -16,7 +16,9 @@ from control.apiserver.handlers import (
     eviction,
     patching,
     reading,
+    reviews,
     scale,
+    tokens,
     updating,
     watching,
 )
@@ -49,8 +51,18 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "finalize": {"update": updating.update},
     "binding": {"create": binding.bind},
     "eviction": {"create": eviction.evict},
+    "token": {"create": tokens.create_token},
 }
-_ACTIONS: dict[tuple[str, str], Handler] = {("", "bindings"): binding.bind}
+_AUTHORIZATION, _AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
+_ACTIONS: dict[tuple[str, str], Handler] = {
+    ("", "bindings"): binding.bind,
+    (_AUTHORIZATION, "selfsubjectaccessreviews"): reviews.self_subject_access,
+    (_AUTHORIZATION, "subjectaccessreviews"): reviews.subject_access,
+    (_AUTHORIZATION, "localsubjectaccessreviews"): reviews.subject_access,
+    (_AUTHORIZATION, "selfsubjectrulesreviews"): reviews.self_subject_rules,
+    (_AUTHENTICATION, "selfsubjectreviews"): reviews.self_subject,
+    (_AUTHENTICATION, "tokenreviews"): tokens.review_token,
+}
 
 
 def handle(server: ApiServer, request: Request) -> Response:

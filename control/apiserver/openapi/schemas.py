@@ -42,7 +42,7 @@ def _references(value: Any) -> Iterable[str]:
 
 def described(name: str, prefix: str) -> Json:
     """A definition with the documentation of itself and of its fields."""
-    made = _linked(schema.definition(name), prefix)
+    made: Json = _linked(schema.definition(name), prefix)
     text = schema.describe(name)
     if text:
         made["description"] = text

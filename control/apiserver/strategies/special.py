@@ -9,11 +9,17 @@ from collections.abc import Callable
 
 from control.apiserver.strategies.base import Strategy
 from control.apiserver.strategies.namespaces import NamespaceStrategy
+from control.apiserver.strategies.nodes import NodeStrategy
 from control.apiserver.strategies.pods import PodStrategy
+from control.apiserver.strategies.requests import RequestStrategy
+from control.apiserver.strategies.secrets import SecretStrategy
 from control.apiserver.strategies.services import ServiceStrategy
 
 SPECIAL: dict[tuple[str, str], Callable[[], Strategy]] = {
     ("", "namespaces"): NamespaceStrategy,
+    ("", "nodes"): NodeStrategy,
     ("", "pods"): PodStrategy,
+    ("", "secrets"): SecretStrategy,
     ("", "services"): ServiceStrategy,
+    ("certificates.k8s.io", "certificatesigningrequests"): RequestStrategy,
 }

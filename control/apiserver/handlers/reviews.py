@@ -1,0 +1,113 @@
+"""The reviews of authorization.k8s.io and authentication.k8s.io: what one may do, and who one is.
+
+Invariant: a review asks the same authorizer that judges requests, so it cannot disagree with it.
+Source: pkg/registry/authorization; pkg/registry/authentication/selfsubjectreview.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from api import errors
+from api.errors import Cause
+from api.objects import Object
+from control.apiserver.authorization.attributes import Attributes
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.forms import text_response
+from control.apiserver.handlers.tokens import user_info
+from control.apiserver.identity import User
+from control.apiserver.negotiation import accepted, read_object
+from control.apiserver.request import Request
+from control.apiserver.response import Response
+from control.apiserver.server import ApiServer
+
+
+def self_subject_access(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """POST of a SelfSubjectAccessReview."""
+    return _review(server, endpoint, request, request.user)
+
+
+def subject_access(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """POST of a SubjectAccessReview or LocalSubjectAccessReview."""
+    return _review(server, endpoint, request, None)
+
+
+def _review(server: ApiServer, endpoint: Endpoint, request: Request, user: User | None) -> Response:
+    resource = endpoint.entry.resource
+    body = read_object(request, resource.kind, resource.api_version)
+    spec = body.get("spec") or {}
+    _check(resource.kind, spec, need_subject=user is None)
+    if resource.namespaced:
+        namespace = (spec.get("resourceAttributes") or {}).get("namespace", "")
+        if namespace != request.info.namespace:
+            raise errors.BadRequest(f"spec.resourceAttributes.namespace must match namespace: {request.info.namespace}")
+    subject = user or User(
+        str(spec.get("user") or ""),
+        tuple(spec.get("groups") or ()),
+        str(spec.get("uid") or ""),
+        {key: tuple(values) for key, values in (spec.get("extra") or {}).items()},
+    )
+    allowed, reason = server.authorizer.decide(_attributes(subject, spec))
+    status: Object = {"allowed": allowed}
+    if reason:
+        status["reason"] = reason
+    return _answer(endpoint, request, body, spec, status)
+
+
+def _check(kind: str, spec: Object, *, need_subject: bool) -> None:
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    causes = []
+    if bool(resource) == bool(path):
+        message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        if resource:
+            message = "Invalid value: cannot be specified in combination with resourceAttributes"
+        causes.append(Cause("FieldValueInvalid", message, "spec.resourceAttributes"))
+    if need_subject and not spec.get("user") and not spec.get("groups"):
+        message = 'Invalid value: "": at least one of user or group must be specified'
+        causes.append(Cause("FieldValueInvalid", message, "spec.user"))
+    if causes:
+        raise errors.invalid(kind, "authorization.k8s.io", "", causes)
+
+
+def _attributes(user: User, spec: Object) -> Attributes:
+    path = spec.get("nonResourceAttributes")
+    if path:
+        return Attributes(user, path.get("verb", ""), path=path.get("path", ""))
+    wanted = spec["resourceAttributes"]
+    names = ("verb", "group", "version", "namespace", "resource", "subresource", "name")
+    return Attributes(user, **{name: str(wanted.get(name) or "") for name in names})
+
+
+def self_subject_rules(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """POST of a SelfSubjectRulesReview."""
+    body = read_object(request, "SelfSubjectRulesReview", "authorization.k8s.io/v1")
+    spec = body.get("spec") or {}
+    namespace = spec.get("namespace") or ""
+    if not namespace:
+        raise errors.BadRequest("no namespace on request")
+    rules = [rule.to_json() for rule in server.authorizer.rules_of(request.user, namespace)]
+    status = {
+        "resourceRules": [rule for rule in rules if "nonResourceURLs" not in rule],
+        "nonResourceRules": [rule for rule in rules if "nonResourceURLs" in rule],
+        "incomplete": False,
+    }
+    return _answer(endpoint, request, body, spec, status)
+
+
+def self_subject(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
+    """POST of a SelfSubjectReview."""
+    read_object(request, "SelfSubjectReview", "authentication.k8s.io/v1")
+    metadata = {"creationTimestamp": server.now()}
+    return _answer(endpoint, request, {"metadata": metadata}, None, {"userInfo": user_info(request.user)})
+
+
+def _answer(endpoint: Endpoint, request: Request, body: Object, spec: Any, status: Object) -> Response:
+    resource = endpoint.entry.resource
+    answer: Object = {"kind": resource.kind, "apiVersion": resource.api_version}
+    answer["metadata"] = body.get("metadata") or {"creationTimestamp": None}
+    if spec is not None:
+        answer["spec"] = spec
+    answer["status"] = status
+    return text_response(request, accepted(request), orjson.dumps(answer), 201)
