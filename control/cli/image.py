@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from control.cli import archive, cache
+from control.cli import archive, cache, provision
 from control.cli.archive import Entry
 from control.cli.errors import CommandError
 
@@ -88,18 +88,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     building.add_argument("--json", action="store_true", help="print a JSON list")
     loading = verbs.add_parser("load", help="put image archives on the nodes")
     loading.add_argument("file", nargs="+", type=Path, help="an archive as `wherry image build` or `podman save` makes")
-    loading.add_argument("-i", "--inventory", required=True, action="append", help="the inventory of the nodes")
-    loading.add_argument("-l", "--limit", default="", help="only these hosts")
+    provision.add_arguments(loading)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `wherry image`."""
     if arguments.verb == "build":
         return _build(arguments)
-    from control.cli import provision
-
     images = [inspect(file).to_json() for file in arguments.file]
-    return provision.play("images.yml", arguments.inventory, {"wherry_images": images}, limit=arguments.limit)
+    changed = provision.play("images.yml", arguments.inventory, {"wherry_images": images}, provision.Run.of(arguments))
+    if not changed:
+        print("all nodes had the images already")
+    return 0
 
 
 def directory_of(source: str) -> Path:

@@ -1,12 +1,11 @@
 """The proof at the end of `wherry lab up`: a demo is deployed, and answers through every worker.
 
-Invariant: waiting ends with what was waited for, or with an error that says what the cluster last said about it.
+Invariant: the demo counts as proven only by an answer that names a pod and a node.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from api.transport import TransportError
 from control.cli.apply import Applied, apply
 from control.cli.errors import CommandError
 from control.cli.lab.driver import DEMO_PORT
+from control.cli.waiting import await_condition
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "playbooks" / "demo" / "demo.yml"
-_POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,6 @@ def answer(address: str) -> Answer:
 def url_of(address: str) -> str:
     """The demo's URL at a node."""
     return f"http://{address}:{DEMO_PORT}/"
-
-
-def await_condition(runtime: Runtime, seconds: float, lacking: Callable[[], str]) -> None:
-    """Wait until `lacking` returns "": nothing lacks any more. Raises CommandError with its last sentence."""
-    deadline = runtime.monotonic() + seconds
-    while sentence := lacking():
-        if runtime.monotonic() > deadline:
-            raise CommandError(f"{sentence} (waited {seconds:.0f} s)")
-        runtime.sleep(_POLL_SECONDS)
 
 
 def _unavailable(client: Client) -> str:

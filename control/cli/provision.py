@@ -1,0 +1,100 @@
+"""Runs the cluster's own playbooks: what `wherry up`, `wherry reset` and `wherry image load` have in common.
+
+Invariant: a run that does not reach its end raises `CommandError`, whose sentence names host, task, why and where.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from control.cli.errors import CommandError
+from inventory import patterns, sources
+from inventory.errors import InventoryError
+from playbooks.engine import run_playbook
+from playbooks.engine.result import Options, Result
+from playbooks.errors import PlaybookError
+
+PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How to run: on which hosts, how many at a time, and whether only to say what would change."""
+
+    limit: str = ""
+    forks: int = 20
+    check: bool = False
+    diff: bool = False
+    verbosity: int = 0
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Run:
+        """From the command line."""
+        return cls(arguments.limit, arguments.forks, arguments.check, arguments.diff, arguments.verbose)
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """What a cluster's inventory says: the API server's address seen from here, and the workers."""
+
+    api_address: str
+    workers: tuple[str, ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that all of these commands share, named as ansible-playbook's."""
+    parser.add_argument("-i", "--inventory", action="append", required=True, help="inventory file or directory")
+    parser.add_argument("-l", "--limit", default="", help="only these hosts")
+    parser.add_argument("-f", "--forks", type=int, default=20, help="hosts at a time (%(default)s)")
+    parser.add_argument("-C", "--check", action="store_true", help="change nothing, say what would change")
+    parser.add_argument("-D", "--diff", action="store_true", help="show how files differ")
+    parser.add_argument("-v", "--verbose", action="count", default=0)
+
+
+def hosts(inventories: Sequence[str], limit: str = "") -> Hosts:
+    """The hosts of a cluster's inventory. Raises CommandError if it lacks a control host."""
+    try:
+        loaded = sources.load(inventories)
+        control = patterns.match(loaded, "control") if "control" in loaded.groups else []
+        workers = patterns.match(loaded, "workers") if "workers" in loaded.groups else []
+        limited = patterns.match(loaded, limit) if limit else None
+    except InventoryError as error:
+        raise CommandError(str(error)) from error
+    if not control:
+        raise CommandError(f"{', '.join(map(str, inventories))}: no host is in group `control`; put one there")
+    variables = loaded.host_variables(control[0])
+    address = next(
+        (variables[name] for name in ("api_address", "node_address", "ansible_host") if variables.get(name)), control[0]
+    )
+    return Hosts(str(address), tuple(name for name in workers if limited is None or name in limited))
+
+
+def play(playbook: str, inventories: Sequence[str], variables: Mapping[str, Any], run: Run) -> int:
+    """Run one of Wherry's playbooks; returns how many tasks changed something. Raises CommandError."""
+    options = Options(
+        check=run.check,
+        diff=run.diff,
+        limit=run.limit or None,
+        forks=run.forks,
+        verbosity=run.verbosity,
+        extra_variables=variables,
+    )
+    try:
+        result = run_playbook(PLAYBOOKS / playbook, inventories, options, None)
+    except (PlaybookError, InventoryError) as error:
+        raise CommandError(str(error)) from error
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.failures:
+        raise CommandError(_explain(result))
+    return result.changed
+
+
+def _explain(result: Result) -> str:
+    first, *others = result.failures
+    more = f" (and {len(others)} more: see above)" if others else ""
+    return f"{first}{more}; mend that and run the same command again: it goes on where this one stopped"

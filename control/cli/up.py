@@ -1,0 +1,129 @@
+"""`wherry up`: one cluster on the hosts of an inventory, by `playbooks/site.yml`.
+
+What the nodes cannot fetch (Wherry's bundle, the images) is made first; then the playbook runs, the administrator's
+kubeconfig is brought here, and the command waits until every worker is Ready.
+
+Invariant: running it again changes nothing on hosts that are as they should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from api import kubeconfig
+from api.client import Client
+from api.errors import ApiError
+from api.objects import Object
+from api.runtime import SystemRuntime
+from api.transport import TransportError
+from control.cli import bundle, image, provision
+from control.cli.errors import CommandError
+from control.cli.waiting import await_condition
+
+IMAGES = ("pause", "demo")
+READY_WITHIN_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A provisioned cluster: the administrator's kubeconfig, its workers, and how many tasks changed something."""
+
+    kubeconfig: Path
+    workers: tuple[str, ...]
+    changed: int
+
+
+def up(inventories: Sequence[str], target: Path, run: provision.Run, say: Callable[[str], None]) -> Cluster | None:
+    """Provision; the kubeconfig goes to `target`. None if the run was a check. Raises CommandError."""
+    variables = prepare(say)
+    hosts = provision.hosts(inventories, run.limit)
+    with tempfile.TemporaryDirectory(prefix="wherry-up-") as scratch:
+        fetched = Path(scratch) / "admin.kubeconfig"
+        variables["wherry_fetched_kubeconfig"] = str(fetched)
+        changed = provision.play("site.yml", inventories, variables, run)
+        if run.check:
+            return None
+        if fetched.exists():
+            _install_kubeconfig(fetched, target, hosts)
+    client = kubeconfig.client(target, "wherry-up")
+    await_condition(SystemRuntime(), READY_WITHIN_SECONDS, lambda: unready(client, hosts.workers))
+    return Cluster(target, hosts.workers, changed)
+
+
+def prepare(say: Callable[[str], None]) -> dict[str, Any]:
+    """The variables of site.yml that name what was packed for the nodes."""
+    with ThreadPoolExecutor() as pool:
+        target = bundle.this_machine()
+        packing = pool.submit(bundle.build, target, say)
+        images = list(pool.map(lambda name: image.build(image.directory_of(name)), IMAGES))
+        return {
+            "wherry_bundles": {str(target): packing.result().to_json()},
+            "wherry_images": [built.to_json() for built in images],
+        }
+
+
+def unready(client: Client, workers: Sequence[str]) -> str:
+    """Which workers are not Ready, and why; "" if all are."""
+    try:
+        nodes = {node["metadata"]["name"]: node for node in client.list("nodes").items}
+    except (ApiError, TransportError) as error:
+        return f"the API server does not list the nodes: {error}"
+    return "; ".join(filter(None, (_why_unready(name, nodes.get(name)) for name in workers)))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `wherry up`."""
+    provision.add_arguments(parser)
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="where the administrator's kubeconfig goes (beside the inventory)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `wherry up`."""
+    target = arguments.kubeconfig or _beside(arguments.inventory[0])
+    cluster = up(arguments.inventory, target, provision.Run.of(arguments), print)
+    if cluster is not None:
+        print(f"{len(cluster.workers)} nodes are Ready" + ("" if cluster.changed else "; nothing had to be changed"))
+        print(f"export KUBECONFIG={cluster.kubeconfig}")
+    return 0
+
+
+def _beside(inventory: str) -> Path:
+    path = Path(inventory).resolve()
+    return (path if path.is_dir() else path.parent) / "admin.kubeconfig"
+
+
+def _install_kubeconfig(fetched: Path, target: Path, hosts: provision.Hosts) -> None:
+    """The control host's kubeconfig names its address in the cluster; here it must be the one reached from here."""
+    document = yaml.safe_load(fetched.read_text())
+    document["clusters"][0]["cluster"]["server"] = f"https://{hosts.api_address}:6443"
+    content = yaml.safe_dump(document, sort_keys=False)
+    if target.exists() and target.read_text() == content:
+        return
+    partial = target.with_suffix(".partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch(mode=0o600)
+        partial.write_text(content)
+        partial.replace(target)
+    except OSError as error:
+        raise CommandError(f"the kubeconfig cannot be written to {target}: {error.strerror}") from error
+
+
+def _why_unready(name: str, node: Object | None) -> str:
+    if node is None:
+        return f"node {name} has not registered; see `journalctl -u wherry-kubelet` there"
+    conditions = (node.get("status") or {}).get("conditions") or []
+    ready: Object = next((condition for condition in conditions if condition["type"] == "Ready"), {})
+    if ready.get("status") == "True":
+        return ""
+    return f"node {name} is not Ready: {ready.get('reason', 'no condition')}: {ready.get('message', '')}".rstrip(": ")
