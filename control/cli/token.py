@@ -109,10 +109,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tokens(client: Client) -> list[dict[str, str]]:
     page = client.list("secrets", NAMESPACE, field_selector=f"type={TYPE}")
-    return [
+    found = [
         {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
         for secret in page.items
     ]
+    # A Secret that lacks either half, whoever made it, lets nobody in.
+    return [data for data in found if data.get("token-id") and data.get("token-secret")]
 
 
 def _create(client: Client, runtime: Runtime, arguments: Any) -> str:
