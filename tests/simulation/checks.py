@@ -65,6 +65,18 @@ class Checks:
         world.say("at rest")
         self.raise_if_broken(world)
 
+    def idempotent(self, world: World, seconds: float = 60.0) -> None:
+        """Restart every control loop at rest: a second look at everything must write nothing."""
+        for name in list(world.processes):
+            if name.startswith(("scheduler", "controllers")):
+                world.crash(name)
+                world.restart(name)
+        before = len(self.writes)
+        world.run(seconds)
+        for moment, plural, name in self.writes[before:]:
+            self.violated("reconcile is idempotent", f"{plural} {name} was written at {moment:.3f} s")
+        self.raise_if_broken(world)
+
     def _quiet_for(self) -> float:
         return self._runtime.now - (self.writes[-1][0] if self.writes else 0.0)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from greenlet import GreenletExit
 from simulation.virtual_runtime import Process, VirtualRuntime
 
 from api.transport import Request, TransportError, WsgiTransport
@@ -37,6 +38,8 @@ class Network:
         self.runtime = runtime
         self.weather = Weather()
         self.cut_off: set[str] = set()
+        self.slow: dict[str, float] = {}
+        self.tripwires: dict[str, int] = {}
         self._servers: dict[str, tuple[Process, Callable[..., Iterable[bytes]]]] = {}
 
     def serve(self, name: str, process: Process, application: Callable[..., Iterable[bytes]]) -> None:
@@ -58,10 +61,23 @@ class Network:
         """Whether packets pass between the two now."""
         return not self.cut_off & {client.name, server}
 
-    def delay(self) -> None:
-        """Let a packet travel."""
+    def delay(self, client: str = "") -> None:
+        """Let a packet travel; one of a slow process takes longer."""
         weather = self.weather
-        self.runtime.sleep(self.runtime.choices.uniform(weather.shortest_delay, weather.longest_delay))
+        seconds = self.runtime.choices.uniform(weather.shortest_delay, weather.longest_delay)
+        self.runtime.sleep(seconds + self.slow.get(client, 0.0) * self.runtime.choices.random())
+
+    def trip(self, client: Process) -> None:
+        """Count a step of a process that has a tripwire; at zero it is killed where it stands."""
+        left = self.tripwires.get(client.name)
+        if left is None:
+            return
+        if left > 0:
+            self.tripwires[client.name] = left - 1
+            return
+        del self.tripwires[client.name]
+        self.runtime.kill(client)
+        raise GreenletExit
 
     def happens(self, chance: float) -> bool:
         """Draw for one of the weather's chances."""
@@ -105,7 +121,8 @@ class NetworkTransport:
     def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> NetworkResponse:
         """The answer, after what the weather does to it. Raises TransportError."""
         network = self._network
-        network.delay()
+        network.trip(self._client)
+        network.delay(self._client.name)
         if not network.reaches(self._client, self._server) or network.happens(network.weather.lose_request):
             self._silence(request, timeout)
         process, application = network.lookup(self._client, self._server)
@@ -118,7 +135,8 @@ class NetworkTransport:
         response = NetworkResponse(network, answer, self._client, self._server, process, timeout)
         if not stream:
             response.read()
-        network.delay()
+        network.delay(self._client.name)
+        network.trip(self._client)
         return response
 
     def _start(self, process: Process, application: Callable[..., Iterable[bytes]], request: Request) -> _Answer:
@@ -183,7 +201,7 @@ class NetworkResponse:
         for chunk in self._chunks():
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
-                self._network.delay()
+                self._network.delay(self._client.name)
                 if self._network.happens(self._network.weather.break_stream):
                     self.close()
                     raise TransportError(f"{self._client.name} → {self._server}: the stream broke")

@@ -106,6 +106,7 @@ class StoreLink:
 
     def _call(self, what: str, operation: Callable[[], T]) -> T:
         host, runtime = self._host, self._host.runtime
+        self._network.trip(self._client)
         self._network.delay()
         if not host.up:
             raise Unavailable(f"{what}: the store refused the connection")
@@ -122,6 +123,7 @@ class StoreLink:
         # In the root process: the store finishes what it has begun although the asker dies.
         runtime.spawn_in(runtime.root, f"store-{what}", perform).join()
         self._network.delay()
+        self._network.trip(self._client)
         if host.life != life or not host.up:
             raise Unavailable(f"{what}: the store went away before it answered", in_doubt=True)
         if failure:

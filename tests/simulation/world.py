@@ -8,14 +8,14 @@ Invariant: no component is changed for the simulator; what differs is only what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from simulation.checks import Checks
-from simulation.network import Network, Weather
+from simulation.faults import Plan
+from simulation.network import Network
 from simulation.store_link import StoreHost, StoreLink
 from simulation.virtual_runtime import EPOCH, Process, VirtualRuntime
 
@@ -62,7 +62,7 @@ def _authority() -> pki.Pair:
 class World:
     """One cluster in virtual time. `start()` brings everything up; `run` lets time pass."""
 
-    def __init__(self, seed: int, *, nodes: int = 3, grace_seconds: float = 40.0) -> None:
+    def __init__(self, seed: int, *, nodes: int = 3, standby: bool = False, grace_seconds: float = 40.0) -> None:
         self.seed = seed
         self.runtime = VirtualRuntime(seed)
         self.network = Network(self.runtime)
@@ -71,8 +71,9 @@ class World:
         self.processes: dict[str, Process] = {}
         self.node_names = [f"node{index}-0" for index in range(nodes)]
         self.timeline: list[str] = []
+        self._started = 0.0
         self._starters: dict[str, Callable[[Process], None]] = {}
-        self._grace = grace_seconds
+        self._standby = standby
         self._options = Options(node_monitor_grace_period=grace_seconds, authority_certificate=b"simulated")
 
     # -- what a scenario says
@@ -80,11 +81,13 @@ class World:
     def start(self) -> World:
         """Bring the control plane and the nodes up and wait until every node is Ready."""
         self.add(API, self._apiserver)
-        self.add("scheduler-0", self._scheduler("scheduler-0"))
-        self.add("controllers-0", self._controllers("controllers-0"))
+        for number in range(2 if self._standby else 1):
+            self.add(f"scheduler-{number}", self._scheduler(f"scheduler-{number}"))
+            self.add(f"controllers-{number}", self._controllers(f"controllers-{number}"))
         for index in range(len(self.node_names)):
             self.add(f"node{index}", self._node(f"node{index}"))
         self.until("every node is Ready", self._nodes_ready, seconds=120)
+        self._started = self.runtime.now
         return self
 
     def client(self, name: str = "user", user: str = "kubernetes-admin", *groups: str) -> Client:
@@ -124,25 +127,22 @@ class World:
             self.runtime.run(condition, seconds=min(0.5, limit - self.runtime.now))
         self.checks.raise_if_broken(self)
 
+    def until_faults_end(self, plan: Plan) -> None:
+        """Let time pass until the last fault is over."""
+        end = max((fault.at + fault.lasts for fault in plan), default=0.0)
+        self.run(max(0.0, self._started + end + 0.1 - self.runtime.now))
+
+    def close(self) -> None:
+        """End every process, so that a finished world holds nothing."""
+        for process in [*self.processes.values(), self.runtime.root]:
+            self.runtime.kill(process)
+
     def say(self, text: str) -> None:
         """Put a line into the timeline."""
         self.timeline.append(f"{self.runtime.now:10.3f} {text}")
 
-    @contextmanager
-    def weather(self, **changes: float) -> Iterator[None]:
-        """Another weather for a while."""
-        old = self.network.weather
-        self.network.weather = Weather(**changes)
-        self.say(f"weather: {changes}")
-        try:
-            yield
-        finally:
-            self.network.weather = old
-            self.say("weather: fine")
-
     def crash(self, name: str) -> None:
         """Kill a process as SIGKILL would."""
-        self.say(f"crash {name}")
         if name == "kvstore":
             self.store.crash()
             return
@@ -150,20 +150,18 @@ class World:
 
     def restart(self, name: str) -> None:
         """Start a crashed process again."""
-        self.say(f"restart {name}")
         if name == "kvstore":
             self.store.restart()
             return
-        self.add(name, self._starters[name])
+        if not self.processes[name].alive:
+            self.add(name, self._starters[name])
 
     def cut_off(self, name: str) -> None:
         """Nothing reaches the process, and it reaches nobody."""
-        self.say(f"cut off {name}")
         self.network.cut_off.add(name)
 
     def reconnect(self, name: str) -> None:
         """End of the partition."""
-        self.say(f"reconnect {name}")
         self.network.cut_off.discard(name)
 
     def add(self, name: str, starter: Callable[[Process], None], skew: float = 0.0) -> None:
