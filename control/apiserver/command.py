@@ -19,6 +19,7 @@ from control.apiserver.authentication.certificates import CertificateMethod
 from control.apiserver.authentication.jwt import SigningKey
 from control.apiserver.bootstrap import Bootstrap
 from control.apiserver.config import Config, Network
+from control.apiserver.proxy.kubelets import kubelet_context
 from control.kvstore.client import open_store
 from control.kvstore.store import StoreError
 
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         store = open_store(arguments.store, runtime)
         signing_key = SigningKey((arguments.pki_dir / "service-account.key").read_bytes())
         server = make_server(store, runtime, config, authentication=[CertificateMethod()], signing_key=signing_key)
+        server.kubelet_tls = kubelet_context(arguments.pki_dir)
         tls = _tls(arguments.pki_dir)
         http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls)
     except (StoreError, ListenError, OSError, ValueError) as error:

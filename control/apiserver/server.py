@@ -5,6 +5,7 @@ Invariant: handlers reach time, storage and one another's decisions through this
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ class ApiServer:
     authorizer: Authorizer
     admission: Pipeline
     tokens: Tokens | None = None
+    kubelet_tls: ssl.SSLContext | None = None
     _endpoints: dict[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     _strategies: dict[tuple[str, str], Strategy] = field(default_factory=dict)
 

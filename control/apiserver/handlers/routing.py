@@ -15,9 +15,11 @@ from control.apiserver.handlers import (
     deleting,
     eviction,
     patching,
+    proxying,
     reading,
     reviews,
     scale,
+    streams,
     tokens,
     updating,
     watching,
@@ -52,6 +54,11 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "binding": {"create": binding.bind},
     "eviction": {"create": eviction.evict},
     "token": {"create": tokens.create_token},
+    "log": {"get": streams.logs},
+    "exec": {"get": streams.exec_or_attach, "create": streams.exec_or_attach},
+    "attach": {"get": streams.exec_or_attach, "create": streams.exec_or_attach},
+    "portforward": {"get": streams.port_forward, "create": streams.port_forward},
+    "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete", "head", "options"), proxying.proxy),
 }
 _AUTHORIZATION, _AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
 _ACTIONS: dict[tuple[str, str], Handler] = {
