@@ -28,7 +28,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
+        self._victims = Counter("scheduler_preemption_victims", "Pods ended for others.", registry=registry)
         self._pending = Gauge("scheduler_pending_pods", "Pods in each queue.", ["queue"], registry=registry)
+
+    def preempted(self, victims: int) -> None:
+        """So many pods were ended for another."""
+        self._victims.inc(victims)
 
     def follow(self, queue: SchedulingQueue) -> None:
         """Report this queue's parts from now on."""

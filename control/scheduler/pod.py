@@ -13,6 +13,7 @@ import orjson
 
 from api.objects import Object, key_of, labels_of, name_of, namespace_of, uid_of
 from api.quantities import parse
+from control.scheduler.affinity import parse as parse_affinity
 
 Resources = dict[str, int]
 
@@ -20,16 +21,19 @@ Resources = dict[str, int]
 _ASSUMED_MILLI_CPU = 100
 _ASSUMED_MEMORY = 200 * 1024 * 1024
 
-# What decides which nodes fit, besides the pod's namespace and labels.
-_DECISIVE = ("nodeName", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "volumes")
+# What node plugins look at, besides requests, ports and images.
+_DECISIVE = ("nodeName", "nodeSelector", "tolerations")
 
 
 class PodInfo:
-    """A pod as the plugins see it; `requests` in millicores for cpu, else bytes or pieces."""
+    """A pod as the plugins see it; `requests` in millicores for cpu, else bytes or pieces.
+
+    Pods of one `class_key` fare alike with node plugins, pods of one `identity` with other pods' selectors.
+    """
 
     __slots__ = (
-        "class_key", "images", "key", "labels", "namespace", "node_name", "pod", "ports", "priority", "requests",
-        "score_requests", "spec", "uid",
+        "affinity", "class_key", "identity", "images", "key", "labels", "namespace", "node_name", "pod", "ports",
+        "priority", "requests", "score_requests", "spec", "uid",
     )  # fmt: skip
 
     def __init__(self, pod: Object) -> None:
@@ -48,8 +52,10 @@ class PodInfo:
             _assumed(spec, self.requests, "memory", _ASSUMED_MEMORY),
         )
         self.ports = tuple(host_ports(spec))
+        self.affinity = parse_affinity(spec, self.namespace, self.labels)
+        self.identity = (self.namespace, tuple(sorted(self.labels.items())))
         self.images = tuple(sorted({str(one.get("image") or "") for one in spec.get("containers") or []}))
-        decisive = [spec.get(field) for field in _DECISIVE]
+        decisive = [*(spec.get(field) for field in _DECISIVE), (spec.get("affinity") or {}).get("nodeAffinity")]
         self.class_key = orjson.dumps(
             [decisive, self.requests, self.score_requests, self.ports, self.images], option=orjson.OPT_SORT_KEYS
         )

@@ -12,12 +12,14 @@ from control.scheduler.cycle import Profile
 from control.scheduler.framework import ClusterPlugin, NodePlugin, Wake
 from control.scheduler.plugins.balanced_allocation import BalancedAllocation
 from control.scheduler.plugins.image_locality import ImageLocality
+from control.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from control.scheduler.plugins.node_affinity import NodeAffinity
 from control.scheduler.plugins.node_name import NodeName
 from control.scheduler.plugins.node_ports import NodePorts
 from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from control.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from control.scheduler.plugins.taint_toleration import TaintToleration
+from control.scheduler.plugins.topology_spread import PodTopologySpread
 
 DEFAULT_NAME = "default-scheduler"
 
@@ -31,7 +33,7 @@ NODE_PLUGINS: tuple[NodePlugin, ...] = (
     BalancedAllocation(),
     ImageLocality(),
 )
-CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = ()
+CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = (PodTopologySpread(), InterPodAffinity())
 WEIGHTS: Mapping[str, float] = {
     "TaintToleration": 3,
     "NodeAffinity": 2,

@@ -79,7 +79,7 @@ class SchedulingQueue:
                 entry = Waiting(pod, self._runtime.monotonic())
                 self._activate(entry)
                 return
-            decisive = entry.pod.class_key != pod.class_key or entry.pod.labels != pod.labels
+            decisive = entry.pod.spec != pod.spec or entry.pod.labels != pod.labels
             entry.pod = pod
             if decisive and pod.key in self._unschedulable:
                 self._requeue(entry)

@@ -13,12 +13,13 @@ from api.client import STRATEGIC_MERGE_PATCH, Client
 from api.errors import ApiError, Conflict, NotFound
 from api.events import EventRecorder
 from api.informers import Informers
-from api.objects import Object
+from api.objects import Object, key_of
 from api.pool import Pool
 from api.runtime import Event, Runtime, timestamp
 from api.transport import TransportError
+from control.scheduler import preemption
 from control.scheduler.cycle import Decider, Profile
-from control.scheduler.framework import Decision
+from control.scheduler.framework import Decision, Wake
 from control.scheduler.metrics import Metrics
 from control.scheduler.observer import Observer
 from control.scheduler.pod import PodInfo
@@ -45,6 +46,11 @@ class Scheduler:
         self._observer.register(self._informers)
         self._deciders = {name: Decider(profile, runtime.random()) for name, profile in profiles.items()}
         self._recorders = {name: EventRecorder(client, runtime, name) for name in profiles}
+        self._profiles = profiles
+        self._budgets = self._informers.of("poddisruptionbudgets.policy")
+        # Pods for which others were ended, and where: they hold their place in the snapshot meanwhile.
+        self._nominated: dict[str, str] = {}
+        self._informers.of("pods").add_handler(self._forget_nomination)
         self._writers = Pool(runtime, "scheduler-bind", BINDINGS_AT_ONCE)
 
     def unsynced(self) -> list[str]:
@@ -73,7 +79,7 @@ class Scheduler:
             if entry is None:
                 return
             started = self._runtime.monotonic()
-            decision = self._decider(entry.pod).decide(entry.pod, self._snapshot)
+            decision = self._decide(entry.pod)
             self._metrics.decided(bool(decision.node), self._runtime.monotonic() - started)
             if decision.node:
                 self._assume(entry, decision)
@@ -82,8 +88,17 @@ class Scheduler:
             # Informers and bindings run in tasks of this process: let them.
             self._runtime.sleep(0)
 
-    def _decider(self, pod: PodInfo) -> Decider:
-        return self._deciders[_scheduler_name(pod)]
+    def _decide(self, pod: PodInfo) -> Decision:
+        """Decide about the pod as if it did not hold the place that others were ended for."""
+        nominated = self._nominated.get(pod.key)
+        if nominated is not None:
+            self._snapshot.remove_pod(pod.key)
+        decision = self._deciders[_scheduler_name(pod)].decide(pod, self._snapshot)
+        if decision.node:
+            self._nominated.pop(pod.key, None)
+        elif nominated is not None:
+            self._snapshot.place(pod, nominated)
+        return decision
 
     def _assume(self, entry: Waiting, decision: Decision) -> None:
         pod = entry.pod
@@ -114,11 +129,69 @@ class Scheduler:
 
     def _refuse(self, entry: Waiting, decision: Decision) -> None:
         pod = entry.pod
+        reason = decision.reason
+        if len(self._snapshot):
+            reason = f"{reason} {self._preempt(pod, decision)}".rstrip()
         self._queue.park(entry, decision.plugins)
-        self._event(pod).warning(pod.pod, "FailedScheduling", decision.reason)
-        wanted = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": decision.reason}
+        self._event(pod).warning(pod.pod, "FailedScheduling", reason)
+        wanted = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": reason}
         if not _says(pod.pod, wanted):
             self._writers.submit(self._condition_writer(pod, wanted))
+
+    def _preempt(self, pod: PodInfo, decision: Decision) -> str:
+        """Make room for the pod if pods of lower priority stand in its way; else the sentence why not."""
+        node = self._snapshot.node(self._nominated.get(pod.key, ""))
+        obstacle = preemption.eligible(pod, node)
+        if obstacle:
+            return f"preemption: {obstacle}"
+        budgets = [preemption.budget(pdb) for pdb in self._budgets.items()]
+        profile = self._profiles[_scheduler_name(pod)]
+        chosen = preemption.choose(pod, self._snapshot, profile, decision.resolvable, budgets, self._nominated)
+        if chosen is None:
+            return preemption.explain(decision, len(self._snapshot))
+        self._metrics.preempted(len(chosen.victims))
+        for other in list(node.pods.values()) if (node := self._snapshot.node(chosen.node)) else ():
+            if other.key in self._nominated and other.priority < pod.priority:
+                del self._nominated[other.key]
+                self._snapshot.remove_pod(other.key)
+        self._nominated[pod.key] = chosen.node
+        self._snapshot.place(pod, chosen.node)
+        self._writers.submit(lambda: self._make_room(pod, chosen))
+        return ""
+
+    def _make_room(self, pod: PodInfo, chosen: preemption.Preemption) -> None:
+        nomination = {"metadata": {"uid": pod.uid}, "status": {"nominatedNodeName": chosen.node}}
+        try:
+            self._client.patch("pods", pod.name, nomination, pod.namespace, subresource="status")
+        except (ApiError, TransportError) as error:
+            log.info("the nomination of %s was not written: %s", pod.key, error)
+        for victim in chosen.victims:
+            try:
+                self._end(victim, pod, chosen.node)
+            except (ApiError, TransportError) as error:
+                log.warning("%s was not ended for %s: %s", victim.key, pod.key, error)
+        if not chosen.victims:
+            # Only holders of places gave way: no deletion will come that wakes the pod.
+            self._queue.wake(Wake.POD_REMOVED)
+
+    def _end(self, victim: PodInfo, pod: PodInfo, node: str) -> None:
+        why = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "PreemptionByScheduler",
+            "message": f"{_scheduler_name(pod)}: preempting to accommodate a higher priority pod",
+            "lastTransitionTime": timestamp(self._runtime.time()),
+        }
+        patch = {"metadata": {"uid": victim.uid}, "status": {"conditions": [why]}}
+        self._client.patch(
+            "pods", victim.name, patch, victim.namespace, subresource="status", content_type=STRATEGIC_MERGE_PATCH
+        )
+        self._client.delete("pods", victim.name, victim.namespace, uid=victim.uid)
+        self._event(pod).normal(victim.pod, "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+
+    def _forget_nomination(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and (new is None or new["spec"].get("nodeName")):
+            self._nominated.pop(key_of(old), None)
 
     def _condition_writer(self, pod: PodInfo, wanted: Object) -> Callable[[], None]:
         def write() -> None:

@@ -8,16 +8,18 @@ Invariant: a pod is counted on at most one node, and once, whether it is assumed
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy
 
 from api.objects import Object, labels_of, name_of
+from control.scheduler.affinity import NONE as NO_AFFINITY
 from control.scheduler.framework import Mask, Numbers
 from control.scheduler.pod import PodInfo, Resources, amount
 
-_VECTORS_KEPT = 256
+_VECTORS_KEPT = 1024
 
 
 class NodeInfo:
@@ -62,7 +64,7 @@ class NodeInfo:
     def add(self, pod: PodInfo) -> None:
         """Count the pod here."""
         self.pods[pod.key] = pod
-        if (pod.spec.get("affinity") or {}).keys() & {"podAffinity", "podAntiAffinity"}:
+        if pod.affinity is not NO_AFFINITY:
             self.with_affinity[pod.key] = pod
         self._count(pod, 1)
 
@@ -113,6 +115,7 @@ class Snapshot:
         self.labels_generation = 0
         self.slots: list[NodeInfo | None] = []
         self.namespaces: dict[str, Mapping[str, str]] = {}
+        self.affinity_keys: Counter[tuple[str, str]] = Counter()
         self._by_name: dict[str, NodeInfo] = {}
         self._where: dict[str, str] = {}
         self._unplaced: dict[str, dict[str, PodInfo]] = {}
@@ -182,6 +185,7 @@ class Snapshot:
         """Count a pod on a node: known from the API, or assumed there by this scheduler."""
         self.remove_pod(pod.key)
         self._where[pod.key] = node_name
+        self._note_affinity(pod, 1)
         info = self._by_name.get(node_name)
         if info is None:
             self._unplaced.setdefault(node_name, {})[pod.key] = pod
@@ -196,9 +200,12 @@ class Snapshot:
             return
         info = self._by_name.get(node_name)
         if info is None:
-            self._unplaced.get(node_name, {}).pop(key, None)
-        elif info.remove(key) is not None:
+            pod = self._unplaced.get(node_name, {}).pop(key, None)
+        else:
+            pod = info.remove(key)
             self._touch(info)
+        if pod is not None:
+            self._note_affinity(pod, -1)
 
     def changed_since(self, generation: int) -> Iterator[int]:
         """Slots that changed after that generation."""
@@ -238,9 +245,24 @@ class Snapshot:
         self._domains[label] = (self.labels_generation, numbers, list(names))
         return numbers, list(names)
 
+    def topology_keys(self, kind: str) -> list[str]:
+        """Topology labels in the terms of running pods: `anti` required anti-affinity, `wish` all that is scored."""
+        return [key for found, key in self.affinity_keys if found == kind]
+
     def present(self) -> Mask:
         """Which slots hold a node."""
         return self.vector("present", _one) > 0
+
+    def _note_affinity(self, pod: PodInfo, sign: int) -> None:
+        if pod.affinity is NO_AFFINITY:
+            return
+        terms = [("anti", term) for term in pod.affinity.required_anti]
+        terms += [("wish", term) for term in (*pod.affinity.preferred, *pod.affinity.required)]
+        for kind, term in terms:
+            key = (kind, term.topology_key)
+            self.affinity_keys[key] += sign
+            if not self.affinity_keys[key]:
+                del self.affinity_keys[key]
 
     def _touch(self, info: NodeInfo) -> None:
         self.generation += 1

@@ -1,0 +1,173 @@
+"""PodTopologySpread: alike pods are spread over zones, hosts or any other domains.
+
+Pods that say nothing are spread softly over hosts and zones among those of the same controller.
+
+Source: kube-scheduler PodTopologySpread (skew against the emptiest eligible domain, minDomains, inclusion policies).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from api.node_selection import wanted
+from api.objects import controller_of, is_deleting
+from api.selectors import LabelSelector, Requirement
+from api.tolerations import tolerated
+from control.scheduler.framework import ClusterPlugin, Mask, Numbers, Rejection, Wake
+from control.scheduler.pod import PodInfo
+from control.scheduler.snapshot import NodeInfo, Snapshot
+
+_NAME = "PodTopologySpread"
+_SKEWED = Rejection(_NAME, "node(s) didn't match pod topology spread constraints")
+_UNLABELLED = Rejection(
+    _NAME, "node(s) didn't match pod topology spread constraints (missing required label)", final=True
+)
+_DEFAULTS = (("kubernetes.io/hostname", 5), ("topology.kubernetes.io/zone", 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One topologySpreadConstraint; `siblings` is a controller's UID instead of a selector."""
+
+    topology_key: str
+    max_skew: int
+    hard: bool
+    min_domains: int = 1
+    selector: LabelSelector | None = None
+    siblings: str = ""
+    honors_affinity: bool = True
+    honors_taints: bool = False
+
+    def counts(self, namespace: str, pod: PodInfo) -> bool:
+        """Whether `pod` is one of those to be spread."""
+        if pod.namespace != namespace or is_deleting(pod.pod):
+            return False
+        if self.selector is not None:
+            return self.selector.matches(pod.labels)
+        return (controller_of(pod.pod) or {}).get("uid") == self.siblings
+
+
+class PodTopologySpread(ClusterPlugin):
+    """Filters by DoNotSchedule, scores by ScheduleAnyway."""
+
+    name = _NAME
+    wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.NODE_TAINTS, Wake.POD_ADDED, Wake.POD_REMOVED})
+
+    def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
+        return bool(pod.spec.get("topologySpreadConstraints")) or controller_of(pod.pod) is not None
+
+    def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
+        hard = [one for one in constraints(pod) if one.hard]
+        if not hard:
+            return []
+        labelled = _labelled(snapshot, hard)
+        found = [(~labelled, _UNLABELLED)]
+        for one in hard:
+            eligible = labelled & _eligible(snapshot, pod, one)
+            found.append((_skewed(snapshot, pod, one, eligible), _SKEWED))
+        return found
+
+    def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
+        soft = [one for one in constraints(pod) if not one.hard]
+        explicit = bool(pod.spec.get("topologySpreadConstraints"))
+        if not explicit:
+            soft = [one for one in soft if snapshot.domains(one.topology_key)[1]]
+        if not soft:
+            return None
+        scored = fitting & _labelled(snapshot, soft) if explicit else fitting
+        if not scored.any():
+            return None
+        total = numpy.zeros(len(snapshot.slots))
+        for one in soft:
+            sums, numbers = _domain_counts(snapshot, pod, one, _eligible(snapshot, pod, one))
+            domains = len(numpy.unique(numbers[scored & (numbers >= 0)]))
+            weight = math.log(domains + 2)
+            total += numpy.where(numbers >= 0, sums[numbers], 0.0) * weight + (one.max_skew - 1)
+        low, high = total[scored].min(), total[scored].max()
+        if high <= 0 or high == low:
+            return None
+        return numpy.where(scored, (high + low - total) * (100.0 / high), 0.0)
+
+
+def constraints(pod: PodInfo) -> Sequence[Constraint]:
+    """The pod's constraints, or the soft ones every controlled pod has."""
+    written = pod.spec.get("topologySpreadConstraints")
+    if written:
+        return [_constraint(one, pod) for one in written]
+    owner = controller_of(pod.pod)
+    if owner is None:
+        return ()
+    return [Constraint(key, skew, hard=False, siblings=owner["uid"]) for key, skew in _DEFAULTS]
+
+
+def _constraint(written: dict[str, Any], pod: PodInfo) -> Constraint:
+    selector = LabelSelector.from_json(written.get("labelSelector"))
+    keys = [key for key in written.get("matchLabelKeys") or [] if key in pod.labels]
+    if keys and not selector.nothing:
+        extra = [Requirement(key, "=", (pod.labels[key],)) for key in keys]
+        selector = LabelSelector((*selector.requirements, *extra))
+    return Constraint(
+        written["topologyKey"],
+        int(written["maxSkew"]),
+        written.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule",
+        int(written.get("minDomains") or 1),
+        selector,
+        honors_affinity=written.get("nodeAffinityPolicy", "Honor") == "Honor",
+        honors_taints=written.get("nodeTaintsPolicy", "Ignore") == "Honor",
+    )
+
+
+def _skewed(snapshot: Snapshot, pod: PodInfo, one: Constraint, eligible: Mask) -> Mask:
+    """Nodes on which the pod would exceed the skew."""
+    sums, numbers = _domain_counts(snapshot, pod, one, eligible)
+    present = numpy.unique(numbers[eligible & (numbers >= 0)])
+    least = sums[present].min() if len(present) >= one.min_domains and len(present) else 0.0
+    own = 1 if one.counts(pod.namespace, pod) else 0
+    skewed: Mask = (numbers >= 0) & (sums[numbers] + own - least > one.max_skew)
+    return skewed
+
+
+def _domain_counts(
+    snapshot: Snapshot, pod: PodInfo, one: Constraint, eligible: Mask
+) -> tuple[Numbers, numpy.ndarray[Any, numpy.dtype[numpy.intp]]]:
+    """(alike pods in each domain, counted on eligible nodes; the domain of each slot)."""
+    namespace = pod.namespace
+
+    def count(node: NodeInfo) -> float:
+        return float(sum(1 for other in node.pods.values() if one.counts(namespace, other)))
+
+    alike = snapshot.vector(("alike", namespace, one.selector, one.siblings), count)
+    numbers, names = snapshot.domains(one.topology_key)
+    inside = eligible & (numbers >= 0)
+    sums: Numbers = numpy.bincount(numbers[inside], weights=alike[inside], minlength=len(names) + 1).astype(float)
+    return sums, numbers
+
+
+def _labelled(snapshot: Snapshot, found: Sequence[Constraint]) -> Mask:
+    mask = numpy.ones(len(snapshot.slots), dtype=numpy.bool_)
+    for one in found:
+        mask &= snapshot.domains(one.topology_key)[0] >= 0
+    return mask
+
+
+def _eligible(snapshot: Snapshot, pod: PodInfo, one: Constraint) -> Mask:
+    """Nodes that count as domains for this pod at all."""
+    mask = snapshot.present()
+    spec = pod.spec
+    if one.honors_affinity and (spec.get("nodeSelector") or (spec.get("affinity") or {}).get("nodeAffinity")):
+        key = ("wanted", pod.class_key)
+        mask = mask & (snapshot.vector(key, lambda node: float(wanted(spec, node.name, node.labels))) > 0)
+    if one.honors_taints:
+        key = ("tolerated", pod.class_key)
+        mask = mask & (snapshot.vector(key, lambda node: float(_tolerates_all(spec, node))) > 0)
+    return mask
+
+
+def _tolerates_all(spec: dict[str, Any], node: NodeInfo) -> bool:
+    tolerations = spec.get("tolerations") or []
+    return all(taint["effect"] == "PreferNoSchedule" or tolerated(tolerations, taint) for taint in node.taints)
