@@ -178,7 +178,8 @@ class Server:
     ) -> None:
         self.listen = listen
         self._socket = _listen(listen, backlog)
-        options: dict[str, Any] = {"ssl_context": tls.context()} if tls else {}
+        self._context = tls.context() if tls else None
+        options: dict[str, Any] = {"ssl_context": self._context} if self._context else {}
         # One greenlet a connection; a log object of None would print a line a request.
         self._server = _TcpServer(
             self._socket, application, handler_class=_Handler, log=None, error_log=log, spawn="default", **options
@@ -192,6 +193,11 @@ class Server:
     def start(self) -> None:
         """Accept connections from now on."""
         self._server.start()
+
+    def reload(self, tls: Tls) -> None:
+        """Use a renewed certificate for connections from now on; open ones go on."""
+        if self._context is not None:
+            self._context.load_cert_chain(tls.certificate_file, tls.key_file)
 
     def stop(self, timeout: float = 1.0) -> None:
         """Stop accepting, give open requests `timeout` seconds, then drop them."""
