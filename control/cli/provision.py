@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from control.cli.errors import CommandError
 from inventory import patterns, sources
@@ -30,11 +32,13 @@ class Run:
     check: bool = False
     diff: bool = False
     verbosity: int = 0
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Run:
-        """From the command line."""
-        return cls(arguments.limit, arguments.forks, arguments.check, arguments.diff, arguments.verbose)
+        """From the command line. Raises CommandError."""
+        variables = variables_of(arguments.extra_vars)
+        return cls(arguments.limit, arguments.forks, arguments.check, arguments.diff, arguments.verbose, variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that all of these commands share, named as ansible-playbook's."""
     parser.add_argument("-i", "--inventory", action="append", required=True, help="inventory file or directory")
     parser.add_argument("-l", "--limit", default="", help="only these hosts")
+    parser.add_argument("-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="override these")
     parser.add_argument("-f", "--forks", type=int, default=20, help="hosts at a time (%(default)s)")
     parser.add_argument("-C", "--check", action="store_true", help="change nothing, say what would change")
     parser.add_argument("-D", "--diff", action="store_true", help="show how files differ")
     parser.add_argument("-v", "--verbose", action="count", default=0)
+
+
+def variables_of(texts: Sequence[str]) -> dict[str, Any]:
+    """The variables of NAME=VALUE texts, values read as YAML. Raises CommandError."""
+    variables = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise CommandError(f"--extra-vars {text!r} is not of the form NAME=VALUE")
+        try:
+            variables[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise CommandError(f"--extra-vars {text!r}: the value is not YAML: {error}") from error
+    return variables
 
 
 def hosts(inventories: Sequence[str], limit: str = "") -> Hosts:
@@ -81,7 +100,7 @@ def play(playbook: str, inventories: Sequence[str], variables: Mapping[str, Any]
         limit=run.limit or None,
         forks=run.forks,
         verbosity=run.verbosity,
-        extra_variables=variables,
+        extra_variables={**variables, **run.variables},
     )
     try:
         result = run_playbook(PLAYBOOKS / playbook, inventories, options, None)

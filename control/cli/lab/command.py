@@ -7,10 +7,13 @@ import os
 import sys
 from collections.abc import Callable
 
+from api.runtime import SystemRuntime
+from control.cli import provision
 from control.cli.errors import CommandError
-from control.cli.lab import files, paths, tree
+from control.cli.lab import cluster, paths, tree
 from control.cli.lab.driver import Driver, plan
 from control.cli.lab.nspawn import NspawnDriver
+from control.cli.lab.vagrant import VagrantDriver
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     up = _verb(verbs, "up", _up, "bring the lab up: hosts, cluster, demo")
     up.add_argument("--workers", type=int, default=2, help="how many workers besides the control host (2)")
-    up.add_argument("--driver", choices=["nspawn", "vagrant"], default="nspawn", help="what the hosts are made of")
+    up.add_argument("--driver", choices=["nspawn", "vagrant"], default="", help="what the hosts are made of (nspawn)")
+    up.add_argument("-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="for site.yml")
     up.add_argument("--hosts-only", action="store_true", help="stop when SSH answers on the bare hosts")
     down = _verb(verbs, "down", _down, "remove the lab from this machine")
     down.add_argument("--purge", action="store_true", help="remove the cached base tree too")
@@ -51,24 +55,32 @@ def _verb(
     return parser
 
 
-def _driver(where: paths.Paths, kind: str = "") -> Driver:
-    return NspawnDriver(where)
+def _driver(where: paths.Paths, wanted: str = "") -> Driver:
+    kind = paths.read_state(where).get("driver") or wanted or "nspawn"
+    if wanted and wanted != kind:
+        raise CommandError(f"lab {where.name} is there already, by {kind}; take it down first, or use another --name")
+    return VagrantDriver(where) if kind == "vagrant" else NspawnDriver(where)
 
 
 def _up(arguments: argparse.Namespace, where: paths.Paths) -> int:
     driver = _driver(where, arguments.driver)
     hosts = plan(arguments.workers)
-    driver.up(hosts, _say)
-    files.write(where, hosts, driver)
-    paths.give_to_user(where)
+    if arguments.hosts_only:
+        changed = cluster.hosts_up(where, driver, hosts, _say)
+        print(f"inventory: {where.inventory}" + ("" if changed else "; nothing had to be changed"))
+    else:
+        variables = provision.variables_of(arguments.extra_vars)
+        cluster.cluster_up(where, driver, hosts, variables, SystemRuntime(), _say)
     return 0
 
 
 def _down(arguments: argparse.Namespace, where: paths.Paths) -> int:
     _driver(where).down(_say)
+    print(f"lab {where.name} is down")
     if arguments.purge:
         tree.purge()
-    print(f"lab {where.name} is down")
+    else:
+        print("the base tree of its hosts stays in the cache for the next one; `wherry lab down --purge` removes it")
     return 0
 
 
