@@ -1,0 +1,175 @@
+"""`wherry kubelet`: the composition root of the node's agent.
+
+Invariant: ending it, in whatever way, ends no container; starting it again takes up what runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from pathlib import Path
+
+from agents.kubelet.credentials import Credentials, CredentialsSettings
+from agents.kubelet.fake_network import FakeNetwork
+from agents.kubelet.kubelet import Kubelet, KubeletSettings
+from agents.kubelet.node import NodeSettings
+from agents.kubelet.pods.hosts import DnsSettings
+from agents.kubelet.runtime.fake import FakeRuntime
+from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError
+from agents.kubelet.runtime.podman import PodmanRuntime
+from agents.kubelet.serving import KubeletServer
+from agents.network.interface import PodNetwork
+from api.kubeconfig import KubeconfigError
+from api.objects import Object
+from api.process import configure_logging, stop_event
+from api.runtime import Event, Runtime, SystemRuntime
+from api.serving import ListenError
+
+_CAP_SYS_RESOURCE = 24
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `wherry kubelet`."""
+    add = parser.add_argument
+    add("--kubeconfig", type=Path, required=True, help="how to reach the API server; written when bootstrapping")
+    add("--bootstrap-kubeconfig", type=Path, help="used once, to ask for the node's certificate")
+    add("--node-name", default="", help="the name of this machine's Node (default: its host name)")
+    add("--node-ip", default="", help="this node's address (default: that of the default route)")
+    add("--runtime", choices=("podman", "fake"), default="podman", help="the container runtime (%(default)s)")
+    add("--podman-socket", default="unix:/run/podman/podman.sock", help="(default: %(default)s)")
+    add("--pause-image", default="localhost/wherry/pause:1", help="what sandboxes run (%(default)s)")
+    add("--root-dir", type=Path, default=Path("/var/lib/wherry/kubelet"), help="(default: %(default)s)")
+    add("--listen", default="0.0.0.0:10250", help="ADDR:PORT of logs, exec and metrics, by TLS (%(default)s)")
+    add("--ca-file", type=Path, help="whose client certificates the server takes (default: the cluster's authority)")
+    add("--max-pods", type=int, default=110, help="pods this node takes (%(default)s)")
+    add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
+    add("--cluster-dns", default="", help="addresses of the cluster's name servers, separated by commas")
+    add("--cluster-domain", default="cluster.local", help="(default: %(default)s)")
+    add("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the node's own (%(default)s)")
+    add("--register-with-taints", type=taints, default=(), help="KEY=VALUE:EFFECT, separated by commas")
+    add("--node-labels", type=labels, default={}, help="KEY=VALUE, separated by commas")
+    add("--instance-type", default="wherry", help="what kind of machine this is (%(default)s)")
+    add("--provider-id", default="", help="what the cloud provider calls this machine")
+    add("-v", "--verbosity", type=int, default=0, help="1 logs every step")
+
+
+def labels(text: str) -> dict[str, str]:
+    """`a=b,c=d`. Raises ArgumentTypeError."""
+    found = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise argparse.ArgumentTypeError(f"{part!r} is not KEY=VALUE")
+        found[key] = value
+    return found
+
+
+def taints(text: str) -> tuple[Object, ...]:
+    """`key=value:Effect,…`. Raises ArgumentTypeError."""
+    found = []
+    for part in filter(None, text.split(",")):
+        left, colon, effect = part.rpartition(":")
+        if not colon or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+            raise argparse.ArgumentTypeError(f"{part!r} is not KEY=VALUE:EFFECT")
+        key, _, value = left.partition("=")
+        found.append({"key": key, "value": value, "effect": effect} if value else {"key": key, "effect": effect})
+    return tuple(found)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `wherry kubelet` until SIGTERM; the exit status."""
+    configure_logging(arguments.verbosity)
+    clock = SystemRuntime()
+    stop = stop_event(clock)
+    try:
+        return _serve(arguments, clock, stop)
+    except (KubeconfigError, ListenError, ContainerRuntimeError, OSError) as error:
+        print(f"wherry kubelet: {error}", file=sys.stderr)
+        return 1
+
+
+def _serve(arguments: argparse.Namespace, clock: Runtime, stop: Event) -> int:
+    arguments.root_dir.mkdir(parents=True, exist_ok=True)
+    settings = _settings(arguments)
+    credentials = Credentials(
+        CredentialsSettings(
+            settings.node.name, arguments.kubeconfig, arguments.bootstrap_kubeconfig, arguments.root_dir / "pki"
+        ),
+        clock,
+    )
+    client = credentials.client(stop)
+    if client is None:
+        return 0
+    runtime = _runtime(arguments, clock)
+    if not _wait_for(runtime, clock, stop):
+        return 0
+    kubelet = Kubelet(client, clock, runtime, _network(arguments, clock), settings)
+    server = KubeletServer(kubelet, client, credentials, arguments.listen, arguments.ca_file)
+    kubelet.start(stop)
+    clock.spawn("certificates", credentials.keep, stop)
+    clock.spawn("server", server.run, stop)
+    stop.wait()
+    server.close()
+    kubelet.close()
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> KubeletSettings:
+    node = NodeSettings(
+        name=arguments.node_name or socket.gethostname().lower(),
+        max_pods=arguments.max_pods,
+        labels=arguments.node_labels,
+        taints=arguments.register_with_taints,
+        instance_type=arguments.instance_type,
+        provider_id=arguments.provider_id,
+        port=int(arguments.listen.rpartition(":")[2]),
+    )
+    own = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
+    servers = tuple(part for part in arguments.cluster_dns.split(",") if part)
+    return KubeletSettings(
+        node=node,
+        root=arguments.root_dir,
+        node_ip=arguments.node_ip,
+        dns=DnsSettings(servers, arguments.cluster_domain, own),
+        pids_limit=arguments.pod_max_pids,
+    )
+
+
+def _runtime(arguments: argparse.Namespace, clock: Runtime) -> ContainerRuntime:
+    if arguments.runtime == "fake":
+        return FakeRuntime(clock)
+    return PodmanRuntime(arguments.podman_socket.removeprefix("unix:"), arguments.pause_image, lowest_oom_score())
+
+
+def _network(arguments: argparse.Namespace, clock: Runtime) -> PodNetwork:
+    if arguments.runtime == "fake":
+        return FakeNetwork("100.64.0.0/24")
+    from agents.network.netlink_network import NetlinkPodNetwork
+
+    return NetlinkPodNetwork(arguments.root_dir / "network", clock)
+
+
+def _wait_for(runtime: ContainerRuntime, clock: Runtime, stop: Event) -> bool:
+    """Wait until the runtime answers; False if `stop` came first."""
+    said = ""
+    while not stop.is_set():
+        try:
+            runtime.version()
+        except ContainerRuntimeError as error:
+            if str(error) != said:
+                print(f"wherry kubelet: waiting for the container runtime: {error}", file=sys.stderr)
+            said = str(error)
+            stop.wait(1.0)
+        else:
+            return True
+    return False
+
+
+def lowest_oom_score() -> int:
+    """The lowest oom_score_adj that this machine lets be set: without CAP_SYS_RESOURCE not below the present one."""
+    status = Path("/proc/self/status").read_text()
+    effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    if effective >> _CAP_SYS_RESOURCE & 1:
+        return -1000
+    return int(Path("/proc/self/oom_score_adj").read_text())

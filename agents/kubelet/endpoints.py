@@ -1,0 +1,278 @@
+"""What the kubelet's server answers: logs, exec, attach, port-forward, pods, stats.
+
+Invariant: a stream belongs to a pod of this node; whatever cannot be served is said in one sentence with a status.
+Source: kubelet's server.go; core/v1 PodExecOptions, PodAttachOptions, PodLogOptions.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flask
+import orjson
+
+from agents.kubelet.kubelet import Kubelet
+from agents.kubelet.logs import LogOptions, read_log
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.performer import sandbox_name
+from agents.kubelet.pods.view import views
+from agents.kubelet.probes.actions import Actions
+from agents.kubelet.runtime.interface import Container, ContainerRuntimeError, Session, State
+from agents.kubelet.stats import Sample, read_node_use, resource_metrics, summary
+from agents.kubelet.streaming import handshake
+from agents.kubelet.streaming.command_session import serve_command
+from agents.kubelet.streaming.connections import SocketConnection, TunnelConnection, WebSocketConnection
+from agents.kubelet.streaming.port_forward import ChannelForward, SpdyForward
+from agents.kubelet.streaming.remote import RemoteStreams, SpdyStreams, Wanted, WebSocketStreams
+from api.objects import Object, uid_of
+from api.runtime import parse_timestamp
+from api.serving import hijack
+
+_COMMAND_PROTOCOLS = (handshake.CHANNELS_V5, handshake.CHANNELS_V4)
+_COMMAND_PROTOCOLS_SPDY = (handshake.CHANNELS_V5, handshake.CHANNELS_V4)
+_RUN_SECONDS = 60.0
+
+
+class Refused(Exception):
+    """A request that cannot be served: HTTP status and sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Endpoints:
+    """The routes of one kubelet."""
+
+    def __init__(self, kubelet: Kubelet) -> None:
+        self._kubelet = kubelet
+        self._before: Sample | None = None
+
+    def add_to(self, app: flask.Flask) -> None:
+        """Register the routes."""
+        both = ["GET", "POST"]
+        for name, view, methods in (
+            ("exec", self._exec, both),
+            ("attach", self._attach, both),
+            ("run", self._run, ["POST"]),
+        ):
+            app.add_url_rule(f"/{name}/<namespace>/<pod>/<container>", name, view, methods=methods)
+            app.add_url_rule(f"/{name}/<namespace>/<pod>/<uid>/<container>", f"{name}-uid", view, methods=methods)
+        app.add_url_rule("/portForward/<namespace>/<pod>", "portForward", self._port_forward, methods=both)
+        app.add_url_rule("/portForward/<namespace>/<pod>/<uid>", "portForward-uid", self._port_forward, methods=both)
+        app.add_url_rule("/containerLogs/<namespace>/<pod>/<container>", "containerLogs", self._logs)
+        app.add_url_rule("/pods", "pods", self._pods)
+        app.add_url_rule("/runningpods/", "runningpods", self._running_pods)
+        app.add_url_rule("/stats/summary", "summary", self._summary)
+        app.add_url_rule("/metrics/resource", "resource", self._resource_metrics)
+        app.register_error_handler(Refused, lambda error: _text(str(error), error.status))
+        app.register_error_handler(ContainerRuntimeError, lambda error: _text(str(error), 500))
+
+    def _pod(self, namespace: str, name: str) -> Object:
+        pod = self._kubelet.pods.named(namespace, name)
+        if pod is None:
+            raise Refused(404, f'pod "{name}" not found in namespace "{namespace}" on this node')
+        return pod
+
+    def _running(self, namespace: str, name: str, container: str) -> tuple[Object, Container]:
+        pod = self._pod(namespace, name)
+        found = self._kubelet.view(uid_of(pod)).latest(container)
+        if found is None or found.state is not State.RUNNING:
+            raise Refused(404, f'container "{container}" of pod "{name}" is not running')
+        return pod, found
+
+    def _exec(self, namespace: str, pod: str, container: str, uid: str = "") -> flask.Response:
+        _, found = self._running(namespace, pod, container)
+        command = tuple(flask.request.args.getlist("command"))
+        if not command:
+            raise Refused(400, "you must specify at least 1 command for the container")
+        wanted = _wanted()
+        runtime = self._kubelet.runtime
+        return self._stream(
+            wanted, lambda: runtime.exec(found.id, command, terminal=wanted.terminal, stdin=wanted.stdin)
+        )
+
+    def _attach(self, namespace: str, pod: str, container: str, uid: str = "") -> flask.Response:
+        owner, found = self._running(namespace, pod, container)
+        described = spec.find_container(owner, container) or {}
+        terminal = bool(described.get("tty"))
+        wanted = _wanted(terminal)
+        stdin = wanted.stdin and bool(described.get("stdin"))
+        return self._stream(wanted, lambda: self._kubelet.runtime.attach(found.id, terminal=terminal, stdin=stdin))
+
+    def _run(self, namespace: str, pod: str, container: str, uid: str = "") -> flask.Response:
+        _, found = self._running(namespace, pod, container)
+        command = tuple(flask.request.args.getlist("cmd")) or tuple(flask.request.args.getlist("command"))
+        actions = Actions(self._kubelet.clock, self._kubelet.runtime)
+        answer = actions.execute(found.id, command, _RUN_SECONDS)
+        return _text(answer.text, 200 if answer.ok else 500)
+
+    def _stream(self, wanted: Wanted, open_session: Callable[[], Session]) -> flask.Response:
+        environ = flask.request.environ
+        agreement = _negotiate(environ, _COMMAND_PROTOCOLS, _COMMAND_PROTOCOLS_SPDY)
+        session = open_session()
+        connection = self._take_over(environ, agreement)
+        streams: RemoteStreams
+        if agreement.framing is handshake.Framing.WEBSOCKET:
+            streams = WebSocketStreams(WebSocketConnection(connection))
+        else:
+            streams = spdy = SpdyStreams(connection, wanted)
+            if not spdy.open():
+                session.close()
+                return _nothing()
+        serve_command(self._kubelet.clock, session, streams)
+        connection.close()
+        return _nothing()
+
+    def _port_forward(self, namespace: str, pod: str, uid: str = "") -> flask.Response:
+        owner = self._pod(namespace, pod)
+        environ = flask.request.environ
+        websocket = (handshake.TUNNEL, handshake.CHANNELS_V4, handshake.PORT_FORWARD_V1)
+        agreement = _negotiate(environ, websocket, (handshake.PORT_FORWARD_V1,))
+        ports = tuple(int(text) for part in flask.request.args.getlist("ports") for text in part.split(","))
+        connection = self._take_over(environ, agreement)
+        clock, dial = self._kubelet.clock, self._dial(owner)
+        if agreement.framing is handshake.Framing.SPDY:
+            SpdyForward(clock, connection, dial, pod).run()
+        elif agreement.protocol == handshake.TUNNEL:
+            SpdyForward(clock, TunnelConnection(WebSocketConnection(connection)), dial, pod).run()
+        else:
+            ChannelForward(clock, WebSocketConnection(connection), dial, ports, pod).run()
+        connection.close()
+        return _nothing()
+
+    def _dial(self, pod: Object) -> Callable[[int], socket.socket]:
+        """Connects to the loopback interface of the pod's network."""
+        if spec.is_host_network(pod):
+            return lambda port: socket.create_connection(("127.0.0.1", port), timeout=30)
+        attachment = self._kubelet.network.attached().get(sandbox_name(uid_of(pod)))
+        if attachment is None:
+            raise Refused(404, "the pod has no network")
+
+        def dial(port: int) -> socket.socket:
+            from agents.network.namespaces import inside
+
+            # A socket belongs to the namespace in which it was made, wherever it is used afterwards.
+            with inside(attachment.namespace_path):
+                sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                sock.connect(("127.0.0.1", port))
+            except OSError:
+                sock.close()
+                raise
+            return sock
+
+        return dial
+
+    def _take_over(self, environ: dict[str, Any], agreement: handshake.Agreement) -> SocketConnection:
+        sock, file = hijack(environ)
+        handshake.send_all(sock, agreement.answer)
+        return SocketConnection(sock, file, self._kubelet.clock.lock())
+
+    def _logs(self, namespace: str, pod: str, container: str) -> flask.Response:
+        owner = self._pod(namespace, pod)
+        if spec.find_container(owner, container) is None:
+            raise Refused(400, f"container {container} is not valid for pod {pod}")
+        view = self._kubelet.view(uid_of(owner))
+        previous = _flag("previous")
+        found = view.previous(container) if previous else view.latest(container)
+        if found is None:
+            raise Refused(400, _no_log(owner, pod, container, previous))
+        options = log_options(flask.request.args.to_dict(), self._kubelet.clock.time())
+        pieces = read_log(Path(found.log_path), options, self._kubelet.clock, lambda: self._has_ended(found))
+        return flask.Response(pieces, mimetype="text/plain")
+
+    def _has_ended(self, container: Container) -> bool:
+        latest = next((c for c in self._kubelet.view(container.pod.uid).containers if c.id == container.id), None)
+        return latest is None or latest.state is State.EXITED
+
+    def _pods(self) -> flask.Response:
+        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._kubelet.pods.items()})
+
+    def _running_pods(self) -> flask.Response:
+        running = {uid for uid, view in views(self._kubelet.runtime.list()).items() if view.running()}
+        items = [pod for pod in self._kubelet.pods.items() if uid_of(pod) in running]
+        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    def _sample(self) -> Sample:
+        return Sample(read_node_use(self._kubelet.clock.time()), self._kubelet.runtime.stats())
+
+    def _summary(self) -> flask.Response:
+        now, before = self._sample(), self._before
+        self._before = now
+        found = views(self._kubelet.runtime.list())
+        return _json(summary(self._kubelet.settings.node.name, self._kubelet.pods.items(), found, now, before))
+
+    def _resource_metrics(self) -> flask.Response:
+        found = views(self._kubelet.runtime.list())
+        return _text(resource_metrics(self._kubelet.pods.items(), found, self._sample()), 200)
+
+
+def log_options(query: dict[str, str], now: float) -> LogOptions:
+    """The options of a log request. Raises Refused for a number or time that is not one."""
+    try:
+        since: float | None = None
+        if query.get("sinceTime"):
+            since = parse_timestamp(query["sinceTime"])
+        elif query.get("sinceSeconds"):
+            since = now - float(query["sinceSeconds"])
+        return LogOptions(
+            tail=int(query["tailLines"]) if query.get("tailLines") else None,
+            since=since,
+            timestamps=query.get("timestamps") in ("true", "1"),
+            limit_bytes=int(query["limitBytes"]) if query.get("limitBytes") else None,
+            follow=query.get("follow") in ("true", "1"),
+            stream=query.get("stream") or "All",
+        )
+    except ValueError as error:
+        raise Refused(400, f"the log options cannot be read: {error}") from error
+
+
+def _no_log(owner: Object, pod: str, container: str, previous: bool) -> str:
+    if previous:
+        return f'previous terminated container "{container}" in pod "{pod}" not found'
+    status = owner.get("status") or {}
+    entries = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    waiting = next((e["state"].get("waiting") or {} for e in entries if e["name"] == container), {})
+    reason = waiting.get("reason") or "ContainerCreating"
+    trying = reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
+    what = "trying and failing to pull image" if trying else reason
+    return f'container "{container}" in pod "{pod}" is waiting to start: {what}'
+
+
+def _negotiate(environ: dict[str, Any], websocket: tuple[str, ...], spdy: tuple[str, ...]) -> handshake.Agreement:
+    try:
+        return handshake.negotiate(environ, websocket, spdy)
+    except handshake.UpgradeRefused as error:
+        raise Refused(400, str(error)) from error
+
+
+def _wanted(terminal: bool | None = None) -> Wanted:
+    """The streams asked for; the API server's names of the parameters and the kubelet's own both count."""
+    tty = _flag("tty") if terminal is None else terminal
+    return Wanted(
+        stdin=_flag("stdin", "input"),
+        stdout=_flag("stdout", "output"),
+        stderr=_flag("stderr", "error") and not tty,
+        terminal=tty,
+    )
+
+
+def _flag(*names: str) -> bool:
+    return any(flask.request.args.get(name, "").lower() in ("true", "1") for name in names)
+
+
+def _json(value: Object) -> flask.Response:
+    return flask.Response(orjson.dumps(value), mimetype="application/json")
+
+
+def _text(text: str, status: int) -> flask.Response:
+    return flask.Response(text, status=status, mimetype="text/plain")
+
+
+def _nothing() -> flask.Response:
+    """What a handler returns that has taken its connection over; it is not sent."""
+    return flask.Response(status=200)

@@ -1,0 +1,129 @@
+"""Reads containers' logs: files of lines `TIME stdout|stderr F|P TEXT`, where P says that the line goes on.
+
+Invariant: what is served is whole log entries in the order of the file; a follower sees each entry once.
+Source: CRI's logging format; kubelet's kuberuntime/logs; core/v1 PodLogOptions.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.runtime import Runtime, parse_timestamp
+
+_BLOCK = 65536
+_POLL = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What a client wants of a log. `since` is in seconds since the epoch; None stands for no limit."""
+
+    tail: int | None = None
+    since: float | None = None
+    timestamps: bool = False
+    limit_bytes: int | None = None
+    follow: bool = False
+    stream: str = "All"
+
+
+def read_log(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[], bool]) -> Iterator[bytes]:
+    """The log's text in pieces; with `follow` until `ended()` and all is read. A missing file is an empty log."""
+    left = options.limit_bytes
+    for text in _entries(path, options, clock, ended):
+        if left is not None:
+            text = text[:left]
+            left -= len(text)
+        if text:
+            yield text
+        if left == 0:
+            return
+
+
+def _entries(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[], bool]) -> Iterator[bytes]:
+    while not path.exists():
+        if not options.follow or ended():
+            return
+        clock.sleep(_POLL)
+    with path.open("rb") as file:
+        file.seek(tail_offset(file, options.tail) if options.tail is not None else 0)
+        rest = b""
+        while True:
+            was_ended = not options.follow or ended()
+            while block := file.read(_BLOCK):
+                *lines, rest = (rest + block).split(b"\n")
+                piece = b"".join(entry_text(line, options) for line in lines)
+                if piece:
+                    yield piece
+            if was_ended:
+                return
+            # An empty piece lets the server notice that the client has gone.
+            yield b""
+            clock.sleep(_POLL)
+
+
+def entry_text(line: bytes, options: LogOptions) -> bytes:
+    """What a client sees of one line of the file; empty if it is left out."""
+    parts = line.split(b" ", 3)
+    if len(parts) < 3:
+        return b""
+    moment, stream, tag = parts[0], parts[1], parts[2]
+    if options.stream != "All" and stream.decode().lower() != options.stream.lower():
+        return b""
+    if options.since is not None and parse_timestamp(_microseconds(moment.decode())) < options.since:
+        return b""
+    text = (parts[3] if len(parts) > 3 else b"") + (b"" if tag.startswith(b"P") else b"\n")
+    return moment_text(moment) + b" " + text if options.timestamps else text
+
+
+def moment_text(moment: bytes) -> bytes:
+    """The time as the API shows it: Z instead of +00:00."""
+    return moment.replace(b"+00:00", b"Z")
+
+
+def _microseconds(text: str) -> str:
+    """RFC 3339 with at most six digits of fraction, which is what datetime reads."""
+    whole, point, rest = text.partition(".")
+    if not point:
+        return text
+    digits = "".join(character for character in rest[:9] if character.isdigit())
+    zone = rest.lstrip("0123456789")
+    return f"{whole}.{digits[:6]}{zone}"
+
+
+def tail_offset(file: io.BufferedReader, count: int) -> int:
+    """Where the last `count` lines begin; a line written in parts counts once."""
+    end = file.seek(0, os.SEEK_END)
+    if count <= 0:
+        return end
+    position, buffer, seen = end, b"", 0
+    while position > 0:
+        size = min(_BLOCK, position)
+        position -= size
+        file.seek(position)
+        buffer = file.read(size) + buffer
+        lines = buffer.split(b"\n")
+        # The first piece may be the end of a line that begins in an earlier block.
+        complete = lines[1:-1] if position > 0 else lines[:-1]
+        seen = sum(1 for line in complete if not _is_partial(line))
+        if seen > count or position == 0:
+            return _cut(buffer, position, complete, count, position > 0)
+    return 0
+
+
+def _is_partial(line: bytes) -> bool:
+    return line.split(b" ", 3)[2:3] == [b"P"]
+
+
+def _cut(buffer: bytes, position: int, lines: list[bytes], count: int, dropped_first: bool) -> int:
+    offset = position + len(buffer)
+    for line in reversed(lines):
+        if not _is_partial(line):
+            if count == 0:
+                return offset
+            count -= 1
+        offset -= len(line) + 1
+    return offset if dropped_first else 0

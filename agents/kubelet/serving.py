@@ -1,0 +1,98 @@
+"""The kubelet's server: TLS with client certificates, and when it listens.
+
+It listens once the cluster has signed its certificate, and takes a renewed one into use without a restart.
+
+Invariant: nothing but health is served to somebody who was not authorized.
+Source: kubelet's server.go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flask
+from prometheus_client import CollectorRegistry
+
+from agents.kubelet.authorization import Authorizer, NotAllowed
+from agents.kubelet.credentials import Credentials
+from agents.kubelet.endpoints import Endpoints
+from agents.kubelet.kubelet import Kubelet
+from api import pki
+from api.client import Client
+from api.runtime import Event
+from api.serving import Server, Tls, peer_certificate, service
+
+log = logging.getLogger(__name__)
+
+_OPEN = ("/healthz", "/livez", "/readyz")
+_LOOK = 60.0
+
+
+class KubeletServer:
+    """Serves one kubelet on `listen`."""
+
+    def __init__(
+        self, kubelet: Kubelet, client: Client, credentials: Credentials, listen: str, authority: Path | None
+    ) -> None:
+        self._kubelet = kubelet
+        self._credentials = credentials
+        self._listen = listen
+        self._authority = authority
+        self._server: Server | None = None
+        self._application = self._make_application(client)
+
+    def run(self, stop: Event) -> None:
+        """Listen when there is a certificate, and keep it valid until `stop`."""
+        names = self._names()
+        file = self._credentials.serving(names, stop)
+        if file is None:
+            return
+        tls = Tls(str(file), str(file), str(self._client_authority(file.parent)))
+        self._server = Server(self._application, self._listen, tls=tls)
+        self._server.start()
+        log.info("the kubelet's server listens on %s", self._listen)
+        while not stop.wait(_LOOK):
+            if self._names() != names or self._credentials.renew_serving(names, stop):
+                names = self._names()
+                file = self._credentials.serving(names, stop) or file
+                self._server.reload(Tls(str(file), str(file), tls.client_ca_file))
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.stop()
+
+    def _names(self) -> tuple[str, ...]:
+        machine = self._kubelet.machine
+        return tuple(sorted({machine.hostname or self._kubelet.settings.node.name, *machine.addresses}))
+
+    def _client_authority(self, directory: Path) -> Path:
+        if self._authority is not None:
+            return self._authority
+        path = directory / "client-ca.crt"
+        pki.write_public(path, self._credentials.authority())
+        return path
+
+    def _make_application(self, client: Client) -> Callable[..., Any]:
+        kubelet = self._kubelet
+        authorizer = Authorizer(client, kubelet.clock, kubelet.settings.node.name)
+        config = {"nodeName": kubelet.settings.node.name, "maxPods": kubelet.settings.node.max_pods}
+        app = service("kubelet", metrics=CollectorRegistry(), config=config)
+
+        def authorize() -> flask.Response | None:
+            request = flask.request
+            if request.path in _OPEN:
+                return None
+            bearer = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+            try:
+                authorizer.check(peer_certificate(request.environ), bearer, request.method, request.path)
+            except NotAllowed as error:
+                return flask.Response(str(error), status=error.status, mimetype="text/plain")
+            return None
+
+        app.before_request(authorize)
+        Endpoints(kubelet).add_to(app)
+        return app

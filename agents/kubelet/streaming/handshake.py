@@ -1,0 +1,94 @@
+"""Agreeing on a framing: reads an upgrade request, answers it, and says what was agreed.
+
+Invariant: nothing is written before the request is found to be good.
+Source: RFC 6455; kubelet's httpstream negotiation (X-Stream-Protocol-Version).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agents.kubelet.streaming.websocket import accept_key
+
+CHANNELS_V5 = "v5.channel.k8s.io"
+CHANNELS_V4 = "v4.channel.k8s.io"
+PORT_FORWARD_V1 = "portforward.k8s.io"
+TUNNEL = "SPDY/3.1+portforward.k8s.io"
+
+
+class Framing(StrEnum):
+    """How streams are put into one connection."""
+
+    WEBSOCKET = "websocket"
+    SPDY = "spdy/3.1"
+
+
+class UpgradeRefused(Exception):
+    """The request does not ask for a framing or protocol that is spoken here; the text goes to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The framing, and the protocol of the streams within it."""
+
+    framing: Framing
+    protocol: str
+    answer: bytes
+
+
+def negotiate(environ: Mapping[str, str], websocket: Sequence[str], spdy: Sequence[str]) -> Agreement:
+    """What to answer a WSGI request; the protocols are in the order of preference. Raises UpgradeRefused."""
+    upgrade = environ.get("HTTP_UPGRADE", "").lower()
+    if upgrade == Framing.WEBSOCKET:
+        return _websocket(environ, websocket)
+    if upgrade == Framing.SPDY:
+        return _spdy(environ, spdy)
+    raise UpgradeRefused("the request must be upgraded to websocket or SPDY/3.1")
+
+
+def _websocket(environ: Mapping[str, str], supported: Sequence[str]) -> Agreement:
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
+    if not key or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+        raise UpgradeRefused("the request is not a WebSocket handshake of version 13")
+    offered = _listed(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
+    protocol = _choose(offered, supported)
+    head = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+    )
+    return Agreement(Framing.WEBSOCKET, protocol, head.encode())
+
+
+def _spdy(environ: Mapping[str, str], supported: Sequence[str]) -> Agreement:
+    offered = _listed(environ.get("HTTP_X_STREAM_PROTOCOL_VERSION", ""))
+    protocol = _choose(offered, supported)
+    head = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n"
+        f"X-Stream-Protocol-Version: {protocol}\r\n\r\n"
+    )
+    return Agreement(Framing.SPDY, protocol, head.encode())
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _choose(offered: Sequence[str], supported: Sequence[str]) -> str:
+    for protocol in supported:
+        if protocol in offered:
+            return protocol
+    raise UpgradeRefused(
+        f"unable to upgrade: {', '.join(offered) or 'no protocol'} is not among {', '.join(supported)}"
+    )
+
+
+def send_all(sock: socket.socket, data: bytes) -> bool:
+    """Write; whether the peer is still there."""
+    try:
+        sock.sendall(data)
+    except OSError:
+        return False
+    return True
