@@ -27,6 +27,7 @@ from control.apiserver.authentication.jwt import SigningKey, VerifyKey
 from control.apiserver.authentication.service_accounts import ServiceAccountMethod, Tokens
 from control.apiserver.authorization.attributes import attributes
 from control.apiserver.authorization.chain import Authorizer
+from control.apiserver.authorization.node import NodeMethod
 from control.apiserver.authorization.rbac import RbacMethod
 from control.apiserver.cache import Cache
 from control.apiserver.config import Config
@@ -106,6 +107,7 @@ def make_server(
     `authentication` are methods besides tokens. Without `signing_key` no service account tokens are issued.
     """
     cache = Cache(store, runtime)
+    rbac = RbacMethod(cache)
     tokens = Tokens(signing_key, verify_keys, config.issuer, cache, runtime) if signing_key else None
     methods: list[AuthenticationMethod] = [*authentication]
     if tokens:
@@ -118,7 +120,7 @@ def make_server(
         storage=Storage(store, cache, runtime),
         cache=cache,
         authenticator=Authenticator(methods),
-        authorizer=Authorizer((RbacMethod(cache),)),
+        authorizer=Authorizer((NodeMethod(cache), rbac)),
         admission=Pipeline(plugins(cache)),
         tokens=tokens,
     )

@@ -79,9 +79,10 @@ class Collection:
         self._history.append(change)
         if len(self._history) > HISTORY:
             self.floor = self._history.popleft().revision
-        self._wake(change)
+        # Who decides by the cache must know of a change before the clients that will act on it.
         for observer in self._observers:
             observer(old, new)
+        self._wake(change)
 
     def _wake(self, change: Change) -> None:
         for watcher in self._watchers:

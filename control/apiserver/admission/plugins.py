@@ -6,6 +6,7 @@ Invariant: the order is the original's (kubeapiserver/options/plugins.go).
 from __future__ import annotations
 
 from control.apiserver.admission.namespaces import NamespaceLifecycle
+from control.apiserver.admission.node_restriction import NodeRestriction
 from control.apiserver.admission.pipeline import Plugin
 from control.apiserver.admission.priority import Priority
 from control.apiserver.admission.service_account import ServiceAccount
@@ -18,6 +19,7 @@ def plugins(cache: Cache) -> list[Plugin]:
     return [
         NamespaceLifecycle(cache),
         ServiceAccount(),
+        NodeRestriction(),
         DefaultTolerationSeconds(),
         Priority(cache),
     ]
