@@ -1,0 +1,185 @@
+"""What an object uses of a ResourceQuota: for the server that refuses, and the controller that counts.
+
+Invariant: both count by the same functions, so that a quota's status never swings between two opinions.
+Source: pkg/quota/v1/evaluator/core; "Resource Quotas" in the Kubernetes documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from api.objects import Object
+from api.quantities import ZERO, Quantity, parse
+from api.resources import Resource
+
+Usage = dict[str, Quantity]
+
+ONE = Quantity(10**9)
+_COMPUTE = ("cpu", "memory", "ephemeral-storage")
+_LEGACY_COUNTS = frozenset(
+    {
+        "configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas", "secrets",
+        "services",
+    }
+)  # fmt: skip
+_FINAL = ("Succeeded", "Failed")
+
+
+def count_name(resource: Resource) -> str:
+    """`count/deployments.apps`: the name under which any resource may be counted."""
+    return f"count/{resource.name}"
+
+
+def usage_of(resource: Resource, obj: Object) -> Usage:
+    """What one object uses, by the names that quotas use."""
+    used: Usage = {count_name(resource): ONE}
+    if resource.group == "":
+        if resource.plural == "pods":
+            if not _is_final(obj):
+                used["pods"] = ONE
+                used |= pod_usage(obj)
+        elif resource.plural in _LEGACY_COUNTS:
+            used[resource.plural] = ONE
+        if resource.plural == "services":
+            used |= _service_usage(obj)
+        elif resource.plural == "persistentvolumeclaims":
+            used |= _claim_usage(obj)
+    return used
+
+
+def _is_final(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in _FINAL
+
+
+def pod_usage(pod: Object) -> Usage:
+    """requests.* and limits.* of a pod, and the plain names that mean requests."""
+    spec = pod.get("spec") or {}
+    used: Usage = {}
+    for kind in ("requests", "limits"):
+        for name, amount in effective(spec, kind).items():
+            used[f"{kind}.{name}"] = amount
+            if kind == "requests" and name in _COMPUTE:
+                used[name] = amount
+    return used
+
+
+def effective(spec: Mapping[str, Any], kind: str) -> Usage:
+    """The pod's effective `requests` or `limits`: containers and sidecars together, or the largest init step."""
+    total: Usage = {}
+    largest: Usage = {}
+    for container in spec.get("containers") or ():
+        _add(total, _amounts(container, kind))
+    sidecars: Usage = {}
+    for container in spec.get("initContainers") or ():
+        step = _amounts(container, kind)
+        if container.get("restartPolicy") == "Always":
+            _add(total, step)
+            _add(sidecars, step)
+            step = {}
+        else:
+            step = {name: amount + sidecars.get(name, ZERO) for name, amount in step.items()}
+        for name, amount in step.items():
+            largest[name] = max(largest.get(name, ZERO), amount)
+    for name, amount in largest.items():
+        total[name] = max(total.get(name, ZERO), amount)
+    for name, text in (spec.get("overhead") or {}).items():
+        if name in total or kind == "requests":
+            total[name] = total.get(name, ZERO) + parse(text)
+    return total
+
+
+def _amounts(container: Mapping[str, Any], kind: str) -> Usage:
+    return {name: parse(text) for name, text in ((container.get("resources") or {}).get(kind) or {}).items()}
+
+
+def _add(total: Usage, more: Mapping[str, Quantity]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, ZERO) + amount
+
+
+def _service_usage(service: Object) -> Usage:
+    spec = service.get("spec") or {}
+    kind, ports = spec.get("type"), len(spec.get("ports") or ())
+    used = {"services.loadbalancers": ZERO, "services.nodeports": ZERO}
+    if kind == "LoadBalancer":
+        used["services.loadbalancers"] = ONE
+        if spec.get("allocateLoadBalancerNodePorts") is False:
+            ports = sum(1 for port in spec.get("ports") or () if port.get("nodePort"))
+    if kind in ("LoadBalancer", "NodePort"):
+        used["services.nodeports"] = Quantity(ports * ONE.nano)
+    return used
+
+
+def _claim_usage(claim: Object) -> Usage:
+    spec = claim.get("spec") or {}
+    used: Usage = {}
+    storage = parse(((spec.get("resources") or {}).get("requests") or {}).get("storage", 0))
+    names = ["persistentvolumeclaims"]
+    used["requests.storage"] = storage
+    class_name = spec.get("storageClassName")
+    if class_name:
+        prefix = f"{class_name}.storageclass.storage.k8s.io/"
+        used[f"{prefix}requests.storage"] = storage
+        names.append(f"{prefix}persistentvolumeclaims")
+    return used | dict.fromkeys(names, ONE)
+
+
+def total(usages: Iterable[Mapping[str, Quantity]]) -> Usage:
+    """The sum of several objects' usages."""
+    summed: Usage = {}
+    for usage in usages:
+        _add(summed, usage)
+    return summed
+
+
+def covers(quota_spec: Mapping[str, Any], resource: Resource, obj: Object) -> bool:
+    """Whether a quota's scopes include an object; scopes speak of pods only."""
+    terms = [(scope, "Exists", ()) for scope in quota_spec.get("scopes") or ()]
+    for expression in (quota_spec.get("scopeSelector") or {}).get("matchExpressions") or ():
+        terms.append((expression.get("scopeName"), expression.get("operator"), tuple(expression.get("values") or ())))
+    if not terms:
+        return True
+    if (resource.group, resource.plural) != ("", "pods"):
+        return False
+    return all(_in_scope(obj.get("spec") or {}, *term) for term in terms)
+
+
+def _in_scope(spec: Mapping[str, Any], scope: str, operator: str, values: tuple[str, ...]) -> bool:
+    if scope == "PriorityClass":
+        name = spec.get("priorityClassName") or ""
+        return {
+            "Exists": bool(name),
+            "DoesNotExist": not name,
+            "In": name in values,
+            "NotIn": name not in values,
+        }.get(operator, False)
+    holds = {
+        "Terminating": spec.get("activeDeadlineSeconds") is not None,
+        "NotTerminating": spec.get("activeDeadlineSeconds") is None,
+        "BestEffort": is_best_effort(spec),
+        "NotBestEffort": not is_best_effort(spec),
+        "CrossNamespacePodAffinity": _crosses_namespaces(spec.get("affinity") or {}),
+    }.get(scope, False)
+    return holds != (operator in ("DoesNotExist", "NotIn"))
+
+
+def is_best_effort(spec: Mapping[str, Any]) -> bool:
+    """Whether no container asks for or limits cpu or memory."""
+    for field in ("containers", "initContainers"):
+        for container in spec.get(field) or ():
+            for kind in ("requests", "limits"):
+                if any(_amounts(container, kind).get(name, ZERO) != ZERO for name in ("cpu", "memory")):
+                    return False
+    return True
+
+
+def _crosses_namespaces(affinity: Mapping[str, Any]) -> bool:
+    for kind in ("podAffinity", "podAntiAffinity"):
+        rules = affinity.get(kind) or {}
+        terms = list(rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
+        preferred = rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        terms += [weighted.get("podAffinityTerm") or {} for weighted in preferred]
+        if any(term.get("namespaces") or term.get("namespaceSelector") is not None for term in terms):
+            return True
+    return False
