@@ -1,0 +1,143 @@
+"""The environment of containers: where values come from and what is said if they do not come."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from agents.kubelet.pods.environment import Surroundings, environment, expand, service_variables
+from agents.kubelet.pods.performer import StartProblem
+
+pytestmark = pytest.mark.unit
+
+POD: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "name": "web",
+        "namespace": "shop",
+        "uid": "u1",
+        "labels": {"app": "web"},
+        "annotations": {"note": 'say "hi"'},
+    },
+    "spec": {"nodeName": "node1", "serviceAccountName": "clerk", "containers": []},
+}
+AROUND = Surroundings(("10.244.1.5",), ("192.0.2.1",), allocatable={"cpu": "2", "memory": "4Gi"})
+
+
+class Stored:
+    """Config maps and secrets in a dictionary."""
+
+    objects = {
+        ("configmaps", "shop", "settings"): {"kind": "ConfigMap", "data": {"color": "red", "not a name=": "x"}},
+        ("secrets", "shop", "keys"): {"kind": "Secret", "data": {"token": base64.b64encode(b"abc").decode()}},
+    }
+
+    def get(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.objects.get((plural, namespace, name))
+
+
+def values(*env: dict[str, Any], env_from: list[dict[str, Any]] | None = None, **container: Any) -> dict[str, str]:
+    wanted = {"name": "app", "env": list(env), "envFrom": env_from or [], **container}
+    return environment(POD, wanted, Stored(), AROUND)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("$(A)", "one"),
+        ("x$(A)y$(B)z", "xoneytwoz"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$one"),
+        ("$(MISSING)", "$(MISSING)"),
+        ("$(A", "$(A"),
+        ("$A $", "$A $"),
+        ("100%$$", "100%$"),
+        ("$($(A))", "$($(A))"),
+    ],
+)
+def test_expansion(text: str, expected: str) -> None:
+    assert expand(text, {"A": "one", "B": "two"}) == expected
+
+
+def test_variables_refer_to_those_before_them() -> None:
+    found = values({"name": "A", "value": "1"}, {"name": "B", "value": "$(A)$(C)"}, {"name": "C", "value": "3"})
+    assert found == {"A": "1", "B": "1$(C)", "C": "3"}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("metadata.name", "web"),
+        ("metadata.namespace", "shop"),
+        ("metadata.uid", "u1"),
+        ("metadata.labels['app']", "web"),
+        ("metadata.annotations", 'note="say \\"hi\\""'),
+        ("spec.nodeName", "node1"),
+        ("spec.serviceAccountName", "clerk"),
+        ("status.podIP", "10.244.1.5"),
+        ("status.hostIP", "192.0.2.1"),
+    ],
+)
+def test_field_reference(path: str, expected: str) -> None:
+    assert values({"name": "V", "valueFrom": {"fieldRef": {"fieldPath": path}}}) == {"V": expected}
+
+
+@pytest.mark.parametrize(
+    ("resource", "divisor", "expected"),
+    [
+        ("limits.cpu", "", "1"),
+        ("limits.cpu", "1m", "500"),
+        ("requests.memory", "1Mi", "64"),
+        ("limits.memory", "1Gi", "4"),
+        ("requests.cpu", "1m", "500"),
+    ],
+)
+def test_resource_reference(resource: str, divisor: str, expected: str) -> None:
+    reference = {"resource": resource, "divisor": divisor}
+    resources = {"limits": {"cpu": "500m"}, "requests": {"memory": "64Mi"}}
+    assert values({"name": "V", "valueFrom": {"resourceFieldRef": reference}}, resources=resources) == {"V": expected}
+
+
+def test_keys_and_whole_objects() -> None:
+    secret = {"name": "T", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}}
+    found = values(secret, env_from=[{"prefix": "S_", "configMapRef": {"name": "settings"}}])
+    assert found == {"S_color": "red", "T": "abc"}
+
+
+MISSING = [
+    ({"configMapKeyRef": {"name": "nope", "key": "k"}}, 'configmap "nope" not found'),
+    ({"secretKeyRef": {"name": "nope", "key": "k"}}, 'secret "nope" not found'),
+    ({"configMapKeyRef": {"name": "settings", "key": "k"}}, "couldn't find key k in ConfigMap shop/settings"),
+]
+
+
+@pytest.mark.parametrize(("source", "message"), MISSING)
+def test_what_is_missing_is_said_unless_optional(source: dict[str, Any], message: str) -> None:
+    with pytest.raises(StartProblem) as caught:
+        values({"name": "V", "valueFrom": source})
+    assert (caught.value.reason, caught.value.message) == ("CreateContainerConfigError", message)
+    (kind, reference), *_ = source.items()
+    assert values({"name": "V", "valueFrom": {kind: reference | {"optional": True}}}) == {}
+
+
+def service(name: str, namespace: str, address: str = "10.96.0.9") -> dict[str, Any]:
+    ports = [{"name": "http", "port": 80, "protocol": "TCP"}, {"name": "dns-x", "port": 53, "protocol": "UDP"}]
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterIP": address, "ports": ports}}
+
+
+def test_services_of_the_namespace_and_the_api_server() -> None:
+    services = [service("my-db", "shop"), service("other", "elsewhere"), service("headless", "shop", "None")]
+    services.append(service("kubernetes", "default", "10.96.0.1"))
+    found = service_variables(POD, services)
+    assert found["MY_DB_SERVICE_HOST"] == "10.96.0.9"
+    assert found["MY_DB_SERVICE_PORT_DNS_X"] == "53"
+    assert found["MY_DB_PORT"] == found["MY_DB_PORT_80_TCP"] == "tcp://10.96.0.9:80"
+    assert found["MY_DB_PORT_53_UDP_ADDR"] == "10.96.0.9"
+    assert found["KUBERNETES_SERVICE_HOST"] == "10.96.0.1"
+    assert not any(name.startswith(("OTHER", "HEADLESS")) for name in found)
+    quiet = POD | {"spec": POD["spec"] | {"enableServiceLinks": False}}
+    assert {name.split("_")[0] for name in service_variables(quiet, services)} == {"KUBERNETES"}

@@ -1,0 +1,188 @@
+"""The status that the kubelet writes, as tables of what the runtime says and what users see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
+from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading
+from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
+from api.runtime import timestamp
+
+pytestmark = pytest.mark.unit
+
+NOW = 1_800_000_000.0
+IDENTITY = PodIdentity("web", "default", "u1")
+SANDBOX = Sandbox("s0", IDENTITY, 0, State.RUNNING, NOW)
+NODE = NodeFacts(("192.0.2.1",))
+
+
+def make_pod(policy: str = "Always", init: tuple[str, ...] = (), **status: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "default", "uid": "u1", "generation": 1},
+        "spec": {
+            "restartPolicy": policy,
+            "containers": [{"name": "app", "image": "x:1"}],
+            "initContainers": [{"name": name, "image": "x:1"} for name in init],
+        },
+        "status": status,
+    }
+
+
+def container(name: str = "app", state: str = "running", code: int = 0, attempt: int = 0, **fields: Any) -> Container:
+    return Container(
+        id=f"{name}{attempt}",
+        pod=IDENTITY,
+        name=name,
+        attempt=attempt,
+        sandbox_id="s0",
+        state=State(state),
+        image="x:1",
+        image_id="sha256:x",
+        started=NOW - 10,
+        finished=NOW - 1 if state == "exited" else 0,
+        exit_code=code,
+        **fields,
+    )
+
+
+def status_of(pod: dict[str, Any], *found: Container, memory: Memory | None = None) -> dict[str, Any]:
+    ready = {entry.id: Reading() for entry in found if entry.state is State.RUNNING}
+    given = memory or Memory(readings=ready, addresses=("10.244.1.5",))
+    ordered = sorted(found, key=lambda entry: (entry.name, entry.attempt), reverse=True)
+    return pod_status(pod, PodView(SANDBOX, (), tuple(ordered)), given, NODE, NOW)
+
+
+def conditions(status: dict[str, Any]) -> dict[str, str]:
+    return {entry["type"]: entry["status"] for entry in status["conditions"]}
+
+
+PHASES = [
+    ("nothing runs yet", "Always", (), [], "Pending"),
+    ("init runs", "Always", ("i",), [container("i")], "Pending"),
+    ("init failed for good", "Never", ("i",), [container("i", "exited", 1)], "Failed"),
+    ("running", "Always", (), [container()], "Running"),
+    ("ended well", "Never", (), [container(state="exited")], "Succeeded"),
+    ("ended badly", "Never", (), [container(state="exited", code=3)], "Failed"),
+    ("ended badly, will be tried again", "OnFailure", (), [container(state="exited", code=3)], "Running"),
+    ("ended well, will run again", "Always", (), [container(state="exited")], "Running"),
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "init", "found", "expected"), [pytest.param(*case[1:], id=case[0]) for case in PHASES]
+)
+def test_phase(policy: str, init: tuple[str, ...], found: list[Container], expected: str) -> None:
+    assert status_of(make_pod(policy, init), *found)["phase"] == expected
+
+
+def test_a_running_pod_is_ready() -> None:
+    status = status_of(make_pod(), container())
+    assert set(conditions(status).values()) == {"True"}
+    assert list(conditions(status)) == [
+        "PodReadyToStartContainers",
+        "Initialized",
+        "Ready",
+        "ContainersReady",
+        "PodScheduled",
+    ]
+    assert (status["podIP"], status["hostIP"]) == ("10.244.1.5", "192.0.2.1")
+    (entry,) = status["containerStatuses"]
+    assert entry["ready"] and entry["started"] and entry["containerID"] == "podman://app0"
+    assert entry["state"] == {"running": {"startedAt": timestamp(NOW - 10)}}
+
+
+def test_an_unready_container_makes_the_pod_unready() -> None:
+    memory = Memory(readings={"app0": Reading(ready=False)}, addresses=("10.244.1.5",))
+    status = status_of(make_pod(), container(), memory=memory)
+    ready = next(entry for entry in status["conditions"] if entry["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ContainersNotReady")
+    assert ready["message"] == "containers with unready status: [app]"
+
+
+def test_readiness_gates_wait_for_their_conditions() -> None:
+    pod = make_pod()
+    pod["spec"]["readinessGates"] = [{"conditionType": "example.com/ok"}]
+    status = status_of(pod, container())
+    ready = next(entry for entry in status["conditions"] if entry["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ReadinessGatesNotReady")
+    pod["status"]["conditions"] = [{"type": "example.com/ok", "status": "True"}]
+    status = status_of(pod, container())
+    assert conditions(status) | {"Ready": "True", "example.com/ok": "True"} == conditions(status)
+
+
+WAITING = [
+    ("creating", (), Memory(), "ContainerCreating"),
+    ("initializing", ("i",), Memory(), "PodInitializing"),
+    ("problem", (), Memory(problems={"app": Problem("ErrImagePull", "no", NOW)}), "ErrImagePull"),
+]
+
+
+@pytest.mark.parametrize(("init", "memory", "reason"), [pytest.param(*case[1:], id=case[0]) for case in WAITING])
+def test_waiting_reason(init: tuple[str, ...], memory: Memory, reason: str) -> None:
+    (entry,) = status_of(make_pod(init=init), memory=memory)["containerStatuses"]
+    assert entry["state"]["waiting"]["reason"] == reason
+
+
+def test_a_crashing_container_waits_and_remembers_its_end() -> None:
+    memory = Memory(backoffs={"app": BackOff(20.0, NOW - 5)})
+    status = status_of(make_pod(), container(state="exited", code=1, attempt=2, message="oops"), memory=memory)
+    (entry,) = status["containerStatuses"]
+    assert entry["state"]["waiting"] == {
+        "reason": "CrashLoopBackOff",
+        "message": "back-off 20s restarting failed container=app pod=web_default(u1)",
+    }
+    ended = entry["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"], ended["message"]) == (1, "Error", "oops")
+    assert entry["restartCount"] == 2
+
+
+def test_reasons_of_an_end() -> None:
+    cases = [(0, False, "Completed"), (1, False, "Error"), (137, True, "OOMKilled"), (137, False, "Error")]
+    for code, memory_ran_out, expected in cases:
+        ended = container(state="exited", code=code, out_of_memory=memory_ran_out)
+        (entry,) = status_of(make_pod("Never"), ended)["containerStatuses"]
+        assert entry["state"]["terminated"]["reason"] == expected
+
+
+def test_a_refused_pod_fails_with_the_reason() -> None:
+    status = status_of(make_pod(), memory=Memory(rejected=("OutOfcpu", "too much")))
+    assert (status["phase"], status["reason"], status["message"]) == ("Failed", "OutOfcpu", "too much")
+
+
+def test_a_deadline_fails_the_pod() -> None:
+    pod = make_pod(startTime=timestamp(NOW - 20))
+    pod["spec"]["activeDeadlineSeconds"] = 10
+    status = status_of(pod, container())
+    assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
+
+
+def test_what_the_runtime_lost_keeps_its_last_state() -> None:
+    before = [{"name": "app", "restartCount": 1, "state": {"terminated": {"exitCode": 3}}, "containerID": "x"}]
+    (entry,) = status_of(make_pod(containerStatuses=before))["containerStatuses"]
+    assert entry["lastState"] == {"terminated": {"exitCode": 3}} and entry["restartCount"] == 1
+
+
+def test_only_differences_are_written() -> None:
+    pod = make_pod()
+    fresh = status_of(pod, container())
+    pod["status"] = fresh
+    assert status_patch(pod, status_of(pod, container())) is None
+    moved = status_of(pod, container(), memory=Memory(readings={"app0": Reading(ready=False)}, addresses=("10.0.0.9",)))
+    patch = status_patch(pod, moved)
+    assert patch is not None and patch["metadata"] == {"uid": "u1"}
+    assert patch["status"]["podIPs"] == [{"ip": "10.0.0.9"}, {"$patch": "replace"}]
+    assert {entry["type"] for entry in patch["status"]["conditions"]} == {"Ready", "ContainersReady"}
+
+
+def test_transition_times_move_only_with_the_status() -> None:
+    pod = make_pod()
+    pod["status"] = status_of(pod, container())
+    for entry in pod["status"]["conditions"]:
+        entry["lastTransitionTime"] = "2020-01-01T00:00:00Z"
+    again = status_of(pod, container())
+    assert {entry["lastTransitionTime"] for entry in again["conditions"]} == {"2020-01-01T00:00:00Z"}

@@ -1,0 +1,297 @@
+"""What the kubelet decides to do next, as tables of pods and what the runtime says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan
+from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading
+from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
+from api.runtime import timestamp
+
+pytestmark = pytest.mark.unit
+
+NOW = 1_800_000_000.0
+IDENTITY = PodIdentity("web", "default", "u1")
+SANDBOX = Sandbox("s0", IDENTITY, 0, State.RUNNING, NOW - 100)
+GOOD = Reading()
+
+
+def pod(containers: str = "app", init: str = "", sidecars: str = "", **fields: Any) -> dict[str, Any]:
+    """A pod with these containers by name; init containers first, then sidecars."""
+    entries = [{"name": name, "image": "x:1"} for name in init.split()]
+    entries += [{"name": name, "image": "x:1", "restartPolicy": "Always"} for name in sidecars.split()]
+    status, metadata = fields.pop("status", {}), fields.pop("metadata", {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "default", "uid": "u1", **metadata},
+        "spec": {
+            "containers": [{"name": name, "image": "x:1"} for name in containers.split()],
+            "initContainers": entries,
+            **fields,
+        },
+        "status": status,
+    }
+
+
+def container(text: str) -> Container:
+    """`name:attempt:state[:exit code[:seconds since its end]]`."""
+    name, attempt, state, code, ago = (text.split(":") + ["0", "0"])[:5]
+    return Container(
+        id=f"{name}-{attempt}",
+        pod=IDENTITY,
+        name=name,
+        attempt=int(attempt),
+        sandbox_id="s0",
+        state=State(state),
+        image="x:1",
+        image_id="sha256:x",
+        created=NOW - 50,
+        started=NOW - 50,
+        finished=NOW - float(ago) if state == "exited" else 0.0,
+        exit_code=int(code),
+    )
+
+
+def view(text: str = "", sandbox: Sandbox | None = SANDBOX) -> PodView:
+    found = sorted((container(part) for part in text.split()), key=lambda c: (c.name, c.attempt), reverse=True)
+    return PodView(sandbox, (), tuple(found))
+
+
+def summary(plan: Plan) -> str:
+    """A plan as words: what is stopped, removed, done to the sandbox and started."""
+    words = [f"stop {stop.container.id} {stop.grace:.0f}" for stop in plan.stops]
+    words += [f"remove {dead.id}" for dead in plan.removals]
+    if plan.sandbox is not SandboxAction.KEEP:
+        words.append(f"{plan.sandbox} sandbox")
+    words += [f"start {start.name}:{start.attempt}" for start in plan.starts]
+    words += [f"wait {name}" for name in plan.waiting]
+    return ", ".join(words + ["gone"] * plan.gone)
+
+
+def readings(text: str, **values: Any) -> Memory:
+    return Memory(readings=dict.fromkeys(text.split(), GOOD) | values)
+
+
+STARTING = [
+    ("a new pod gets its sandbox first", pod(), view(sandbox=None), Memory(), "create sandbox"),
+    ("then its containers", pod("a b"), view(), Memory(), "start b:0, start a:0"),
+    ("a container that was only created is made afresh", pod(), view("app:0:created"), Memory(), "start app:0"),
+    ("init containers run one by one", pod(init="i j"), view("i:0:running"), readings("i-0"), ""),
+    ("the next after the one before ended well", pod(init="i j"), view("i:0:exited:0"), Memory(), "start j:0"),
+    ("containers wait for the last", pod(init="i"), view("i:0:exited:0"), Memory(), "start app:0"),
+    ("a failed init container is tried again", pod(init="i"), view("i:0:exited:1"), Memory(), "start i:1"),
+    (
+        "unless nothing is to be restarted",
+        pod(init="i", restartPolicy="Never"),
+        view("i:0:exited:1"),
+        Memory(),
+        "stop sandbox",
+    ),
+    ("a sidecar starts before the containers", pod(sidecars="s"), view(), Memory(), "start s:0"),
+    ("which wait until it has started", pod(sidecars="s"), view("s:0:running"), Memory(), ""),
+    ("and then start beside it", pod(sidecars="s"), view("s:0:running"), readings("s-0"), "start app:0"),
+    (
+        "a sidecar that ended starts again",
+        pod(sidecars="s"),
+        view("s:0:exited:0 app:0:running"),
+        readings("app-0"),
+        "start s:1",
+    ),
+    (
+        "init containers stay done when a container restarts",
+        pod(init="i"),
+        view("i:0:exited:0 app:0:exited:1"),
+        Memory(),
+        "start app:1",
+    ),
+    (
+        "restarts are counted on from the API when the runtime has lost them",
+        pod(status={"containerStatuses": [{"name": "app", "restartCount": 4, "containerID": "podman://x"}]}),
+        view(),
+        Memory(),
+        "start app:5",
+    ),
+]
+
+RUNNING = [
+    ("all is as it should be", pod(), view("app:0:running"), readings("app-0"), ""),
+    ("Always restarts after success", pod(), view("app:0:exited:0"), Memory(), "start app:1"),
+    (
+        "OnFailure restarts after failure",
+        pod(restartPolicy="OnFailure"),
+        view("app:0:exited:1"),
+        Memory(),
+        "start app:1",
+    ),
+    ("OnFailure ends after success", pod(restartPolicy="OnFailure"), view("app:0:exited:0"), Memory(), "stop sandbox"),
+    ("Never ends after failure", pod(restartPolicy="Never"), view("app:0:exited:1"), Memory(), "stop sandbox"),
+    (
+        "Never goes on while another runs",
+        pod("app b", restartPolicy="Never"),
+        view("app:0:exited:1 b:0:running"),
+        readings("b-0"),
+        "",
+    ),
+    (
+        "a pod that ended takes its sidecars down",
+        pod(sidecars="s", restartPolicy="Never"),
+        view("s:0:running app:0:exited:0"),
+        readings("s-0"),
+        "stop s-0 30",
+    ),
+    (
+        "back-off holds a restart",
+        pod(),
+        view("app:3:exited:1:5"),
+        Memory(backoffs={"app": BackOff(40.0, NOW - 60)}),
+        "wait app",
+    ),
+    (
+        "and lets it go in time",
+        pod(),
+        view("app:3:exited:1:41"),
+        Memory(backoffs={"app": BackOff(40.0, NOW - 60)}),
+        "start app:4",
+    ),
+    (
+        "a problem holds a start",
+        pod(),
+        view(),
+        Memory(problems={"app": Problem("ErrImagePull", "no such image", NOW + 5)}),
+        "",
+    ),
+    (
+        "a container that failed its liveness probe is ended",
+        pod(),
+        view("app:0:running"),
+        Memory(readings={"app-0": Reading(live=False, failed_probe="liveness")}),
+        "stop app-0 30",
+    ),
+    (
+        "within the probe's own grace",
+        pod(),
+        view("app:0:running"),
+        Memory(readings={"app-0": Reading(live=False, failed_probe="startup", grace=5.0)}),
+        "stop app-0 5",
+    ),
+    (
+        "only the newest attempt and the one before it stay",
+        pod(),
+        view("app:0:exited app:1:exited app:2:running"),
+        readings("app-2"),
+        "remove app-0",
+    ),
+]
+
+ENDING = [
+    (
+        "a deleted pod's containers are stopped",
+        pod("a b", metadata={"deletionTimestamp": timestamp(NOW + 30), "deletionGracePeriodSeconds": 30}),
+        view("a:0:running b:0:running"),
+        Memory(),
+        "stop b-0 30, stop a-0 30",
+    ),
+    (
+        "with what is left of the grace period",
+        pod(metadata={"deletionTimestamp": timestamp(NOW + 4), "deletionGracePeriodSeconds": 30}),
+        view("app:0:running"),
+        Memory(),
+        "stop app-0 4",
+    ),
+    (
+        "at once after it",
+        pod(metadata={"deletionTimestamp": timestamp(NOW - 4), "deletionGracePeriodSeconds": 30}),
+        view("app:0:running"),
+        Memory(),
+        "stop app-0 0",
+    ),
+    (
+        "sidecars after the containers, the last first",
+        pod(sidecars="s t", metadata={"deletionTimestamp": timestamp(NOW), "deletionGracePeriodSeconds": 0}),
+        view("s:0:running t:0:running app:0:exited:0"),
+        Memory(),
+        "stop t-0 0",
+    ),
+    (
+        "then all of it goes",
+        pod(metadata={"deletionTimestamp": timestamp(NOW)}),
+        view("app:0:exited:0"),
+        Memory(),
+        "remove app-0, remove sandbox, gone",
+    ),
+    ("a refused pod starts nothing", pod(), view(sandbox=None), Memory(rejected=("OutOfcpu", "no")), ""),
+    (
+        "a pod past its deadline is stopped",
+        pod(activeDeadlineSeconds=10, status={"startTime": timestamp(NOW - 11)}),
+        view("app:0:running"),
+        readings("app-0"),
+        "stop app-0 30",
+    ),
+    ("an ended pod never starts again", pod(status={"phase": "Failed"}), view(sandbox=None), Memory(), ""),
+]
+
+DEAD = Sandbox("s0", IDENTITY, 0, State.EXITED, NOW - 100)
+LOST_SANDBOX = [
+    ("containers of a dead sandbox are ended", pod(), view("app:0:running", DEAD), Memory(), "stop app-0 2"),
+    (
+        "and it is made afresh",
+        pod(),
+        view("app:0:exited:137", DEAD),
+        Memory(),
+        "remove app-0, create sandbox",
+    ),
+    (
+        "but not for a pod whose work is done",
+        pod(restartPolicy="Never"),
+        view("app:0:exited:0", DEAD),
+        Memory(),
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("pod_", "found", "memory", "expected"),
+    [pytest.param(*case[1:], id=case[0]) for case in STARTING + RUNNING + ENDING + LOST_SANDBOX],
+)
+def test_decision(pod_: dict[str, Any], found: PodView, memory: Memory, expected: str) -> None:
+    assert sorted(summary(decide(pod_, found, memory, NOW)).split(", ")) == sorted(expected.split(", "))
+
+
+def test_a_changed_image_restarts_the_container() -> None:
+    wanted = pod()
+    running = container("app:0:running")
+    old_hash = spec.container_hash({"name": "app", "image": "x:0"})
+    found = PodView(SANDBOX, (), (Container(**{**_fields(running), "spec_hash": old_hash}),))
+    plan = decide(wanted, found, readings("app-0"), NOW)
+    assert [stop.message for stop in plan.stops] == ["Container app definition changed, will be restarted"]
+
+
+def test_an_orphan_is_ended_before_it_is_removed() -> None:
+    assert summary(decide_orphan(view("app:0:running"))) == "stop app-0 2"
+    assert summary(decide_orphan(view("app:0:exited"))) == "remove app-0, remove sandbox, gone"
+
+
+def test_every_plan_gives_a_reason() -> None:
+    for _, pod_, found, memory, _ in STARTING + RUNNING + ENDING:
+        assert decide(pod_, found, memory, NOW).because
+
+
+def test_back_off_doubles_to_five_minutes_and_is_forgotten_after_ten() -> None:
+    known, now, delays = None, NOW, []
+    for _ in range(7):
+        known = backoff.following(known, now, now)
+        delays.append(known.delay)
+        now += known.delay
+    assert delays == [10, 20, 40, 80, 160, 300, 300]
+    assert backoff.following(known, now + 601, now + 601).delay == 10
+    assert backoff.remaining(known, now + 601, now + 601) == 0
+
+
+def _fields(found: Container) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in Container.__slots__}
