@@ -40,7 +40,7 @@ def pod(containers: str = "app", init: str = "", sidecars: str = "", **fields: A
 
 def container(text: str) -> Container:
     """`name:attempt:state[:exit code[:seconds since its end]]`."""
-    name, attempt, state, code, ago = (text.split(":") + ["0", "0"])[:5]
+    name, attempt, state, code, ago = [*text.split(":"), "0", "0"][:5]
     return Container(
         id=f"{name}-{attempt}",
         pod=IDENTITY,
