@@ -1,0 +1,197 @@
+"""Rules for the apps group.
+
+Source: the original's validation of Deployment, ReplicaSet, DaemonSet, StatefulSet and ControllerRevision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api import names
+from api.objects import Object
+from api.validation import fields, pods
+from api.validation.fields import Causes
+
+_ALWAYS = ("Always",)
+_STATEFUL_MUTABLE = (
+    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+)  # fmt: skip
+_STATEFUL_DETAIL = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
+    " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+)
+
+
+def selector_and_template(spec: Object, policies: tuple[str, ...] = _ALWAYS) -> Causes:
+    """What all controllers of pods share: a selector that chooses the pods of the template."""
+    selector, template = spec.get("selector"), spec.get("template") or {}
+    found: Causes = []
+    if selector is None:
+        found.append(fields.required("spec.selector"))
+    else:
+        found += fields.label_selector("spec.selector", selector)
+        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+            found.append(fields.invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+        else:
+            found += fields.matches_labels("spec", selector, (template.get("metadata") or {}).get("labels"))
+    found += pods.template("spec.template", spec.get("template"))
+    found += pods.restart_policy("spec.template", template, policies)
+    if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
+        detail = "activeDeadlineSeconds in {} is not Supported"
+        found.append(fields.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
+    return found
+
+
+def _named(causes: Causes, kind: str) -> Causes:
+    """The sentences of `selector_and_template` in the words for one kind."""
+    swaps = (("for deployment", f"for {kind.lower()}"), ("in {} is", f"in {kind} is"))
+    out = []
+    for cause in causes:
+        message = cause.message
+        for old, new in swaps:
+            message = message.replace(old, new)
+        out.append(type(cause)(cause.reason, message, cause.field))
+    return out
+
+
+def _counts(spec: Object, *names_of_counts: str) -> Causes:
+    found: Causes = []
+    for field in names_of_counts:
+        found += fields.nonnegative(f"spec.{field}", spec.get(field))
+    return found
+
+
+def _deployment(new: Object, old: Object | None, subresource: str) -> Causes:
+    if subresource == "status":
+        return _status_counts(new, "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    spec = new["spec"]
+    found = _counts(spec, "replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
+    found = _named(selector_and_template(spec), "Deployment") + found
+    found += _deployment_strategy(spec.get("strategy") or {})
+    deadline, ready = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds") or 0
+    if deadline is not None and deadline <= ready:
+        detail = "must be greater than minReadySeconds"
+        found.append(fields.invalid("spec.progressDeadlineSeconds", deadline, detail))
+    if old is not None:
+        found += fields.unchanged("spec.selector", spec.get("selector"), old["spec"].get("selector"))
+    return found
+
+
+def _deployment_strategy(strategy: Object) -> Causes:
+    path = "spec.strategy"
+    kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
+    if kind == "Recreate" and rolling is not None:
+        detail = "may not be specified when strategy `type` is 'Recreate'"
+        return [fields.forbidden(f"{path}.rollingUpdate", detail)]
+    if kind == "RollingUpdate":
+        if rolling is None:
+            return [fields.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
+        return _rolling_update(f"{path}.rollingUpdate", rolling)
+    return fields.one_of(f"{path}.type", kind, ("Recreate", "RollingUpdate"))
+
+
+def _rolling_update(path: str, rolling: Object) -> Causes:
+    surge, unavailable = rolling.get("maxSurge"), rolling.get("maxUnavailable")
+    found = fields.int_or_percent(f"{path}.maxUnavailable", unavailable)
+    found += fields.int_or_percent(f"{path}.maxSurge", surge)
+    if _is_zero(unavailable) and _is_zero(surge):
+        found.append(fields.invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0"))
+    return found + fields.at_most_all(f"{path}.maxUnavailable", unavailable)
+
+
+def _is_zero(value: Any) -> bool:
+    return value in (0, "0%", None)
+
+
+def _status_counts(new: Object, *counts: str) -> Causes:
+    found: Causes = []
+    status = new.get("status") or {}
+    for field in counts:
+        found += fields.nonnegative(f"status.{field}", status.get(field))
+    replicas = status.get("replicas") or 0
+    for field in counts[1:]:
+        if (status.get(field) or 0) > replicas:
+            found.append(fields.invalid(f"status.{field}", status[field], "cannot be greater than status.replicas"))
+    return found
+
+
+def _replica_set(new: Object, old: Object | None, subresource: str) -> Causes:
+    if subresource == "status":
+        return _status_counts(new, "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    spec = new["spec"]
+    found = _counts(spec, "replicas", "minReadySeconds") + _named(selector_and_template(spec), "ReplicaSet")
+    if old is not None:
+        found += fields.unchanged("spec.selector", spec.get("selector"), old["spec"].get("selector"))
+    return found
+
+
+def _daemon_set(new: Object, old: Object | None, subresource: str) -> Causes:
+    if subresource == "status":
+        return []
+    spec = new["spec"]
+    found = _named(selector_and_template(spec), "DaemonSet") + _counts(spec, "minReadySeconds", "revisionHistoryLimit")
+    strategy = spec.get("updateStrategy") or {}
+    found += fields.one_of("spec.updateStrategy.type", strategy.get("type"), ("RollingUpdate", "OnDelete"))
+    if strategy.get("type") == "RollingUpdate":
+        rolling, path = strategy.get("rollingUpdate") or {}, "spec.updateStrategy.rollingUpdate"
+        surge, unavailable = rolling.get("maxSurge"), rolling.get("maxUnavailable")
+        found += fields.int_or_percent(f"{path}.maxUnavailable", unavailable)
+        found += fields.int_or_percent(f"{path}.maxSurge", surge)
+        if _is_zero(surge) and _is_zero(unavailable):
+            found.append(fields.required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
+        elif not _is_zero(surge) and not _is_zero(unavailable):
+            found.append(fields.invalid(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero"))
+    if old is not None:
+        found += fields.unchanged("spec.selector", spec.get("selector"), old["spec"].get("selector"))
+    return found
+
+
+def _stateful_set(new: Object, old: Object | None, subresource: str) -> Causes:
+    if subresource == "status":
+        return []
+    spec = new["spec"]
+    if old is not None and _identity(spec) != _identity(old["spec"]):
+        return [fields.forbidden("spec", _STATEFUL_DETAIL)]
+    found = _named(selector_and_template(spec), "StatefulSet")
+    found += _counts(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
+    policy = spec.get("podManagementPolicy")
+    found += fields.one_of("spec.podManagementPolicy", policy, ("OrderedReady", "Parallel"))
+    strategy = spec.get("updateStrategy") or {}
+    found += fields.one_of("spec.updateStrategy.type", strategy.get("type"), ("RollingUpdate", "OnDelete"))
+    rolling = strategy.get("rollingUpdate") or {}
+    found += fields.nonnegative("spec.updateStrategy.rollingUpdate.partition", rolling.get("partition"))
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for field in ("whenDeleted", "whenScaled"):
+        path = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
+        found += fields.one_of(path, retention.get(field), ("Retain", "Delete"))
+    if spec.get("serviceName"):
+        found += fields.problems("spec.serviceName", spec["serviceName"], names.dns_1035_label_problems)
+    return found
+
+
+def _identity(spec: Object) -> Object:
+    kept = {field: value for field, value in spec.items() if field not in _STATEFUL_MUTABLE}
+    claims = [
+        {"metadata": claim.get("metadata"), "spec": claim.get("spec")}
+        for claim in spec.get("volumeClaimTemplates") or []
+    ]
+    return kept | {"volumeClaimTemplates": claims}
+
+
+def _controller_revision(new: Object, old: Object | None, subresource: str) -> Causes:
+    found = fields.nonnegative("revision", new.get("revision"))
+    if new.get("data") is None:
+        found.append(fields.required("data", "data is mandatory"))
+    if old is not None:
+        found += fields.unchanged("data", new.get("data"), old.get("data"))
+    return found
+
+
+VALIDATORS = {
+    "Deployment": _deployment,
+    "ReplicaSet": _replica_set,
+    "DaemonSet": _daemon_set,
+    "StatefulSet": _stateful_set,
+    "ControllerRevision": _controller_revision,
+}

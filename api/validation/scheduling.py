@@ -1,0 +1,159 @@
+"""Rules for where pods may go: tolerations, affinity, spreading; and for what nodes repel.
+
+Source: the original's validation of Toleration, Affinity, TopologySpreadConstraint and Taint.
+"""
+
+from __future__ import annotations
+
+from api import names
+from api.objects import Object
+from api.validation import fields
+from api.validation.fields import Causes
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
+
+
+def tolerations(path: str, spec: Object) -> Causes:
+    """Which taints a pod tolerates."""
+    found: Causes = []
+    for place, toleration in fields.each(spec, "tolerations", path):
+        key, operator = toleration.get("key") or "", toleration.get("operator") or ""
+        effect, value = toleration.get("effect") or "", toleration.get("value") or ""
+        if key:
+            found += fields.problems(f"{place}.key", key, names.label_key_problems)
+        elif operator != "Exists":
+            detail = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+            found.append(fields.invalid(f"{place}.operator", operator, detail))
+        if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
+            detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+            found.append(fields.invalid(f"{place}.effect", effect, detail))
+        if operator in ("", "Equal"):
+            found += fields.problems(f"{place}.operator", value, names.label_value_problems)
+        elif operator == "Exists":
+            if value:
+                detail = "value must be empty when `operator` is 'Exists'"
+                found.append(fields.invalid(f"{place}.operator", value, detail))
+        elif operator not in ("Gt", "Lt"):
+            found.append(fields.not_supported(f"{place}.operator", operator, ("Equal", "Exists")))
+        if effect and effect not in _EFFECTS:
+            found.append(fields.not_supported(f"{place}.effect", effect, _EFFECTS))
+    return found
+
+
+def only_added_tolerations(new: Object, old: Object) -> Causes:
+    """Existing tolerations stay, except for how long they last."""
+
+    def bare(toleration: Object) -> Object:
+        return {field: value for field, value in toleration.items() if field != "tolerationSeconds"}
+
+    have = [bare(toleration) for toleration in new.get("tolerations") or []]
+    if all(bare(toleration) in have for toleration in old.get("tolerations") or []):
+        return []
+    return [
+        fields.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+    ]
+
+
+def only_removed_gates(new: Object, old: Object) -> Causes:
+    """Scheduling gates can be removed, not added."""
+    have = [gate.get("name") for gate in old.get("schedulingGates") or []]
+    for place, gate in fields.each(new, "schedulingGates", "spec"):
+        if gate.get("name") not in have:
+            detail = "only deletion is allowed, but found new scheduling gate '{}'".format(gate.get("name"))
+            return [fields.forbidden(place, detail)]
+    return []
+
+
+def affinity(path: str, value: Object) -> Causes:
+    """Node affinity, pod affinity and pod anti-affinity."""
+    found: Causes = []
+    node = value.get("nodeAffinity") or {}
+    required = node.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if required is not None:
+        place = f"{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+        found += node_selector(place, required)
+    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    for place, term in fields.each(node, preferred, f"{path}.nodeAffinity"):
+        found += fields.in_range(f"{place}.weight", term.get("weight", 0), 1, 100)
+        found += _node_term(f"{place}.preference", term.get("preference") or {})
+    for kind in ("podAffinity", "podAntiAffinity"):
+        pod = value.get(kind) or {}
+        for place, term in fields.each(pod, "requiredDuringSchedulingIgnoredDuringExecution", f"{path}.{kind}"):
+            found += _pod_term(place, term)
+        for place, weighted in fields.each(pod, preferred, f"{path}.{kind}"):
+            found += fields.in_range(f"{place}.weight", weighted.get("weight", 0), 1, 100)
+            found += _pod_term(f"{place}.podAffinityTerm", weighted.get("podAffinityTerm") or {})
+    return found
+
+
+def node_selector(path: str, selector: Object) -> Causes:
+    """A NodeSelector, of pods and of volumes."""
+    if not selector.get("nodeSelectorTerms"):
+        return [fields.required(f"{path}.nodeSelectorTerms", "must have at least one node selector term")]
+    found: Causes = []
+    for place, term in fields.each(selector, "nodeSelectorTerms", path):
+        found += _node_term(place, term)
+    return found
+
+
+def _node_term(path: str, term: Object) -> Causes:
+    found: Causes = []
+    for field in ("matchExpressions", "matchFields"):
+        for place, expression in fields.each(term, field, path):
+            operator, values = expression.get("operator"), expression.get("values") or []
+            if operator in ("In", "NotIn") and not values:
+                found.append(fields.required(f"{place}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+            elif operator in ("Exists", "DoesNotExist") and values:
+                detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                found.append(fields.forbidden(f"{place}.values", detail))
+            elif operator in ("Gt", "Lt") and len(values) != 1:
+                detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+                found.append(fields.required(f"{place}.values", detail))
+            elif operator not in _NODE_OPERATORS:
+                found.append(fields.invalid(f"{place}.operator", operator, "not a valid selector operator"))
+            if field == "matchExpressions":
+                found += fields.problems(f"{place}.key", expression.get("key") or "", names.label_key_problems)
+    return found
+
+
+def _pod_term(path: str, term: Object) -> Causes:
+    found = fields.label_selector(f"{path}.labelSelector", term.get("labelSelector"))
+    if not term.get("topologyKey"):
+        found.append(fields.required(f"{path}.topologyKey", "can not be empty"))
+    return found
+
+
+def spread_constraints(path: str, spec: Object) -> Causes:
+    """Topology spread constraints."""
+    found: Causes = []
+    seen: set[tuple[str, str]] = set()
+    for place, constraint in fields.each(spec, "topologySpreadConstraints", path):
+        skew = constraint.get("maxSkew") or 0
+        key, action = constraint.get("topologyKey") or "", constraint.get("whenUnsatisfiable") or ""
+        if skew <= 0:
+            found.append(fields.invalid(f"{place}.maxSkew", skew, "must be greater than zero"))
+        if not key:
+            found.append(fields.required(f"{place}.topologyKey", "can not be empty"))
+        found += fields.one_of(f"{place}.whenUnsatisfiable", action, ("DoNotSchedule", "ScheduleAnyway"))
+        if (key, action) in seen:
+            found.append(fields.duplicate(place, f"{{{key}, {action}}}"))
+        seen.add((key, action))
+        found += fields.label_selector(f"{place}.labelSelector", constraint.get("labelSelector"))
+    return found
+
+
+def taints(path: str, spec: Object) -> Causes:
+    """The taints of a node."""
+    found: Causes = []
+    seen: set[tuple[str, str]] = set()
+    for place, taint in fields.each(spec, "taints", path):
+        key, effect = taint.get("key") or "", taint.get("effect") or ""
+        found += fields.problems(f"{place}.key", key, names.label_key_problems)
+        if taint.get("value"):
+            found += fields.problems(f"{place}.value", taint["value"], names.label_value_problems)
+        found += fields.one_of(f"{place}.effect", effect, _EFFECTS)
+        if (key, effect) in seen:
+            found.append(fields.duplicate(place, f"taints must be unique by key and effect pair: {key}:{effect}"))
+        seen.add((key, effect))
+    return found
