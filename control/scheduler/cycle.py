@@ -9,6 +9,7 @@ Invariant: a decision never names a node that any plugin refuses.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -138,13 +139,22 @@ class Decider:
 
 
 def _nowhere(snapshot: Snapshot, table: _Table, refused: list[tuple[Mask, Rejection]]) -> Decision:
-    found: dict[int, Sequence[Rejection]] = {node.slot: table.rejections[node.slot] for node in snapshot.nodes()}
+    rejections = list(table.rejections)
     for mask, rejection in refused:
         for slot in numpy.flatnonzero(mask):
-            found[int(slot)] = (rejection,)
-    plugins = frozenset(rejection.plugin for rejections in found.values() for rejection in rejections)
-    resolvable = tuple(
-        node.name for node in snapshot.nodes() if found[node.slot] and not any(one.final for one in found[node.slot])
-    )
-    reason = explain(len(snapshot), found.values())
-    return Decision("", reason, evaluated=len(snapshot), plugins=plugins, resolvable=resolvable)
+            rejections[slot] = (rejection,)
+    reasons: Counter[str] = Counter()
+    plugins: set[str] = set()
+    resolvable: list[str] = []
+    for node, found in zip(snapshot.slots, rejections):
+        if node is None:
+            continue
+        final = False
+        for rejection in found:
+            reasons[rejection.reason] += 1
+            plugins.add(rejection.plugin)
+            final = final or rejection.final
+        if found and not final:
+            resolvable.append(node.name)
+    reason = explain(len(snapshot), reasons)
+    return Decision("", reason, len(snapshot), 0, frozenset(plugins), tuple(resolvable))

@@ -10,8 +10,7 @@ Source: kube-scheduler's framework (filter and score extension points, status co
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -114,10 +113,9 @@ class Decision:
     resolvable: tuple[str, ...] = ()
 
 
-def explain(total: int, rejections: Iterable[Sequence[Rejection]]) -> str:
-    """`0/5 nodes are available: 2 Insufficient cpu, 3 node(s) were unschedulable.`"""
-    counts = Counter(rejection.reason for found in rejections for rejection in found)
-    parts = sorted(f"{count} {reason}" for reason, count in counts.items())
+def explain(total: int, reasons: Mapping[str, int]) -> str:
+    """`0/5 nodes are available: 2 Insufficient cpu, 3 node(s) were unschedulable.` from nodes a reason."""
+    parts = sorted(f"{count} {reason}" for reason, count in reasons.items())
     return f"0/{total} nodes are available" + (": " + ", ".join(parts) if parts else "") + "."
 
 

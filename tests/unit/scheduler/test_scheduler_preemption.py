@@ -1,0 +1,138 @@
+"""Whom preemption ends: one row a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scheduler_objects import decide, make_node, make_pod, make_snapshot
+
+from control.scheduler.preemption import budget, choose, eligible, explain
+from control.scheduler.profiles import default_profile
+
+pytestmark = pytest.mark.unit
+
+
+def weak(name: str, node: str, cpu: str = "2", priority: int = 0, **more: Any) -> Any:
+    return make_pod(name, nodeName=node, priority=priority, requests={"cpu": cpu}, **more)
+
+
+def pdb(labels: dict[str, str], allowed: int) -> dict[str, Any]:
+    spec = {"selector": {"matchLabels": labels}}
+    return {"metadata": {"name": "b", "namespace": "default"}, "spec": spec, "status": {"disruptionsAllowed": allowed}}
+
+
+STRONG = make_pod("strong", priority=10, requests={"cpu": "2"})
+WHOLE = make_pod("strong", priority=10, requests={"cpu": "4"})
+
+# name: (nodes, pods placed, the pod, budgets, expected node and victims, or None)
+CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, list[Any], tuple[str, list[str]] | None]] = {
+    "one of two weak pods is enough": (
+        [make_node("a")],
+        {"a": [weak("x", "a"), weak("y", "a", created="2026-01-02T00:00:00Z")]},
+        STRONG,
+        [],
+        ("a", ["y"]),
+    ),
+    "equals are not ended": ([make_node("a")], {"a": [weak("x", "a", "4", 10)]}, STRONG, [], None),
+    "the weaker of two goes": (
+        [make_node("a")],
+        {"a": [weak("x", "a", priority=5), weak("y", "a", priority=1)]},
+        STRONG,
+        [],
+        ("a", ["y"]),
+    ),
+    "the node with the weaker victims is taken": (
+        [make_node("a"), make_node("b")],
+        {"a": [weak("x", "a", "4", 5)], "b": [weak("y", "b", "4", 1)]},
+        STRONG,
+        [],
+        ("b", ["y"]),
+    ),
+    "fewer victims are better": (
+        [make_node("a"), make_node("b")],
+        {"a": [weak("x", "a"), weak("y", "a")], "b": [weak("z", "b", "4")]},
+        WHOLE,
+        [],
+        ("b", ["z"]),
+    ),
+    "a budget is respected where another node can serve": (
+        [make_node("a"), make_node("b")],
+        {"a": [weak("x", "a", "4", 1, labels={"app": "db"})], "b": [weak("y", "b", "4", 5)]},
+        STRONG,
+        [pdb({"app": "db"}, 0)],
+        ("b", ["y"]),
+    ),
+    "a budget does not stop the last resort": (
+        [make_node("a")],
+        {"a": [weak("x", "a", "4", 1, labels={"app": "db"})]},
+        STRONG,
+        [pdb({"app": "db"}, 0)],
+        ("a", ["x"]),
+    ),
+    "within a node the protected pod is spared": (
+        [make_node("a")],
+        {"a": [weak("x", "a", labels={"app": "db"}), weak("y", "a", priority=5)]},
+        STRONG,
+        [pdb({"app": "db"}, 0)],
+        ("a", ["y"]),
+    ),
+    "a pod that is only assumed there is not ended": (
+        [make_node("a")],
+        {"a": [make_pod("x", requests={"cpu": "4"})]},
+        STRONG,
+        [],
+        None,
+    ),
+    "anti-affinity of a weak pod can be removed with it": (
+        [make_node("a")],
+        {
+            "a": [
+                weak(
+                    "x",
+                    "a",
+                    "1",
+                    affinity={
+                        "podAntiAffinity": {
+                            "requiredDuringSchedulingIgnoredDuringExecution": [
+                                {"labelSelector": {}, "topologyKey": "kubernetes.io/hostname"}
+                            ]
+                        }
+                    },
+                )
+            ]
+        },
+        STRONG,
+        [],
+        ("a", ["x"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_preemption_ends_no_more_than_it_must(name: str) -> None:
+    nodes, placed, pod, budgets, expected = CASES[name]
+    snapshot = make_snapshot(nodes, placed)
+    decision = decide(pod, snapshot)
+    assert decision.node == ""
+    chosen = choose(pod, snapshot, default_profile(), decision.resolvable, [budget(one) for one in budgets])
+    assert (chosen and (chosen.node, [victim.name for victim in chosen.victims])) == expected
+    assert decide(pod, snapshot).reason == decision.reason, "trying out must leave the snapshot as it was"
+
+
+def test_a_pod_that_never_preempts_says_so() -> None:
+    pod = make_pod("p", preemptionPolicy="Never")
+    assert eligible(pod, None) == "not eligible due to preemptionPolicy=Never."
+
+
+def test_a_pod_whose_victims_are_still_going_waits_for_them() -> None:
+    snapshot = make_snapshot([make_node("a")], {"a": [weak("x", "a", deleting=True)]})
+    assert "terminating pod" in eligible(STRONG, snapshot.node("a"))
+
+
+def test_the_sentence_says_where_ending_pods_would_not_help() -> None:
+    snapshot = make_snapshot([make_node("a"), make_node("b", unschedulable=True)], {"a": [weak("x", "a", "4", 20)]})
+    assert explain(decide(STRONG, snapshot), 2) == (
+        "preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod,"
+        " 1 Preemption is not helpful for scheduling."
+    )
