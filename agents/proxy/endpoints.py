@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agents.network.nftables.values import Endpoint
 
 SERVICE_NAME = "kubernetes.io/service-name"
+
+_NOWHERE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,7 @@ class NodeView:
     zone: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An endpoint of one port of a service, with what its slice says of it."""
 
     endpoint: Endpoint
@@ -33,8 +34,8 @@ class Candidate:
     serving: bool
     terminating: bool
     local: bool
-    zones: frozenset[str] = frozenset()
-    nodes: frozenset[str] = frozenset()
+    zones: frozenset[str] = _NOWHERE
+    nodes: frozenset[str] = _NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,18 @@ def _port_number(endpoint_slice: Mapping[str, Any], name: str, protocol: str) ->
 def _candidate(endpoint: Endpoint, entry: Mapping[str, Any], node: NodeView) -> Candidate:
     conditions = entry.get("conditions") or {}
     ready = conditions.get("ready") is not False
-    hints = entry.get("hints") or {}
+    serving = conditions.get("serving")
+    hints = entry.get("hints")
     return Candidate(
-        endpoint=endpoint,
+        endpoint,
         ready=ready,
-        serving=ready if conditions.get("serving") is None else bool(conditions["serving"]),
+        serving=ready if serving is None else bool(serving),
         terminating=bool(conditions.get("terminating")),
         local=entry.get("nodeName") == node.name,
-        zones=frozenset(zone.get("name", "") for zone in hints.get("forZones") or ()),
-        nodes=frozenset(host.get("name", "") for host in hints.get("forNodes") or ()),
+        zones=_names(hints, "forZones") if hints else _NOWHERE,
+        nodes=_names(hints, "forNodes") if hints else _NOWHERE,
     )
+
+
+def _names(hints: Mapping[str, Any], kind: str) -> frozenset[str]:
+    return frozenset(place.get("name", "") for place in hints.get(kind) or ())

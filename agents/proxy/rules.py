@@ -1,7 +1,9 @@
 """What the table `wherry` holds: for the node as a whole, and for each service.
 
-A packet's destination, protocol and port are looked up in one verdict map, whatever the number of services; the
-service's chain draws an endpoint. Traffic that must come back this way is marked and masqueraded at the end.
+A packet's destination, protocol and port are looked up in one verdict map, whatever the number of services. All
+services with the same number of endpoints share the chain it leads to: that draws a number, and a second map has the
+endpoint for destination and number. So most services consist of map elements only, which are cheap to change however
+many there are. Affinity, source ranges and the policy Local take chains of their own.
 
 Invariant: everything here is a pure function of the API's objects; equal objects give equal rulesets.
 Source: Kubernetes, "Virtual IPs and Service Proxies"; Service and EndpointSlice of the API.
@@ -16,12 +18,13 @@ from typing import Any
 from agents.network.nftables.values import (
     DROP,
     PROTOCOLS,
+    TCP,
     Balance,
-    BalanceAndRemember,
     Chain,
     ClampSegmentSize,
     ClearMark,
     Dispatch,
+    Draw,
     Endpoint,
     Field,
     Hook,
@@ -34,12 +37,14 @@ from agents.network.nftables.values import (
     Marked,
     Masquerade,
     NewConnection,
+    Protocol,
     Reject,
-    Remembered,
+    Remember,
     Rule,
     Ruleset,
     Set,
     SetMark,
+    Spread,
     Type,
     Value,
     goto,
@@ -56,7 +61,9 @@ TABLE = "wherry"
 MASQUERADE_MARK = 0x4000
 
 SERVICES, NODE_PORTS = "services", "node-ports"
+ENDPOINTS, NODE_PORT_ENDPOINTS = "endpoints", "node-port-endpoints"
 REFUSED, REFUSED_NODE_PORTS = "refused", "refused-node-ports"
+DROPPED, DROPPED_NODE_PORTS = "dropped", "dropped-node-ports"
 CLUSTER_ADDRESSES, HAIRPIN = "cluster-addresses", "hairpin"
 
 _SERVICE_PORT = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
@@ -92,26 +99,45 @@ class ServiceRules:
 
 def base(cluster_networks: tuple[str, ...]) -> Ruleset:
     """The part of the table that does not depend on services. `cluster_networks` are the pods' addresses."""
+    service_port = (Type.ADDRESS, Type.PROTOCOL, Type.PORT)
+    node_port = (Type.PROTOCOL, Type.PORT)
+    endpoint = (Type.ADDRESS, Type.PORT)
+    sets = {
+        SERVICES: Set(service_port, verdicts=True),
+        NODE_PORTS: Set(node_port, verdicts=True),
+        ENDPOINTS: Set((*service_port, Type.INDEX), data=endpoint),
+        NODE_PORT_ENDPOINTS: Set((*node_port, Type.INDEX), data=endpoint),
+        REFUSED: Set(service_port),
+        REFUSED_NODE_PORTS: Set(node_port),
+        DROPPED: Set(service_port),
+        DROPPED_NODE_PORTS: Set(node_port),
+        CLUSTER_ADDRESSES: Set((Type.ADDRESS,)),
+        HAIRPIN: Set((Type.ADDRESS, Type.ADDRESS)),
+    }
+    return Ruleset(_base_chains(cluster_networks), sets, {name: {} for name in sets})
+
+
+def _base_chains(cluster_networks: tuple[str, ...]) -> dict[str, Chain]:
     outside = InNetworks(Field.SOURCE, cluster_networks, inverted=True)
     leaving = InNetworks(Field.DESTINATION, (*cluster_networks, _MULTICAST), inverted=True)
     to_services = (jump(SERVICES),)
     to_refused = (NewConnection(), jump(REFUSED))
     clamp = (Interface(VXLAN_LINK, outgoing=True), ClampSegmentSize())
-    chains = {
+    local = IsLocal(Field.DESTINATION)
+    not_loopback = InNetworks(Field.DESTINATION, (_LOOPBACK,), inverted=True)
+    return {
         SERVICES: Chain((
             (outside, InSet((Field.DESTINATION,), CLUSTER_ADDRESSES), SetMark(MASQUERADE_MARK)),
             (Dispatch(_SERVICE_PORT, SERVICES),),
-            (
-                IsLocal(Field.DESTINATION),
-                InNetworks(Field.DESTINATION, (_LOOPBACK,), inverted=True),
-                Dispatch(_NODE_PORT, NODE_PORTS),
-            ),
+            (local, not_loopback, Dispatch(_NODE_PORT, NODE_PORTS)),
         )),
-        "reject": Chain(((Reject(),),)),
+        "reject": Chain(((Protocol(TCP), Reject(reset=True)), (Reject(),))),
         REFUSED: Chain((
-            (Dispatch(_SERVICE_PORT, REFUSED),),
-            (IsLocal(Field.DESTINATION), Dispatch(_NODE_PORT, REFUSED_NODE_PORTS)),
-            (InSet((Field.DESTINATION,), CLUSTER_ADDRESSES), Reject()),
+            (InSet(_SERVICE_PORT, REFUSED), goto("reject")),
+            (InSet(_SERVICE_PORT, DROPPED), DROP),
+            (local, InSet(_NODE_PORT, REFUSED_NODE_PORTS), goto("reject")),
+            (local, InSet(_NODE_PORT, DROPPED_NODE_PORTS), DROP),
+            (InSet((Field.DESTINATION,), CLUSTER_ADDRESSES), goto("reject")),
         )),
         "prerouting": Chain((to_services,), Hook("nat", HookPoint.PREROUTING, -100)),
         "output": Chain((to_services,), Hook("nat", HookPoint.OUTPUT, -100)),
@@ -127,17 +153,12 @@ def base(cluster_networks: tuple[str, ...]) -> Ruleset:
         "filter-forward": Chain((clamp, to_refused), Hook("filter", HookPoint.FORWARD, 0)),
         "filter-output": Chain((to_refused,), Hook("filter", HookPoint.OUTPUT, 0)),
     }  # fmt: skip
-    service_port = (Type.ADDRESS, Type.PROTOCOL, Type.PORT)
-    node_port = (Type.PROTOCOL, Type.PORT)
-    sets = {
-        SERVICES: Set(service_port, verdicts=True),
-        NODE_PORTS: Set(node_port, verdicts=True),
-        REFUSED: Set(service_port, verdicts=True),
-        REFUSED_NODE_PORTS: Set(node_port, verdicts=True),
-        CLUSTER_ADDRESSES: Set((Type.ADDRESS,)),
-        HAIRPIN: Set((Type.ADDRESS, Type.ADDRESS)),
-    }
-    return Ruleset(chains, sets, {name: {} for name in sets})
+
+
+def spreading_chain(fields: tuple[Field, ...], name: str, count: int, *before: Rule) -> Chain:
+    """Draws one of `count` endpoints from a map. The first one steps in when a packet meets the map in a change."""
+    first = (Spread(fields, name, 1),)
+    return Chain((*before, (Spread(fields, name, count),), first) if count > 1 else (*before, first))
 
 
 def desired(
@@ -197,6 +218,7 @@ class _Builder:
         self._cluster_networks = cluster_networks
         self._internal_local = spec.get("internalTrafficPolicy") == "Local"
         self._external_local = spec.get("externalTrafficPolicy") == "Local"
+        self._sticky = spec.get("sessionAffinity") == "ClientIP"
         self._cluster_addresses = _ipv4(spec.get("clusterIPs") or [spec.get("clusterIP")])
         self._external_addresses = _ipv4(spec.get("externalIPs") or ())
         self._balancer_addresses = _ipv4(_ingress_addresses(service))
@@ -219,76 +241,92 @@ class _Builder:
         )
 
     def add_port(self, port: Mapping[str, Any], slices: list[Mapping[str, Any]]) -> None:
-        """Add the front ends and chains of one service port."""
+        """Add the front ends of one service port, and the chains that only this service has."""
         protocol_name = port.get("protocol") or "TCP"
         protocol, number = PROTOCOLS[protocol_name], int(port["port"])
         found = endpoints.candidates(slices, port.get("name") or "", protocol_name, self._node)
         choice = endpoints.choose(found, self._node)
-        own = {candidate.endpoint for candidate in found if candidate.local}
         self._local.update(choice.local)
-        identity = f"{self._name}/{protocol_name.lower()}/{number}"
+        own = {candidate.endpoint for candidate in found if candidate.local}
         for endpoint in own.intersection(choice.cluster + choice.local):
             self._element(HAIRPIN, (endpoint.address, endpoint.address), None)
-        cluster_chain = self._endpoint_chain(f"service-{identity}", choice.cluster)
-        local_chain = ""
-        if self._internal_local or self._external_local:
-            local_chain = self._endpoint_chain(f"local-{identity}", choice.local)
+        identity = f"{self._name}/{protocol_name.lower()}/{number}"
         inside = choice.local if self._internal_local else choice.cluster
-        chain = local_chain if self._internal_local else cluster_chain
+        chain = ""
+        if self._sticky and inside:
+            chain = self._own_chain(f"{'local' if self._internal_local else 'service'}-{identity}", inside)
         for address in self._cluster_addresses:
-            self._front(Frontend(address, protocol, number), chain, inside, choice.cluster)
-        self._add_external(identity, port, protocol, choice, (cluster_chain, local_chain))
+            front = Frontend(address, protocol, number)
+            self._front(front, chain or self._shared_chain(front, inside), inside, choice.cluster)
+        self._add_external(identity, port, protocol, choice)
 
-    def _add_external(
-        self,
-        identity: str,
-        port: Mapping[str, Any],
-        protocol: int,
-        choice: endpoints.Choice,
-        chains: tuple[str, str],
-    ) -> None:
+    def _add_external(self, identity: str, port: Mapping[str, Any], protocol: int, choice: endpoints.Choice) -> None:
         """Front ends that clients outside of the cluster use: external and balancer addresses, the node port."""
-        number, node_port = int(port["port"]), int(port.get("nodePort") or 0)
-        if not (self._external_addresses or self._balancer_addresses or node_port):
+        fronts = [Frontend(address, protocol, int(port["port"])) for address in self._external_addresses]
+        guarded = [Frontend(address, protocol, int(port["port"])) for address in self._balancer_addresses]
+        if port.get("nodePort"):
+            fronts.append(Frontend("", protocol, int(port["nodePort"])))
+        if not (fronts or guarded):
             return
         usable = choice.local if self._external_local else choice.cluster
-        chain = self._external_chain(identity, *chains)
-        for address in self._external_addresses:
-            self._front(Frontend(address, protocol, number), chain, usable, choice.cluster)
-        guarded = self._firewall_chain(identity, chain)
-        for address in self._balancer_addresses:
-            self._front(Frontend(address, protocol, number), guarded, usable, choice.cluster)
-        if node_port:
-            self._front(Frontend("", protocol, node_port), chain, usable, choice.cluster)
+        own = self._external_chain(identity, choice) if self._external_local or self._sticky else ""
+        for front in fronts:
+            self._front(front, own or self._shared_chain(front, usable, masquerade=True), usable, choice.cluster)
+        for front in guarded:
+            chain = own or self._shared_chain(front, usable, masquerade=True)
+            self._front(front, self._firewall_chain(identity, chain), usable, choice.cluster)
 
-    def _endpoint_chain(self, name: str, chosen: tuple[Endpoint, ...]) -> str:
-        """The chain that draws one of the endpoints; "" if there are none."""
-        if not chosen:
+    def _shared_chain(self, front: Frontend, usable: tuple[Endpoint, ...], *, masquerade: bool = False) -> str:
+        """Put a front end's endpoints into the map; the chain that draws one of so many; "" without endpoints."""
+        count = len(usable)
+        if not count:
             return ""
-        rules: tuple[Rule, ...] = ((Balance(chosen),),)
-        if self._spec.get("sessionAffinity") == "ClientIP":
-            configured = ((self._spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
-            seconds = int(configured or _DEFAULT_AFFINITY_SECONDS)
-            self._sets[name] = Set((Type.ADDRESS,), data=(Type.ADDRESS, Type.PORT), memory=True)
-            rules = ((Remembered(name, chosen, seconds),), (BalanceAndRemember(name, chosen, seconds),))
-        self._chains[name] = Chain(rules)
-        return name
+        head: Key = (front.address, front.protocol, front.port) if front.address else (front.protocol, front.port)
+        held = self._elements.setdefault(ENDPOINTS if front.address else NODE_PORT_ENDPOINTS, {})
+        for index, endpoint in enumerate(usable):
+            held[(*head, index)] = endpoint
+        mark = SetMark(MASQUERADE_MARK)
+        if not front.address:
+            name = f"node-port-{count}"
+            self._chains[name] = spreading_chain(_NODE_PORT, NODE_PORT_ENDPOINTS, count, (mark,))
+            return name
+        self._chains[f"spread-{count}"] = spreading_chain(_SERVICE_PORT, ENDPOINTS, count)
+        if not masquerade:
+            return f"spread-{count}"
+        self._chains[f"masquerade-{count}"] = Chain(((mark, goto(f"spread-{count}")),))
+        return f"masquerade-{count}"
 
-    def _external_chain(self, identity: str, cluster_chain: str, local_chain: str) -> str:
+    def _own_chain(self, name: str, chosen: tuple[Endpoint, ...]) -> str:
+        """A chain of this service that draws one of the endpoints; "" without endpoints."""
+        if chosen:
+            self._chains[name] = self._sticky_chain(name, chosen) if self._sticky else Chain(((Balance(chosen),),))
+        return name if chosen else ""
+
+    def _sticky_chain(self, name: str, chosen: tuple[Endpoint, ...]) -> Chain:
+        """Sends a source that an endpoint's memory has to that endpoint, any other to one drawn, which remembers it."""
+        configured = ((self._spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+        seconds = int(configured or _DEFAULT_AFFINITY_SECONDS)
+        rules: list[Rule] = []
+        chains = tuple(f"{name}/{endpoint.address}/{endpoint.port}" for endpoint in chosen)
+        for chain, endpoint in zip(chains, chosen, strict=True):
+            self._sets[chain] = Set((Type.ADDRESS,), memory=True)
+            self._chains[chain] = Chain(((Remember(chain, seconds), Balance((endpoint,))),))
+            rules.append((InSet((Field.SOURCE,), chain), goto(chain)))
+        return Chain((*rules, (Draw(chains),)))
+
+    def _external_chain(self, identity: str, choice: endpoints.Choice) -> str:
         """The chain for clients outside; with the policy Local only they are kept to local endpoints."""
+        cluster_chain = self._own_chain(f"service-{identity}", choice.cluster)
+        local_chain = self._own_chain(f"local-{identity}", choice.local) if self._external_local else ""
         mark, to_cluster = SetMark(MASQUERADE_MARK), goto(cluster_chain)
         rules: list[Rule] = []
-        if not self._external_local:
-            rules = [(mark, to_cluster)] if cluster_chain else []
+        if cluster_chain and not self._external_local:
+            rules.append((mark, to_cluster))
         elif cluster_chain:
-            rules = [
-                (InNetworks(Field.SOURCE, self._cluster_networks), to_cluster),
-                (IsLocal(Field.SOURCE), mark, to_cluster),
-            ]
-            if local_chain:
-                rules.append((goto(local_chain),))
-        elif local_chain:
-            rules = [(goto(local_chain),)]
+            rules.append((InNetworks(Field.SOURCE, self._cluster_networks), to_cluster))
+            rules.append((IsLocal(Field.SOURCE), mark, to_cluster))
+        if local_chain:
+            rules.append((goto(local_chain),))
         if not rules:
             return ""
         name = f"external-{identity}"
@@ -297,7 +335,7 @@ class _Builder:
 
     def _firewall_chain(self, identity: str, chain: str) -> str:
         """The chain that lets only the service's source ranges on to `chain`; `chain` itself without ranges."""
-        if not (chain and self._source_ranges and self._balancer_addresses):
+        if not (chain and self._source_ranges):
             return chain
         name = f"firewall-{identity}"
         allowed = InNetworks(Field.SOURCE, self._source_ranges)
@@ -311,8 +349,8 @@ class _Builder:
         if chain:
             self._element(SERVICES if front.address else NODE_PORTS, key, goto(chain))
         if not usable:
-            verdict = DROP if anywhere else goto("reject")
-            self._element(REFUSED if front.address else REFUSED_NODE_PORTS, key, verdict)
+            dropped, refused = (DROPPED, REFUSED) if front.address else (DROPPED_NODE_PORTS, REFUSED_NODE_PORTS)
+            self._element(dropped if anywhere else refused, key, None)
 
     def _element(self, name: str, key: Key, value: Value) -> None:
         self._elements.setdefault(name, {})[key] = value

@@ -7,22 +7,24 @@ Source: Linux include/uapi/linux/netfilter/nf_tables.h, nfnetlink.h.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import collapse_addresses, ip_network
+from typing import Any
 
 from agents.network.netlink import CREATE, EXCLUSIVE, Message, attribute
 from agents.network.nftables import expressions as x
 from agents.network.nftables.values import (
     TCP,
     Balance,
-    BalanceAndRemember,
     Chain,
     ClampSegmentSize,
     ClearMark,
     Dispatch,
+    Draw,
     Endpoint,
     Family,
     Field,
@@ -37,10 +39,11 @@ from agents.network.nftables.values import (
     Protocol,
     Redirect,
     Reject,
-    Remembered,
+    Remember,
     Rule,
     Set,
     SetMark,
+    Spread,
     Statement,
     Translated,
     Type,
@@ -71,11 +74,13 @@ _PORT_UNREACHABLE = {Family.IP: 3, Family.IP6: 4}
 _INTERFACE_NAME_SIZE = 16
 
 # nft's numbers of data types, by which it prints sets.
-_TYPE_NUMBERS = {Type.PROTOCOL: 12, Type.PORT: 13}
+_TYPE_NUMBERS = {Type.PROTOCOL: 12, Type.PORT: 13, Type.INDEX: 19}
 _ADDRESS_NUMBERS = {Family.IP: 7, Family.IP6: 8}
-_INTEGER_NUMBER = 4
+# NFTNL_UDATA_SET_KEYBYTEORDER: tells nft to print the key as a number of this machine.
+_HOST_ORDER = b"\x00\x04" + x.host_number(1)
+_port = struct.Struct(">H2x").pack
 # Changes when the same value is encoded in another way, so that an upgrade replaces the rules.
-_ENCODING = "1"
+_ENCODING = "2"
 
 
 def fingerprint(rule: Rule) -> str:
@@ -105,6 +110,12 @@ class Encoder:
         self._anonymous = 0
         self._slots = 1 if family is Family.IP else 4
         self._socket_family = socket.AF_INET if family is Family.IP else socket.AF_INET6
+        self._packers: dict[Type, Callable[[Any], bytes]] = {
+            Type.ADDRESS: functools.partial(socket.inet_pton, self._socket_family),
+            Type.PROTOCOL: struct.Struct("=B3x").pack,
+            Type.PORT: _port,
+            Type.INDEX: x.host_number,
+        }
 
     def new_table(self) -> Message:
         """Make the table if it is not there."""
@@ -174,7 +185,7 @@ class Encoder:
 
     def element_key(self, definition: Set, key: Key) -> bytes:
         """A key as the kernel holds it: each part padded to four bytes."""
-        return b"".join(self._pack(kind, part) for kind, part in zip(definition.key, key, strict=True))
+        return b"".join([self._packers[kind](part) for kind, part in zip(definition.key, key, strict=True)])
 
     def element_data(self, value: Value) -> bytes:
         """An element's value as the content of NFTA_SET_ELEM_DATA; empty in a plain set."""
@@ -191,15 +202,8 @@ class Encoder:
         self._anonymous += 1
         return self._anonymous
 
-    def _pack(self, kind: Type, value: str | int) -> bytes:
-        if kind is Type.ADDRESS:
-            return socket.inet_pton(self._socket_family, str(value))
-        if kind is Type.PROTOCOL:
-            return bytes((int(value), 0, 0, 0))
-        return struct.pack(">H2x", value)
-
     def _endpoint(self, endpoint: Endpoint) -> bytes:
-        return socket.inet_pton(self._socket_family, endpoint.address) + struct.pack(">H2x", endpoint.port)
+        return socket.inet_pton(self._socket_family, endpoint.address) + _port(endpoint.port)
 
     def _length(self, kind: Type) -> int:
         return 4 * self._slots if kind is Type.ADDRESS else 4
@@ -269,8 +273,11 @@ class Encoder:
         parts = []
         for field in fields:
             parts.append(self._load(field, register))
-            register += self._slots if field in (Field.SOURCE, Field.DESTINATION) else 1
+            register += self._slots_of(field)
         return b"".join(parts)
+
+    def _slots_of(self, field: Field) -> int:
+        return self._slots if field in (Field.SOURCE, Field.DESTINATION) else 1
 
     def _statement(self, statement: Statement, messages: list[Message]) -> bytes:
         match statement:
@@ -282,12 +289,16 @@ class Encoder:
                 return self._load_key(fields) + x.lookup(x.KEY, name, inverted=inverted)
             case Dispatch(fields, name):
                 return self._load_key(fields) + x.lookup(x.KEY, name, into=0)
+            case Spread(fields, name, count):
+                return self._spread(fields, name, count)
             case Redirect(fields, name):
                 return self._load_key(fields) + x.lookup(x.KEY, name, into=x.DATA) + self._translate()
             case Balance(endpoints):
                 return self._choose(endpoints, messages) + self._translate()
-            case Remembered() | BalanceAndRemember():
-                return self._sticky(statement, messages)
+            case Draw(chains):
+                return self._draw(chains, messages)
+            case Remember(memory, seconds):
+                return self._load(Field.SOURCE, x.KEY) + x.remember(memory, x.KEY, seconds)
             case _:
                 return self._simple(statement)
 
@@ -314,8 +325,8 @@ class Encoder:
                 return _change_mark(~mark & 0xFFFFFFFF, 0)
             case Masquerade():
                 return x.masquerade()
-            case Reject():
-                return x.reject(_PORT_UNREACHABLE[self.family])
+            case Reject(reset):
+                return x.reset() if reset else x.reject(_PORT_UNREACHABLE[self.family])
             case ClampSegmentSize():
                 return _clamp()
         raise TypeError(f"no encoding of {statement!r}")
@@ -343,28 +354,27 @@ class Encoder:
         if len(endpoints) == 1:
             packed = self._endpoint(endpoints[0])
             return x.immediate(x.DATA, packed[:-4]) + x.immediate(x.DATA + self._slots, packed[-4:-2])
-        types = [x.number(4, _INTEGER_NUMBER), x.number(5, 4)]
-        types += self._data_type(Set((), data=(Type.ADDRESS, Type.PORT)))
-        elements = [
-            self._element(x.host_number(index), x.value_data(self._endpoint(endpoint)))
-            for index, endpoint in enumerate(endpoints)
-        ]
-        identity = self._anonymous_set(messages, SET_MAP, types, elements)
-        draw = x.random_number(x.INDEX, len(endpoints))
-        return draw + x.lookup(x.INDEX, "__map%d", into=x.DATA, identity=identity)
+        values = [x.value_data(self._endpoint(endpoint)) for endpoint in endpoints]
+        types = self._data_type(Set((), data=(Type.ADDRESS, Type.PORT)))
+        return self._draw_from(values, types, x.DATA, messages)
 
-    def _sticky(self, statement: Remembered | BalanceAndRemember, messages: list[Message]) -> bytes:
-        source = self._load(Field.SOURCE, x.KEY)
-        update = x.remember(statement.memory, x.UPDATE, x.KEY, x.DATA, statement.seconds)
-        if isinstance(statement, BalanceAndRemember):
-            choice = self._choose(statement.endpoints, messages)
-            # What is remembered names an endpoint that is gone: an update would keep it.
-            forget = x.remember(statement.memory, x.DELETE, x.KEY, x.DATA, 0)
-            return choice + source + forget + update + self._translate()
-        elements = [self._element(self._endpoint(endpoint), b"") for endpoint in statement.endpoints]
-        identity = self._anonymous_set(messages, 0, self._key_type((Type.ADDRESS, Type.PORT)), elements)
-        recall = x.lookup(x.KEY, statement.memory, into=x.DATA)
-        return source + recall + x.lookup(x.DATA, "__set%d", identity=identity) + update + self._translate()
+    def _draw(self, chains: tuple[str, ...], messages: list[Message]) -> bytes:
+        if len(chains) == 1:
+            return x.verdict("goto", chains[0])
+        values = [x.verdict_data("goto", chain) for chain in chains]
+        return self._draw_from(values, self._data_type(Set((), verdicts=True)), 0, messages)
+
+    def _draw_from(self, values: list[bytes], types: list[bytes], into: int, messages: list[Message]) -> bytes:
+        """Put one of the values, drawn at random, into a register."""
+        key = [*self._key_type((Type.INDEX,)), attribute(13, _HOST_ORDER)]
+        elements = [self._element(x.host_number(index), value) for index, value in enumerate(values)]
+        identity = self._anonymous_set(messages, SET_MAP, key + types, elements)
+        return x.random_number(x.INDEX, len(values)) + x.lookup(x.INDEX, "__map%d", into=into, identity=identity)
+
+    def _spread(self, fields: tuple[Field, ...], name: str, count: int) -> bytes:
+        index = x.KEY + sum(map(self._slots_of, fields))
+        find = x.random_number(index, count) + x.lookup(x.KEY, name, into=x.DATA)
+        return self._load_key(fields) + find + self._translate()
 
     def _translate(self) -> bytes:
         return x.translate_destination(self.family, x.DATA, x.DATA + self._slots)

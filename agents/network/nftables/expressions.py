@@ -24,7 +24,6 @@ PAYLOAD_NETWORK, PAYLOAD_TRANSPORT = 1, 2
 META_MARK, META_IN_NAME, META_OUT_NAME, META_PROTOCOL = 3, 6, 7, 16
 CT_STATE, CT_STATUS = 0, 2
 COMPARE_EQUAL, COMPARE_NOT_EQUAL = 0, 1
-UPDATE, DELETE = 1, 2
 
 _VERDICTS = {"accept": 1, "drop": 0, "return": -5, "jump": -3, "goto": -4}
 _FULLY_RANDOM = 16
@@ -132,12 +131,10 @@ def random_number(register: int, below: int) -> bytes:
     return _expression("numgen", number(1, register), number(2, below), number(3, 1))
 
 
-def remember(name: str, operation: int, key: int, data: int, seconds: int) -> bytes:
-    """Add, refresh or delete the element of a map from registers; it is forgotten after so many seconds."""
-    parts = [text(1, name), number(3, operation), number(4, key), number(5, data)]
-    if seconds:
-        parts.append(attribute(6, struct.pack(">Q", seconds * 1000)))
-    return _expression("dynset", *parts)
+def remember(name: str, key: int, seconds: int) -> bytes:
+    """Add the key in a register to a set, or refresh it; it is forgotten after so many seconds."""
+    timeout = attribute(6, struct.pack(">Q", seconds * 1000))
+    return _expression("dynset", text(1, name), number(3, 1), number(4, key), timeout)
 
 
 def translate_destination(family: int, address: int, port: int) -> bytes:
@@ -153,6 +150,11 @@ def masquerade() -> bytes:
 def reject(code: int) -> bytes:
     """Refuse with ICMP destination unreachable of that code."""
     return _expression("reject", number(1, 0), attribute(2, bytes([code])))
+
+
+def reset() -> bytes:
+    """Refuse with a TCP reset."""
+    return _expression("reject", number(1, 1), attribute(2, b"\0"))
 
 
 def route_segment_size(register: int) -> bytes:

@@ -161,11 +161,17 @@ class NftTable:
             present = self._read()
             encoder = Encoder(self.name, self.family)
             wanted = self._wanted(ruleset, encoder)
-            head = [encoder.new_table()]
+            head = [encoder.new_table()] if not present else []
             if _incompatible(present, wanted):
-                head += [encoder.delete_table(), encoder.new_table()]
+                head = [encoder.delete_table(), encoder.new_table()]
                 present = Content()
             found = difference(present, wanted, ruleset, encoder)
+            if _misses_elements(present, wanted):
+                # A hash table that the kernel resizes while it lists it leaves some out: only what two lists lack is
+                # missing.
+                self._read_again(present)
+                encoder = Encoder(self.name, self.family)
+                found = difference(present, wanted, ruleset, encoder)
             if found and not self._commit([*head, *found.messages], generation):
                 continue
             self._generation = generation + 1 if found else generation
@@ -254,6 +260,11 @@ class NftTable:
                     content.elements[name] = self._read_elements(request, name)
         return content
 
+    def _read_again(self, content: Content) -> None:
+        request = struct.pack("=BBH", self.family, 0, 0) + expressions.text(1, self.name)
+        for name, elements in content.elements.items():
+            elements.update(self._read_elements(request, name))
+
     def _read_elements(self, request: bytes, name: str) -> dict[bytes, bytes]:
         elements = {}
         for _, payload in self._dump(encode.GET_ELEMENT, request + expressions.text(2, name)):
@@ -269,6 +280,10 @@ class NftTable:
             if error.code == errno.ENOENT:
                 return []
             raise
+
+
+def _misses_elements(present: Content, wanted: Content) -> bool:
+    return any(held and wanted.elements.get(name, {}).keys() - held for name, held in present.elements.items())
 
 
 def _incompatible(present: Content, wanted: Content) -> bool:

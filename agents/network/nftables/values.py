@@ -30,6 +30,7 @@ class Type(Enum):
     ADDRESS = "address"
     PROTOCOL = "protocol"
     PORT = "port"
+    INDEX = "index"
 
 
 class Field(Enum):
@@ -152,6 +153,18 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Translate the destination to what a named map has for the key and a number drawn below `count`.
+
+    Nothing found: go on.
+    """
+
+    fields: tuple[Field, ...]
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Redirect:
     """Look the key up in a named map and translate the destination to the endpoint found; nothing found: go on."""
 
@@ -167,20 +180,17 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """Translate to the endpoint that the map remembers for this source, if it is still one of `endpoints`."""
+class Draw:
+    """Go on in one of the chains, drawn evenly at random."""
 
-    memory: str
-    endpoints: tuple[Endpoint, ...]
-    seconds: int
+    chains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class BalanceAndRemember:
-    """`Balance`, and remember the choice for this source in the map for so many seconds."""
+class Remember:
+    """Put the packet's source into a named memory for so many seconds from now."""
 
     memory: str
-    endpoints: tuple[Endpoint, ...]
     seconds: int
 
 
@@ -191,7 +201,9 @@ class Masquerade:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Refuse with ICMP port unreachable."""
+    """Refuse with ICMP port unreachable, or with a TCP reset, which unlike ICMP the kernel does not ration."""
+
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,8 @@ class ClampSegmentSize:
 
 Statement = (
     InNetworks | IsLocal | InSet | Protocol | Interface | NewConnection | Translated | Marked | SetMark | ClearMark
-    | Dispatch | Redirect | Balance | Remembered | BalanceAndRemember | Masquerade | Reject | ClampSegmentSize | Verdict
+    | Dispatch | Spread | Redirect | Balance | Draw | Remember | Masquerade | Reject
+    | ClampSegmentSize | Verdict
 )  # fmt: skip
 Rule = tuple[Statement, ...]
 
