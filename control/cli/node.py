@@ -18,6 +18,7 @@ from control.cli import main as command_line
 from control.cli.supervisor import Component, Supervisor
 
 _STATE = Path("/var/lib/wherry/kubelet")
+_SIGNING_SECONDS = 600.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     supervisor = Supervisor(clock, state / "logs", command_line.main)
     kubeconfig = state / "kubelet.kubeconfig"
     try:
-        supervisor.start(_kubelet(arguments, state, kubeconfig), stop)
+        supervisor.start(_kubelet(arguments, state, kubeconfig), stop, timeout=_SIGNING_SECONDS)
         if arguments.runtime == "podman":
             supervisor.start(_proxy(arguments, kubeconfig), stop)
         print(f"node {arguments.node_name} runs; logs are in {state / 'logs'}", flush=True)
