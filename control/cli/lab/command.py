@@ -75,7 +75,13 @@ def _up(arguments: argparse.Namespace, where: paths.Paths) -> int:
 
 
 def _down(arguments: argparse.Namespace, where: paths.Paths) -> int:
-    _driver(where).down(_say)
+    try:
+        driver = _driver(where)
+    except CommandError as error:
+        # Damaged state must not keep what it described alive: nspawn finds its own by the lab's name.
+        _say("", str(error))
+        driver = NspawnDriver(where)
+    driver.down(_say)
     print(f"lab {where.name} is down")
     if arguments.purge:
         tree.purge()

@@ -1,0 +1,83 @@
+"""What `make lab` ends with is a cluster that does its job on both workers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from labs import Lab, eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+WORKERS = ("node1", "node2")
+
+
+def test_lab_up_says_how_to_go_on(lab: Lab) -> None:
+    for words in ("export KUBECONFIG=", "kubectl get pods -o wide", "lab ssh", "curl http://127.56.", "lab-down"):
+        assert words in lab.first_words
+
+
+def test_three_replicas_run_on_both_workers(steady: Lab) -> None:
+    pods = steady.running_pods("app=demo")
+    assert len(pods) == 3
+    assert {pod["spec"]["nodeName"] for pod in pods} == set(WORKERS)
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_every_replica_answers_through_the_node_port_of(worker: str, steady: Lab) -> None:
+    names = {pod["metadata"]["name"] for pod in steady.running_pods("app=demo")}
+    answered: set[str] = set()
+
+    def all_answered() -> bool:
+        answered.update(re.findall(r"by pod (\S+) on node", steady.ask(worker)))
+        return answered == names
+
+    eventually(all_answered, 30, f"{names} answer through {worker}")
+
+
+def test_pods_reach_each_other_across_nodes_by_pod_address_and_by_service(steady: Lab) -> None:
+    pods = steady.running_pods("app=demo")
+    here = next(pod for pod in pods if pod["spec"]["nodeName"] == "node1")
+    there = next(pod for pod in pods if pod["spec"]["nodeName"] == "node2")
+    service = steady.kubectl("get", "service", "demo", "-o", "jsonpath={.spec.clusterIP}")
+    for target in (f"{there['status']['podIP']}:8080", f"{here['status']['podIP']}:8080", f"{service}:80"):
+        page = steady.kubectl(
+            "exec", here["metadata"]["name"], "--", "/bin/busybox", "wget", "-qO-", "-T", "5", f"http://{target}/"
+        )
+        assert "It lands anywhere." in page, target
+
+
+def test_logs_and_exec(steady: Lab) -> None:
+    pod = steady.running_pods("app=demo")[0]
+    name = pod["metadata"]["name"]
+    said = steady.kubectl("exec", name, "--", "/bin/sh", "-c", "echo $POD_NAME; echo $NODE_NAME")
+    assert said.split() == [name, pod["spec"]["nodeName"]]
+    eventually(lambda: "response:200" in steady.kubectl("logs", name), 20, "the log shows an answered request")
+
+
+def test_a_deleted_pod_is_replaced(steady: Lab) -> None:
+    before = {pod["metadata"]["name"] for pod in steady.running_pods("app=demo")}
+    victim = sorted(before)[0]
+    steady.kubectl("delete", "pod", victim, "--wait=true", timeout=90)
+
+    def replaced() -> bool:
+        now = {pod["metadata"]["name"] for pod in steady.running_pods("app=demo")}
+        return len(now) == 3 and victim not in now
+
+    eventually(replaced, 60, f"another pod stands in for {victim}")
+
+
+def test_podman_on_the_node_shows_the_containers_under_plain_names(steady: Lab) -> None:
+    for pod in steady.running_pods("app=demo"):
+        listing = steady.ssh(pod["spec"]["nodeName"], "podman ps --format '{{.Names}}'")
+        assert any(pod["metadata"]["name"] in line and "web" in line for line in listing.splitlines()), listing
+
+
+def test_another_run_changes_nothing_and_says_so(steady: Lab) -> None:
+    assert "nothing had to be changed" in steady.lab("up").stdout
+
+
+def test_provisioning_again_changes_nothing(steady: Lab) -> None:
+    done = steady.wherry("up", "-i", str(steady.inventory))
+    assert "nothing had to be changed" in done.stdout
+    assert not re.search(r"changed=[1-9]", done.stdout)
