@@ -80,6 +80,7 @@ class VirtualRuntime:
         self.failures: list[tuple[str, str]] = []
         self.root = Process("root")
         self._ready: list[VirtualTask] = []
+        self._doomed: list[VirtualTask] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._current: dict[greenlet, VirtualTask] = {}
@@ -127,16 +128,12 @@ class VirtualRuntime:
         return task
 
     def kill(self, process: Process) -> None:
-        """End all tasks of a process where they stand."""
+        """End all tasks of a process where they stand, before any other task goes on."""
         process.alive = False
-        for task in sorted(process.tasks, key=lambda task: task.name):
-            if task.greenlet is getcurrent():
-                continue
-            self._ready = [other for other in self._ready if other is not task]
-            if task.greenlet:
-                task.greenlet.throw(GreenletExit)
-            task.done = True
-        process.tasks.clear()
+        self._ready = [task for task in self._ready if task.process.alive]
+        self._doomed += sorted(process.tasks, key=lambda task: task.name)
+        if getcurrent() is self.hub:
+            self._end_doomed()
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
         """Call from the hub after `seconds`; the result cancels it."""
@@ -161,6 +158,7 @@ class VirtualRuntime:
         assert getcurrent() is self.hub, "run only from where the runtime was made"
         limit = self.now + seconds
         while until is None or not until():
+            self._end_doomed()
             if self._ready:
                 self._step()
             elif not self._advance(limit):
@@ -194,6 +192,17 @@ class VirtualRuntime:
     def _process(self) -> Process:
         task = self.current()
         return task.process if task else self.root
+
+    def _end_doomed(self) -> None:
+        # Only from the hub: a task that ends returns there.
+        while self._doomed:
+            task = self._doomed.pop(0)
+            if task.greenlet:
+                task.greenlet.throw(GreenletExit)
+            task.done = True
+            task.process.tasks.discard(task)
+            task.finished.set()
+            self._current.pop(task.greenlet, None)
 
     def _step(self) -> None:
         self.steps += 1
@@ -292,6 +301,8 @@ class VirtualLock:
 
     def acquire(self) -> None:
         task = self._runtime.current()
+        if task is not None and not task.process.alive:
+            return
         while self._depth and self._owner is not task:
             if self._owner is not None and self._owner.done:
                 break
@@ -302,6 +313,9 @@ class VirtualLock:
         self._depth += 1
 
     def release(self) -> None:
+        if self._owner is not self._runtime.current():
+            # The task is dying and was waiting for the lock that it would now release.
+            return
         self._depth -= 1
         if self._depth == 0:
             self._owner = None
@@ -323,7 +337,8 @@ class VirtualCondition(VirtualLock):
             return self._sleepers.wait(timeout)
         finally:
             self.acquire()
-            self._depth = depth
+            if self._owner is self._runtime.current():
+                self._depth = depth
 
     def notify(self, n: int = 1) -> None:
         self._sleepers.wake(n)
