@@ -18,6 +18,8 @@ from agents.network.netlink import NetlinkError, NetlinkSocket
 from agents.network.rtnetlink import Interface, Link, LinkAddress, Network
 
 BRIDGE = "wherry0"
+# Begins the description of the host's end of a sandbox's veth.
+SANDBOX_ALIAS = "sandbox "
 NETLINK_ROUTE = 0
 
 _DEFAULT_MTU = 1500
@@ -82,6 +84,24 @@ def ensure_bridge(kernel: NetlinkSocket, networks: Iterable[Network], mtu: int) 
         return bridge, _ensure_addresses(kernel, bridge, gateways) or changed
     except NetlinkError as error:
         raise NetworkError(f"bridge {BRIDGE} cannot be made: {error}; is the node's user root?") from error
+
+
+def ensure_ports(kernel: NetlinkSocket, bridge: Link) -> list[str]:
+    """Make the host's ends of all sandboxes ports of the bridge, for one that was removed and made again.
+
+    What was changed. Raises NetlinkError.
+    """
+    strays = [
+        link.name
+        for link in links(kernel).values()
+        if link.kind == "veth" and link.alias.startswith(SANDBOX_ALIAS) and link.master != bridge.index
+    ]
+    messages = [rtnetlink.join_bridge(name, bridge.index) for name in strays]
+    messages += [rtnetlink.hairpin_port(name) for name in strays]
+    for error in kernel.batch(messages):
+        if error is not None and error.code != errno.ENODEV:
+            raise error
+    return [f"made {name} a port of {BRIDGE}" for name in strays]
 
 
 def ensure_forwarding(ipv6: bool = False) -> bool:

@@ -149,7 +149,7 @@ class NetlinkPodNetwork:
         pair = rtnetlink.VethPair(
             name=host_interface(sandbox),
             bridge=bridge.index,
-            alias=f"sandbox {sandbox}",
+            alias=links.SANDBOX_ALIAS + sandbox,
             mtu=bridge.mtu,
             peer_name=_INTERFACE,
             peer_mac=rtnetlink.mac_of(reservation.addresses[0]),

@@ -54,7 +54,10 @@ _AF_BRIDGE = 7
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network interface; `kind` is bridge, veth, vxlan … or "" for a device of hardware, `mac` in lower case."""
+    """A network interface; `kind` is bridge, veth, vxlan … or "" for a device of hardware, `mac` in lower case.
+
+    `alias` is the description that whoever made it gave.
+    """
 
     index: int
     name: str
@@ -64,6 +67,7 @@ class Link:
     up: bool
     master: int
     loopback: bool
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,11 @@ def hairpin_port(name: str) -> Message:
     port = {"attrs": [("IFLA_BRPORT_MODE", 1)]}
     info = {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", port)]}
     return _link(NEW_LINK, 0, [("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)])
+
+
+def join_bridge(name: str, bridge: int) -> Message:
+    """Make a link a port of the bridge and bring it up."""
+    return _link(NEW_LINK, 0, [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)], up=True)
 
 
 def new_vxlan(name: str, vni: int, port: int, local: Address, mac: str, mtu: int) -> Message:
@@ -272,6 +281,7 @@ def read_link(payload: bytes) -> Link:
         up=bool(message["flags"] & _UP),
         master=message.get_attr("IFLA_MASTER") or 0,
         loopback=bool(message["flags"] & 0x8),
+        alias=message.get_attr("IFLA_IFALIAS") or "",
     )
 
 

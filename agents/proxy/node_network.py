@@ -6,13 +6,14 @@ Invariant: asserted by level every few seconds, so what somebody removes comes b
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from agents.network import links, routes
 from agents.network.interface import NetworkError
 from agents.network.netlink import NetlinkError
 from agents.network.route_table import RouteTable
-from agents.network.routes import Plan
+from agents.network.routes import Peer, Plan
 from agents.network.rtnetlink import Network, Route
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_events import NodeEvents
@@ -24,6 +25,15 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
 _LONGEST_SENTENCE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What the routes were decided from: a change without a change of this was somebody else's."""
+
+    peers: tuple[Peer, ...]
+    address: str
+    networks: tuple[Network, ...]
 
 
 class NodeNetwork:
@@ -48,7 +58,7 @@ class NodeNetwork:
         self._changed = runtime.condition()
         self._dirty = True
         self._table = RouteTable()
-        self._last: tuple[Plan, tuple[Network, ...], tuple[Route, ...]] | None = None
+        self._last: _Basis | None = None
         self._problem = ""
 
     def watch(self) -> None:
@@ -99,13 +109,14 @@ class NodeNetwork:
         kernel = self._table.kernel
         mtu = links.uplink_mtu(kernel, address)
         bridge, changed = links.ensure_bridge(kernel, own_networks, mtu)
-        changes = [f"set up bridge {links.BRIDGE}"] if changed else []
+        changes = [f"set up bridge {links.BRIDGE}", *links.ensure_ports(kernel, bridge)] if changed else []
         if links.ensure_forwarding(ipv6=any(network.version == 6 for network in own_networks)):
             changes.append("turned forwarding on")
-        plan = routes.plan(routes.peers(self._nodes.items(), self._name), links.addresses(kernel), bridge.index)
+        peers = routes.peers(self._nodes.items(), self._name)
+        plan = routes.plan(peers, links.addresses(kernel), bridge.index)
         extra = self._service_routes(bridge.index, address)
         changes += self._table.reconcile(plan, address, own_networks, extra)
-        self._tell(changes, (plan, own_networks, extra))
+        self._tell(changes, plan, _Basis(tuple(peers), address, own_networks))
 
     def _service_routes(self, bridge: int, address: str) -> tuple[Route, ...]:
         """Routes for service addresses: a node without a default route has to get to where they are translated."""
@@ -116,24 +127,23 @@ class NodeNetwork:
             if network.version == source.version
         )
 
-    def _tell(self, changes: list[str], state: tuple[Plan, tuple[Network, ...], tuple[Route, ...]]) -> None:
-        plan = state[0]
+    def _tell(self, changes: list[str], plan: Plan, basis: _Basis) -> None:
         self._metrics.routes.labels("direct").set(len(plan.routes))
         self._metrics.routes.labels("vxlan").set(len(plan.tunnels))
         if changes:
             said = "; ".join(changes[:_LONGEST_SENTENCE])
             more = f" and {len(changes) - _LONGEST_SENTENCE} more" if len(changes) > _LONGEST_SENTENCE else ""
-            if state == self._last:
+            if basis == self._last:
                 self._metrics.repairs.inc()
                 message = f"The pod network was changed by somebody else and has been repaired: {said}{more}"
                 log.warning("%s", message)
                 self._events.warning("PodNetworkRepaired", message)
             else:
                 log.info("pod network: %s%s", said, more)
-        for sentence in plan.unreachable if state != self._last else ():
+        for sentence in plan.unreachable if basis != self._last else ():
             log.warning("%s", sentence)
             self._events.warning("NodeAddressConflict", sentence)
-        self._last = state
+        self._last = basis
 
 
 def _relevant(node: Object) -> tuple[object, ...]:
