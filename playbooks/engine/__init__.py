@@ -22,6 +22,6 @@ def run_playbook(
     path: str | Path, sources: Iterable[str | Path], options: Options | None = None, display: Display | None = None
 ) -> Result:
     """Run one playbook against inventory sources; see `playbooks.engine.run.run_playbook`."""
-    from playbooks.engine import run
+    from playbooks.engine.run import run_playbook as run
 
-    return run.run_playbook(path, sources, options, display)
+    return run(path, sources, options, display)

@@ -11,7 +11,7 @@ import queue
 import signal
 import subprocess
 import threading
-from typing import Any, BinaryIO, NamedTuple, Sequence
+from typing import Any, BinaryIO, NamedTuple, Protocol, Sequence
 
 from playbooks.engine.helper import frames
 
@@ -22,6 +22,12 @@ class Failure(Exception):
     def __init__(self, message: str, **result: Any) -> None:
         super().__init__(message)
         self.result = result
+
+
+class Sink(Protocol):
+    """Takes bytes."""
+
+    def write(self, data: bytes, /) -> Any: ...
 
 
 class Completed(NamedTuple):
@@ -102,7 +108,7 @@ class Call:
             )
         return done
 
-    def receive(self, sink: BinaryIO) -> None:
+    def receive(self, sink: Sink) -> None:
         """Ask the engine for this call's file and write it to `sink`. Raises Failure if it gives up."""
         self._writer.write_json(frames.NEED, self.identity, {})
         while True:
