@@ -1,0 +1,156 @@
+"""`wherry playbook FILE -i INVENTORY`: runs a playbook as ansible-playbook would.
+
+Invariant: the exit status is 0 if all went well, 2 after failed tasks, 4 if hosts were unreachable, 1 for what is
+wrong before the first task (one sentence on standard error), 130 after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from playbooks.errors import PlaybookError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of ansible-playbook that mean something here, under its names."""
+    add = parser.add_argument
+    add("playbooks", metavar="FILE", nargs="+", help="playbooks, run one after the other")
+    add("-i", "--inventory", action="append", default=[], help="a file, directory, program, or 'host1,host2,'")
+    add("-l", "--limit", help="only these hosts (a pattern, or @file)")
+    add("-t", "--tags", action="append", default=[], help="only tasks with these tags")
+    add("--skip-tags", action="append", default=[], help="not the tasks with these tags")
+    add("-e", "--extra-vars", action="append", default=[], help="key=value, JSON or YAML, or @file")
+    add("-f", "--forks", type=int, default=20, help="hosts at a time (20)")
+    add("-C", "--check", action="store_true", help="change nothing, say what would change")
+    add("-D", "--diff", action="store_true", help="show what changes in files")
+    add("-b", "--become", action="store_true", help="run tasks as root by sudo")
+    add("--become-user", help="run tasks as this user")
+    add("-K", "--ask-become-pass", action="store_true", help="ask for sudo's password")
+    add("--become-password-file", help="a file with sudo's password")
+    add("-u", "--user", help="log in as this user")
+    add("--private-key", "--key-file", help="log in with this key")
+    add("-k", "--ask-pass", action="store_true", help="ask for the password of the login")
+    add("-c", "--connection", help="ssh or local")
+    add("-T", "--timeout", type=float, help="seconds to wait for a connection (10)")
+    add("--no-host-key-checking", action="store_true", help="trust any host key (insecure)")
+    add("--vault-password-file", action="append", default=[], help="a file with a vault password")
+    add("--ask-vault-pass", "-J", action="store_true", help="ask for a vault password")
+    add("--start-at-task", help="begin at the task of this name")
+    add("--force-handlers", action="store_true", help="run handlers on failed hosts too")
+    add("--list-hosts", action="store_true", help="list the hosts of each play and end")
+    add("--list-tasks", action="store_true", help="list the tasks of each play and end")
+    add("--list-tags", action="store_true", help="list the tags of each play and end")
+    add("--syntax-check", action="store_true", help="read and check everything and end")
+    add("--json", action="store_true", help="one JSON object a line instead of text")
+    add("--timing", action="store_true", help="show which tasks took longest")
+    add("-v", "--verbose", action="count", default=0, help="show results; -vv also places")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the playbooks; the worst exit status."""
+    try:
+        options = options_of(arguments)
+        return max(_one(Path(name), arguments, options) for name in arguments.playbooks)
+    except PlaybookError as error:
+        print(f"wherry playbook: {error}", file=sys.stderr)
+        return 1
+
+
+def _one(path: Path, arguments: argparse.Namespace, options: Any) -> int:
+    from playbooks.engine import listing
+    from playbooks.engine import run as engine
+
+    sources = arguments.inventory or ["localhost,"]
+    inventory = engine.read_inventory(sources, options)
+    playbook, loader = engine.read_playbook(path, options)
+    if arguments.syntax_check:
+        print(f"\nplaybook: {path}")
+        return 0
+    if arguments.list_hosts or arguments.list_tasks or arguments.list_tags:
+        print("\n".join(listing.listing(playbook, inventory, options, loader, arguments)))
+        return 0
+    return engine.execute(playbook, inventory, options, loader, _display(arguments)).status
+
+
+def _display(arguments: argparse.Namespace) -> Any:
+    if arguments.json:
+        from playbooks.engine.display.json_events import JsonEvents
+
+        return JsonEvents()
+    from playbooks.engine.display.lines import Lines
+
+    return Lines(verbosity=arguments.verbose, timing=arguments.timing)
+
+
+def options_of(arguments: argparse.Namespace) -> Any:
+    """The engine's options from the command line. Raises PlaybookError."""
+    from playbooks.engine.result import Options
+
+    become_password = getpass.getpass("BECOME password: ") if arguments.ask_become_pass else None
+    if arguments.become_password_file:
+        become_password = _secret(arguments.become_password_file)
+    secrets = [_secret(name).encode() for name in arguments.vault_password_file]
+    if arguments.ask_vault_pass:
+        secrets.append(getpass.getpass("Vault password: ").encode())
+    return Options(
+        check=arguments.check,
+        diff=arguments.diff,
+        limit=arguments.limit,
+        tags=_words(arguments.tags),
+        skip_tags=_words(arguments.skip_tags),
+        forks=arguments.forks,
+        extra_variables=extra_variables(arguments.extra_vars, secrets),
+        verbosity=arguments.verbose,
+        remote_user=arguments.user,
+        private_key=arguments.private_key,
+        connection=arguments.connection,
+        timeout=arguments.timeout,
+        become=arguments.become,
+        become_user=arguments.become_user,
+        become_password=become_password,
+        connection_password=getpass.getpass("SSH password: ") if arguments.ask_pass else None,
+        host_key_checking=not arguments.no_host_key_checking,
+        vault_secrets=tuple(secrets),
+        start_at_task=arguments.start_at_task,
+        force_handlers=arguments.force_handlers,
+    )
+
+
+def extra_variables(given: list[str], secrets: list[bytes]) -> dict[str, Any]:
+    """The variables of all `-e`. Raises PlaybookError."""
+    from inventory.documents import parse
+    from inventory.errors import InventoryError
+    from inventory.variables import read_file
+    from playbooks.engine.language.freeform import pairs
+
+    merged: dict[str, Any] = {}
+    for text in given:
+        try:
+            if text.startswith("@"):
+                merged.update(read_file(Path(text[1:]), secrets))
+            elif text.lstrip()[:1] in ("{", "["):
+                merged.update(json.loads(text) if text.lstrip()[:1] == "{" else parse(text, "--extra-vars"))
+            else:
+                rest, found = pairs(text)
+                if rest:
+                    raise PlaybookError(f"--extra-vars {text!r}: expected key=value, JSON or @file")
+                merged.update(found)
+        except (InventoryError, ValueError) as error:
+            raise PlaybookError(f"--extra-vars {text!r}: {error}") from error
+    return merged
+
+
+def _words(given: list[str]) -> frozenset[str]:
+    return frozenset(word.strip() for part in given for word in part.split(",") if word.strip())
+
+
+def _secret(name: str) -> str:
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise PlaybookError(f"the password file {name}: {error.strerror}") from error

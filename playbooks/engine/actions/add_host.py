@@ -1,0 +1,26 @@
+"""Adds a host to the inventory of this run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbooks.engine.actions.context import ActionCall, Result
+from playbooks.engine.helper.options import Option
+
+OPTIONS = {
+    "name": Option(required=True, aliases=("hostname", "host")),
+    "groups": Option("list", default=(), aliases=("group", "groupname")),
+}
+OPEN_ENDED = True
+
+
+def run(call: ActionCall) -> Result:
+    """`add_host`: name, groups, variables; the executor does the rest."""
+    known = {"name", "hostname", "host", "groups", "group", "groupname"}
+    variables = {key: value for key, value in call.parameters.items() if key not in known}
+    given: Any = next(
+        (call.parameters[key] for key in ("groups", "group", "groupname") if call.parameters.get(key)), []
+    )
+    groups = [part.strip() for part in given.split(",")] if isinstance(given, str) else [str(part) for part in given]
+    name = next(str(call.parameters[key]) for key in ("name", "hostname", "host") if key in call.parameters)
+    return {"changed": True, "add_host": {"host_name": name, "groups": groups, "host_vars": variables}}

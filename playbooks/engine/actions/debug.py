@@ -1,0 +1,33 @@
+"""Shows a message or a variable."""
+
+from __future__ import annotations
+
+from jinja2.utils import missing
+
+from playbooks.engine.actions.context import ActionCall, Result
+from playbooks.engine.helper.options import Option
+from playbooks.errors import TemplateError
+
+OPTIONS = {
+    "msg": Option("raw", default="Hello world!"),
+    "var": Option("raw"),
+    "verbosity": Option("int", default=0),
+}
+
+
+def run(call: ActionCall) -> Result:
+    """`msg`, or the variable's value under its own name."""
+    if call.verbosity < call["verbosity"]:
+        return {"skipped": True, "skipped_reason": "Verbosity threshold not met.", "changed": False}
+    if call["var"] is None:
+        return {"msg": call["msg"], "changed": False}
+    name = call["var"]
+    if not isinstance(name, str):
+        return {str(type(name)): name, "changed": False}
+    value = call.scope.variable(name)
+    if value is missing:
+        try:
+            value = call.scope.expression(name)
+        except TemplateError:
+            value = "VARIABLE IS NOT DEFINED!"
+    return {name: value, "changed": False}

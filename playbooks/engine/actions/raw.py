@@ -1,0 +1,37 @@
+"""Runs a command through the host's shell, without Python there: how Python gets there."""
+
+from __future__ import annotations
+
+from playbooks.engine.actions.context import ActionCall, Result
+from playbooks.engine.helper.options import Option
+from playbooks.errors import TaskError
+
+OPTIONS = {"cmd": Option(required=True, aliases=("_raw_params", "free_form")), "executable": Option()}
+FREE_FORM = "cmd"
+
+
+def run(call: ActionCall) -> Result:
+    """`rc`, `stdout`, `stderr` (which is in stdout: there is one stream)."""
+    if call.check:
+        return {"skipped": True, "changed": False, "msg": "remote module (raw) does not support check mode"}
+    connection, become = call.connect()
+    assignments = "".join(f"export {name}={_quoted(value)}; " for name, value in call.environment.items())
+    done = connection.raw(assignments + call["cmd"], become, call["executable"] or "/bin/sh")
+    output = done.output.replace("\r\n", "\n")
+    result: Result = {
+        "changed": True,
+        "rc": done.status,
+        "stdout": output,
+        "stdout_lines": output.splitlines(),
+        "stderr": "",
+        "stderr_lines": [],
+    }
+    if done.status != 0:
+        raise TaskError("non-zero return code", **result)
+    return result
+
+
+def _quoted(value: str) -> str:
+    import shlex
+
+    return shlex.quote(value)

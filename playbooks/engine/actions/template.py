@@ -1,0 +1,45 @@
+"""Renders a template here and makes a file on the host have its text."""
+
+from __future__ import annotations
+
+from playbooks.engine.actions.context import ActionCall, Result
+from playbooks.engine.actions.copy import send
+from playbooks.engine.evaluation import template_files
+from playbooks.engine.helper.options import FILE_OPTIONS, Option
+from playbooks.errors import PlaybookError, TaskError
+from playbooks.modules.copy import OPTIONS as COPY_OPTIONS
+
+OPTIONS = {
+    "src": Option(required=True),
+    "dest": Option(required=True),
+    "backup": Option("bool", default=False),
+    "force": Option("bool", default=True),
+    "follow": Option("bool", default=False),
+    "validate": Option(),
+    "newline_sequence": Option(default="\n", choices=("\n", "\r", "\r\n", "\\n", "\\r", "\\r\\n")),
+    "trim_blocks": Option("bool", default=True),
+    "lstrip_blocks": Option("bool", default=False),
+    "variable_start_string": Option(),
+    "variable_end_string": Option(),
+    "block_start_string": Option(),
+    "block_end_string": Option(),
+    "comment_start_string": Option(),
+    "comment_end_string": Option(),
+    "output_encoding": Option(default="utf-8"),
+    **FILE_OPTIONS,
+}
+
+
+def run(call: ActionCall) -> Result:
+    """Ansible's result of `template`."""
+    given = dict(call.parameters)
+    given["newline_sequence"] = given["newline_sequence"].replace("\\n", "\n").replace("\\r", "\r")
+    try:
+        text = template_files.render(call.scope, call["src"], {"template_destpath": call["dest"]}, given)
+        name = call.find("templates", call["src"]).name
+    except PlaybookError as error:
+        raise TaskError(str(error)) from error
+    parameters = {name: option.default for name, option in COPY_OPTIONS.items()}
+    parameters.update({key: value for key, value in call.parameters.items() if key in COPY_OPTIONS})
+    parameters["original_basename"] = name.removesuffix(".j2")
+    return send(call, text.encode(call["output_encoding"]), {**parameters, "src": None})

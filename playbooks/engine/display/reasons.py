@@ -1,0 +1,31 @@
+"""One short sentence for what a result says went wrong.
+
+Invariant: pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_LONGEST = 300
+
+
+def reason(result: Mapping[str, Any]) -> str:
+    """Why a task failed, was skipped or could not run."""
+    failed = next((item for item in result.get("results") or () if item.get("failed") or item.get("unreachable")), None)
+    if failed is not None:
+        item = failed.get(failed.get("ansible_loop_var", "item"))
+        return f"{reason(failed)} (item={_short(str(item), 80)})"
+    message = str(result.get("msg") or "no message")
+    if "rc" in result and message.startswith("non-zero return code"):
+        said = (str(result.get("stderr") or "").strip() or str(result.get("stdout") or "").strip()).splitlines()
+        message = f"exit status {result['rc']}" + (f": {said[-1]}" if said else "")
+    if "assertion" in result:
+        message = f"{message}: {result['assertion']}"
+    return _short(message, _LONGEST)
+
+
+def _short(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"

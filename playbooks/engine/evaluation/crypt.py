@@ -1,0 +1,29 @@
+"""Password hashes of the system's own libcrypt: what the users' shadow entries on the hosts will be checked with."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import threading
+
+from playbooks.errors import TemplateError
+
+_PREFIXES = {"md5": "$1$", "sha256": "$5$", "sha512": "$6$", "bcrypt": "$2b$12$", "blowfish": "$2b$12$"}
+_lock = threading.Lock()
+
+
+def hashed(password: str, kind: str, salt: str, rounds: int | None = None) -> str:
+    """The hash of a password. Raises TemplateError when the type is unknown or libcrypt is missing."""
+    if kind not in _PREFIXES:
+        raise TemplateError(f"password_hash: the type {kind!r} is none of {', '.join(_PREFIXES)}")
+    name = ctypes.util.find_library("crypt")
+    if name is None:
+        raise TemplateError("password_hash: this machine has no libcrypt; install libcrypt1")
+    library = ctypes.CDLL(name)
+    library.crypt.restype = ctypes.c_char_p
+    turns = f"rounds={rounds}$" if rounds and kind.startswith("sha") else ""
+    with _lock:
+        done: bytes | None = library.crypt(password.encode(), f"{_PREFIXES[kind]}{turns}{salt}".encode())
+    if not done or done.startswith(b"*"):
+        raise TemplateError(f"password_hash: libcrypt refuses the salt {salt!r} for {kind}")
+    return done.decode()

@@ -1,0 +1,138 @@
+"""Jinja2 as playbooks know it: a lone `{{ expression }}` keeps its type, undefined is an error, None is empty text.
+
+Invariant: environments and compiled templates are shared by all threads; what varies travels in the context.
+Source: Ansible, "Templating (Jinja2)"; Jinja2's NativeEnvironment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import GeneratorType
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2.nativetypes import NativeCodeGenerator
+from jinja2.runtime import Context
+from jinja2.utils import missing
+
+from playbooks.engine.evaluation import filters, filters_collections, filters_paths, tests
+from playbooks.engine.evaluation.filters_markup import FILTERS as MARKUP_FILTERS
+
+SCOPE = " scope"
+
+_VIEWS: tuple[type[Any], ...] = (type({}.keys()), type({}.values()), type({}.items()))
+_LAZY: tuple[type[Any], ...] = (GeneratorType, map, filter, zip, range, reversed, *_VIEWS)
+
+
+class Missing(jinja2.StrictUndefined):
+    """An undefined value: any use is an error, except going deeper towards a `default`."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name[:2] == "__":
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, name: Any) -> Any:
+        return self
+
+    def refuse(self) -> NoReturn:
+        """Raise what the use of this value raises."""
+        self._fail_with_undefined_error()
+        raise AssertionError
+
+
+class LazyContext(Context):
+    """Resolves names in the evaluator that the root context carries, each when it is used."""
+
+    def resolve_or_missing(self, key: str) -> Any:
+        """A name set in the template, else a variable, else a global."""
+        if key in self.vars:
+            return self.vars[key]
+        scope = self.parent.get(SCOPE)
+        if scope is not None:
+            value = scope.variable(key)
+            if value is not missing:
+                return value
+        return self.parent.get(key, missing)
+
+
+class _CodeGenerator(NativeCodeGenerator):
+    """Keeps the type of a constant expression, too."""
+
+    def _output_const_repr(self, group: Iterable[Any]) -> str:
+        parts = list(group)
+        return repr(parts[0] if len(parts) == 1 else "".join(_text(part) for part in parts))
+
+
+class NativeEnvironment(jinja2.Environment):
+    """For values and conditions."""
+
+    code_generator_class = _CodeGenerator
+    context_class = LazyContext
+
+
+class TextEnvironment(jinja2.Environment):
+    """For template files: the result is text."""
+
+    context_class = LazyContext
+
+
+def native(globals_: Mapping[str, Any]) -> Any:
+    """The environment of values and conditions."""
+    return _furnish(NativeEnvironment(undefined=Missing, trim_blocks=True, keep_trailing_newline=True), globals_)
+
+
+def text(globals_: Mapping[str, Any], places: Iterable[str], **options: Any) -> Any:
+    """The environment of template files below `places`; `options` are Jinja2's own."""
+    environment = TextEnvironment(
+        undefined=Missing,
+        loader=jinja2.FileSystemLoader(list(places)),
+        finalize=lambda value: "" if value is None else value,
+        keep_trailing_newline=True,
+        **options,
+    )
+    return _furnish(environment, globals_)
+
+
+def _furnish(environment: Any, globals_: Mapping[str, Any]) -> Any:
+    for source in (filters.FILTERS, filters_collections.FILTERS, filters_paths.FILTERS, MARKUP_FILTERS):
+        _register(environment.filters, source)
+    _register(environment.tests, tests.TESTS)
+    environment.globals.update(globals_)
+    return environment
+
+
+def _register(target: dict[str, Any], source: Mapping[str, Callable[..., Any]]) -> None:
+    for name, function in source.items():
+        target[name] = function
+        target[f"ansible.builtin.{name}"] = function
+
+
+def join(parts: Iterable[Any]) -> Any:
+    """What a native template gives: its only value as it is, or all of them as one text."""
+    values = list(parts)
+    if len(values) == 1:
+        return plain(values[0])
+    return "".join(_text(value) for value in values)
+
+
+def plain(value: Any) -> Any:
+    """A value of JSON's kinds: iterators and tuples become lists. Raises UndefinedError for an undefined part."""
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    if isinstance(value, Missing):
+        value.refuse()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, _LAZY):
+        items: Iterable[Any] = value
+        return [plain(item) for item in items]
+    return value
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,253 @@
+"""Lookups: values from outside the variables, read on this machine.
+
+Invariant: a lookup takes terms and options, gives a list; `lookup()` joins it with commas, `query()` keeps it.
+Source: Ansible, "Lookups".
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from jinja2.utils import missing
+
+from inventory.documents import read_text
+from inventory.errors import InventoryError
+from playbooks.engine.evaluation.environment import SCOPE, Missing
+from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.errors import PlaybookError, TemplateError
+
+
+class _Loads(Protocol):
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What lookups and actions need of the world: where files are looked for."""
+
+    loader: _Loads
+    places: tuple[Path, ...]
+
+    def find(self, kind: str, name: str) -> Path:
+        """A file by name: absolute, or in `kind` (files, templates, vars) of each place, or in the place itself.
+
+        Raises PlaybookError naming where it was looked for.
+        """
+        path = Path(name).expanduser()
+        if path.is_absolute():
+            if path.exists():
+                return path
+            raise PlaybookError(f"the file {name!r} does not exist on this machine")
+        for place in self.places:
+            for candidate in (place / kind / path, place / path):
+                if candidate.exists():
+                    return candidate
+        looked = ", ".join(str(place / kind) for place in self.places)
+        raise PlaybookError(f"could not find {name!r} in {looked}")
+
+
+Lookup = Callable[[list[Any], Mapping[str, Any], Evaluator], list[Any]]
+
+
+def run(name: str, terms: Sequence[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    """The values of a lookup. Raises TemplateError for an unknown one or one that fails."""
+    from playbooks.engine.evaluation.lookups_lists import LISTS
+
+    lookup = _LOOKUPS.get(name.removeprefix("ansible.builtin.")) or LISTS.get(name.removeprefix("ansible.builtin."))
+    if lookup is None:
+        raise TemplateError(
+            f"the lookup {name!r} is not supported; supported: {', '.join(sorted({*_LOOKUPS, *LISTS}))}"
+        )
+    return lookup(list(terms), options, scope)
+
+
+def _file(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    values = []
+    for term in terms:
+        try:
+            text = read_text(scope.services.find("files", str(term)))
+        except InventoryError as error:
+            raise TemplateError(str(error)) from error
+        text = text.lstrip() if options.get("lstrip", False) else text
+        values.append(text.rstrip() if options.get("rstrip", True) else text)
+    return values
+
+
+def _template(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    from playbooks.engine.evaluation.template_files import render
+
+    return [render(scope, str(term), options.get("template_vars", {}), options) for term in terms]
+
+
+def _env(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    return [os.environ.get(str(term), options.get("default", "")) for term in terms]
+
+
+def _pipe(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    return [_output(str(term), scope) for term in terms]
+
+
+def _lines(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    return [line for term in terms for line in _output(str(term), scope).splitlines()]
+
+
+def _output(command: str, scope: Evaluator) -> str:
+    done = subprocess.run(
+        command, shell=True, cwd=scope.services.loader.directory, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise TemplateError(f"lookup pipe: {command!r} ended with status {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.rstrip()
+
+
+def _vars(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    values = []
+    for term in terms:
+        value = scope.variable(str(term))
+        if value is missing:
+            if "default" not in options:
+                raise TemplateError(f"No variable found with this name: {term}")
+            value = options["default"]
+        values.append(value)
+    return values
+
+
+def _varnames(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    import re
+
+    return [name for term in terms for name in scope.namespace.names() if re.search(str(term), name)]
+
+
+def _first_found(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    names: list[str] = []
+    places: list[str] = list(options.get("paths", []))
+    skip = bool(options.get("skip", False))
+    for term in terms:
+        if isinstance(term, Mapping):
+            given = term.get("files", [])
+            names.extend(given.split(",") if isinstance(given, str) else given)
+            paths = term.get("paths", [])
+            places.extend(paths.split(",") if isinstance(paths, str) else paths)
+            skip = skip or bool(term.get("skip", False))
+        else:
+            names.extend(term if isinstance(term, list) else [str(term)])
+    names.extend(options.get("files", []))
+    candidates = [str(Path(place) / name) for name in names for place in places] if places else names
+    for candidate in candidates:
+        for kind in ("files", "templates", "vars", "tasks"):
+            try:
+                return [str(scope.services.find(kind, candidate))]
+            except PlaybookError:
+                continue
+    if skip or options.get("errors") in ("ignore", "warn"):
+        return []
+    raise TemplateError(f"No file was found when using first_found: {', '.join(candidates)}")
+
+
+def _fileglob(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    found: list[str] = []
+    for term in terms:
+        path = Path(str(term))
+        bases = (
+            [Path(path.anchor)] if path.is_absolute() else [p / k for p in scope.services.places for k in ("files", "")]
+        )
+        for base in bases:
+            matches = base.glob(str(path.relative_to(path.anchor))) if base.is_dir() else ()
+            hits = sorted(str(hit.absolute()) for hit in matches if hit.is_file())
+            if hits:
+                found.extend(hits)
+                break
+    return found
+
+
+def _password(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    import secrets
+    import string
+
+    values = []
+    for term in terms:
+        name, *rest = str(term).split()
+        given = dict(part.split("=", 1) for part in rest) | dict(options)
+        path = Path(name) if Path(name).is_absolute() else scope.services.loader.directory / name
+        letters = string.ascii_letters + string.digits + ".,:-_"
+        if name != "/dev/null" and path.is_file():
+            values.append(path.read_text(encoding="utf-8").strip())
+            continue
+        value = "".join(secrets.choice(letters) for _ in range(int(given.get("length", 20))))
+        if name != "/dev/null":
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text(value + "\n", encoding="utf-8")
+            path.chmod(0o600)
+        values.append(value)
+    return values
+
+
+_LOOKUPS: dict[str, Lookup] = {
+    "file": _file,
+    "template": _template,
+    "env": _env,
+    "pipe": _pipe,
+    "lines": _lines,
+    "vars": _vars,
+    "varnames": _varnames,
+    "first_found": _first_found,
+    "fileglob": _fileglob,
+    "password": _password,
+}
+
+
+def _scope(context: Context) -> Evaluator:
+    scope: Evaluator = context.parent[SCOPE]
+    return scope
+
+
+@pass_context
+def query(context: Context, name: str, *terms: Any, **options: Any) -> list[Any]:
+    """The values of a lookup as a list."""
+    errors = options.pop("errors", "strict")
+    options.pop("wantlist", None)
+    flat = [item for term in terms for item in (term if isinstance(term, list) else [term])]
+    for term in flat:
+        if isinstance(term, Missing):
+            term.refuse()
+    raw = name.removeprefix("ansible.builtin.") in ("nested", "together", "cartesian", "subelements", "dict", "list")
+    try:
+        return run(name, terms if raw else flat, options, _scope(context))
+    except PlaybookError:
+        if errors in ("ignore", "warn"):
+            return []
+        raise
+
+
+@pass_context
+def lookup(context: Context, name: str, *terms: Any, **options: Any) -> Any:
+    """The values of a lookup joined with commas, or the only one as it is."""
+    wants_list = options.pop("wantlist", False)
+    values = query(context, name, *terms, **options)
+    if wants_list:
+        return values
+    if len(values) == 1:
+        return values[0]
+    return ",".join(values) if values and all(isinstance(value, str) for value in values) else values or ""
+
+
+def now(utc: bool = False, fmt: str | None = None) -> Any:
+    """The present time."""
+    moment = datetime.now(UTC).replace(tzinfo=None) if utc else datetime.now()
+    return moment.strftime(fmt) if fmt else moment
+
+
+def undef(hint: str | None = None) -> Missing:
+    """An undefined value on purpose."""
+    return Missing(hint=hint)
+
+
+GLOBALS: dict[str, Any] = {"lookup": lookup, "query": query, "q": query, "now": now, "undef": undef}

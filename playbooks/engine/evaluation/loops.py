@@ -1,0 +1,60 @@
+"""What a task's loop goes over, and the variables that each turn sees.
+
+Invariant: pure but for lookups that the loop itself names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from playbooks.engine.evaluation import lookups
+from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.engine.language.values import Task
+from playbooks.errors import TemplateError
+
+
+def items(task: Task, scope: Evaluator) -> list[Any] | None:
+    """The items of the task's loop, None if it has none. Raises TemplateError."""
+    if task.loop is None:
+        return None
+    value = scope.template(task.loop.expression)
+    if not task.loop.lookup:
+        if not isinstance(value, list):
+            raise TemplateError(
+                f"Invalid data passed to 'loop', it requires a list, got this instead: {value!r}. "
+                "Hint: If you passed a list/dict of just one element, try adding wantlist=True to your lookup "
+                "invocation or use q/query instead of lookup."
+            )
+        return value
+    terms = value if isinstance(value, list) else [value]
+    if task.loop.lookup == "list" and isinstance(value, list):
+        return value
+    return lookups.run(task.loop.lookup, terms, {}, scope)
+
+
+def variables(task: Task, all_items: list[Any], index: int) -> Mapping[str, Any]:
+    """What one turn adds to the variables: the item, its index, and `ansible_loop` if asked for."""
+    control = task.loop_control
+    added: dict[str, Any] = {control.loop_var: all_items[index], "ansible_loop_var": control.loop_var}
+    if control.index_var:
+        added[control.index_var] = index
+        added["ansible_index_var"] = control.index_var
+    if control.extended:
+        total = len(all_items)
+        extended: dict[str, Any] = {
+            "allitems": all_items,
+            "index": index + 1,
+            "index0": index,
+            "first": index == 0,
+            "last": index + 1 == total,
+            "length": total,
+            "revindex": total - index,
+            "revindex0": total - index - 1,
+        }
+        if index:
+            extended["previtem"] = all_items[index - 1]
+        if index + 1 < total:
+            extended["nextitem"] = all_items[index + 1]
+        added["ansible_loop"] = extended
+    return added

@@ -1,0 +1,149 @@
+"""Jinja2 tests that Ansible adds: `is changed`, `is match`, `is version`, …
+
+Source: Ansible, "Tests".
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from playbooks.engine.helper.options import boolean
+from playbooks.errors import TemplateError
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    **dict.fromkeys(("==", "=", "eq"), operator.eq),
+    **dict.fromkeys(("!=", "<>", "ne"), operator.ne),
+    **dict.fromkeys(("<", "lt"), operator.lt),
+    **dict.fromkeys(("<=", "le"), operator.le),
+    **dict.fromkeys((">", "gt"), operator.gt),
+    **dict.fromkeys((">=", "ge"), operator.ge),
+}
+_SEMVER = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$")
+
+
+def _result(name: str, key: str) -> Callable[[Any], bool]:
+    def check(result: Any) -> bool:
+        if not isinstance(result, Mapping):
+            raise TemplateError(f"the test {name!r} is for a task's result, not {type(result).__name__}")
+        return bool(result.get(key, False))
+
+    return check
+
+
+def _changed(result: Any) -> bool:
+    if not isinstance(result, Mapping):
+        raise TemplateError(f"the test 'changed' is for a task's result, not {type(result).__name__}")
+    if "changed" in result:
+        return bool(result["changed"])
+    return any(item.get("changed") for item in result.get("results", ()) if isinstance(item, Mapping))
+
+
+_failed = _result("failed", "failed")
+
+
+def _pattern(value: Any, pattern: str, ignorecase: bool, multiline: bool, find: str) -> bool:
+    flags = (re.IGNORECASE if ignorecase else 0) | (re.MULTILINE if multiline else 0)
+    return bool(getattr(re.compile(pattern, flags), find)(str(value)))
+
+
+def match(value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False) -> bool:
+    """Whether the text begins with the pattern."""
+    return _pattern(value, pattern, ignorecase, multiline, "match")
+
+
+def search(value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False) -> bool:
+    """Whether the pattern is anywhere in the text."""
+    return _pattern(value, pattern, ignorecase, multiline, "search")
+
+
+def regex(
+    value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False, match_type: str = "search"
+) -> bool:
+    """`match`, `search` or `fullmatch`."""
+    return _pattern(value, pattern, ignorecase, multiline, match_type)
+
+
+def version(
+    value: Any, other: Any, operator: str = "eq", strict: bool | None = None, version_type: str = "loose"
+) -> bool:
+    """Compare version numbers. Raises TemplateError for an unknown operator or a malformed version."""
+    if operator not in _OPERATORS:
+        raise TemplateError(f"version: the operator {operator!r} is none of {', '.join(_OPERATORS)}")
+    key = _semver if version_type in ("semver", "semantic") else _pep440 if version_type == "pep440" else _loose
+    return _OPERATORS[operator](key(str(value)), key(str(other)))
+
+
+def _loose(text: str) -> list[tuple[int, int, str]]:
+    parts = [part for part in re.split(r"(\d+|[a-z]+|\.)", text) if part and part != "."]
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+
+
+def _pep440(text: str) -> Any:
+    from packaging.version import Version
+
+    return Version(text)
+
+
+def _semver(text: str) -> Any:
+    found = _SEMVER.match(text)
+    if not found:
+        raise TemplateError(f"{text!r} is not a semantic version")
+    pre = found[4]
+    identifiers = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")] if pre else []
+    return (int(found[1]), int(found[2]), int(found[3])), pre is None, identifiers
+
+
+def _truthy(value: Any, convert_bool: bool = False) -> bool:
+    if convert_bool:
+        try:
+            return boolean(value)
+        except (ValueError, TypeError):
+            return bool(value)
+    return bool(value)
+
+
+def _url(value: Any, schemes: list[str] | None = None) -> bool:
+    parsed = urlparse(str(value))
+    return bool(parsed.scheme and (parsed.netloc or parsed.path)) and (not schemes or parsed.scheme in schemes)
+
+
+TESTS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("failed", "failure"), _failed),
+    **dict.fromkeys(("succeeded", "success", "successful"), lambda result: not _failed(result)),
+    **dict.fromkeys(("changed", "change"), _changed),
+    **dict.fromkeys(("skipped", "skip"), _result("skipped", "skipped")),
+    "unreachable": _result("unreachable", "unreachable"),
+    "reachable": lambda result: not result.get("unreachable", False),
+    "finished": lambda result: bool(result.get("finished", 1)),
+    "started": lambda result: bool(result.get("started", 1)),
+    "timedout": lambda result: bool(result.get("timedout", False)),
+    "match": match,
+    "search": search,
+    "regex": regex,
+    **dict.fromkeys(("version", "version_compare"), version),
+    "contains": lambda collection, value: value in collection,
+    "all": all,
+    "any": any,
+    **dict.fromkeys(("subset", "issubset"), lambda a, b: all(item in b for item in a)),
+    **dict.fromkeys(("superset", "issuperset"), lambda a, b: all(item in a for item in b)),
+    "truthy": _truthy,
+    "falsy": lambda value, convert_bool=False: not _truthy(value, convert_bool),
+    **dict.fromkeys(("directory", "is_dir"), lambda path: Path(path).is_dir()),
+    **dict.fromkeys(("file", "is_file"), lambda path: Path(path).is_file()),
+    **dict.fromkeys(("link", "is_link"), lambda path: Path(path).is_symlink()),
+    "exists": lambda path: Path(path).exists(),
+    "link_exists": lambda path: Path(path).is_symlink() or Path(path).exists(),
+    **dict.fromkeys(("mount", "is_mount"), lambda path: Path(path).is_mount()),
+    **dict.fromkeys(("abs", "is_abs"), lambda path: Path(path).is_absolute()),
+    **dict.fromkeys(("same_file", "is_same_file"), lambda path, other: Path(path).samefile(other)),
+    **dict.fromkeys(("nan", "isnan"), lambda value: value != value),
+    "url": _url,
+    "uri": _url,
+    "urn": lambda value: str(value).lower().startswith("urn:"),
+    "vault_encrypted": lambda value: str(value).startswith("$ANSIBLE_VAULT;"),
+}

@@ -1,0 +1,165 @@
+"""One attempt of a task on a host: parameters evaluated, module chosen, connection found.
+
+Invariant: whatever goes wrong on the host is a result with `failed`; only `Unreachable` is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from playbooks.engine.actions.context import ActionCall
+from playbooks.engine.connection import settings as connections
+from playbooks.engine.connection.host import HostConnection
+from playbooks.engine.connection.settings import Become
+from playbooks.engine.evaluation.evaluator import OMIT, Evaluator
+from playbooks.engine.executor.play_state import PlayState
+from playbooks.engine.helper.options import OptionError, boolean, resolve
+from playbooks.engine.language import modules
+from playbooks.engine.language.values import Task
+from playbooks.errors import PlaybookError, TaskError, Unreachable
+
+_CONNECTION_VARIABLES = (
+    "ansible_connection", "ansible_host", "ansible_ssh_host", "ansible_port", "ansible_ssh_port", "ansible_user",
+    "ansible_ssh_user", "ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_timeout",
+    "ansible_ssh_private_key_file", "ansible_private_key_file", "ansible_ssh_common_args", "ansible_ssh_extra_args",
+    "ansible_host_key_checking", "ansible_ssh_host_key_checking", "ansible_python_interpreter", "ansible_ssh_timeout",
+)  # fmt: skip
+_BECOME_VARIABLES = (
+    "ansible_become", "ansible_become_user", "ansible_become_method", "ansible_become_password",
+    "ansible_become_pass", "ansible_become_exe", "ansible_become_flags",
+)  # fmt: skip
+
+
+class Attempt:
+    """Runs a task once for one host, in a scope that may hold a loop item."""
+
+    def __init__(self, play: PlayState, host: str, task: Task, scope: Evaluator) -> None:
+        self._play = play
+        self._options = play.run.options
+        self._host = host
+        self._task = task
+        self._scope = scope
+
+    def run(self) -> dict[str, Any]:
+        """The task's result. Raises Unreachable."""
+        try:
+            return self._run()
+        except Unreachable:
+            raise
+        except TaskError as error:
+            return {"changed": False, **error.result, "failed": True, "msg": str(error)}
+        except (PlaybookError, OptionError) as error:
+            return {"changed": False, "failed": True, "msg": str(error)}
+        except OSError as error:
+            return {"changed": False, "failed": True, "msg": f"on this machine: {error}"}
+
+    def flag(self, word: str, default: bool = False) -> bool:
+        """A keyword that is true or false, evaluated. Raises TemplateError."""
+        value = self._scope.template(self._task.keywords.get(word))
+        return default if value is None or value is OMIT else boolean(value)
+
+    def delegate(self) -> str:
+        """The host that does the work instead, or "". Raises TemplateError."""
+        value = self._scope.template(self._task.keywords.get("delegate_to"))
+        return "" if value in (None, "") or value is OMIT else str(value)
+
+    def _run(self) -> dict[str, Any]:
+        module = modules.module(self._task.action)
+        assert module is not None
+        parameters = self._parameters(module)
+        check = self.flag("check_mode", self._options.check)
+        if check and not module.supports_check:
+            message = f"remote module ({module.name}) does not support check mode"
+            return {"skipped": True, "changed": False, "msg": message}
+        timeout = self._scope.template(self._task.keywords.get("timeout"))
+        call = ActionCall(
+            host=self._host,
+            task=self._task,
+            parameters=parameters,
+            scope=self._scope,
+            connect=self._connect,
+            check=check,
+            diff=self.flag("diff", self._options.diff),
+            environment=self._environment(),
+            timeout=float(timeout) if timeout else None,
+            verbosity=self._options.verbosity,
+            wait=self._play.run.wait,
+        )
+        result: dict[str, Any] = module.run_here(call) if module.run_here else call.remote(module.name, parameters)
+        return result
+
+    def _parameters(self, module: modules.Module) -> dict[str, Any]:
+        scope = self._scope
+        given: dict[str, Any] = {}
+        defaults = scope.template(self._task.keywords.get("module_defaults")) or {}
+        for layer in defaults if isinstance(defaults, list) else [defaults]:
+            for name, values in layer.items():
+                if modules.canonical(name) == module.name:
+                    given.update(values)
+        if self._task.late_arguments is not None:
+            late = scope.template(self._task.late_arguments)
+            if not isinstance(late, Mapping):
+                raise TaskError(f"the parameters of {module.name} must be a mapping, not {type(late).__name__}")
+            given.update(late)
+        given.update(scope.template(dict(self._task.arguments)))
+        kept = {key: _without_omitted(value) for key, value in given.items() if value is not OMIT}
+        if module.open_ended:
+            return kept
+        return resolve(module.name, module.options, kept)
+
+    def _environment(self) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for layer in self._task.environment:
+            value = self._scope.template(layer)
+            for entry in value if isinstance(value, list) else [value]:
+                if not isinstance(entry, Mapping):
+                    raise TaskError(f"environment must be a mapping, not {entry!r}")
+                merged.update({str(key): str(item) for key, item in entry.items() if item is not OMIT})
+        return merged
+
+    def _connect(self) -> tuple[HostConnection, Become | None]:
+        target = self.delegate()
+        scope = self._play.evaluator(target, self._task) if target and target != self._host else self._scope
+        host = target or self._host
+        found = connections.settings(host, _known(scope, _CONNECTION_VARIABLES), self._overrides(scope, host))
+        words = {word: self._scope.template(self._task.keywords.get(word)) for word in _BECOME_WORDS}
+        if words["become"] is None:
+            words["become"] = self._options.become
+        words["become_user"] = words["become_user"] or self._options.become_user
+        variables = _known(scope, _BECOME_VARIABLES)
+        if self._options.become_password is not None:
+            variables.setdefault("ansible_become_password", self._options.become_password)
+        return self._play.run.connection(found), connections.become(variables, words)
+
+    def _overrides(self, scope: Evaluator, host: str) -> dict[str, Any]:
+        options = self._options
+        overrides: dict[str, Any] = {
+            "connection": options.connection,
+            "remote_user": options.remote_user,
+            "private_key": options.private_key,
+            "password": options.connection_password,
+            "timeout": options.timeout,
+            "host_key_checking": options.host_key_checking,
+        }
+        for word in ("connection", "remote_user", "port"):
+            value = self._scope.template(self._task.keywords.get(word))
+            if value is not None:
+                overrides[word] = value
+        return overrides
+
+
+_BECOME_WORDS = ("become", "become_user", "become_method", "become_exe", "become_flags")
+
+
+def _known(scope: Evaluator, names: tuple[str, ...]) -> dict[str, Any]:
+    """The variables among `names` that the host has."""
+    return {name: scope.get(name) for name in names if scope.namespace.find(name) is not None}
+
+
+def _without_omitted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_omitted(item) for key, item in value.items() if item is not OMIT}
+    if isinstance(value, list):
+        return [_without_omitted(item) for item in value if item is not OMIT]
+    return value

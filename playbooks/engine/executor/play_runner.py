@@ -1,0 +1,146 @@
+"""Runs one play: its hosts, its batches, its strategy.
+
+Invariant: a host that failed or was unreachable takes no part in later plays.
+"""
+
+from __future__ import annotations
+
+import getpass
+import random
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from inventory import patterns
+from inventory.documents import Mark
+from inventory.errors import InventoryError
+from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.engine.evaluation.namespace import Layer, Namespace
+from playbooks.engine.executor import batches
+from playbooks.engine.executor.play_state import PlayState
+from playbooks.engine.executor.run_state import RunState
+from playbooks.engine.executor.strategies import STRATEGIES
+from playbooks.engine.helper.options import boolean
+from playbooks.engine.language.values import Node, Play, Scope, Task
+from playbooks.errors import PlaybookError
+
+
+class PlayRunner:
+    """Runs one play of a run."""
+
+    def __init__(self, run: RunState, play: Play, *, dynamic: bool) -> None:
+        self._run = run
+        self._play = play
+        # A play before this one may have made groups: then an unknown name is not a mistake.
+        self._dynamic = dynamic
+
+    def go(self, pool: ThreadPoolExecutor) -> bool:
+        """Run the play; False if the playbook must stop after it. Raises PlaybookError."""
+        hosts = [host for host in self.hosts() if host not in self._run.failed]
+        self._run.display.play_started(self._play, hosts)
+        for host in hosts:
+            self._run.count(host)
+        if not hosts:
+            return True
+        prompted = self._ask()
+        for batch in batches.batches(hosts, self._serial()):
+            state = PlayState(self._run, self._play, hosts, batch, prompted)
+            state.start(self._nodes())
+            STRATEGIES[self._play.strategy](state).go(pool)
+            if state.fatal or not state.alive():
+                return False
+            if state.ended:
+                break
+        return True
+
+    def hosts(self) -> list[str]:
+        """The hosts of the play under the limit, in the play's order. Raises PlaybookError."""
+        pattern = self._plain().template(self._play.hosts)
+        strict = not self._dynamic
+        try:
+            chosen = patterns.match(self._run.inventory, pattern, strict=strict)
+            if self._run.options.limit:
+                allowed = set(limited(self._run.inventory, self._run.options.limit))
+                chosen = [host for host in chosen if host in allowed]
+        except InventoryError as error:
+            raise PlaybookError(f"{self._play.mark}: {error}") from error
+        return _ordered(chosen, self._play.order)
+
+    def _plain(self) -> Evaluator:
+        """Evaluates what is said before any host is known."""
+        layers = Namespace(Layer(self._run.options.extra_variables), Layer(self._play.variables))
+        return Evaluator(self._run.templates, layers)
+
+    def _serial(self) -> list[Any]:
+        sizes: Any = self._plain().template(list(self._play.serial))
+        return [size for entry in sizes for size in (entry if isinstance(entry, list) else [entry])]
+
+    def _nodes(self) -> tuple[Node, ...]:
+        nodes: list[Node] = []
+        gather = self._plain().template(self._play.gather_facts)
+        if gather is None or boolean(gather):
+            nodes.append(self._implicit("setup", self._facts_wanted(), "Gathering Facts"))
+        for section in self._play.sections:
+            nodes.extend(section)
+            nodes.append(self._implicit("meta", {"free_form": "flush_handlers"}))
+        return tuple(nodes)
+
+    def _facts_wanted(self) -> Mapping[str, Any]:
+        subset = self._play.gather_subset
+        return {} if subset is None else {"gather_subset": subset}
+
+    def _implicit(self, action: str, arguments: Mapping[str, Any], name: str = "") -> Task:
+        play = self._play
+        scope = Scope(
+            keywords={
+                key: value for key, value in play.scope.keywords.items() if key not in ("run_once", "ignore_errors")
+            },
+            environment=play.scope.environment,
+            when=(),
+        )
+        mark = Mark(play.mark.path, play.mark.line)
+        return Task(
+            name=name,
+            action=action,
+            arguments=arguments,
+            mark=mark,
+            scope=scope,
+            keywords=scope.keywords,
+            when=(),
+            tags=play.scope.tags | {"always"},
+            variables={},
+            environment=scope.environment,
+        )
+
+    def _ask(self) -> dict[str, Any]:
+        """The answers to `vars_prompt`; what the command line says is not asked."""
+        answers: dict[str, Any] = {}
+        for prompt in self._play.prompts:
+            if prompt.name in self._run.options.extra_variables:
+                continue
+            ask = getpass.getpass if prompt.private else input
+            suffix = f" [{prompt.default}]" if prompt.default is not None and not prompt.private else ""
+            try:
+                typed = ask(f"{prompt.text}{suffix}: ")
+                while prompt.confirm and typed != ask(f"confirm {prompt.text}: "):
+                    typed = ask(f"{prompt.text}: ")
+            except EOFError:
+                typed = ""
+            answers[prompt.name] = typed or prompt.default
+        return answers
+
+
+def limited(inventory: Any, limit: str) -> list[str]:
+    """The hosts of `--limit`: a pattern, or `@file` with one host a line. Raises InventoryError."""
+    if limit.startswith("@"):
+        from inventory.documents import read_text
+
+        return patterns.match(inventory, [line for line in read_text(limit[1:]).splitlines() if line.strip()])
+    return patterns.match(inventory, limit)
+
+
+def _ordered(hosts: list[str], order: str) -> list[str]:
+    if order == "shuffle":
+        return random.sample(hosts, len(hosts))
+    ordered = sorted(hosts) if "sorted" in order else list(hosts)
+    return ordered[::-1] if order.startswith("reverse") else ordered

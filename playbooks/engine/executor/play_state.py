@@ -1,0 +1,166 @@
+"""What one play knows while it runs: its hosts and where each stands, its variables, handlers and roles.
+
+Invariant: an evaluator made here sees the variables as they are at that moment.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2.utils import missing
+
+from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.engine.evaluation.lookups import Services
+from playbooks.engine.executor.cursor import Cursor
+from playbooks.engine.executor.magic import Magic
+from playbooks.engine.executor.run_state import RunState
+from playbooks.engine.language.tasks import Collected, TaskParser
+from playbooks.engine.language.values import Node, Play, Role, Task
+from playbooks.engine.variables.precedence import PlayVariables, namespace
+from playbooks.errors import PlaybookError, TemplateError
+
+
+@dataclass(slots=True)
+class HostState:
+    """One host in one play."""
+
+    name: str
+    cursor: Cursor
+    notified: dict[Task, None] = field(default_factory=dict)
+    unreachable: bool = False
+    ended: bool = False
+
+    def force_handlers(self) -> None:
+        """Run what was notified although the host has failed."""
+        self.cursor.resume(tuple(self.notified))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the host still takes part."""
+        return not (self.cursor.failed or self.unreachable or self.ended)
+
+
+class PlayState:
+    """One play over one batch of hosts."""
+
+    def __init__(
+        self, run: RunState, play: Play, all_hosts: list[str], batch: list[str], prompted: Mapping[str, Any]
+    ) -> None:
+        self.run: RunState = run
+        self.play: Play = play
+        self.all_hosts: list[str] = all_hosts
+        self.handlers: list[Task] = list(play.handlers)
+        self.roles: list[Role] = list(play.roles)
+        self.prompted = prompted
+        self.hosts = {name: HostState(name, Cursor(())) for name in batch}
+        self.lock = threading.RLock()
+        self.aborted = False
+        self.fatal = False
+        self.ended = False
+        self._files: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+
+    def start(self, nodes: tuple[Node, ...]) -> None:
+        """Put every host at the beginning."""
+        for state in self.hosts.values():
+            state.cursor = Cursor(nodes)
+
+    def alive(self) -> list[str]:
+        """The hosts of the batch that still take part."""
+        return [name for name, state in self.hosts.items() if not (state.cursor.failed or state.unreachable)]
+
+    def alive_in_play(self) -> list[str]:
+        """The hosts of the whole play that have not failed."""
+        gone = set(self.hosts) - set(self.alive())
+        return [name for name in self.all_hosts if name not in self.run.failed and name not in gone]
+
+    def evaluator(self, host: str, task: Task | None = None) -> Evaluator:
+        """The variables of a host, as a task sees them."""
+        bare = self._evaluator(host, task, {})
+        files = self._variable_files(host, bare)
+        return self._evaluator(host, task, files) if files else bare
+
+    def absorb(self, host: str, task: Task, result: Mapping[str, Any], delegate: str = "") -> None:
+        """Take over the variables that a result brings, at once: the next turn of a loop may read them."""
+        facts = result.get("ansible_facts")
+        if not isinstance(facts, Mapping) or result.get("failed"):
+            return
+        if task.action == "set_fact":
+            self.run.variables(host).set.update(facts)
+            if result.get("_ansible_facts_cacheable"):
+                self.run.add_facts(host, facts)
+        elif task.action == "include_vars":
+            self.run.variables(host).included.update(facts)
+        else:
+            to_delegate = delegate and str(task.keywords.get("delegate_facts", False)).lower() in ("true", "yes", "1")
+            self.run.add_facts(delegate if to_delegate else host, facts)
+
+    def parser(self, collected: Collected) -> TaskParser:
+        """A parser for what is included while the play runs."""
+        return TaskParser(self.run.loader, collected, lambda text, given: text)
+
+    def join(self, collected: Collected, *, public: bool) -> None:
+        """Take over handlers, and with `public` the variables, of roles that were included."""
+        with self.lock:
+            known = {(str(handler.mark), handler.name) for handler in self.handlers}
+            new = [handler for handler in collected.handlers if (str(handler.mark), handler.name) not in known]
+            self.handlers.extend(new)
+            if public:
+                self.roles.extend(collected.roles)
+
+    def _evaluator(self, host: str, task: Task | None, files: Mapping[str, Any]) -> Evaluator:
+        run = self.run
+        layers = namespace(
+            magic=Magic(self, host, task),
+            extra=run.options.extra_variables,
+            host=run.variables(host),
+            facts=run.facts(host),
+            inventory=run.inventory_variables(host),
+            play=PlayVariables(self.play.variables, self.prompted, files, tuple(self.roles)),
+            task=task,
+        )
+        return Evaluator(run.templates, layers, Services(run.loader, search_path(run.playbook.directory, task)))
+
+    def _variable_files(self, host: str, evaluator: Evaluator) -> Mapping[str, Any]:
+        """The play's `vars_files` for a host; a name that needs facts waits until there are facts."""
+        if not self.play.vars_files:
+            return {}
+        names: list[str] = []
+        for entry in self.play.vars_files:
+            choices = entry if isinstance(entry, list) else [entry]
+            found = next((path for choice in choices if (path := self._variable_file(choice, evaluator))), None)
+            if found:
+                names.append(found)
+            elif not any("{{" in str(choice) for choice in choices):
+                raise PlaybookError(f"{self.play.mark}: vars_files: none of {choices} exists")
+        key, cached = self._files.get(host, ((), {}))
+        if key != tuple(names):
+            cached = {}
+            for name in names:
+                cached.update(self.run.loader.variables(Path(name)))
+            self._files[host] = (tuple(names), cached)
+        return cached
+
+    def _variable_file(self, name: Any, evaluator: Evaluator) -> str | None:
+        try:
+            path = Path(self.play.mark.path).parent / str(evaluator.template(name))
+        except TemplateError:
+            if evaluator.variable("ansible_distribution") is missing:
+                return None
+            raise
+        return str(path) if path.is_file() else None
+
+
+def search_path(playbook: Path, task: Task | None) -> tuple[Path, ...]:
+    """Where a task's files are looked for: its role, beside its own file, beside the playbook."""
+    places: list[Path] = []
+    if task is not None:
+        if task.role:
+            places.append(task.role.path)
+        beside = Path(task.mark.path).parent
+        places.extend([beside.parent, beside] if beside.name in ("tasks", "handlers") else [beside])
+    places.append(playbook)
+    return tuple(dict.fromkeys(places))

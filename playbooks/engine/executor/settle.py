@@ -1,0 +1,164 @@
+"""Takes over what a task came to: registered values, notifications, counts, where the host goes next.
+
+Invariant: called for one outcome at a time; it alone moves cursors and counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbooks.engine.display.events import Finished, Status
+from playbooks.engine.executor import handlers
+from playbooks.engine.executor.includes import Includes, described
+from playbooks.engine.executor.play_state import HostState, PlayState
+from playbooks.engine.executor.task_runner import Outcome, status
+from playbooks.engine.language.loading import many
+from playbooks.engine.language.values import Node, Task
+from playbooks.engine.result import Failure
+from playbooks.errors import PlaybookError
+
+_CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+
+
+class Settler:
+    """Settles the outcomes of one play."""
+
+    def __init__(self, play: PlayState) -> None:
+        self._play = play
+        self._run = play.run
+        self._includes = Includes(play)
+
+    def settle(self, state: HostState, outcome: Outcome) -> None:
+        """Move one host on by one outcome."""
+        nodes: tuple[Node, ...] = ()
+        if not outcome.failed and not outcome.unreachable:
+            try:
+                nodes = self._brought(state, outcome)
+            except PlaybookError as error:
+                outcome.result = {**outcome.result, "failed": True, "msg": str(error)}
+        self.remember(state, outcome)
+        self._count_and_show(state, outcome)
+        if outcome.unreachable and not outcome.ignored:
+            state.unreachable = True
+            self._run.failed.add(state.name)
+            self._failure(outcome, unreachable=True)
+        elif outcome.failed and not outcome.ignored:
+            self.fail(state, outcome)
+        elif nodes:
+            state.cursor.insert(nodes)
+        else:
+            state.cursor.advance()
+
+    def remember(self, state: HostState, outcome: Outcome) -> None:
+        """Register the result for a host."""
+        if outcome.task.register:
+            self._run.variables(state.name).set[outcome.task.register] = _registered(outcome.result)
+
+    def follow(self, state: HostState, outcome: Outcome) -> None:
+        """Take a host along into what another one included for all."""
+        state.cursor.insert(self._includes.nodes(outcome.task, outcome.includes))
+
+    def fail(self, state: HostState, outcome: Outcome | None) -> None:
+        """The host's task failed: on to rescue or always, or out."""
+        rescued = state.cursor.will_be_rescued()
+        state.cursor.fail()
+        if outcome is not None and rescued:
+            self._set_rescue_variables(state, outcome)
+            self._run.count(state.name).rescued += 1
+        elif outcome is not None:
+            self._failure(outcome)
+            self._run.count(state.name).failed += 1
+        if state.cursor.failed:
+            self._run.failed.add(state.name)
+            if self._play.play.force_handlers or self._run.options.force_handlers:
+                state.force_handlers()
+
+    def _set_rescue_variables(self, state: HostState, outcome: Outcome) -> None:
+        task = outcome.task
+        shown = {"name": task.title, "action": task.action, "args": dict(task.arguments)}
+        variables = self._run.variables(state.name).set
+        variables["ansible_failed_task"] = shown
+        variables["ansible_failed_result"] = _registered(outcome.result)
+
+    def _brought(self, state: HostState, outcome: Outcome) -> tuple[Node, ...]:
+        """What a good outcome brings: notified handlers, hosts and groups, included nodes. Raises PlaybookError."""
+        if outcome.changed:
+            self._notify(state, outcome.task)
+        for result in outcome.result.get("results") or [outcome.result]:
+            self._grow_inventory(state, result)
+        if not outcome.includes:
+            return ()
+        for include in outcome.includes:
+            self._run.display.included(state.name, described(outcome.task, include))
+        return self._includes.nodes(outcome.task, outcome.includes)
+
+    def _notify(self, state: HostState, task: Task) -> None:
+        if not task.notify:
+            return
+        scope = self._play.evaluator(state.name, task)
+        for entry in task.notify:
+            for topic in many(scope.template(entry)):
+                for handler in handlers.find(self._play.handlers, str(topic), scope):
+                    state.notified[handler] = None
+
+    def _grow_inventory(self, state: HostState, result: dict[str, Any]) -> None:
+        added = result.get("add_host")
+        if added:
+            self._run.change_inventory(
+                self._run.inventory.with_host(added["host_name"], added["groups"] or ["ungrouped"], added["host_vars"])
+            )
+        group = result.get("add_group")
+        if group:
+            inventory = self._run.inventory
+            known = group in inventory.groups and state.name in inventory.groups[group].hosts
+            grown = inventory.with_host(state.name, [group], {})
+            for parent in result["parent_groups"]:
+                grown = grown.with_child(parent, group)
+            self._run.change_inventory(grown)
+            result["changed"] = result["changed"] or not known
+
+    def _count_and_show(self, state: HostState, outcome: Outcome) -> None:
+        counts = self._run.count(state.name)
+        shown = status(outcome.result)
+        if outcome.unreachable:
+            if outcome.ignored:
+                counts.skipped += 1
+                counts.ignored += 1
+            else:
+                counts.unreachable += 1
+        elif outcome.failed:
+            if outcome.ignored:
+                shown = Status.IGNORED
+                counts.ok += 1
+                counts.ignored += 1
+                counts.changed += outcome.changed
+            elif state.cursor.will_be_rescued():
+                shown = Status.RESCUED
+        elif outcome.skipped:
+            counts.skipped += 1
+        else:
+            counts.ok += 1
+            counts.changed += outcome.changed
+        self._run.display.task_finished(self._finished(outcome, shown))
+
+    def _finished(self, outcome: Outcome, shown: Status) -> Finished:
+        result = {"censored": _CENSORED, "changed": outcome.changed} if outcome.hidden else outcome.result
+        return Finished(outcome.host, outcome.task, shown, result, outcome.seconds, outcome.hidden, outcome.delegate)
+
+    def _failure(self, outcome: Outcome, *, unreachable: bool = False) -> None:
+        from playbooks.engine.display.reasons import reason
+
+        task = outcome.task
+        message = _CENSORED if outcome.hidden else reason(outcome.result)
+        self._run.failures.append(Failure(outcome.host, task.title, str(task.mark), message, unreachable))
+
+
+def _registered(result: dict[str, Any]) -> dict[str, Any]:
+    """A result as `register` keeps it: whether it failed, and text also by lines."""
+    kept = {key: value for key, value in result.items() if not key.startswith("_")}
+    kept.setdefault("changed", False)
+    kept.setdefault("failed", bool(result.get("unreachable")))
+    for key in ("stdout", "stderr"):
+        if key in kept and f"{key}_lines" not in kept:
+            kept[f"{key}_lines"] = str(kept[key]).splitlines()
+    return kept

@@ -1,0 +1,209 @@
+"""Runs one task on one host to its end: conditions, loop, retries, what counts as changed or failed.
+
+Invariant: never raises for what happens to the task; the outcome says it all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inventory.documents import UnsafeText
+from playbooks.engine.display.events import Finished, Status
+from playbooks.engine.evaluation import loops
+from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.engine.evaluation.namespace import Layer
+from playbooks.engine.executor import verdict
+from playbooks.engine.executor.attempt import Attempt
+from playbooks.engine.executor.play_state import PlayState
+from playbooks.engine.language.values import Task
+from playbooks.errors import PlaybookError, TemplateError, Unreachable
+
+INCLUDES = ("include_tasks", "include_role")
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """What an include asks for: its evaluated arguments and the variables of its loop's turn."""
+
+    arguments: Mapping[str, Any]
+    variables: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a task ended on a host."""
+
+    host: str
+    task: Task
+    result: dict[str, Any]
+    seconds: float = 0.0
+    hidden: bool = False
+    delegate: str = ""
+    ignored: bool = False
+    includes: list[Include] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the task failed, ignored or not."""
+        return bool(self.result.get("failed"))
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the host could not be reached."""
+        return bool(self.result.get("unreachable"))
+
+    @property
+    def changed(self) -> bool:
+        """Whether the task changed something."""
+        return bool(self.result.get("changed"))
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the task did not run."""
+        return bool(self.result.get("skipped"))
+
+
+class TaskRunner:
+    """Runs a task for one host; made anew for each."""
+
+    def __init__(self, play: PlayState, host: str, task: Task) -> None:
+        self._play = play
+        self._host = host
+        self._task = task
+        self._outcome = Outcome(host, task, {})
+
+    def run(self) -> Outcome:
+        """The task's outcome."""
+        started = time.monotonic()
+        outcome = self._outcome
+        try:
+            scope = self._play.evaluator(self._host, self._task)
+            outcome.result = self._all(scope)
+            attempt = Attempt(self._play, self._host, self._task, scope)
+            outcome.ignored = attempt.flag("ignore_unreachable" if outcome.unreachable else "ignore_errors")
+        except Unreachable as error:
+            outcome.result = {"unreachable": True, "msg": str(error), "changed": False}
+        except PlaybookError as error:
+            outcome.result = {"failed": True, "msg": str(error), "changed": False}
+        outcome.seconds = time.monotonic() - started
+        return outcome
+
+    def _all(self, scope: Evaluator) -> dict[str, Any]:
+        self._outcome.hidden = Attempt(self._play, self._host, self._task, scope).flag("no_log")
+        try:
+            items = loops.items(self._task, scope)
+        except TemplateError:
+            skipped = self._skipped_before_loop(scope)
+            if skipped is None:
+                raise
+            return skipped
+        if items is None:
+            return self._turn(scope, {})
+        return self._loop(scope, items)
+
+    def _skipped_before_loop(self, scope: Evaluator) -> dict[str, Any] | None:
+        """A task whose loop cannot be evaluated is skipped if its conditions do not hold without an item."""
+        try:
+            failing = scope.all_hold(self._task.when)
+        except TemplateError:
+            return None
+        return None if failing is None else verdict.skipped(failing)
+
+    def _loop(self, scope: Evaluator, items: list[Any]) -> dict[str, Any]:
+        results: list[dict[str, Any]] = []
+        control = self._task.loop_control
+        for index in range(len(items)):
+            pause = scope.template(control.pause)
+            if index and pause:
+                self._play.run.wait(float(pause))
+            added = loops.variables(self._task, items, index)
+            inner = scope.over(Layer(added, final=True))
+            started = time.monotonic()
+            try:
+                result = self._turn(inner, added)
+            except Unreachable as error:
+                result = {"unreachable": True, "msg": str(error), "changed": False}
+            except PlaybookError as error:
+                result = {"failed": True, "msg": str(error), "changed": False}
+            result = {**result, control.loop_var: items[index], "ansible_loop_var": control.loop_var}
+            results.append(result)
+            self._show_item(inner, result, time.monotonic() - started)
+            if result.get("unreachable") or (control.break_when and self._breaks(inner, result)):
+                break
+        return verdict.of_loop(results)
+
+    def _breaks(self, scope: Evaluator, result: dict[str, Any]) -> bool:
+        judged = scope.over(Layer({self._task.register: result}, final=True)) if self._task.register else scope
+        return any(judged.condition(condition) for condition in self._task.loop_control.break_when)
+
+    def _show_item(self, scope: Evaluator, result: dict[str, Any], seconds: float) -> None:
+        if self._task.action in INCLUDES:
+            return
+        control = self._task.loop_control
+        label = scope.template(control.label) if control.label is not None else result[control.loop_var]
+        shown = Finished(
+            self._host, self._task, status(result), result, seconds, self._outcome.hidden, label=str(label)
+        )
+        self._play.run.display.item_finished(shown)
+
+    def _turn(self, scope: Evaluator, added: Mapping[str, Any]) -> dict[str, Any]:
+        task = self._task
+        failing = scope.all_hold(task.when)
+        if failing is not None:
+            return verdict.skipped(failing)
+        attempt = Attempt(self._play, self._host, task, scope)
+        self._outcome.delegate = attempt.delegate()
+        if task.action in INCLUDES:
+            arguments = scope.template(dict(task.arguments))
+            self._outcome.includes.append(Include(arguments, {key: _unsafe(value) for key, value in added.items()}))
+            return {"changed": False, "include_args": arguments}
+        return self._with_retries(scope, attempt)
+
+    def _with_retries(self, scope: Evaluator, attempt: Attempt) -> dict[str, Any]:
+        task = self._task
+        retries = int(scope.template(task.retries)) if task.retries is not None else 3 if task.until else 0
+        delay = float(scope.template(task.delay))
+        number = 0
+        while True:
+            number += 1
+            result = attempt.run()
+            result = verdict.judged(task, scope, result)
+            self._play.absorb(self._host, task, result, self._outcome.delegate)
+            if not (task.until or retries):
+                return result
+            result["attempts"] = number
+            if self._enough(scope, result):
+                return result
+            if number > retries:
+                return {**result, "failed": True, "attempts": number - 1 or 1}
+            self._play.run.display.retrying(task, self._host, retries - number + 1)
+            self._play.run.wait(delay)
+
+    def _enough(self, scope: Evaluator, result: dict[str, Any]) -> bool:
+        if not self._task.until:
+            return not result.get("failed")
+        judged = verdict.with_result(self._task, scope, result)
+        return all(judged.condition(condition) for condition in self._task.until)
+
+
+def status(result: Mapping[str, Any]) -> Status:
+    """How a result is shown."""
+    if result.get("unreachable"):
+        return Status.UNREACHABLE
+    if result.get("failed"):
+        return Status.FAILED
+    if result.get("skipped"):
+        return Status.SKIPPED
+    return Status.CHANGED if result.get("changed") else Status.OK
+
+
+def _unsafe(value: Any) -> Any:
+    """An item seen by included tasks is a value there, not a template."""
+    if isinstance(value, str):
+        return UnsafeText(value)
+    if isinstance(value, dict):
+        return {key: _unsafe(item) for key, item in value.items()}
+    return [_unsafe(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,61 @@
+"""What a result counts as: `changed_when`, `failed_when`, and the sum of a loop.
+
+Invariant: pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.engine.evaluation.namespace import Layer
+from playbooks.engine.language.values import Task
+
+
+def skipped(condition: Any) -> dict[str, Any]:
+    """The result of a task whose condition does not hold."""
+    return {
+        "changed": False,
+        "skipped": True,
+        "skip_reason": "Conditional result was False",
+        "false_condition": condition,
+    }
+
+
+def with_result(task: Task, scope: Evaluator, result: dict[str, Any]) -> Evaluator:
+    """A scope in which the registered name already has the result."""
+    for key in ("stdout", "stderr"):
+        if key in result and f"{key}_lines" not in result:
+            result[f"{key}_lines"] = str(result[key]).splitlines()
+    return scope.over(Layer({task.register: result} if task.register else {}, final=True))
+
+
+def judged(task: Task, scope: Evaluator, result: dict[str, Any]) -> dict[str, Any]:
+    """The result with the task's own idea of changed and failed. Raises TemplateError."""
+    result.setdefault("changed", False)
+    inner = with_result(task, scope, result)
+    if result.get("skipped"):
+        return result
+    result.setdefault("failed", False)
+    if task.changed_when is not None:
+        result["changed"] = all(inner.condition(condition) for condition in task.changed_when)
+        inner = with_result(task, scope, result)
+    if task.failed_when is not None:
+        failed = all(inner.condition(condition) for condition in task.failed_when)
+        result["failed"] = result["failed_when_result"] = failed
+    return result
+
+
+def of_loop(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result of a task from those of its items."""
+    whole: dict[str, Any] = {"results": results, "changed": any(item.get("changed") for item in results)}
+    if not results:
+        return {**whole, "skipped": True, "skipped_reason": "No items in the list"}
+    if all(item.get("skipped") for item in results):
+        return {**whole, "skipped": True, "msg": "All items skipped"}
+    if any(item.get("unreachable") for item in results):
+        lost = next(item for item in results if item.get("unreachable"))
+        return {**whole, "unreachable": True, "msg": lost["msg"]}
+    if any(item.get("failed") for item in results):
+        return {**whole, "failed": True, "msg": "One or more items failed"}
+    return {**whole, "failed": False, "msg": "All items completed"}

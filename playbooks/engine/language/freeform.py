@@ -1,0 +1,59 @@
+"""The one-line form of a task: `copy: src=a dest="b c"`, `command: make install creates=/x`.
+
+Invariant: pure; quotes and `{{ … }}` hold words together, and text that is not `key=value` stays as written.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PAIR = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
+
+
+def words(text: str) -> list[str]:
+    """The words of a line with the white space before each, so that joining them gives the line back."""
+    found: list[str] = []
+    current, quote, depth, index = "", "", 0, 0
+    while index < len(text):
+        two, character = text[index : index + 2], text[index]
+        if not quote and two in ("{{", "{%", "{#"):
+            depth, current, index = depth + 1, current + two, index + 2
+            continue
+        if not quote and depth and two in ("}}", "%}", "#}"):
+            depth, current, index = depth - 1, current + two, index + 2
+            continue
+        if character == "\\" and not depth and index + 1 < len(text):
+            current, index = current + two, index + 2
+            continue
+        if not depth and character in "\"'":
+            quote = "" if quote == character else quote or character
+        if character.isspace() and not quote and not depth and current.strip():
+            found.append(current)
+            current = ""
+        current += character
+        index += 1
+    if quote or depth:
+        raise ValueError("unbalanced quotes or braces")
+    return [*found, current] if current.strip() else found
+
+
+def pairs(text: str, known: frozenset[str] | None = None) -> tuple[str, dict[str, str]]:
+    """The free text and the `key=value` pairs of a line; with `known`, only those keys are pairs.
+
+    Raises ValueError for unbalanced quotes.
+    """
+    rest, found = "", {}
+    for word in words(text):
+        matched = _PAIR.match(word.strip())
+        if matched and (known is None or matched[1] in known):
+            found[matched[1]] = unquote(matched[2])
+        else:
+            rest += word
+    return rest.strip(), found
+
+
+def unquote(text: str) -> str:
+    """The text without one pair of quotes around all of it."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[-2] != "\\":
+        return text[1:-1]
+    return text

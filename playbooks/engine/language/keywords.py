@@ -1,0 +1,54 @@
+"""Which words each level of a playbook knows, and what to say about one it does not know.
+
+Source: Ansible, "Playbook Keywords".
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from inventory.documents import Mark
+from playbooks.errors import PlaybookError
+
+# Nearest definition wins: a task's own, else its block's, its role's, its play's.
+INHERITED = frozenset(
+    (
+        "any_errors_fatal", "become", "become_exe", "become_flags", "become_method", "become_user", "check_mode",
+        "connection", "diff", "ignore_errors", "ignore_unreachable", "module_defaults", "no_log", "port",
+        "remote_user", "run_once", "throttle", "timeout", "delegate_to", "delegate_facts",
+    )
+)  # fmt: skip
+COMMON = INHERITED | {"name", "tags", "vars", "environment", "collections"}
+BLOCK = COMMON | {"block", "rescue", "always", "when", "notify"}
+LOOPS = frozenset(
+    (
+        "with_dict", "with_fileglob", "with_first_found", "with_flattened", "with_indexed_items", "with_items",
+        "with_lines", "with_list", "with_nested", "with_random_choice", "with_sequence", "with_subelements",
+        "with_together", "with_inventory_hostnames", "with_cartesian",
+    )
+)  # fmt: skip
+TASK = (
+    COMMON
+    | LOOPS
+    | {
+        "action", "args", "async", "changed_when", "delay", "failed_when", "local_action", "loop", "loop_control",
+        "notify", "poll", "register", "retries", "until", "when",
+    }
+)  # fmt: skip
+HANDLER = TASK | {"listen"}
+PLAY = (COMMON - {"delegate_to", "delegate_facts"}) | {
+    "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts", "max_fail_percentage",
+    "order", "post_tasks", "pre_tasks", "roles", "serial", "strategy", "tasks", "vars_files", "vars_prompt", "user",
+}  # fmt: skip
+IMPORT_PLAYBOOK = frozenset(("import_playbook", "ansible.builtin.import_playbook", "name", "tags", "vars", "when"))
+ROLE_USE = COMMON | {"role", "when"}
+LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"))
+
+
+def refuse(mark: Mark, what: str, word: str, known: Iterable[str]) -> PlaybookError:
+    """The error for a word that `what` does not have, with the nearest one that it has."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(word), known, 1, 0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"supported: {', '.join(known)}"
+    return PlaybookError(f"{mark}: {what} {word!r} is not supported; {hint}")

@@ -1,0 +1,134 @@
+"""Reads roles: defaults, vars, handlers, tasks, and the roles they depend on.
+
+Invariant: a role used twice in one play with the same parameters, tags and conditions runs once, unless its
+meta/main.yml allows duplicates; `import_role` and `include_role` always run it.
+Source: Ansible, "Roles".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from inventory.documents import Mark, MarkedDict
+from playbooks.engine.helper.options import boolean
+from playbooks.engine.language import keywords
+from playbooks.engine.language.loading import many, mapping
+from playbooks.engine.language.tasks import TaskParser, variables_of
+from playbooks.engine.language.values import Block, Node, Role, Scope
+from playbooks.errors import PlaybookError
+
+_META = frozenset(
+    (
+        "allow_duplicates",
+        "dependencies",
+        "galaxy_info",
+        "collections",
+        "argument_specs",
+        "standalone",
+        "cloud_platforms",
+    )
+)
+
+
+class RoleParser:
+    """Reads the roles of one play through its task parser."""
+
+    def __init__(self, tasks: TaskParser) -> None:
+        self._tasks = tasks
+        self._loader = tasks.loader
+
+    def used(self, use: Any, scope: Scope, mark: Mark, parent: Role | None = None) -> tuple[Node, ...]:
+        """What one entry of `roles` or `dependencies` brings. Raises PlaybookError."""
+        if isinstance(use, str):
+            name, item = use, MarkedDict(mark)
+        elif isinstance(use, MarkedDict):
+            name, item = str(use.get("role") or use.get("name") or ""), use
+        else:
+            raise PlaybookError(f"{mark}: a role is a name or a mapping with `role`")
+        if not name:
+            raise PlaybookError(f"{item.mark}: the entry has no `role`")
+        parameters = {key: value for key, value in item.items() if key not in keywords.ROLE_USE}
+        key = repr((name, parameters, item.get("vars"), item.get("tags"), item.get("when"), item.get("become")))
+        path = self._loader.role(name, self.beside(scope), item.mark)
+        meta = self._meta(path)
+        if key in self._tasks.collected.seen and not boolean(meta.get("allow_duplicates", False)):
+            return ()
+        self._tasks.collected.seen.add(key)
+        bare = MarkedDict(item.mark)
+        bare.update({word: value for word, value in item.items() if word != "vars"})
+        bare.key_marks = item.key_marks
+        role = self._role(path, {**parameters}, variables_of(item), item.mark, parent)
+        return self._whole(role, meta, self._tasks.extend(scope, bare, role), item.mark)
+
+    def imported(self, name: str, arguments: Mapping[str, Any], scope: Scope, mark: Mark) -> tuple[Node, ...]:
+        """What `import_role` or `include_role` brings; `arguments` may name other files of the role."""
+        path = self._loader.role(name, self.beside(scope), mark)
+        parent = scope.role if scope.role and scope.role.path != path else None
+        role = self._role(path, {}, {}, mark, parent, arguments)
+        return self._whole(role, self._meta(path), replace(scope, role=role), mark, arguments)
+
+    def beside(self, scope: Scope) -> list[Path]:
+        """Where a role looks for another one first: in its own `roles`, then next to itself."""
+        return [scope.role.path / "roles", scope.role.path.parent] if scope.role else []
+
+    def _role(
+        self,
+        path: Path,
+        parameters: Mapping[str, Any],
+        given: Mapping[str, Any],
+        mark: Mark,
+        parent: Role | None,
+        files: Mapping[str, Any] | None = None,
+    ) -> Role:
+        files = files or {}
+        defaults = self._loader.role_variables(path, "defaults", str(files.get("defaults_from") or "main"), mark)
+        variables = self._loader.role_variables(path, "vars", str(files.get("vars_from") or "main"), mark)
+        return Role(
+            name=path.name,
+            path=path,
+            defaults={**(parent.defaults if parent else {}), **defaults},
+            variables={**(parent.variables if parent else {}), **variables, **given},
+            parameters={**(parent.parameters if parent else {}), **parameters},
+            parents=(*parent.parents, parent.name) if parent else (),
+        )
+
+    def _whole(
+        self, role: Role, meta: MarkedDict, scope: Scope, mark: Mark, files: Mapping[str, Any] | None = None
+    ) -> tuple[Node, ...]:
+        files = files or {}
+        nodes: list[Node] = []
+        for dependency in many(meta.get("dependencies")):
+            nodes.extend(self.used(dependency, scope, meta.mark_of("dependencies"), role))
+        self._tasks.collected.roles.append(role)
+        handlers = self._loader.role_part(role.path, "handlers", str(files.get("handlers_from") or "main"), mark)
+        if handlers:
+            read = self._tasks.file(handlers, replace(scope, tags=frozenset(), when=scope.when), handlers=True)
+            self._tasks.collected.handlers.extend(flat(read))
+        tasks = self._loader.role_part(role.path, "tasks", str(files.get("tasks_from") or "main"), mark)
+        if tasks:
+            nodes.append(Block(self._tasks.file(tasks, scope), name=role.name, mark=mark))
+        return tuple(nodes)
+
+    def _meta(self, path: Path) -> MarkedDict:
+        file = self._loader.role_part(path, "meta")
+        if file is None:
+            return MarkedDict(Mark(str(path), 1))
+        meta = mapping(self._loader.document(file), Mark(str(file), 1), "a role's meta")
+        for word in meta:
+            if word not in _META:
+                raise keywords.refuse(meta.mark_of(word), "keyword of a role's meta", word, _META)
+        return meta
+
+
+def flat(nodes: tuple[Node, ...]) -> list[Any]:
+    """All tasks in nodes, blocks opened: handlers have no blocks."""
+    found: list[Any] = []
+    for node in nodes:
+        if isinstance(node, Block):
+            found.extend(flat(node.block))
+        else:
+            found.append(node)
+    return found

@@ -1,0 +1,76 @@
+"""The order in which variables override each other.
+
+Source: Ansible, "Understanding variable precedence", and what ansible-core does: registered values and set_fact
+override include_vars, those the task's own vars, those the role's, those the play's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from playbooks.engine.evaluation.namespace import Layer, Namespace
+from playbooks.engine.language.values import Role, Task
+
+_NONE: Mapping[str, Any] = {}
+
+
+@dataclass(slots=True)
+class HostVariables:
+    """What became known about one host while running."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    included: dict[str, Any] = field(default_factory=dict)
+    set: dict[str, Any] = field(default_factory=dict)
+
+    def fact_layer(self) -> dict[str, Any]:
+        """Facts by their own names, and all under `ansible_facts` without the prefix."""
+        namespaced = {name.removeprefix("ansible_"): value for name, value in self.facts.items()}
+        return {**self.facts, "ansible_facts": namespaced}
+
+
+@dataclass(frozen=True, slots=True)
+class PlayVariables:
+    """What one play says: its vars, prompts and files."""
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    prompted: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
+    roles: tuple[Role, ...] = ()
+
+
+def namespace(
+    *,
+    magic: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    host: HostVariables,
+    facts: Mapping[str, Any],
+    inventory: Mapping[str, Any],
+    play: PlayVariables,
+    task: Task | None = None,
+) -> Namespace:
+    """All layers for one host, and one task if given, the strongest first."""
+    role = task.role if task else None
+    return Namespace(
+        Layer(magic, final=True),
+        Layer(extra),
+        Layer(role.parameters if role else _NONE),
+        Layer(host.set, final=True),
+        Layer(host.included),
+        Layer(task.variables if task else _NONE),
+        Layer(role.variables if role else _NONE),
+        *(Layer(other.variables) for other in _others(play.roles, role)),
+        Layer(play.files),
+        Layer(play.prompted, final=True),
+        Layer(play.variables),
+        Layer(facts, final=True),
+        Layer(inventory),
+        Layer(role.defaults if role else _NONE),
+        *(Layer(other.defaults) for other in _others(play.roles, role)),
+    )
+
+
+def _others(roles: Iterable[Role], own: Role | None) -> list[Role]:
+    """The play's other roles that say anything, the last one strongest."""
+    return [role for role in reversed(tuple(roles)) if role is not own and (role.variables or role.defaults)]

@@ -1,0 +1,22 @@
+"""The far half of `fetch`: says what the file is, and streams it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from playbooks.engine.helper.call import Call, Failure
+from playbooks.modules._files import digest
+
+
+def run(call: Call) -> dict[str, Any]:
+    """The checksum; with `content` the bytes go first."""
+    path = call["src"]
+    if not os.path.exists(path):
+        raise Failure("the remote file does not exist", missing=True, file=path)
+    if os.path.isdir(path):
+        raise Failure("remote file is a directory, fetch cannot work on directories", file=path)
+    if call["content"]:
+        with open(path, "rb") as stream:
+            call.send(stream)
+    return {"checksum": digest(path), "size": os.path.getsize(path)}

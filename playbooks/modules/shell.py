@@ -1,0 +1,28 @@
+"""Runs a command line through the shell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbooks.engine.helper.call import Call, Failure
+from playbooks.engine.helper.options import Option
+from playbooks.modules.command import execute
+
+OPTIONS = {
+    "cmd": Option(aliases=("_raw_params",)),
+    "chdir": Option("path"),
+    "creates": Option("path"),
+    "removes": Option("path"),
+    "stdin": Option(),
+    "stdin_add_newline": Option("bool", default=True),
+    "strip_empty_ends": Option("bool", default=True),
+    "executable": Option("path"),
+}
+FREE_FORM = "cmd"
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Ansible's result of `shell`."""
+    if not call["cmd"]:
+        raise Failure("no command given", rc=256)
+    return execute(call, call["cmd"])

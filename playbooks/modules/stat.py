@@ -1,0 +1,80 @@
+"""Says what a path is."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from typing import Any
+
+from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.options import Option
+from playbooks.modules._files import digest
+
+OPTIONS = {
+    "path": Option(required=True, aliases=("dest", "name")),
+    "follow": Option("bool", default=False),
+    "get_checksum": Option("bool", default=True),
+    "checksum_algorithm": Option(default="sha1", aliases=("checksum", "checksum_algo")),
+    "get_mime": Option("bool", default=False, aliases=("mime", "mime_type", "mime-type")),
+    "get_attributes": Option("bool", default=False, aliases=("attr", "attributes")),
+}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Ansible's result of `stat`."""
+    path = os.path.expanduser(call["path"])
+    try:
+        status = os.stat(path) if call["follow"] else os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {"changed": False, "stat": {"exists": False}}
+    found = _describe(path, status)
+    if stat.S_ISREG(status.st_mode) and call["get_checksum"] and found["readable"]:
+        found["checksum"] = digest(path, call["checksum_algorithm"])
+    return {"changed": False, "stat": found}
+
+
+def _describe(path: str, status: os.stat_result) -> dict[str, Any]:
+    mode = status.st_mode
+    found: dict[str, Any] = {
+        "exists": True,
+        "path": path,
+        "mode": f"{stat.S_IMODE(mode):04o}",
+        "isdir": stat.S_ISDIR(mode),
+        "ischr": stat.S_ISCHR(mode),
+        "isblk": stat.S_ISBLK(mode),
+        "isreg": stat.S_ISREG(mode),
+        "isfifo": stat.S_ISFIFO(mode),
+        "islnk": stat.S_ISLNK(mode),
+        "issock": stat.S_ISSOCK(mode),
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "size": status.st_size,
+        "inode": status.st_ino,
+        "dev": status.st_dev,
+        "nlink": status.st_nlink,
+        "atime": status.st_atime,
+        "mtime": status.st_mtime,
+        "ctime": status.st_ctime,
+        "isuid": bool(mode & stat.S_ISUID),
+        "isgid": bool(mode & stat.S_ISGID),
+        "readable": os.access(path, os.R_OK),
+        "writeable": os.access(path, os.W_OK),
+        "executable": os.access(path, os.X_OK),
+        "blocks": status.st_blocks,
+        "block_size": status.st_blksize,
+        "device_type": status.st_rdev,
+    }
+    for who in ("usr", "grp", "oth"):
+        for name, bit in (("r", "R"), ("w", "W"), ("x", "X")):
+            found[name + who] = bool(mode & getattr(stat, f"S_I{bit}{who.upper()}"))
+    if stat.S_ISLNK(mode):
+        found["lnk_source"] = os.path.realpath(path)
+        found["lnk_target"] = os.readlink(path)
+    for key, lookup, number in (("pw_name", pwd.getpwuid, status.st_uid), ("gr_name", grp.getgrgid, status.st_gid)):
+        try:
+            found[key] = lookup(number)[0]
+        except KeyError:
+            continue
+    return found
