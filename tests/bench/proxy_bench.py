@@ -185,8 +185,10 @@ def report(counts: tuple[int, int], measured: list[dict[str, float]]) -> None:
     for count, figures in zip(counts, measured, strict=True):
         apply, decide = figures["from nothing: apply"], figures["from nothing: decide"]
         faster = figures["nft -f, a chain a service"] / apply
-        print(f"{count:,} services: decided and applied in {apply + decide:.2f} s; applied {faster:.1f} times as fast as"
-              " nft -f applies a chain a service")  # fmt: skip
+        print(
+            f"{count:,} services: decided and applied in {apply + decide:.2f} s; "
+            f"applied {faster:.1f} times as fast as nft -f applies a chain a service"
+        )
 
 
 def serve() -> None:
