@@ -86,7 +86,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Any:
     for key_node, value_node in node.value:
         key: Any = loader.construct_object(key_node, deep=True)
         mark = loader.mark(key_node)
-        if not isinstance(key, Hashable):
+        hashable = isinstance(key, Hashable)
+        if not hashable:
             raise DocumentError(f"{mark}: a mapping's key must be a plain value, not a collection")
         if id(key_node) in written_here:
             if key in seen:

@@ -1,0 +1,119 @@
+"""`wherry inventory --list|--graph|--host H -i INVENTORY`: shows what ansible-inventory shows.
+
+Invariant: one sentence on standard error and status 1 for an inventory that cannot be read.
+Source: Ansible, command ansible-inventory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from inventory import patterns
+from inventory.errors import InventoryError
+from inventory.model import Inventory
+from inventory.sources import load
+from inventory.variables import read_directory
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of ansible-inventory, under its names."""
+    parser.add_argument("pattern", nargs="?", help="with --graph: the group to begin at")
+    parser.add_argument("-i", "--inventory", action="append", default=[], help="a file, directory or program")
+    parser.add_argument("--list", action="store_true", help="everything as JSON")
+    parser.add_argument("--graph", action="store_true", help="groups and hosts as a tree")
+    parser.add_argument("--host", help="the variables of one host as JSON")
+    parser.add_argument("--hosts", help="the hosts that a pattern names, one a line")
+    parser.add_argument("--vars", action="store_true", help="with --graph: variables too")
+    parser.add_argument("--export", action="store_true", help="with --list: variables where they were defined")
+    parser.add_argument("-y", "--yaml", action="store_true", help="YAML instead of JSON")
+    parser.add_argument("-l", "--limit", help="only these hosts")
+    parser.add_argument("--playbook-dir", help="read group_vars and host_vars there, too")
+    parser.add_argument("--vault-password-file", action="append", default=[], help="a file with a vault password")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was asked for."""
+    try:
+        secrets = [Path(name).read_bytes().strip() for name in arguments.vault_password_file]
+        inventory = load(arguments.inventory or ["/etc/ansible/hosts"], secrets)
+        beside = [read_directory(Path(arguments.playbook_dir), secrets)] if arguments.playbook_dir else []
+        print(_text(arguments, inventory, beside))
+    except (InventoryError, OSError) as error:
+        print(f"wherry inventory: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _text(arguments: argparse.Namespace, inventory: Inventory, beside: Iterable[Any]) -> str:
+    if arguments.graph:
+        start = arguments.pattern or "all"
+        if start not in inventory.groups:
+            raise InventoryError(f"--graph begins at a group, and {start!r} is none")
+        return "\n".join(graph(inventory, start, arguments.vars, beside))
+    if arguments.hosts:
+        return "\n".join(patterns.match(inventory, arguments.hosts))
+    if arguments.host:
+        if arguments.host not in inventory.hosts:
+            raise InventoryError(f"the inventory has no host {arguments.host!r}")
+        return _dump(inventory.host_variables(arguments.host, beside), arguments.yaml)
+    chosen = patterns.match(inventory, arguments.limit) if arguments.limit else None
+    return _dump(listing(inventory, beside, chosen), arguments.yaml)
+
+
+def _dump(value: Any, as_yaml: bool) -> str:
+    if as_yaml:
+        import yaml
+
+        return str(yaml.safe_dump(json.loads(json.dumps(value, default=str)), default_flow_style=False)).rstrip()
+    return json.dumps(value, indent=4, sort_keys=True, default=str)
+
+
+def listing(
+    inventory: Inventory, beside: Iterable[Any] = (), only: Iterable[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The JSON of `--list`: each group's hosts and children, and every host's variables under `_meta`."""
+    chosen = set(inventory.hosts_of("all") if only is None else only)
+    variables = {host: inventory.host_variables(host, beside) for host in inventory.hosts_of("all") if host in chosen}
+    listed: dict[str, dict[str, Any]] = {"_meta": {"hostvars": {host: own for host, own in variables.items() if own}}}
+    for group in inventory.descendants("all"):
+        found: dict[str, Any] = {}
+        hosts = [host for host in inventory.groups[group].hosts if host in chosen]
+        if hosts and group != "all":
+            found["hosts"] = hosts
+        children = [child for child in inventory.groups[group].children if _shown(inventory, child)]
+        if children:
+            found["children"] = children
+        if found:
+            listed[group] = found
+    return listed
+
+
+def _shown(inventory: Inventory, group: str) -> bool:
+    return group != "ungrouped" or True
+
+
+def graph(inventory: Inventory, start: str, with_variables: bool = False, beside: Iterable[Any] = ()) -> Iterator[str]:
+    """The lines of `--graph`."""
+    yield f"@{start}:"
+    yield from _below(inventory, start, 1, with_variables, tuple(beside))
+
+
+def _below(inventory: Inventory, name: str, depth: int, variables: bool, beside: tuple[Any, ...]) -> Iterator[str]:
+    group = inventory.groups[name]
+    indent = "  |" * depth
+    for child in group.children:
+        yield f"{indent}--@{child}:"
+        yield from _below(inventory, child, depth + 1, variables, beside)
+    for host in group.hosts if name != "all" else ():
+        yield f"{indent}--{host}"
+        if variables:
+            for key, value in sorted(inventory.host_variables(host, beside).items()):
+                yield f"{indent}  |--{{{key} = {value}}}"
+    if variables:
+        for key, value in sorted(group.variables.items()):
+            yield f"{indent}--{{{key} = {value}}}"

@@ -1,0 +1,52 @@
+"""Groups of the host."""
+
+from __future__ import annotations
+
+import grp
+from typing import Any
+
+from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.options import Option
+
+OPTIONS = {
+    "name": Option(required=True),
+    "gid": Option("int"),
+    "state": Option(default="present", choices=("absent", "present")),
+    "system": Option("bool", default=False),
+    "force": Option("bool", default=False),
+    "local": Option("bool", default=False),
+    "non_unique": Option("bool", default=False),
+}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Ansible's result of `group`."""
+    name = call["name"]
+    result: dict[str, Any] = {"name": name, "state": call["state"], "system": call["system"], "changed": False}
+    current = _current(name)
+    command: list[str] = []
+    if call["state"] == "absent":
+        if current is not None:
+            command = ["groupdel", *(["-f"] if call["force"] else []), name]
+    elif current is None:
+        command = ["groupadd"]
+        if call["gid"] is not None:
+            command += ["-g", str(call["gid"]), *(["-o"] if call["non_unique"] else [])]
+        command += [*(["-r"] if call["system"] else []), name]
+    elif call["gid"] is not None and call["gid"] != current:
+        command = ["groupmod", "-g", str(call["gid"]), *(["-o"] if call["non_unique"] else []), name]
+    if command:
+        result["changed"] = True
+        if not call.check:
+            call.checked(command)
+    found = _current(name)
+    if found is not None:
+        result["gid"] = found
+    return result
+
+
+def _current(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None

@@ -1,0 +1,37 @@
+"""The host's name, now and after a restart."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.options import Option
+from playbooks.modules import _files
+
+OPTIONS = {"name": Option(required=True), "use": Option()}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Ansible's result of `hostname`."""
+    name = call["name"]
+    before = socket.gethostname()
+    permanent = _files.read("/etc/hostname").decode().strip()
+    changed = before != name or permanent != name
+    if changed and not call.check:
+        if os.path.isdir("/run/systemd/system") and call.run(["hostnamectl", "set-hostname", name]).status == 0:
+            pass
+        else:
+            _files.write(call, "/etc/hostname", f"{name}\n".encode())
+            call.checked(["hostname", name])
+    facts = {
+        "ansible_hostname": name.split(".")[0],
+        "ansible_nodename": name,
+        "ansible_fqdn": socket.getfqdn(),
+        "ansible_domain": ".".join(socket.getfqdn().split(".")[1:]),
+    }
+    result: dict[str, Any] = {"changed": changed, "name": name, "ansible_facts": facts}
+    if changed:
+        result["diff"] = {"before": f"hostname = {before}\n", "after": f"hostname = {name}\n"}
+    return result

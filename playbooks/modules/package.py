@@ -1,0 +1,32 @@
+"""Packages, whatever the package manager of the host."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from playbooks.engine.helper.call import Call, Failure
+from playbooks.engine.helper.options import Option, resolve
+from playbooks.modules import apt, dnf
+
+OPTIONS = {
+    "name": Option("list", required=True),
+    "state": Option(required=True),
+    "use": Option(default="auto"),
+}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """The result of the module that fits the host."""
+    use = call["use"]
+    if use == "auto":
+        use = "apt" if shutil.which("apt-get") else "dnf" if shutil.which("dnf") or shutil.which("yum") else ""
+    module = {"apt": apt, "dnf": dnf, "yum": dnf}.get(use)
+    if module is None:
+        raise Failure("Could not detect which package manager to use; Wherry knows apt and dnf")
+    state = {"installed": "present", "removed": "absent"}.get(call["state"], call["state"])
+    try:
+        call.parameters = resolve(use, module.OPTIONS, {"name": call["name"], "state": state})
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    return module.run(call)

@@ -1,0 +1,143 @@
+"""Asks a web service."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+import urllib.parse
+from typing import Any
+
+from playbooks.engine.helper.call import Call, Failure
+from playbooks.engine.helper.options import FILE_OPTIONS, Option
+from playbooks.modules import _files
+from playbooks.modules._download import opened
+
+OPTIONS = {
+    "url": Option(required=True),
+    "method": Option(default="GET"),
+    "body": Option("raw"),
+    "body_format": Option(default="raw", choices=("form-urlencoded", "json", "raw", "form-multipart")),
+    "headers": Option("dict", default={}),
+    "status_code": Option("list", default=(200,), elements="int"),
+    "return_content": Option("bool", default=False),
+    "timeout": Option("int", default=30),
+    "validate_certs": Option("bool", default=True),
+    "ca_path": Option(),
+    "client_cert": Option(),
+    "client_key": Option(),
+    "url_username": Option(aliases=("user",)),
+    "url_password": Option(aliases=("password",), secret=True),
+    "force_basic_auth": Option("bool", default=False),
+    "follow_redirects": Option(default="safe"),
+    "creates": Option(),
+    "removes": Option(),
+    "dest": Option(),
+    "src": Option(),
+    "remote_src": Option("bool", default=False),
+    "http_agent": Option(default="ansible-httpget"),
+    "use_proxy": Option("bool", default=True),
+    "unix_socket": Option(),
+    "force": Option("bool", default=False),
+    **FILE_OPTIONS,
+}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Ansible's result of `uri`."""
+    for name, there in (("creates", True), ("removes", False)):
+        if call[name] and os.path.exists(os.path.expanduser(call[name])) is there:
+            word = "exists" if there else "does not exist"
+            return {"changed": False, "stdout": f"skipped, since '{call[name]}' {word}", "url": call["url"]}
+    started = time.monotonic()
+    headers = {"User-Agent": call["http_agent"], **{key: str(value) for key, value in call["headers"].items()}}
+    data = _body(call, headers)
+    if call["url_username"] is not None:
+        pair = f"{call['url_username']}:{call['url_password'] or ''}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    follow = str(call["follow_redirects"]).lower() not in ("no", "none", "false")
+    try:
+        with opened(
+            call["url"], data=data, method=call["method"].upper(), headers=headers, timeout=call["timeout"],
+            validate_certs=call["validate_certs"], ca_path=call["ca_path"], client_cert=call["client_cert"],
+            client_key=call["client_key"], use_proxy=call["use_proxy"], follow=follow, unix_socket=call["unix_socket"],
+        ) as response:  # fmt: skip
+            content = response.read()
+            result = _describe(response)
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise Failure(
+            f"Status code was -1 and not {list(call['status_code'])}: Request failed: {reason}",
+            status=-1,
+            url=call["url"],
+            redirected=False,
+            elapsed=int(time.monotonic() - started),
+        ) from error
+    result["elapsed"] = int(time.monotonic() - started)
+    return _judge(call, result, content)
+
+
+def _describe(response: Any) -> dict[str, Any]:
+    result = {key.lower().replace("-", "_"): value for key, value in response.headers.items()}
+    reason = f"HTTP Error {response.status}: {response.reason}" if response.status >= 400 else ""
+    result.update(
+        status=response.status,
+        msg=reason or f"OK ({response.headers.get('Content-Length', 'unknown')} bytes)",
+        url=response.url,
+        redirected=False,
+        changed=False,
+    )
+    return result
+
+
+def _judge(call: Call, result: dict[str, Any], content: bytes) -> dict[str, Any]:
+    result["redirected"] = result["url"] != call["url"]
+    accepted = [int(code) for code in call["status_code"]]
+    text = content.decode("utf-8", "replace")
+    if "json" in result.get("content_type", ""):
+        try:
+            result["json"] = json.loads(text)
+        except ValueError:
+            result["json_error"] = "the body is not JSON"
+    if call["return_content"] or result["status"] not in accepted:
+        result["content"] = text
+    if result["status"] not in accepted:
+        message = f"Status code was {result['status']} and not {accepted}: {result['msg']}"
+        raise Failure(message, **{key: value for key, value in result.items() if key != "msg"})
+    if call["dest"]:
+        _keep(call, result, content)
+    return result
+
+
+def _keep(call: Call, result: dict[str, Any], content: bytes) -> None:
+    path = os.path.expanduser(call["dest"])
+    if os.path.isdir(path):
+        path = os.path.join(path, os.path.basename(urllib.parse.urlparse(call["url"]).path) or "index.html")
+    result["path"] = path
+    if not os.path.exists(path) or _files.read(path) != content:
+        result["changed"] = True
+        if not call.check:
+            _files.write(call, path, content)
+    result["changed"] = _files.apply_attributes(call, path) or result["changed"]
+
+
+def _body(call: Call, headers: dict[str, str]) -> bytes | None:
+    body = call["body"]
+    if call["src"]:
+        with open(os.path.expanduser(call["src"]), "rb") as stream:
+            return stream.read()
+    if body is None:
+        return None
+    names = {name.lower() for name in headers}
+    if call["body_format"] == "json":
+        if "content-type" not in names:
+            headers["Content-Type"] = "application/json"
+        return (body if isinstance(body, str) else json.dumps(body)).encode()
+    if call["body_format"] == "form-urlencoded":
+        if "content-type" not in names:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return (body if isinstance(body, str) else urllib.parse.urlencode(body, doseq=True)).encode()
+    if call["body_format"] == "form-multipart":
+        raise Failure("body_format form-multipart is not supported; supported: json, form-urlencoded, raw")
+    return (body if isinstance(body, str) else json.dumps(body)).encode()

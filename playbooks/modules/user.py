@@ -1,0 +1,204 @@
+"""Users of the host."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import time
+from typing import Any
+
+from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.options import Option
+
+OPTIONS = {
+    "name": Option(required=True, aliases=("user",)),
+    "state": Option(default="present", choices=("absent", "present")),
+    "uid": Option("int"),
+    "non_unique": Option("bool", default=False),
+    "group": Option(),
+    "groups": Option("list"),
+    "append": Option("bool", default=False),
+    "comment": Option(),
+    "home": Option(),
+    "move_home": Option("bool", default=False),
+    "create_home": Option("bool", default=True, aliases=("createhome",)),
+    "skeleton": Option(),
+    "shell": Option(),
+    "system": Option("bool", default=False),
+    "password": Option(secret=True),
+    "update_password": Option(default="always", choices=("always", "on_create")),
+    "password_lock": Option("bool"),
+    "expires": Option("float"),
+    "remove": Option("bool", default=False),
+    "force": Option("bool", default=False),
+    "umask": Option(),
+    "local": Option("bool", default=False),
+    "generate_ssh_key": Option("bool", default=False),
+    "ssh_key_bits": Option("int"),
+    "ssh_key_type": Option(default="rsa"),
+    "ssh_key_file": Option(),
+    "ssh_key_comment": Option(default="ansible-generated"),
+    "ssh_key_passphrase": Option(secret=True),
+}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Ansible's result of `user`."""
+    name = call["name"]
+    result: dict[str, Any] = {"name": name, "state": call["state"], "changed": False}
+    current = _current(name)
+    if call["state"] == "absent":
+        if current is not None:
+            words = [*(["-r"] if call["remove"] else []), *(["-f"] if call["force"] else [])]
+            _do(call, result, ["userdel", *words, name])
+        return {**result, "remove": call["remove"], "force": call["force"]}
+    if current is None:
+        _do(call, result, ["useradd", *_create(call), name])
+    else:
+        words = _modify(call, current)
+        if words:
+            _do(call, result, ["usermod", *words, name])
+    if call["generate_ssh_key"] and not call.check:
+        _ssh_key(call, result)
+    return {**result, **_about(name), "append": call["append"], "move_home": call["move_home"]}
+
+
+def _current(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _do(call: Call, result: dict[str, Any], command: list[str]) -> None:
+    result["changed"] = True
+    if not call.check:
+        call.checked(command, what=command[0])
+
+
+def _create(call: Call) -> list[str]:
+    words: list[str] = []
+    if call["uid"] is not None:
+        words += ["-u", str(call["uid"]), *(["-o"] if call["non_unique"] else [])]
+    if call["group"]:
+        words += ["-g", call["group"]]
+    elif _has_group(call["name"]):
+        # useradd would refuse to make a group of a name that is taken.
+        words.append("-N")
+    if call["groups"]:
+        words += ["-G", ",".join(call["groups"])]
+    for option, flag in (("comment", "-c"), ("home", "-d"), ("shell", "-s"), ("password", "-p")):
+        if call[option] is not None:
+            words += [flag, call[option]]
+    if call["expires"] is not None:
+        words += ["-e", _date(call["expires"])]
+    if call["create_home"]:
+        words += ["-m", *(["-k", call["skeleton"]] if call["skeleton"] else [])]
+        words += ["-K", f"UMASK={call['umask']}"] if call["umask"] else []
+    else:
+        words.append("-M")
+    return [*words, *(["-r"] if call["system"] else [])]
+
+
+def _has_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _modify(call: Call, current: pwd.struct_passwd) -> list[str]:
+    words: list[str] = []
+    if call["uid"] is not None and call["uid"] != current.pw_uid:
+        words += ["-u", str(call["uid"]), *(["-o"] if call["non_unique"] else [])]
+    if call["group"] and _group_number(call["group"]) != current.pw_gid:
+        words += ["-g", call["group"]]
+    words += _groups(call, current)
+    for option, flag, there in (("comment", "-c", current.pw_gecos), ("shell", "-s", current.pw_shell)):
+        if call[option] is not None and call[option] != there:
+            words += [flag, call[option]]
+    if call["home"] is not None and call["home"] != current.pw_dir:
+        words += ["-d", call["home"], *(["-m"] if call["move_home"] else [])]
+    shadow = _shadow(call["name"])
+    if (
+        call["password"] is not None
+        and call["update_password"] == "always"
+        and call["password"] != shadow[0].lstrip("!")
+    ):
+        words += ["-p", call["password"]]
+    locked = shadow[0].startswith("!")
+    if call["password_lock"] is not None and call["password_lock"] != locked:
+        words.append("-L" if call["password_lock"] else "-U")
+    if call["expires"] is not None and _date(call["expires"]) != shadow[1]:
+        words += ["-e", _date(call["expires"])]
+    return words
+
+
+def _groups(call: Call, current: pwd.struct_passwd) -> list[str]:
+    if call["groups"] is None:
+        return []
+    primary = current.pw_gid
+    there = {group.gr_name for group in grp.getgrall() if call["name"] in group.gr_mem and group.gr_gid != primary}
+    wanted = {name for name in call["groups"] if name and _group_number(name) != primary}
+    missing = wanted - there
+    if call["append"]:
+        return ["-a", "-G", ",".join(sorted(missing))] if missing else []
+    return ["-G", ",".join(sorted(wanted))] if wanted != there else []
+
+
+def _group_number(name: str) -> int:
+    try:
+        return int(name)
+    except ValueError:
+        return grp.getgrnam(name).gr_gid if _has_group(name) else -1
+
+
+def _shadow(name: str) -> tuple[str, str]:
+    """The password field and the date of expiry, both "" where /etc/shadow cannot be read."""
+    try:
+        with open("/etc/shadow") as stream:
+            for line in stream:
+                fields = line.rstrip("\n").split(":")
+                if fields[0] == name:
+                    return fields[1], _date(float(fields[7]) * 86400) if fields[7] else ""
+    except PermissionError:
+        return "", ""
+    return "", ""
+
+
+def _date(seconds: float) -> str:
+    return "" if seconds < 0 else time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+def _ssh_key(call: Call, result: dict[str, Any]) -> None:
+    entry = pwd.getpwnam(call["name"])
+    path = call["ssh_key_file"] or f".ssh/id_{call['ssh_key_type']}"
+    path = path if os.path.isabs(path) else os.path.join(entry.pw_dir, path)
+    if not os.path.exists(path) or call["force"]:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        if os.path.exists(path):
+            os.unlink(path)
+        bits = ["-b", str(call["ssh_key_bits"])] if call["ssh_key_bits"] else []
+        phrase = call["ssh_key_passphrase"] or ""
+        comment = call["ssh_key_comment"]
+        call.checked(["ssh-keygen", "-q", "-t", call["ssh_key_type"], *bits, "-N", phrase, "-C", comment, "-f", path])
+        for name in (os.path.dirname(path), path, f"{path}.pub"):
+            os.chown(name, entry.pw_uid, entry.pw_gid)
+        result["changed"] = True
+    with open(f"{path}.pub") as stream:
+        result.update(ssh_key_file=path, ssh_public_key=stream.read().strip())
+
+
+def _about(name: str) -> dict[str, Any]:
+    entry = _current(name)
+    if entry is None:
+        return {}
+    return {
+        "uid": entry.pw_uid,
+        "group": entry.pw_gid,
+        "home": entry.pw_dir,
+        "shell": entry.pw_shell,
+        "comment": entry.pw_gecos,
+    }
