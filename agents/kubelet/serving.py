@@ -46,6 +46,10 @@ class KubeletServer:
 
     def run(self, stop: Event) -> None:
         """Listen when there is a certificate, and keep it valid until `stop`."""
+        # The cluster signs only for addresses that the Node already has.
+        while not (self._kubelet.heartbeat.node.get("status") or {}).get("addresses"):
+            if stop.wait(0.2):
+                return
         names = self._names()
         file = self._credentials.serving(names, stop)
         if file is None:

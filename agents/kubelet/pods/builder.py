@@ -170,4 +170,5 @@ class PodBuilder:
         elif not source.exists():
             source.mkdir(parents=True)
         propagation = _PROPAGATION.get(entry.get("mountPropagation") or "", "rprivate")
-        return Mount(str(source), entry["mountPath"], bool(entry.get("readOnly")), propagation)
+        read_only = bool(entry.get("readOnly")) or self.volumes.is_projected(pod, entry["name"])
+        return Mount(str(source), entry["mountPath"], read_only, propagation)

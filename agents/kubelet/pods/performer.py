@@ -104,11 +104,12 @@ class PodState:
     rejected: tuple[str, str] | None = None
     admitted: bool = False
     addresses: tuple[str, ...] = ()
+    seen: float = 0.0
     reported: Object | None = None
 
     def memory(self, readings: dict[str, Reading]) -> Memory:
         """The values that the decision reads."""
-        return Memory(readings, dict(self.backoffs), dict(self.problems), self.rejected, self.addresses)
+        return Memory(readings, dict(self.backoffs), dict(self.problems), self.rejected, self.addresses, self.seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.kubelet.pods import container_status, spec
-from agents.kubelet.pods.sync import deadline_exceeded, initialized
+from agents.kubelet.pods.sync import deadline_exceeded
 from agents.kubelet.pods.view import Memory, PodView
 from agents.kubelet.runtime.interface import State
 from api.objects import Object, condition
@@ -35,7 +35,7 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
         "phase": "Pending",
         "observedGeneration": pod["metadata"].get("generation"),
         "qosClass": spec.qos_class(pod),
-        "startTime": old.get("startTime") or timestamp(now),
+        "startTime": old.get("startTime") or timestamp(memory.seen or now),
         "hostIP": node.addresses[0] if node.addresses else "",
         "hostIPs": [{"ip": address} for address in node.addresses],
     }
@@ -47,7 +47,7 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
     status |= container_status.statuses(pod, view, memory, now)
     status["phase"] = old["phase"] if spec.is_terminal(pod) else phase(pod, status)
     _explain(pod, status, old, now)
-    status["conditions"] = _conditions(pod, status, view, memory, now)
+    status["conditions"] = _conditions(pod, status, view, now)
     return {name: value for name, value in status.items() if value not in (None, "", [])}
 
 
@@ -118,13 +118,13 @@ def _rejected(pod: Object, rejected: tuple[str, str], now: float) -> Object:
     }
 
 
-def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now: float) -> list[Object]:
+def _conditions(pod: Object, status: Object, view: PodView, now: float) -> list[Object]:
     old = (pod.get("status") or {}).get("conditions") or []
     has_sandbox = view.sandbox is not None and view.sandbox.state is State.RUNNING
     reached = bool(status.get("podIP")) or spec.is_host_network(pod)
     fresh: list[Object] = [
         {"type": "PodReadyToStartContainers", "status": _text(has_sandbox and reached)},
-        _initialized(pod, status, view, memory),
+        _initialized(pod, status),
     ]
     containers_ready = _containers_ready(pod, status)
     fresh.append(_ready(pod, containers_ready))
@@ -145,14 +145,15 @@ def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now:
     return merged + [entry for entry in old if entry.get("type") not in _OWNED]
 
 
-def _initialized(pod: Object, status: Object, view: PodView, memory: Memory) -> Object:
-    done = initialized(pod, view, memory) and bool(view.containers or not spec.init_containers(pod))
+def _initialized(pod: Object, status: Object) -> Object:
     if status["phase"] == "Succeeded":
         return {"type": "Initialized", "status": "True", "reason": "PodCompleted"}
-    if done or spec.is_terminal(pod):
+    if any(entry.get("containerID") for entry in status.get("containerStatuses") or []):
         return {"type": "Initialized", "status": "True"}
     by_name = {entry["name"]: entry for entry in status.get("initContainerStatuses") or []}
     missing = [c["name"] for c in spec.init_containers(pod) if not _done(c, by_name.get(c["name"]))]
+    if not missing:
+        return {"type": "Initialized", "status": "True"}
     return {
         "type": "Initialized",
         "status": "False",
@@ -222,7 +223,8 @@ def _text(value: bool) -> str:
 def status_patch(pod: Object, fresh: Object) -> Object | None:
     """A strategic merge patch of what differs between the pod's status and `fresh`, or None.
 
-    Lists that the API merges by key (podIPs, hostIPs) are replaced; of conditions only those that differ are sent.
+    Lists that the API merges by key (podIPs, hostIPs) are replaced; of conditions only those that differ are sent,
+    with null for what they no longer have.
     """
     old = pod.get("status") or {}
     changes: Object = {}
@@ -230,7 +232,11 @@ def status_patch(pod: Object, fresh: Object) -> Object | None:
         before, after = old.get(name), fresh.get(name)
         if name == "conditions":
             known = {entry["type"]: entry for entry in before or []}
-            differing = [entry for entry in after or [] if not _same_condition(known.get(entry["type"]), entry)]
+            differing = [
+                dict.fromkeys(known.get(entry["type"], {})) | entry
+                for entry in after or []
+                if not _same_condition(known.get(entry["type"]), entry)
+            ]
             if differing:
                 changes[name] = differing
         elif before != after:

@@ -90,10 +90,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the kubelet knows of a pod beyond the runtime. `readings` is by container id, the rest by name."""
+    """What the kubelet knows of a pod beyond the runtime. `readings` is by container id, the rest by name.
+
+    `seen` is when the kubelet first saw the pod.
+    """
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
     backoffs: Mapping[str, BackOff] = field(default_factory=dict)
     problems: Mapping[str, Problem] = field(default_factory=dict)
     rejected: tuple[str, str] | None = None
     addresses: tuple[str, ...] = ()
+    seen: float = 0.0

@@ -83,7 +83,7 @@ class Worker:
         pod = self.pods.get(uid)
         if pod is None:
             return self._look_at_orphan(uid) if self.pods.synced() else _AFTER_FAILURE
-        state = self.states.setdefault(uid, PodState())
+        state = self.states.setdefault(uid, PodState(seen=self.clock.time()))
         reported = state.reported
         if reported is not None and _newer(reported, pod):
             pod = pod | {"status": reported["status"]}

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.kubelet.runtime.interface import (
+    CGROUP_PARENT,
     CONTAINER_HASH,
+    CONTAINER_IMAGE,
     CONTAINER_NAME,
     KIND,
     LOG_PATH,
@@ -48,7 +50,8 @@ _STATES = {
 
 def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
     """The infra container that holds a pod's namespaces."""
-    labels = _pod_labels(spec.pod) | dict(spec.labels) | {KIND: "sandbox", RESTART_COUNT: str(spec.attempt)}
+    labels = _pod_labels(spec.pod) | dict(spec.labels)
+    labels |= {KIND: "sandbox", RESTART_COUNT: str(spec.attempt), CGROUP_PARENT: spec.cgroup_parent}
     request: dict[str, Any] = {
         "name": f"k8s_POD_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
         "image": image,
@@ -78,6 +81,7 @@ def container_request(spec: ContainerSpec) -> dict[str, Any]:
     labels |= {
         KIND: "container",
         CONTAINER_NAME: spec.name,
+        CONTAINER_IMAGE: spec.image,
         RESTART_COUNT: str(spec.attempt),
         SANDBOX_ID: spec.sandbox_id,
         LOG_PATH: spec.log_path,
@@ -87,7 +91,6 @@ def container_request(spec: ContainerSpec) -> dict[str, Any]:
     request: dict[str, Any] = {
         "name": f"k8s_{spec.name}_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
         "image": spec.image_id,
-        "raw_image_name": spec.image,
         "labels": labels,
         "env": dict(spec.environment),
         "unsetenv": [name for name in ("container", "TERM") if name not in spec.environment and not spec.terminal],
@@ -207,7 +210,7 @@ def container_of(listed: Mapping[str, Any]) -> Container:
         attempt=int(labels.get(RESTART_COUNT) or 0),
         sandbox_id=labels.get(SANDBOX_ID, ""),
         state=state,
-        image=listed.get("Image") or "",
+        image=labels.get(CONTAINER_IMAGE, ""),
         image_id=f"sha256:{listed.get('ImageID') or ''}",
         created=seconds(listed["Created"]),
         started=seconds(listed.get("StartedAt")),
@@ -230,7 +233,6 @@ def inspected(found: Mapping[str, Any]) -> dict[str, Any]:
         "StartedAt": state["StartedAt"],
         "ExitedAt": state["FinishedAt"],
         "ExitCode": state["ExitCode"],
-        "Image": found.get("ImageName") or "",
         "ImageID": found.get("Image") or "",
         "Pid": state.get("Pid") or 0,
     }

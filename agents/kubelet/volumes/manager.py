@@ -70,6 +70,11 @@ class VolumeManager:
             return Path(volume["hostPath"]["path"])
         return self._persistent(pod, volume)
 
+    def is_projected(self, pod: Object, name: str) -> bool:
+        """Whether the kubelet writes the volume's content, so that containers may only read it."""
+        volume: Object = next((entry for entry in pod["spec"].get("volumes") or [] if entry["name"] == name), {})
+        return any(volume.get(kind) is not None for kind in _PLUGINS if kind != "emptyDir")
+
     def release(self, uid: str) -> None:
         """Unmount and remove all that a pod has. Raises OSError if something cannot be removed."""
         directory = self.directory(uid)

@@ -1,0 +1,155 @@
+"""How pods live and end."""
+
+from __future__ import annotations
+
+from pod_case import (
+    RUN,
+    Case,
+    container,
+    http_server,
+    once,
+    phase,
+    pod,
+    rejected,
+    restarted,
+    shell,
+    terminated,
+    waiting,
+)
+
+from api.objects import is_true
+
+LIFE = [
+    Case("runs", pod(), events=("Pulled", "Created", "Started")),
+    Case("succeeds", once("echo done"), phase("Succeeded"), log="done"),
+    Case("fails", once("exit 3"), lambda p: phase("Failed")(p) and terminated(3, "Error")(p)),
+    Case("restarts", pod(shell("exit 1")), restarted, events=("BackOff",)),
+    Case(
+        "crash-loops", pod(shell("exit 1")), waiting("CrashLoopBackOff", "back-off .* restarting failed container=app")
+    ),
+    Case(
+        "tries-again-on-failure",
+        pod(
+            shell(
+                "test -f /data/again && exit 0; touch /data/again; exit 1",
+                volumeMounts=[{"name": "d", "mountPath": "/data"}],
+            ),
+            restartPolicy="OnFailure",
+            volumes=[{"name": "d", "emptyDir": {}}],
+        ),
+        lambda p: phase("Succeeded")(p) and restarted(p),
+    ),
+    Case(
+        "init-containers-run-in-order",
+        once(
+            "cat /data/log",
+            volumeMounts=[{"name": "d", "mountPath": "/data"}],
+            volumes=[{"name": "d", "emptyDir": {}}],
+            initContainers=[
+                {**shell(f"echo {n} >> /data/log", volumeMounts=[{"name": "d", "mountPath": "/data"}]), "name": f"i{n}"}
+                for n in (1, 2)
+            ],
+        ),
+        phase("Succeeded"),
+        log="1\n2\n",
+    ),
+    Case(
+        "init-container-fails",
+        once("true", initContainers=[{**shell("exit 9"), "name": "i"}]),
+        lambda p: phase("Failed")(p) and not is_true(p, "Initialized"),
+    ),
+    Case(
+        "sidecar-runs-beside-and-ends-after",
+        once("sleep 0.5; echo main done", initContainers=[{**shell(), "name": "side", "restartPolicy": "Always"}]),
+        lambda p: phase("Succeeded")(p) and "terminated" in container(p, "initContainerStatuses")["state"],
+    ),
+    Case("deadline", pod(activeDeadlineSeconds=2), rejected("DeadlineExceeded")),
+    Case("message-from-file", once("echo -n why > /dev/termination-log; exit 1"), terminated(1, "Error", "why")),
+    Case(
+        "message-from-log",
+        once("echo last words; exit 1", terminationMessagePolicy="FallbackToLogsOnError"),
+        terminated(1, "Error", "last words"),
+    ),
+    Case(
+        "post-start-hook",
+        pod(
+            shell(
+                "while ! test -f /tmp/hook; do sleep 0.1; done; cat /tmp/hook; " + RUN,
+                lifecycle={"postStart": {"exec": {"command": ["sh", "-c", "echo hooked > /tmp/hook"]}}},
+            )
+        ),
+        log="hooked",
+    ),
+    Case(
+        "failed-post-start-hook",
+        pod(shell(lifecycle={"postStart": {"exec": {"command": ["false"]}}})),
+        restarted,
+        events=("FailedPostStartHook", "Killing"),
+    ),
+    Case(
+        "image-never",
+        pod({**shell(), "image": "localhost/none:1", "imagePullPolicy": "Never"}),
+        waiting("ErrImageNeverPull"),
+    ),
+    Case(
+        "image-missing",
+        pod({**shell(), "image": "127.0.0.1:1/none:1"}),
+        waiting("ImagePullBackOff", "Back-off pulling image"),
+        events=("Pulling", "Failed", "BackOff"),
+    ),
+    Case(
+        "no-such-command",
+        pod({**shell(), "command": ["/none"]}),
+        waiting("RunContainerError|CreateContainerError", "/none"),
+    ),
+]
+
+PROBES = [
+    Case(
+        "http-readiness",
+        pod(shell(http_server(8080), readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1})),
+    ),
+    Case(
+        "http-not-ready",
+        pod(shell(http_server(8080), readinessProbe={"httpGet": {"path": "/none", "port": 8080}, "periodSeconds": 1})),
+        lambda p: phase("Running")(p) and not is_true(p, "Ready"),
+        events=("Unhealthy",),
+    ),
+    Case(
+        "tcp-readiness",
+        pod(
+            shell(
+                http_server(81),
+                ports=[{"name": "web", "containerPort": 81}],
+                readinessProbe={"tcpSocket": {"port": "web"}, "periodSeconds": 1},
+            )
+        ),
+    ),
+    Case(
+        "exec-liveness",
+        pod(
+            shell(
+                "touch /tmp/ok; sleep 2; rm /tmp/ok; " + RUN,
+                livenessProbe={"exec": {"command": ["cat", "/tmp/ok"]}, "periodSeconds": 1, "failureThreshold": 1},
+            )
+        ),
+        restarted,
+        events=("Unhealthy", "Killing"),
+    ),
+    Case(
+        "startup-before-readiness",
+        pod(
+            shell(
+                "sleep 2; touch /tmp/up; " + RUN,
+                startupProbe={"exec": {"command": ["cat", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 20},
+                readinessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1},
+            )
+        ),
+    ),
+    Case(
+        "exec-probe-times-out",
+        pod(shell(readinessProbe={"exec": {"command": ["sleep", "30"]}, "periodSeconds": 1, "timeoutSeconds": 1})),
+        lambda p: phase("Running")(p) and not is_true(p, "Ready"),
+        events=("Unhealthy",),
+    ),
+]

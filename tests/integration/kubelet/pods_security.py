@@ -1,0 +1,86 @@
+"""What containers may do and use."""
+
+from __future__ import annotations
+
+from pod_case import Case, once, phase, pod, shell, terminated, waiting
+
+SECURITY = [
+    Case(
+        "user",
+        once("id -u; id -g; id -G", securityContext={"runAsUser": 1234, "runAsGroup": 99}),
+        phase("Succeeded"),
+        log="1234\n99\n",
+    ),
+    Case(
+        "non-root",
+        pod(shell(securityContext={"runAsNonRoot": True})),
+        waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+    ),
+    Case(
+        "read-only-root",
+        once("touch /x || echo refused", securityContext={"readOnlyRootFilesystem": True}),
+        phase("Succeeded"),
+        log="refused",
+    ),
+    Case(
+        "capabilities",
+        once(
+            "grep CapEff /proc/self/status", securityContext={"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}
+        ),
+        phase("Succeeded"),
+        log="0000000000001000",
+    ),
+    Case(
+        "no-new-privileges",
+        once("grep NoNewPrivs /proc/self/status", securityContext={"allowPrivilegeEscalation": False}),
+        phase("Succeeded"),
+        log="NoNewPrivs:\t1",
+    ),
+    Case(
+        "privileged",
+        once("grep CapEff /proc/self/status", securityContext={"privileged": True}),
+        phase("Succeeded"),
+        log="CapEff",
+    ),
+    Case(
+        "fs-group",
+        once(
+            "stat -c %g /d",
+            volumeMounts=[{"name": "d", "mountPath": "/d"}],
+            securityContext={},
+            volumes=[{"name": "d", "emptyDir": {}}],
+        )
+        | {"securityContext": {"fsGroup": 4321}},
+        phase("Succeeded"),
+        log="4321",
+    ),
+    Case(
+        "out-of-memory",
+        once("x=a; while true; do x=$x$x; done", resources={"limits": {"memory": "16Mi"}}),
+        terminated(137, "OOMKilled"),
+    ),
+    Case(
+        "limits",
+        once(
+            "for f in memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares memory.max cpu.max;"
+            " do cat /sys/fs/cgroup/$f 2>/dev/null; done; true",
+            resources={"limits": {"memory": "32Mi", "cpu": "250m"}, "requests": {"cpu": "100m"}},
+        ),
+        phase("Succeeded"),
+        log="33554432",
+    ),
+    Case(
+        "shared-processes",
+        pod(
+            shell(),
+            {**shell("while true; do ps | grep -c 'sleep 0.1'; sleep 1; done"), "name": "b"},
+            shareProcessNamespace=True,
+        ),
+    ),
+    Case(
+        "host-network",
+        once("ip -4 addr show eth0", hostNetwork=True),
+        lambda p: phase("Succeeded")(p) and p["status"]["podIP"] == p["status"]["hostIP"],
+        log="192.0.2.10",
+    ),
+]
