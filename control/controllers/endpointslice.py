@@ -265,14 +265,15 @@ class EndpointSliceController(Loop):
                 continue
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        if old is not None and new is not None and _same_to_services(old, new):
+        if old is not None and new is not None and same_to_services(old, new):
             return
         for service in self._services.items(namespace_of(new or old or {})):
             if any(pod is not None and selected(service, pod) for pod in (old, new)):
                 self.queue.add(key_of(service))
 
 
-def _same_to_services(old: Object, new: Object) -> bool:
+def same_to_services(old: Object, new: Object) -> bool:
+    """Whether two states of a pod look the same from a Service."""
     before, after = old.get("status") or {}, new.get("status") or {}
     return (
         labels_of(old) == labels_of(new)

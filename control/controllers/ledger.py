@@ -9,6 +9,7 @@ Invariant: `view` never misses a completed write of this process, and never show
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from api.informer import Informer
 from api.objects import Object, is_deleting, key_of, uid_of
@@ -20,11 +21,16 @@ class Ledger:
     def __init__(self, informer: Informer) -> None:
         self._informer = informer
         self._created: dict[str, dict[str, Object]] = {}
+        self._updated: dict[str, dict[str, Object]] = {}
         self._deleted: dict[str, dict[str, str]] = {}
 
     def created(self, owner: str, obj: Object) -> None:
         """`obj`, as the server returned it, was created for `owner`."""
         self._created.setdefault(owner, {})[key_of(obj)] = obj
+
+    def updated(self, owner: str, obj: Object) -> None:
+        """`obj`, as the server returned it, was changed for `owner`."""
+        self._updated.setdefault(owner, {})[key_of(obj)] = obj
 
     def deleted(self, owner: str, obj: Object) -> None:
         """The deletion of `obj` was accepted."""
@@ -35,7 +41,8 @@ class Ledger:
         """What the informer shows for `owner`, brought up to date with our own writes."""
         self._settle(owner)
         deleted = self._deleted.get(owner, {})
-        known = {key_of(obj): obj for obj in observed}
+        updated = self._updated.get(owner, {})
+        known = {key_of(obj): _newer(updated.get(key_of(obj)), obj) for obj in observed}
         for key, obj in self._created.get(owner, {}).items():
             known.setdefault(key, obj)
         return [_as_deleting(obj) if uid_of(obj) in deleted else obj for obj in known.values()]
@@ -44,17 +51,34 @@ class Ledger:
         passed = int(self._informer.resource_version or 0)
         created = self._created.get(owner, {})
         for key, obj in list(created.items()):
-            if self._informer.get(key) is not None or int(obj["metadata"].get("resourceVersion") or 0) <= passed:
+            if self._informer.get(key) is not None or _version(obj) <= passed:
                 created.pop(key, None)
+        updated = self._updated.get(owner, {})
+        for key, obj in list(updated.items()):
+            if _version(obj) <= passed:
+                updated.pop(key, None)
         deleted = self._deleted.get(owner, {})
         for uid, key in list(deleted.items()):
             shown = self._informer.get(key)
             if shown is None or uid_of(shown) != uid or is_deleting(shown):
                 deleted.pop(uid, None)
-        if not created:
-            self._created.pop(owner, None)
-        if not deleted:
-            self._deleted.pop(owner, None)
+        for book in (self._created, self._updated, self._deleted):
+            _forget_empty(book, owner)
+
+
+def _forget_empty(book: Any, owner: str) -> None:
+    if not book.get(owner, True):
+        del book[owner]
+
+
+def _version(obj: Object) -> int:
+    return int(obj["metadata"].get("resourceVersion") or 0)
+
+
+def _newer(own: Object | None, shown: Object) -> Object:
+    if own is not None and uid_of(own) == uid_of(shown) and _version(own) > _version(shown):
+        return own
+    return shown
 
 
 def _as_deleting(obj: Object) -> Object:

@@ -11,22 +11,33 @@ from api.client import Client
 from api.informers import Informers
 from api.loop import Loop, Loops
 from api.runtime import Runtime
+from control.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
 from control.controllers.certificates.approving import CsrApprovingController
 from control.controllers.certificates.cleaning import CsrCleaningController
 from control.controllers.certificates.signing import CsrSigningController
+from control.controllers.cluster_roles import ClusterRoleAggregationController
 from control.controllers.context import Context, Options
+from control.controllers.cronjob import CronJobController
+from control.controllers.daemonset import DaemonSetController
 from control.controllers.deployment.controller import DeploymentController
+from control.controllers.disruption import DisruptionController
+from control.controllers.endpoints import EndpointsController
 from control.controllers.endpointslice import EndpointSliceController
 from control.controllers.garbage_collector import GarbageCollector
+from control.controllers.job import JobController
 from control.controllers.namespace import NamespaceController
 from control.controllers.node_ipam import NodeIpamController
 from control.controllers.node_lifecycle import NodeLifecycleController
 from control.controllers.pod_gc import PodGarbageCollector
+from control.controllers.protection import ClaimProtectionController, VolumeProtectionController
 from control.controllers.replicaset import ReplicaSetController
 from control.controllers.replication_controller import ReplicationController
+from control.controllers.resource_quota import ResourceQuotaController
 from control.controllers.root_ca import RootCaController
 from control.controllers.service_account import ServiceAccountController
+from control.controllers.statefulset import StatefulSetController
 from control.controllers.taint_eviction import TaintEvictionController
+from control.controllers.ttl_after_finished import TtlAfterFinishedController
 
 Controller = Callable[[Context], Loop]
 
@@ -34,7 +45,14 @@ CONTROLLERS: tuple[Controller, ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationController,
+    StatefulSetController,
+    DaemonSetController,
+    JobController,
+    CronJobController,
+    TtlAfterFinishedController,
+    DisruptionController,
     EndpointSliceController,
+    EndpointsController,
     NodeIpamController,
     NodeLifecycleController,
     TaintEvictionController,
@@ -46,6 +64,12 @@ CONTROLLERS: tuple[Controller, ...] = (
     CsrApprovingController,
     CsrSigningController,
     CsrCleaningController,
+    TokenCleaner,
+    BootstrapSigner,
+    ClusterRoleAggregationController,
+    ResourceQuotaController,
+    ClaimProtectionController,
+    VolumeProtectionController,
 )
 
 

@@ -1,0 +1,119 @@
+"""DaemonSet: one pod on every node that it is meant for.
+
+Invariant: no node is given a second pod of one revision; a rolling update keeps within maxUnavailable and maxSurge.
+Source: kubernetes pkg/controller/daemon (placement, tolerations, update, status).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from api.errors import ApiError
+from api.loop import Loop, owner_keys
+from api.objects import Object, controller_of, copy, is_deleting, key_of, labels_of, name_of, namespace_of
+from api.resources import find
+from api.selectors import LabelSelector
+from control.controllers.batches import BURST_REPLICAS, slow_start
+from control.controllers.claims import Claimer
+from control.controllers.context import Context
+from control.controllers.daemon_rules import (
+    HASH_LABEL,
+    Plan,
+    decide,
+    node_of,
+    pod_for,
+    should_run,
+    status,
+)
+from control.controllers.ledger import Ledger
+from control.controllers.replicaset import create_pod, delete_pod
+from control.controllers.revisions import Revisions
+
+_FAILED_POD_PAUSE = 1.0
+
+
+class DaemonSetController(Loop):
+    """The shell around `daemon_rules`."""
+
+    name: ClassVar[str] = "daemonset-controller"
+    workers = 2
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._resource = find("daemonsets.apps")
+        self._sets = self.watch(self._resource)
+        self._by_owner = owner_keys("DaemonSet", "apps")
+        self._pods = self.watch("pods", self._pod_keys)
+        self._revisions = Revisions(
+            context.client, self.watch("controllerrevisions.apps", self._by_owner), self._resource
+        )
+        self._nodes = context.informers.of("nodes")
+        self._nodes.add_handler(self._on_node)
+        self._claimer = Claimer(context.client, self._pods, self._resource)
+        self._ledger = Ledger(self._pods)
+
+    def reconcile(self, key: str) -> float | None:
+        """Create, replace and delete pods, then report."""
+        found = self._sets.get(key)
+        if found is None or is_deleting(found):
+            return None
+        selector = LabelSelector.from_json(found["spec"]["selector"])
+        if selector.empty:
+            message = "This daemon set is selecting all pods. A non-empty selector is required."
+            self.events.warning(found, "SelectingAll", message)
+            return None
+        template_labels = (found["spec"]["template"].get("metadata") or {}).get("labels") or {}
+        collisions = int((found.get("status") or {}).get("collisionCount") or 0)
+        revision = self._revisions.current(found, template_labels, collisions)
+        digest = labels_of(revision)[HASH_LABEL]
+        nodes = self._nodes.items()
+        pods = self._ledger.view(key, self._claimer.claim(found, selector))
+        now = self.runtime.time()
+        plan = decide(found, nodes, pods, digest, now)
+        error = self._carry_out(found, plan, digest)
+        pods = self._ledger.view(key, self._claimer.claim(found, selector)) if plan.create or plan.delete else pods
+        again = self._report(found, nodes, pods, digest)
+        self._revisions.clean(found, {f"{name_of(found)}-{labels_of(pod).get(HASH_LABEL)}" for pod in pods})
+        if error is not None:
+            raise error
+        return _FAILED_POD_PAUSE if plan.failed else again
+
+    def _carry_out(self, found: Object, plan: Plan, digest: str) -> ApiError | None:
+        def create(node_name: str) -> None:
+            pod = pod_for(found, node_name, digest)
+            create_pod(self, self._ledger, found, self._resource.api_version, self._resource.kind, pod)
+
+        try:
+            for pod in plan.failed:
+                message = f"Found failed daemon pod {key_of(pod)} on node {node_of(pod)}, will try to kill it"
+                self.events.warning(found, "FailedDaemonPod", message)
+            doomed = [*plan.delete, *plan.failed]
+            slow_start(self.runtime, self.name, doomed, lambda pod: delete_pod(self, self._ledger, found, pod))
+            slow_start(self.runtime, self.name, plan.create[:BURST_REPLICAS], create)
+        except ApiError as error:
+            return error
+        return None
+
+    def _report(self, found: Object, nodes: Sequence[Object], pods: Sequence[Object], digest: str) -> float | None:
+        wanted, again = status(found, nodes, pods, digest, self.runtime.time())
+        if wanted != (found.get("status") or {}):
+            changed = copy(found)
+            changed["status"] = wanted
+            self.client.update_status(self._resource, changed)
+        return again
+
+    def _pod_keys(self, pod: Object) -> Iterable[str]:
+        if controller_of(pod) is not None:
+            return self._by_owner(pod)
+        return [
+            key_of(one)
+            for one in self._sets.items(namespace_of(pod))
+            if LabelSelector.from_json(one["spec"]["selector"]).matches(labels_of(pod))
+        ]
+
+    def _on_node(self, old: Object | None, new: Object | None) -> None:
+        for one in self._sets.items():
+            before = should_run(one, old) if old else None
+            if before != (should_run(one, new) if new else None):
+                self.queue.add(key_of(one))

@@ -1,0 +1,215 @@
+"""Job: the shell around `job_rules`.
+
+Pods carry a finalizer until their outcome stands in the Job's status, so none is lost or counted twice: first their
+UIDs are written down as uncounted, then the finalizers go, then the numbers take them in.
+
+Invariant: a pod's finalizer is removed only after its outcome is in the status.
+Source: kubernetes pkg/controller/job (job tracking with finalizers; events and conditions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from api.client import STRATEGIC_MERGE_PATCH
+from api.errors import ApiError, NotFound
+from api.loop import Loop, owner_keys
+from api.objects import Object, condition, copy, is_deleting, key_of, name_of, namespace_of, set_condition, uid_of
+from api.pool import for_each
+from api.resources import find
+from api.runtime import timestamp
+from api.selectors import LabelSelector
+from control.controllers import job_rules
+from control.controllers.batches import WRITES_AT_ONCE, slow_start
+from control.controllers.claims import Claimer
+from control.controllers.context import Context
+from control.controllers.job_rules import FINALIZER, Ending, Plan, Tally
+from control.controllers.ledger import Ledger
+from control.controllers.pods import is_active, phase_of
+from control.controllers.replicaset import create_pod, delete_pod
+
+_FINAL = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
+_MOST_UNCOUNTED = 500
+
+
+class JobController(Loop):
+    """The shell."""
+
+    name: ClassVar[str] = "job-controller"
+    workers = 5
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._resource = find("jobs.batch")
+        self._jobs = self.watch(self._resource)
+        self._pods = self.watch("pods", owner_keys("Job", "batch"))
+        self._claimer = Claimer(context.client, self._pods, self._resource)
+        self._ledger = Ledger(self._pods)
+        self._own_jobs = Ledger(self._jobs)
+
+    def reconcile(self, key: str) -> float | None:
+        """Count, decide, act, report."""
+        shown = self._jobs.get(key)
+        if shown is None:
+            return None
+        # Counting from a status older than our last would count some pods twice and others never.
+        job = self._own_jobs.view(key, [shown])[0]
+        selector = LabelSelector.from_json(job["spec"]["selector"])
+        pods = self._ledger.view(key, self._claimer.claim(job, selector))
+        if job_rules.is_finished(job) or is_deleting(job):
+            self._strip(key, pods)
+            return None
+        now = self.runtime.time()
+        job = self._started(job, now)
+        found = job_rules.tally(job, pods)
+        plan = job_rules.decide(job, pods, found, now)
+        error = self._carry_out(job, plan, found)
+        if plan.create or plan.delete:
+            pods = self._ledger.view(key, self._claimer.claim(job, selector))
+            found = job_rules.tally(job, pods)
+        self._report(job, pods, found, plan, now)
+        if error is not None:
+            raise error
+        return plan.again
+
+    def _started(self, job: Object, now: float) -> Object:
+        """A copy of the job with its start, suspension and resumption noted."""
+        job = copy(job)
+        status = job.setdefault("status", {})
+        suspended = bool(job["spec"].get("suspend"))
+        noted = condition(job, "Suspended")
+        if suspended:
+            status.pop("startTime", None)
+            if noted is None or noted["status"] != "True":
+                self._condition(job, "Suspended", "True", "JobSuspended", "Job suspended", now)
+                self.events.normal(job, "Suspended", "Job suspended")
+        else:
+            if noted is not None and noted["status"] == "True":
+                self._condition(job, "Suspended", "False", "JobResumed", "Job resumed", now)
+                self.events.normal(job, "Resumed", "Job resumed")
+            status.setdefault("startTime", timestamp(now))
+        return job
+
+    def _carry_out(self, job: Object, plan: Plan, found: Tally) -> ApiError | None:
+        def create(index: int | None) -> None:
+            pod = job_rules.pod_for(job, index, found.failures_of.get(index, 0) if index is not None else 0)
+            create_pod(self, self._ledger, job, "batch/v1", "Job", pod)
+
+        try:
+            for_each(
+                self.runtime,
+                self.name,
+                plan.delete,
+                lambda pod: delete_pod(self, self._ledger, job, pod),
+                width=WRITES_AT_ONCE,
+            )
+            slow_start(self.runtime, self.name, plan.create, create)
+        except ApiError as error:
+            return error
+        return None
+
+    def _report(self, job: Object, pods: Sequence[Object], found: Tally, plan: Plan, now: float) -> None:
+        status = job["status"]
+        status |= {"active": len(found.active), "ready": found.ready, "terminating": found.terminating}
+        self._note_indexes(job, found)
+        if plan.ending is not None:
+            self._note_ending(job, plan.ending, now)
+        uncounted = self._write_down(job, pods)
+        finished = plan.ending is not None and not uncounted and not found.active and not found.terminating
+        if finished and plan.ending is not None:
+            self._finish(job, plan.ending, now)
+        shown = self._own_jobs.view(key_of(job), [self._jobs.get(key_of(job)) or job])[0]
+        if _bare(status) != _bare(shown.get("status") or {}):
+            job = self._store(job)
+        if uncounted:
+            self._strip(key_of(job), uncounted)
+            self._take_in(job)
+
+    def _store(self, job: Object) -> Object:
+        stored = self.client.update_status(self._resource, job)
+        self._own_jobs.updated(key_of(job), stored)
+        return stored
+
+    def _note_indexes(self, job: Object, found: Tally) -> None:
+        if not job_rules.is_indexed(job):
+            return
+        status = job["status"]
+        status["completedIndexes"] = job_rules.format_indexes(found.succeeded_indexes)
+        status["succeeded"] = len(found.succeeded_indexes)
+        if job["spec"].get("backoffLimitPerIndex") is not None:
+            status["failedIndexes"] = job_rules.format_indexes(found.failed_indexes)
+
+    def _write_down(self, job: Object, pods: Sequence[Object]) -> list[Object]:
+        """Note finished pods as uncounted; the pods of which the finalizer may go then."""
+        done = [pod for pod in pods if _has_finalizer(pod) and not is_active(pod)][:_MOST_UNCOUNTED]
+        ended = [pod for pod in done if phase_of(pod) in ("Succeeded", "Failed")]
+        uncounted = job["status"].setdefault("uncountedTerminatedPods", {})
+        for pod in ended:
+            kind = "succeeded" if phase_of(pod) == "Succeeded" else "failed"
+            ignored = kind == "failed" and job_rules.action_for(job, pod) == "Ignore"
+            if uid_of(pod) not in uncounted.get(kind, []) and not ignored:
+                uncounted.setdefault(kind, []).append(uid_of(pod))
+        if not any(uncounted.values()):
+            job["status"]["uncountedTerminatedPods"] = {}
+        return ended + [pod for pod in done if _never_ends(pod)]
+
+    def _take_in(self, job: Object) -> None:
+        """The finalizers are gone: the numbers take in what was noted."""
+        job = copy(job)
+        status = job["status"]
+        uncounted = status.get("uncountedTerminatedPods") or {}
+        for kind in ("succeeded", "failed"):
+            if kind == "succeeded" and job_rules.is_indexed(job):
+                continue
+            more = len(uncounted.get(kind) or [])
+            if more:
+                status[kind] = int(status.get(kind) or 0) + more
+        if uncounted:
+            status["uncountedTerminatedPods"] = {}
+            self._store(job)
+
+    def _note_ending(self, job: Object, ending: Ending, now: float) -> None:
+        if condition(job, ending.kind) is None:
+            self._condition(job, ending.kind, "True", ending.reason, ending.message, now)
+
+    def _finish(self, job: Object, ending: Ending, now: float) -> None:
+        kind = _FINAL[ending.kind]
+        self._condition(job, kind, "True", ending.reason, ending.message, now)
+        if kind == "Complete":
+            job["status"]["completionTime"] = timestamp(now)
+            self.events.normal(job, "Completed", "Job completed")
+        else:
+            self.events.warning(job, ending.reason, ending.message)
+
+    def _condition(self, job: Object, kind: str, value: str, reason: str, message: str, now: float) -> None:
+        moment = timestamp(now)
+        new = {"type": kind, "status": value, "reason": reason, "message": message, "lastProbeTime": moment}
+        set_condition(job["status"].setdefault("conditions", []), new, moment)
+
+    def _strip(self, key: str, pods: Sequence[Object]) -> None:
+        """Remove our finalizer from the pods that have it."""
+        for pod in pods:
+            if not _has_finalizer(pod):
+                continue
+            patch = {"metadata": {"uid": uid_of(pod), "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+            try:
+                self.client.patch("pods", name_of(pod), patch, namespace_of(pod), content_type=STRATEGIC_MERGE_PATCH)
+            except NotFound:
+                continue
+
+
+def _never_ends(pod: Object) -> bool:
+    """Whether nobody will report an outcome of a pod that is being deleted: it has no node, or the node is done."""
+    if phase_of(pod) in ("Succeeded", "Failed") or not is_deleting(pod):
+        return False
+    return not pod["spec"].get("nodeName") or pod["metadata"].get("deletionGracePeriodSeconds") == 0
+
+
+def _has_finalizer(pod: Object) -> bool:
+    return FINALIZER in (pod["metadata"].get("finalizers") or [])
+
+
+def _bare(status: Object) -> Object:
+    """The status without what the server writes otherwise than we do: empty lists and objects."""
+    return {key: value for key, value in status.items() if value not in ({}, [], "", None, 0)}

@@ -1,0 +1,112 @@
+"""ControllerRevisions: the history of templates of DaemonSets and StatefulSets.
+
+Invariant: one content has one revision; going back to an older content gives that revision the newest number.
+Source: kubernetes pkg/controller/history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from api.client import Client
+from api.errors import AlreadyExists, NotFound
+from api.informer import Informer
+from api.objects import Object, controller_of, copy, is_deleting, name_of, namespace_of, owner_reference, uid_of
+from api.resources import Resource
+from control.controllers.claims import index_for_claims, owned
+from control.controllers.deployment.history import template_hash
+
+_RESOURCE = "controllerrevisions.apps"
+
+
+def content(owner: Object) -> Object:
+    """What a revision keeps: the pod template, as a patch that restores it."""
+    template = copy(owner["spec"]["template"])
+    template["$patch"] = "replace"
+    return {"spec": {"template": template}}
+
+
+def latest(revisions: Iterable[Object], data: Mapping[str, Any]) -> Object | None:
+    """The revision with that content."""
+    found = [one for one in revisions if one.get("data") == data]
+    return max(found, key=number) if found else None
+
+
+def number(revision: Object) -> int:
+    """The revision's number."""
+    return int(revision.get("revision") or 0)
+
+
+def template_of(revision: Object) -> Object:
+    """The pod template that a revision keeps."""
+    template = copy(revision["data"]["spec"]["template"])
+    template.pop("$patch", None)
+    return template
+
+
+def superfluous(revisions: Sequence[Object], live: Iterable[str], limit: int) -> list[Object]:
+    """Revisions beyond the history limit that no pod uses, oldest first."""
+    used = set(live)
+    unused = sorted((one for one in revisions if name_of(one) not in used), key=number)
+    return unused[: max(0, len(unused) - limit)]
+
+
+class Revisions:
+    """Reads and writes the revisions of one kind of owner."""
+
+    def __init__(self, client: Client, informer: Informer, owners: Resource) -> None:
+        self._client = client
+        self._informer = informer
+        self._owners = owners
+        index_for_claims(informer)
+
+    def of(self, owner: Object) -> list[Object]:
+        """The owner's revisions, oldest first."""
+        found = [one for one in owned(self._informer, uid_of(owner)) if not is_deleting(one)]
+        return sorted(found, key=number)
+
+    def current(self, owner: Object, labels: Mapping[str, str], collisions: int) -> Object:
+        """The revision of the owner's present template, made or renumbered if need be. Raises ApiError."""
+        data = content(owner)
+        present = self.of(owner)
+        highest = max(map(number, present), default=0)
+        found = latest(present, data)
+        if found is not None:
+            if number(found) < highest:
+                return self._client.update(_RESOURCE, copy(found) | {"revision": highest + 1})
+            return found
+        return self._create(owner, data, dict(labels), highest + 1, collisions)
+
+    def clean(self, owner: Object, live: Iterable[str]) -> None:
+        """Delete what is beyond the history limit."""
+        limit = owner["spec"].get("revisionHistoryLimit")
+        for one in superfluous(self.of(owner), live, 10 if limit is None else int(limit)):
+            try:
+                self._client.delete(_RESOURCE, name_of(one), namespace_of(one), uid=uid_of(one))
+            except NotFound:
+                continue
+
+    def _create(self, owner: Object, data: Object, labels: dict[str, str], revision: int, collisions: int) -> Object:
+        digest = template_hash(owner["spec"]["template"], collisions)
+        wanted: Object = {
+            "apiVersion": "apps/v1",
+            "kind": "ControllerRevision",
+            "metadata": {
+                "name": f"{name_of(owner)}-{digest}",
+                "namespace": namespace_of(owner),
+                "labels": labels | {"controller-revision-hash": digest},
+                "ownerReferences": [
+                    owner_reference(owner, api_version=self._owners.api_version, kind=self._owners.kind)
+                ],
+            },
+            "data": data,
+            "revision": revision,
+        }
+        try:
+            return self._client.create(_RESOURCE, wanted)
+        except AlreadyExists:
+            present = self._client.get(_RESOURCE, name_of(wanted), namespace_of(wanted))
+            if (controller_of(present) or {}).get("uid") == uid_of(owner) and present.get("data") == data:
+                return present
+            return self._create(owner, data, labels, revision, collisions + 1)
