@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from api.defaults import apply_defaults
 from api.objects import Object
+from api.schema.check import check, decode_error, strict_error, unknown_sentences
 from control.apiserver import negotiation
 from control.apiserver.handlers.objects import check_kind, metadata_of
 from control.apiserver.operation import CREATE, Operation
@@ -24,6 +25,20 @@ def checked_body(op: Operation, request: Request) -> Object:
 
 def check_fields(op: Operation, obj: Object) -> None:
     """Unknown fields are dropped, and refused or warned of as the request wants. Raises BadRequest."""
+    check_kind(op, obj)
+    resource, definition = op.resource, op.endpoint.entry.definition
+    if not definition:
+        return
+    found = check(definition, obj)
+    if found.causes:
+        raise decode_error(resource.kind, resource.version, found.causes)
+    if found.unknown and op.field_validation == "Strict":
+        raise strict_error(resource.kind, resource.version, unknown_sentences(found))
+    if op.field_validation == "Warn":
+        op.warnings.extend(unknown_sentences(found))
+    if found.obj is not obj:
+        obj.clear()
+        obj.update(found.obj)
 
 
 def completed(op: Operation, obj: Object) -> Object:

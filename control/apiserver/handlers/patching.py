@@ -30,6 +30,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = frozenset({"application/apply-patch+yaml", "application/apply-patch"})
 
 _LARGEST_JSON_PATCH = 10_000
+_SCHEMALESS = {"x-kubernetes-preserve-unknown-fields": True}
 
 
 def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -110,7 +111,9 @@ def _apply_patcher(op: Operation, request: Request) -> Make:
 
     def make(old: Object) -> Object:
         check_fields(op, body)
-        return completed(op, apply.apply_patch(op.endpoint.entry, old, body, op.field_manager, op.now, force=op.force))
+        schema = op.endpoint.entry.definition or _SCHEMALESS
+        found = apply.apply_patch(old, body, op.field_manager, op.force, schema, op.now, op.subresource)
+        return completed(op, found.obj)
 
     return make
 
