@@ -107,9 +107,9 @@ class Builder:
         everything = self._groups["all"]
         declared = dict(everything.children)
         everything.children.clear()
-        for name in ("ungrouped", *(name for name in self._groups if name not in ("all", "ungrouped"))):
-            if name in declared or name not in nested:
-                everything.children[name] = declared.get(name, Mark("", 0))
+        loose = (name for name in self._groups if name != "all" and name not in nested)
+        for name in ("ungrouped", *declared, *loose):
+            everything.children.setdefault(name, declared.get(name, Mark("", 0)))
 
     def _place_ungrouped(self) -> None:
         grouped = {

@@ -79,22 +79,18 @@ def listing(
     """The JSON of `--list`: each group's hosts and children, and every host's variables under `_meta`."""
     chosen = set(inventory.hosts_of("all") if only is None else only)
     variables = {host: inventory.host_variables(host, beside) for host in inventory.hosts_of("all") if host in chosen}
-    listed: dict[str, dict[str, Any]] = {"_meta": {"hostvars": {host: own for host, own in variables.items() if own}}}
+    meta = {"hostvars": {host: own for host, own in variables.items() if own}, "profile": "inventory_legacy"}
+    listed: dict[str, dict[str, Any]] = {"_meta": meta}
     for group in inventory.descendants("all"):
         found: dict[str, Any] = {}
         hosts = [host for host in inventory.groups[group].hosts if host in chosen]
         if hosts and group != "all":
             found["hosts"] = hosts
-        children = [child for child in inventory.groups[group].children if _shown(inventory, child)]
-        if children:
-            found["children"] = children
+        if inventory.groups[group].children:
+            found["children"] = list(inventory.groups[group].children)
         if found:
             listed[group] = found
     return listed
-
-
-def _shown(inventory: Inventory, group: str) -> bool:
-    return group != "ungrouped" or True
 
 
 def graph(inventory: Inventory, start: str, with_variables: bool = False, beside: Iterable[Any] = ()) -> Iterator[str]:
@@ -115,5 +111,5 @@ def _below(inventory: Inventory, name: str, depth: int, variables: bool, beside:
             for key, value in sorted(inventory.host_variables(host, beside).items()):
                 yield f"{indent}  |--{{{key} = {value}}}"
     if variables:
-        for key, value in sorted(group.variables.items()):
+        for key, value in sorted(inventory.group_variables(name, beside).items()):
             yield f"{indent}--{{{key} = {value}}}"

@@ -118,6 +118,7 @@ class Inventory:
         merged: Variables = {}
         for name in groups:
             merged.update(self.groups[name].variables)
+        merged.pop("ansible_group_priority", None)
         for names in (("all",), [name for name in groups if name != "all"]):
             for layer in directories:
                 for name in names:
@@ -127,6 +128,14 @@ class Inventory:
         for layer in directories:
             for directory in layer:
                 merged.update(directory.hosts.get(host, {}))
+        return merged
+
+    def group_variables(self, name: str, beside_playbook: Iterable[DirectoryVariables] = ()) -> Variables:
+        """What is said about a group itself, in its sources and in group_vars."""
+        merged = dict(self.groups[name].variables)
+        merged.pop("ansible_group_priority", None)
+        for directory in (*self.directories, *beside_playbook):
+            merged.update(directory.groups.get(name, {}))
         return merged
 
     def with_host(self, name: str, groups: Iterable[str], variables: Mapping[str, Any]) -> Inventory:

@@ -44,6 +44,7 @@ def _source(builder: Builder, source: str, secrets: vault.Secrets, seen: set[Pat
         for name in source.split(","):
             for host in expand(name.strip()) if name.strip() else ():
                 builder.host(host)
+        _beside(builder, Path(), secrets, seen)
         return
     path = Path(source)
     if not path.exists():
