@@ -195,6 +195,9 @@ def _send(
             assert_same_host=False,
             preload_content=False,
         )
+        if stream:
+            # The garbage collector may finalize a stream anywhere, also where this task holds the pool's lock.
+            raw._pool = None  # type: ignore[attr-defined]
         return _HttpResponse(raw, None if stream else raw.read())
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise TransportError(f"{request.method} {where}{request.path.partition('?')[0]}: {error}") from error
