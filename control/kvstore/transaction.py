@@ -67,6 +67,12 @@ def check_operations(operations: Sequence[Operation]) -> None:
             raise StoreError("duplicate key given in txn request")
 
 
+def check_watched(key: bytes, end: bytes) -> None:
+    """A watch needs a range that can hold keys. Raises StoreError."""
+    if end and end != b"\x00" and end <= key:
+        raise StoreError(f"the watched range from {key!r} to {end!r} is empty")
+
+
 def writes(operations: Sequence[Operation]) -> bool:
     """Whether the branch may change anything."""
     return any(not isinstance(operation, Range) for operation in operations)

@@ -9,6 +9,7 @@ Invariant: a call is repeated on another member only if it did not reach the fir
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from control.kvstore.store import (
     TxnResult,
     Unavailable,
 )
+from control.kvstore.transaction import check_operations, check_watched
 
 CALL_SECONDS = 15.0
 
@@ -66,6 +68,9 @@ class EtcdStore:
     def txn(
         self, compares: Sequence[Compare], success: Sequence[Operation], failure: Sequence[Operation] = ()
     ) -> TxnResult:
+        # etcd 3.4 overlooks some of what it forbids: a put inside a delete of all keys.
+        check_operations(success)
+        check_operations(failure)
         message = {
             "compare": [etcd_json.compare_request(compare) for compare in compares],
             "success": [etcd_json.operation_request(operation) for operation in success],
@@ -74,6 +79,7 @@ class EtcdStore:
         return etcd_json.txn_result(self._call("kv/txn", message))
 
     def watch(self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0) -> StoreWatch:
+        check_watched(key, end)
         return EtcdWatch(self._open_watch, self._runtime, key, end, revision, progress_seconds)
 
     def lease_grant(self, seconds: int) -> int:
@@ -96,10 +102,14 @@ class EtcdStore:
 
     def status(self) -> Status:
         answer = self._call("maintenance/status", {}, reads=True)
-        revision = int(answer["header"]["revision"])
+        revision, compacted = int(answer["header"]["revision"]), 0
+        try:
+            self.range(b"\x00", revision=1)
+        except Compacted as error:
+            compacted = error.compact_revision
         keys = self.range(b"\x00", b"\x00", count_only=True).count
         size, in_use = int(answer.get("dbSize", 0)), int(answer.get("dbSizeInUse", 0))
-        return Status("etcd", revision, self._compact_revision(), size, in_use, keys)
+        return Status("etcd", revision, compacted, size, in_use, keys)
 
     def hash(self, revision: int = 0) -> int:
         return checksum(self, revision)
@@ -142,7 +152,7 @@ class EtcdStore:
     def _error(self, answer: dict[str, Any]) -> StoreError:
         message = str(answer.get("message", answer))
         if etcd_json.COMPACTED in message:
-            return Compacted(self._compact_revision())
+            return Compacted(self._oldest_readable())
         return etcd_json.error(message, int(answer.get("code", 0)))
 
     def _send(self, method: str, message: etcd_json.Message, reads: bool, stream: bool) -> Response:
@@ -167,20 +177,13 @@ class EtcdStore:
         create = etcd_json.range_request(key, end, prev_kv=True, start_revision=str(max(revision, 0)))
         return self._send("watch", {"create_request": create}, reads=True, stream=True)
 
-    def _compact_revision(self) -> int:
-        """The oldest readable revision, which etcd tells only to a watch that starts too early."""
-        response = self._open_watch(b"\x00", b"", 1)
-        try:
-            for line in response.lines():
-                result = orjson.loads(line).get("result", {})
-                if "compact_revision" in result:
-                    return int(result["compact_revision"])
-                if not result.get("created") or int(result["header"]["revision"]) == 1:
-                    return 0
-        except (TransportError, orjson.JSONDecodeError) as error:
-            raise Unavailable(f"etcd's answer broke off: {error}") from error
-        finally:
-            response.close()
+    def _oldest_readable(self) -> int:
+        """The compacted revision, which etcd tells only to a watch that starts before it."""
+        with closing(self.watch(b"\x00", revision=1)) as watch:
+            try:
+                next(iter(watch))
+            except Compacted as error:
+                return error.compact_revision
         return 0
 
     def _compact_by_age(self) -> None:

@@ -9,7 +9,7 @@ Invariant: at most QUEUE_LIMIT batches wait; the stream's own flow control holds
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -49,7 +49,7 @@ class EtcdWatch:
         self._passed = 0
         everything = (b"\x00", b"\x00")
         self._response = open_stream(*(everything if progress_seconds else (key, end)), revision)
-        self._lines = self._response.lines()
+        self._lines: Generator[bytes, None, None] = (line for line in self._response.lines())
         # Not before etcd says so does the watch stand; what is written from now on will be seen.
         created = self._next_line()
         now = int(created["header"].get("revision", 0))
@@ -85,7 +85,7 @@ class EtcdWatch:
             return batch
 
     def _read_ahead(self) -> None:
-        with closing(self._response):
+        with closing(self._response), closing(self._lines):
             try:
                 while not self._closed:
                     self._take(self._next_line())

@@ -37,7 +37,7 @@ from control.kvstore.store import (
     TxnResult,
     Unavailable,
 )
-from control.kvstore.transaction import evaluate, writes
+from control.kvstore.transaction import check_watched, evaluate, writes
 from control.kvstore.watching import Watchers
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ class LocalStore:
         return result
 
     def watch(self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0) -> StoreWatch:
+        check_watched(key, end)
         with self._lock:
             self._check_open()
             return self._watchers.open(key, end, revision, progress_seconds)
