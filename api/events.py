@@ -20,6 +20,9 @@ from api.transport import TransportError
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
+# Behind the caller: so many at once, then so many a second.
+_BURST = 50.0
+_RATE = 50.0
 
 
 class EventRecorder:
@@ -68,6 +71,7 @@ class EventRecorder:
             self._arrived.notify_all()
 
     def _drain(self) -> None:
+        credit, seen = _BURST, self._runtime.monotonic()
         while True:
             with self._arrived:
                 while self._background and not self._waiting:
@@ -75,6 +79,12 @@ class EventRecorder:
                 if not self._waiting:
                     return
                 event = self._waiting.popleft()
+            now = self._runtime.monotonic()
+            credit, seen = min(_BURST, credit + (now - seen) * _RATE), now
+            if credit < 1 and self._background:
+                # What events tell of must not wait for the telling: in a crowd they are written bit by bit.
+                self._runtime.sleep(1 / _RATE)
+            credit -= 1
             self._record(*event)
 
     def _record(self, obj: Mapping[str, Any], kind: str, reason: str, message: str, field_path: str) -> None:
