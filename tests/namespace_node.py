@@ -26,6 +26,8 @@ from agents.network.nftables.values import Ruleset
 from agents.network.route_table import RouteTable
 from agents.proxy import rules
 from agents.proxy.endpoints import NodeView
+from api import kubeconfig as kubeconfigs
+from api.errors import AlreadyExists
 from api.runtime import SystemRuntime
 
 
@@ -100,6 +102,18 @@ class Node:
             return table.remove()
         finally:
             table.close()
+
+    def put(self, kubeconfig: str, resource: str, obj: dict) -> None:
+        """Create an object in the API, or replace it."""
+        client = kubeconfigs.client(kubeconfig, "test")
+        try:
+            client.create(resource, obj)
+        except AlreadyExists:
+            client.update(resource, obj)
+
+    def items(self, kubeconfig: str, resource: str) -> list[dict]:
+        """All objects of a resource in the API."""
+        return kubeconfigs.client(kubeconfig, "test").list(resource).items
 
     def empty(self) -> Ruleset:
         """Remove the table of services."""

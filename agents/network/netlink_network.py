@@ -149,14 +149,16 @@ class NetlinkPodNetwork:
         pair = rtnetlink.VethPair(
             name=host_interface(sandbox),
             bridge=bridge.index,
-            alias=links.SANDBOX_ALIAS + sandbox,
             mtu=bridge.mtu,
             peer_name=_INTERFACE,
             peer_mac=rtnetlink.mac_of(reservation.addresses[0]),
         )
         descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            messages = [rtnetlink.new_veth(pair, descriptor), rtnetlink.hairpin_port(pair.name)]
+            messages = [
+                rtnetlink.new_veth(pair, descriptor),
+                rtnetlink.hairpin_port(pair.name, links.SANDBOX_ALIAS + sandbox),
+            ]
             for error in self._kernel.batch(messages):
                 if error is not None:
                     raise error

@@ -126,7 +126,6 @@ class VethPair:
 
     name: str
     bridge: int
-    alias: str
     mtu: int
     peer_name: str
     peer_mac: str
@@ -148,7 +147,6 @@ def new_veth(pair: VethPair, namespace_descriptor: int) -> Message:
     data = {"attrs": [("VETH_INFO_PEER", peer)]}
     attributes = [
         ("IFLA_IFNAME", pair.name),
-        ("IFLA_IFALIAS", pair.alias[:255]),
         ("IFLA_MTU", pair.mtu),
         ("IFLA_MASTER", pair.bridge),
         ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}),
@@ -156,11 +154,15 @@ def new_veth(pair: VethPair, namespace_descriptor: int) -> Message:
     return _link(NEW_LINK, CREATE | EXCLUSIVE, attributes, up=True)
 
 
-def hairpin_port(name: str) -> Message:
-    """Let a bridge port send a frame back where it came from: a pod that reaches itself through a service."""
+def hairpin_port(name: str, alias: str = "") -> Message:
+    """Let a bridge port send a frame back where it came from: a pod that reaches itself through a service.
+
+    With `alias` also describe the link, which the kernel does not take when it makes one.
+    """
     port = {"attrs": [("IFLA_BRPORT_MODE", 1)]}
     info = {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", port)]}
-    return _link(NEW_LINK, 0, [("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)])
+    described = [("IFLA_IFALIAS", alias[:255])] if alias else []
+    return _link(NEW_LINK, 0, [("IFLA_IFNAME", name), *described, ("IFLA_LINKINFO", info)])
 
 
 def join_bridge(name: str, bridge: int) -> Message:

@@ -197,7 +197,8 @@ def test_pods_leave_the_cluster_with_their_nodes_address(cluster: Cluster) -> No
 
 @pytest.mark.parametrize("damage", [
     "nft flush ruleset", "nft delete table ip wherry", "nft flush chain ip wherry services",
-    "nft flush map ip wherry services", "nft flush chain ip wherry spread-2", "nft flush map ip wherry endpoints", "nft delete element ip wherry endpoints { 10.96.0.10 . tcp . 80 . 0x1 }",
+    "nft flush map ip wherry services", "nft flush chain ip wherry spread-2", "nft flush map ip wherry endpoints",
+    "nft delete element ip wherry endpoints { 10.96.0.10 . tcp . 80 . 0x1 }",
     "nft add rule ip wherry services drop", "nft add element ip wherry cluster-addresses { 192.168.9.50 }",
     "nft delete chain ip wherry filter-output", "nft add chain ip wherry rogue",
 ])  # fmt: skip
