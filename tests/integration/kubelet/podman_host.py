@@ -35,6 +35,7 @@ default_ulimits = ["nofile=4096:4096", "nproc=8192:8192"]
 events_logger = "file"
 cgroup_manager = "cgroupfs"
 runtime = "crun"
+exit_command_delay = 10
 """
 # A hybrid hierarchy is refused by crun, so the unified part is hidden from Podman.
 _HOLDER = """
@@ -42,7 +43,7 @@ mountpoint -q /sys/fs/cgroup/unified && umount /sys/fs/cgroup/unified
 ip link set lo up
 ip link add eth0 type veth peer name uplink && ip link set uplink up
 ip addr add 192.0.2.10/24 dev eth0 && ip link set eth0 up && ip route add default via 192.0.2.1
-mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns
+mount -t tmpfs tmpfs /run && mkdir /run/netns
 echo ready
 exec sleep infinity
 """
@@ -148,6 +149,8 @@ class Host:
             self.kill(name, signal.SIGTERM)
         self.podman("rm", "--all", "--force", "--time", "0")
         self.run(*self.podman_words(), "system", "prune", "--all", "--force", check=False)
+        for process in _processes_naming(self.directory):
+            os.kill(process, signal.SIGKILL)
         self._holder.kill()
         self._holder.wait(10)
         for mount in _mounts_below(self.directory):
@@ -225,6 +228,19 @@ class Node(Host):
             return UnixTransport(str(self.podman_socket)).send(Request("GET", "/v4.0.0/libpod/_ping")).status == 200
         except TransportError:
             return False
+
+
+def _processes_naming(directory: Path) -> list[int]:
+    """Monitors that Podman started for this host and that outlive it for a while: its directory is in their words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if entry.name.isdigit() and f"{directory}/".encode() in words and b"conmon" in words:
+            found.append(int(entry.name))
+    return found
 
 
 def _mounts_below(directory: Path) -> list[str]:

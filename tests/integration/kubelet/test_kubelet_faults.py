@@ -1,0 +1,175 @@
+"""The kubelet, Podman and containers are killed; running containers go on, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pod_case import BUSYBOX, RUN, shell
+from podman_host import NODE, Node, eventually
+
+from api.objects import Object, is_true
+
+pytestmark = pytest.mark.integration
+
+NAMESPACE = "default"
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What pods leave on a node: each number must be the same after as before."""
+
+    containers: int
+    namespaces: int
+    links: int
+    mounts: int
+    directories: int
+    groups: int
+
+
+def traces(node: Node) -> Traces:
+    kubelet = node.directory / "kubelet"
+    return Traces(
+        containers=len(node.podman("ps", "--all", "--quiet").split()),
+        namespaces=len(node.run("ls", "/run/netns").split()),
+        links=node.run("ip", "-o", "link").count("veth"),
+        mounts=node.run("cat", "/proc/self/mountinfo").count(f"{kubelet}/pods"),
+        directories=len(list((kubelet / "pods").iterdir())) if (kubelet / "pods").is_dir() else 0,
+        groups=sum(1 for _ in Path("/sys/fs/cgroup").glob("*/kubepods/*/pod*")),
+    )
+
+
+@pytest.fixture
+def clean(node: Node) -> Iterator[Node]:
+    """The node, whose traces must be after the test what they were before."""
+    eventually(lambda: not node.client.list("pods").items, "no pods are left")
+    eventually(lambda: traces(node).directories == 0, "no pod's directory is left")
+    before = traces(node)
+    yield node
+    for pod in node.client.list("pods", NAMESPACE).items:
+        node.client.delete("pods", pod["metadata"]["name"], NAMESPACE, grace_period_seconds=1)
+    eventually(lambda: not node.client.list("pods", NAMESPACE).items, "the pods are gone", 60)
+    eventually(lambda: traces(node) == before, f"nothing but {before} is left", 60)
+
+
+def create(node: Node, name: str, **spec: object) -> None:
+    mount = {"volumeMounts": [{"name": "m", "mountPath": "/m"}]}
+    body = {
+        "terminationGracePeriodSeconds": 2,
+        "containers": [shell(f"date +%s%N; {RUN}", **mount)],
+        "volumes": [{"name": "m", "emptyDir": {"medium": "Memory"}}],
+    }
+    metadata = {"name": name, "namespace": NAMESPACE}
+    node.client.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body | spec})
+
+
+def pod(node: Node, name: str) -> Object:
+    return node.client.get("pods", name, NAMESPACE)
+
+
+def ready(node: Node, *names: str) -> None:
+    for name in names:
+        eventually(lambda name=name: is_true(pod(node, name), "Ready"), f"{name} is Ready", 60)
+
+
+def container(node: Node, name: str) -> Object:
+    return dict(pod(node, name)["status"]["containerStatuses"][0])
+
+
+def test_a_killed_kubelet_takes_up_what_runs(clean: Node) -> None:
+    create(clean, "steady")
+    ready(clean, "steady")
+    before = container(clean, "steady")
+    clean.kill("kubelet")
+    create(clean, "later")
+    clean.start_kubelet()
+    ready(clean, "later")
+    assert container(clean, "steady") == before
+
+
+def test_a_kubelet_killed_while_pods_start_finishes_them(clean: Node) -> None:
+    names = [f"half-{index}" for index in range(6)]
+    for name in names:
+        create(clean, name)
+    for _ in range(4):
+        clean.kill("kubelet")
+        clean.start_kubelet()
+        eventually(lambda: len(clean.podman("ps", "--all", "--quiet").split()) > 0, "something was made")
+    ready(clean, *names)
+    assert len(clean.podman("ps", "--quiet").split()) == 2 * len(names)
+
+
+def test_a_kubelet_killed_while_pods_end_finishes_that(clean: Node) -> None:
+    names = [f"ending-{index}" for index in range(4)]
+    for name in names:
+        create(clean, name)
+    ready(clean, *names)
+    for name in names:
+        clean.client.delete("pods", name, NAMESPACE)
+    for _ in range(3):
+        clean.kill("kubelet")
+        clean.start_kubelet()
+    eventually(lambda: not clean.client.list("pods", NAMESPACE).items, "the pods are gone", 60)
+
+
+def test_a_pod_removed_while_the_kubelet_was_away_is_cleared_off(clean: Node) -> None:
+    create(clean, "orphan")
+    ready(clean, "orphan")
+    clean.kill("kubelet")
+    clean.client.delete("pods", "orphan", NAMESPACE, grace_period_seconds=0)
+    clean.start_kubelet()
+    eventually(lambda: not clean.podman("ps", "--all", "--quiet").strip(), "the orphan's containers are gone", 60)
+
+
+def test_containers_outlive_the_podman_service(clean: Node) -> None:
+    create(clean, "steady")
+    ready(clean, "steady")
+    before = container(clean, "steady")
+    clean.kill("podman")
+    eventually(lambda: not is_true(clean.client.get("nodes", NODE), "Ready"), "the node says that it is not Ready")
+    clean.start_podman()
+    eventually(lambda: is_true(clean.client.get("nodes", NODE), "Ready"), "the node is Ready again", 60)
+    create(clean, "later")
+    ready(clean, "later", "steady")
+    assert container(clean, "steady") == before
+
+
+def test_a_killed_container_starts_again(clean: Node) -> None:
+    create(clean, "victim")
+    ready(clean, "victim")
+    before = container(clean, "victim")
+    identifier = before["containerID"].removeprefix("podman://")
+    os.kill(int(clean.podman("inspect", "--format", "{{.State.Pid}}", identifier)), signal.SIGKILL)
+    eventually(lambda: container(clean, "victim")["restartCount"] == 1, "the container was started again")
+    ready(clean, "victim")
+    assert container(clean, "victim")["lastState"]["terminated"]["exitCode"] == 137
+
+
+def test_a_lost_sandbox_is_made_again(clean: Node) -> None:
+    create(clean, "shaken")
+    ready(clean, "shaken")
+    sandbox = clean.podman("ps", "--quiet", "--filter", "label=io.kubernetes.container.type=sandbox").strip()
+    clean.podman("kill", "--signal", "KILL", sandbox)
+    eventually(lambda: container(clean, "shaken")["restartCount"] == 1, "the container was started again")
+    ready(clean, "shaken")
+
+
+def test_an_image_that_was_never_there_leaves_nothing(clean: Node) -> None:
+    create(clean, "imageless", containers=[{"name": "app", "image": "localhost/none:1", "imagePullPolicy": "Never"}])
+    eventually(lambda: pod(clean, "imageless")["status"].get("containerStatuses"), "the kubelet says something")
+    assert container(clean, "imageless")["state"]["waiting"]["reason"] == "ErrImageNeverPull"
+
+
+def test_many_pods_come_and_go(clean: Node) -> None:
+    for cycle in range(2):
+        names = [f"many-{cycle}-{index}" for index in range(10)]
+        for name in names:
+            create(clean, name, containers=[{"name": "app", "image": BUSYBOX, "command": ["sleep", "1000"]}])
+        ready(clean, *names)
+        for name in names:
+            clean.client.delete("pods", name, NAMESPACE, grace_period_seconds=1)
+        eventually(lambda: not clean.client.list("pods", NAMESPACE).items, "the pods are gone", 60)
