@@ -151,12 +151,12 @@ def _update(new: Object, old: Object) -> Causes:
     before, now = old.get("clusterIPs") or [], new.get("clusterIPs") or []
     if not before and not old.get("clusterIP"):
         return []
-    found = fields.unchanged("spec.clusterIPs[0]", now or [new.get("clusterIP")], before or [old.get("clusterIP")])
-    if len(before) > 1 and len(now) > 1:
-        return found
-    if before and now and before[0] == now[0]:
-        return []
-    return found
+    primary = (before or [old.get("clusterIP")])[0]
+    if not now and not new.get("clusterIP"):
+        return [fields.invalid("spec.clusterIPs[0]", now, "primary clusterIP can not be unset")]
+    if primary != (now or [new.get("clusterIP")])[0]:
+        return [fields.invalid("spec.clusterIPs[0]", now or [new["clusterIP"]], "may not change once set")]
+    return []
 
 
 def endpoints(new: Object, old: Object | None, subresource: str) -> Causes:
