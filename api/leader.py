@@ -44,6 +44,7 @@ class LeaderElector:
         self._duration = lease_duration
         self._deadline = renew_deadline
         self._retry = retry
+        self._look = min(retry, (lease_duration - renew_deadline) / 10)
         self._observed: tuple[str, float] = ("", 0.0)
         self._renewed = float("-inf")
 
@@ -62,14 +63,20 @@ class LeaderElector:
         log.info("%s leads as %s", self._name, self._identity)
         lost = self._runtime.event()
         task = self._runtime.spawn(f"lead-{self._name}", lead, lost)
-        while not stop.wait(self._retry) and self.is_leader():
-            self._try()
+        # Renewing has a task of its own: a request that hangs must not keep the deadline from being noticed.
+        self._runtime.spawn(f"renew-{self._name}", self._renew, lost)
+        while not stop.wait(self._look) and self.is_leader():
+            pass
         lost.set()
         task.join(self._deadline)
         if stop.is_set():
             self._release()
         else:
             log.warning("%s lost the lead: the Lease could not be renewed for %.0f s", self._name, self._deadline)
+
+    def _renew(self, lost: Event) -> None:
+        while not lost.wait(self._retry):
+            self._try()
 
     def _try(self) -> bool:
         started = self._runtime.monotonic()
