@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from simulation.virtual_runtime import VirtualRuntime
 
-from api.objects import Object, is_deleting, key_of, uid_of
+from api.objects import Object, is_deleting, is_true, key_of, labels_of, uid_of
 from api.quantities import parse
 from control.kvstore.store import Store, StoreEvent, prefix_end
 
@@ -36,7 +36,9 @@ class Checks:
         self._runtime = runtime
         self._store = store
         self._objects: dict[str, dict[str, Object]] = defaultdict(dict)
+        self._revisions: dict[str, dict[str, int]] = defaultdict(dict)
         self._bound: dict[str, str] = {}
+        self._guarded: dict[str, int] = {}
         self.broken: list[str] = []
         self.writes: list[tuple[float, str, str]] = []
         runtime.spawn_in(runtime.root, "checks", self._follow)
@@ -44,6 +46,21 @@ class Checks:
     def objects(self, plural: str) -> list[Object]:
         """All committed objects of a resource (`pods`)."""
         return list(self._objects[plural].values())
+
+    def revisions(self, plural: str) -> dict[str, int]:
+        """The committed revision of every object of a resource."""
+        return self._revisions[plural]
+
+    def guard_availability(self, app: str, fewest: int) -> None:
+        """From now on the pods labelled app=`app` that are Ready and stay must never be fewer."""
+        self._guarded[app] = fewest
+
+    def wrote(self, client: str, identity: str, lease: str) -> None:
+        """Note that a component's write reached the API: only the holder of its Lease may write."""
+        spec = self._objects["leases"].get(f"kube-system/{lease}", {}).get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder and holder != identity:
+            self.violated("no two leaders act at once", f"{client} wrote while {holder} leads {lease}")
 
     def violated(self, rule: str, what: str) -> None:
         """Note a broken rule."""
@@ -57,9 +74,10 @@ class Checks:
             timeline = "\n".join(world.timeline[-60:])
             raise Violation(f"seed {world.seed}\n" + "\n".join(found) + f"\ntimeline:\n{timeline}")
 
-    def at_rest(self, world: World, quiet_seconds: float = 30.0, within: float = 600.0) -> None:
+    def at_rest(self, world: World, quiet_seconds: float = 60.0, within: float = 900.0) -> None:
         """Wait until nothing but heartbeats is written for a while, then hold the rules of rest."""
         world.until("rest", lambda: self._quiet_for() >= quiet_seconds, seconds=within)
+        world.witness.check()
         self._no_orphans()
         self._replicas_as_wanted()
         world.say("at rest")
@@ -89,12 +107,15 @@ class Checks:
         _, _, _, plural, name = event.current.key.decode().split("/", 4)
         if event.deleted:
             self._objects[plural].pop(name, None)
+            self._revisions[plural].pop(name, None)
         else:
             self._objects[plural][name] = orjson.loads(event.current.value)
+            self._revisions[plural][name] = event.current.mod_revision
         if plural not in HEARTBEATS and not _only_heartbeat(event, plural):
             self.writes.append((self._runtime.now, plural, name))
         if plural == "pods":
             self._pod_changed(self._objects[plural].get(name))
+            self._enough_available()
 
     def _pod_changed(self, pod: Object | None) -> None:
         if pod is None:
@@ -120,6 +141,13 @@ class Checks:
                 self.violated("no overcommitted node", f"{name}: {resource} {asked}m of {room[resource]}")
         if len(active) > int(room["pods"]):
             self.violated("no overcommitted node", f"{name}: {len(active)} pods of {room['pods']}")
+
+    def _enough_available(self) -> None:
+        for app, fewest in self._guarded.items():
+            pods = [pod for pod in self.objects("pods") if labels_of(pod).get("app") == app]
+            count = sum(1 for pod in pods if is_true(pod, "Ready") and not is_deleting(pod))
+            if count < fewest:
+                self.violated("never fewer available than maxUnavailable allows", f"{app}: {count} of {fewest}")
 
     def _everything(self) -> Iterable[tuple[str, Object]]:
         for plural, objects in self._objects.items():

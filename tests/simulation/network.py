@@ -40,6 +40,7 @@ class Network:
         self.cut_off: set[str] = set()
         self.slow: dict[str, float] = {}
         self.tripwires: dict[str, int] = {}
+        self.on_write: dict[str, Callable[[], None]] = {}
         self._servers: dict[str, tuple[Process, Callable[..., Iterable[bytes]]]] = {}
 
     def serve(self, name: str, process: Process, application: Callable[..., Iterable[bytes]]) -> None:
@@ -66,6 +67,12 @@ class Network:
         weather = self.weather
         seconds = self.runtime.choices.uniform(weather.shortest_delay, weather.longest_delay)
         self.runtime.sleep(seconds + self.slow.get(client, 0.0) * self.runtime.choices.random())
+
+    def arrived(self, client: Process, request: Request) -> None:
+        """Tell who watches a client that a write of its own (not of its Lease, nor an event) is being served."""
+        told = self.on_write.get(client.name)
+        if told and request.method != "GET" and "/leases" not in request.path and "/events" not in request.path:
+            told()
 
     def trip(self, client: Process) -> None:
         """Count a step of a process that has a tripwire; at zero it is killed where it stands."""
@@ -126,6 +133,7 @@ class NetworkTransport:
         if not network.reaches(self._client, self._server) or network.happens(network.weather.lose_request):
             self._silence(request, timeout)
         process, application = network.lookup(self._client, self._server)
+        network.arrived(self._client, request)
         if request.method != "GET" and network.happens(network.weather.repeat):
             self._start(process, application, request)
         answer = self._start(process, application, request)

@@ -11,15 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from simulation.virtual_runtime import Process
 from simulation.world import World
 
-from api.errors import AlreadyExists, NotFound
+from api.client import Client
+from api.errors import AlreadyExists, ApiError, NotFound
 from api.objects import Object
+from api.transport import TransportError
 
 CONTROL = ("apiserver-0", "scheduler-0", "controllers-0")
 STANDBY = (*CONTROL, "scheduler-1", "controllers-1")
 NODES = ("node0", "node1", "node2")
 CONVERGENCE_SECONDS = 900.0
+ROUNDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ def scaling(world: World) -> None:
 def rolling(world: World) -> None:
     create(world, "deployments.apps", deployment("web", 4))
     available(world, "web", 4)
+    world.checks.guard_availability("web", 3)
     for image in ("two", "three"):
         container = deployment("web", 4, image=image)["spec"]["template"]["spec"]["containers"]
         patch(world, "deployments.apps", "web", {"spec": {"template": {"spec": {"containers": container}}}})
@@ -153,27 +158,38 @@ def namespaces(world: World) -> None:
 
 
 def counting(world: World) -> None:
-    """Acknowledged writes persist: each counter ends at no less than its last acknowledged value."""
-    client = world.client()
-    acknowledged: dict[str, int] = {}
+    """Three clients count one object up, each by reading it and writing it back if it did not change meanwhile."""
+    create(world, "configmaps", _counter("shared"))
+    acknowledged: list[int] = []
     for number in range(3):
-        name = f"counter-{number}"
-        create(world, "configmaps", _counter(name, 0))
-        for value in range(1, 8):
-            change = {"data": {"value": str(value)}}
-            world.do(
-                f"count {name} to {value}", lambda n=name, c=change: bool(client.patch("configmaps", n, c, "default"))
-            )  # type: ignore[misc]
-            acknowledged[name] = value
-    for obj in world.checks.objects("configmaps"):
-        expected = acknowledged.get(obj["metadata"]["name"])
-        if expected is not None and int(obj["data"]["value"]) < expected:
-            world.checks.violated("acknowledged writes persist", f"{obj['metadata']['name']} is {obj['data']}")
+        process = Process(f"counter-{number}")
+        world.processes[process.name] = process
+        world.runtime.spawn_in(process, "count", _count_up, world, world.client(process.name), acknowledged)
+    world.until("all have counted", lambda: len(acknowledged) >= 3 * ROUNDS, seconds=CONVERGENCE_SECONDS)
+    stored = next(obj for obj in world.checks.objects("configmaps") if obj["metadata"]["name"] == "shared")
+    if len(set(acknowledged)) != len(acknowledged):
+        world.checks.violated("acknowledged writes persist", f"a value was acknowledged twice: {acknowledged}")
+    if int(stored["data"]["value"]) < max(acknowledged):
+        world.checks.violated("acknowledged writes persist", f"{max(acknowledged)} was, {stored['data']} is")
 
 
-def _counter(name: str, value: int) -> Object:
+def _count_up(world: World, client: Client, acknowledged: list[int]) -> None:
+    done = 0
+    while done < ROUNDS:
+        try:
+            counter = client.get("configmaps", "shared", "default")
+            counter["data"]["value"] = str(int(counter["data"]["value"]) + 1)
+            stored = client.update("configmaps", counter)
+        except (ApiError, TransportError):
+            world.runtime.sleep(0.1)
+            continue
+        acknowledged.append(int(stored["data"]["value"]))
+        done += 1
+
+
+def _counter(name: str) -> Object:
     metadata = {"name": name, "namespace": "default"}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"value": str(value)}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"value": "0"}}
 
 
 WEATHER = ("loss", "storm", "break-streams")

@@ -18,6 +18,7 @@ from simulation.faults import Plan
 from simulation.network import Network
 from simulation.store_link import StoreHost, StoreLink
 from simulation.virtual_runtime import EPOCH, Process, VirtualRuntime
+from simulation.witness import Witness
 
 from agents.kubelet.hollow import HollowCluster, HollowSettings
 from api import pki
@@ -68,6 +69,7 @@ class World:
         self.network = Network(self.runtime)
         self.store = StoreHost(self.runtime, open_memory(self.runtime))
         self.checks = Checks(self.runtime, self.store.store)
+        self.witness = Witness(self)
         self.processes: dict[str, Process] = {}
         self.node_names = [f"node{index}-0" for index in range(nodes)]
         self.timeline: list[str] = []
@@ -84,6 +86,7 @@ class World:
         for number in range(2 if self._standby else 1):
             self.add(f"scheduler-{number}", self._scheduler(f"scheduler-{number}"))
             self.add(f"controllers-{number}", self._controllers(f"controllers-{number}"))
+        self.add("witness", self.witness.start)
         for index in range(len(self.node_names)):
             self.add(f"node{index}", self._node(f"node{index}"))
         self.until("every node is Ready", self._nodes_ready, seconds=120)
@@ -207,7 +210,9 @@ class World:
     def _component(self, name: str, user: str, lease: str, make: Callable[[Client], Term]) -> Callable[[Process], None]:
         def starter(process: Process) -> None:
             client = self._client(process, user)
-            elector = LeaderElector(client, self.runtime, name=lease, identity=f"{name}-{self.runtime.uuid()}")
+            identity = f"{name}-{self.runtime.uuid()}"
+            self.network.on_write[name] = lambda: self.checks.wrote(name, identity, lease)
+            elector = LeaderElector(client, self.runtime, name=lease, identity=identity)
             elector.run(self.runtime.event(), lambda lost: make(client).run(lost))
 
         return starter
