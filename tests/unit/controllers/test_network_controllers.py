@@ -1,0 +1,109 @@
+"""EndpointSlices, Endpoints and the nodes' ranges."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from controller_objects import meta, names, pod
+
+from control.controllers import endpoints, endpointslice, node_ipam
+
+pytestmark = pytest.mark.unit
+
+
+def service(**spec: Any) -> dict[str, Any]:
+    ports = [{"name": "http", "port": 80, "targetPort": "web", "protocol": "TCP"}]
+    return {"metadata": meta("s", labels={"team": "a"}), "spec": {"ports": ports, "selector": {"app": "x"}} | spec}
+
+
+def backend(name: str, address: str, *, ready: bool = True, port: int = 8080, **more: Any) -> Any:
+    spec = {"containers": [{"name": "c", "ports": [{"name": "web", "containerPort": port}]}]}
+    status = {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
+    return pod(name, ready=-5 if ready else None, spec=spec, status=status, labels={"app": "x"}, **more)
+
+
+def stored(name: str, slice_: Any) -> Any:
+    return slice_ | {"metadata": slice_["metadata"] | {"name": name, "resourceVersion": "1"}}
+
+
+def test_every_state_of_a_pod_has_its_conditions() -> None:
+    pods = [
+        backend("ready", "10.0.0.1"),
+        backend("starting", "10.0.0.2", ready=False),
+        backend("going", "10.0.0.3", deleting=True),
+        backend("no-address", ""),
+        backend("done", "10.0.0.4", phase="Succeeded"),
+    ]
+    changes = endpointslice.decide(service(), pods, {}, [])
+    found = {one["targetRef"]["name"]: one["conditions"] for one in changes.create[0]["endpoints"]}
+    assert found == {
+        "ready": {"ready": True, "serving": True, "terminating": False},
+        "starting": {"ready": False, "serving": False, "terminating": False},
+        "going": {"ready": False, "serving": True, "terminating": True},
+    }
+
+
+def test_a_service_with_nobody_behind_it_has_one_empty_slice() -> None:
+    changes = endpointslice.decide(service(), [], {}, [])
+    assert [one["endpoints"] for one in changes.create] == [[]]
+    present = [stored("s-1", changes.create[0])]
+    assert endpointslice.decide(service(), [], {}, present) == endpointslice.Changes()
+
+
+def test_a_hundred_endpoints_a_slice_and_none_moves_when_one_goes() -> None:
+    pods = [backend(f"p{n}", f"10.0.{n // 200}.{n % 200 + 1}") for n in range(150)]
+    first = endpointslice.decide(service(), pods, {}, [])
+    assert [len(one["endpoints"]) for one in first.create] == [100, 50]
+    present = [stored(f"s-{n}", one) for n, one in enumerate(first.create)]
+    assert endpointslice.decide(service(), pods, {}, present) == endpointslice.Changes()
+    after = endpointslice.decide(service(), pods[1:], {}, present)
+    assert names(after.update) == ["s-0"]
+    assert not after.create
+    assert not after.delete
+
+
+def test_pods_with_other_ports_are_in_a_slice_of_their_own() -> None:
+    changes = endpointslice.decide(service(), [backend("a", "10.0.0.1"), backend("b", "10.0.0.2", port=9090)], {}, [])
+    assert sorted(one["ports"][0]["port"] for one in changes.create) == [8080, 9090]
+
+
+def test_zone_and_node_are_told() -> None:
+    node = {"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "z"}}}
+    changes = endpointslice.decide(service(), [backend("a", "10.0.0.1")], {"n1": node}, [])
+    found = changes.create[0]["endpoints"][0]
+    assert (found["nodeName"], found["zone"]) == ("n1", "z")
+
+
+def test_both_families_have_slices() -> None:
+    both = backend("a", "10.0.0.1")
+    both["status"]["podIPs"].append({"ip": "fd00::1"})
+    changes = endpointslice.decide(service(ipFamilies=["IPv4", "IPv6"]), [both], {}, [])
+    found = {one["addressType"]: one["endpoints"][0]["addresses"] for one in changes.create}
+    assert found == {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"]}
+
+
+def test_endpoints_sort_ready_from_not_ready() -> None:
+    found = endpoints.subsets(service(), [backend("a", "10.0.0.1"), backend("b", "10.0.0.2", ready=False)])
+    assert [one["ip"] for one in found[0]["addresses"]] == ["10.0.0.1"]
+    assert [one["ip"] for one in found[0]["notReadyAddresses"]] == ["10.0.0.2"]
+
+
+def test_endpoints_are_cut_at_a_thousand() -> None:
+    found, over = endpoints.capped([{"addresses": [{"ip": str(n)} for n in range(1500)], "ports": []}])
+    assert (len(found[0]["addresses"]), over) == (1000, True)
+
+
+@pytest.mark.parametrize(
+    ("taken", "expected"),
+    [
+        ([], "10.244.0.0/24"),
+        (["10.244.0.0/24", "10.244.2.0/24"], "10.244.1.0/24"),
+        (["10.244.0.0/23"], "10.244.2.0/24"),
+        (["192.168.0.0/24"], "10.244.0.0/24"),
+        ([f"10.244.{n}.0/24" for n in range(256)], ""),
+    ],
+)
+def test_the_first_free_range_is_given(taken: list[str], expected: str) -> None:
+    assert node_ipam.decide(ipaddress.ip_network("10.244.0.0/16"), 24, taken) == expected
