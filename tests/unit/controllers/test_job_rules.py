@@ -1,0 +1,208 @@
+"""Jobs: how many pods, when it is over, and that each finished pod counts once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from controller_objects import NOW, at, meta, names, pod
+
+from control.controllers import cron, cronjob, job_rules, ttl_after_finished
+
+pytestmark = pytest.mark.unit
+
+FINALIZERS = [job_rules.FINALIZER]
+
+
+def job(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    template = {"metadata": {"labels": {}}, "spec": {"containers": [{"name": "c"}]}}
+    base = {"parallelism": 2, "completions": 4, "backoffLimit": 6, "template": template}
+    return {"metadata": meta("j"), "spec": base | spec, "status": status or {}}
+
+
+def worker(name: str, phase: str = "Running", *, counted: bool = False, index: int | None = None, **more: Any) -> Any:
+    notes = {} if index is None else {job_rules.INDEX: str(index)}
+    return pod(name, phase, finalizers=[] if counted else FINALIZERS, annotations=notes, **more)
+
+
+def run(owner: Any, *pods: Any) -> job_rules.Plan:
+    return job_rules.decide(owner, pods, job_rules.tally(owner, pods), NOW)
+
+
+INDEXED = {"completionMode": "Indexed", "completions": 3, "parallelism": 3}
+OVER = ("FailureTarget", "BackoffLimitExceeded")
+EXIT_42 = {"containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 42, "finishedAt": at(-1000)}}}]}
+ON_42 = {"operator": "In", "values": [42]}
+
+
+def policy(action: str) -> dict[str, Any]:
+    return {"podFailurePolicy": {"rules": [{"action": action, "onExitCodes": ON_42}]}}
+
+
+STEPS: dict[str, tuple[Any, list[Any], int, int, Any]] = {
+    "as many as may run at a time": (job(), [], 2, 0, None),
+    "no more than are still needed": (job({"succeeded": 3}), [], 1, 0, None),
+    "one is missing": (job(), [worker("a")], 1, 0, None),
+    "too many run": (job(parallelism=1), [worker("a"), worker("b")], 0, 1, None),
+    "suspended: none run": (job(suspend=True), [worker("a")], 0, 1, None),
+    "done": (job({"succeeded": 4}), [], 0, 0, ("SuccessCriteriaMet", "CompletionsReached")),
+    "done by pods not counted yet": (
+        job({"succeeded": 3}), [worker("a", "Succeeded")], 0, 0, ("SuccessCriteriaMet", "CompletionsReached"),
+    ),
+    "a counted pod counts no more": (job({"succeeded": 3}), [worker("a", "Succeeded", counted=True)], 1, 0, None),
+    "a noted pod counts once": (
+        job({"succeeded": 2, "uncountedTerminatedPods": {"succeeded": ["a"]}}), [worker("a", "Succeeded")], 1, 0, None,
+    ),
+    "too many failures": (job({"failed": 7}), [worker("a")], 0, 1, OVER),
+    "failures not counted yet are failures": (
+        job({"failed": 6}), [worker("a", "Failed", created=-5000)], 0, 0, OVER,
+    ),
+    "overdue": (
+        job({"startTime": at(-100)}, activeDeadlineSeconds=60), [worker("a")], 0, 1,
+        ("FailureTarget", "DeadlineExceeded"),
+    ),
+    "a work queue ends with its first success": (
+        job(completions=None), [worker("a", "Succeeded"), worker("b", "Succeeded")], 0, 0,
+        ("SuccessCriteriaMet", "CompletionsReached"),
+    ),
+    "a work queue starts none after a success": (
+        job(completions=None), [worker("a", "Succeeded"), worker("b")], 0, 0, None,
+    ),
+    "the policy ends the job": (
+        job(**policy("FailJob")), [worker("a", "Failed", status=EXIT_42)], 0, 0, ("FailureTarget", "PodFailurePolicy"),
+    ),
+    "the policy ignores a failure": (
+        job({"failed": 6}, **policy("Ignore")), [worker("a", "Failed", status=EXIT_42)], 2, 0, None,
+    ),
+    "success policy": (
+        job(successPolicy={"rules": [{"succeededIndexes": "0"}]}, **INDEXED),
+        [worker("a", "Succeeded", index=0), worker("b", index=1)], 0, 1, ("SuccessCriteriaMet", "SuccessPolicy"),
+    ),
+    "an index that failed too often ends the job once all others are done": (
+        job(backoffLimitPerIndex=0, **INDEXED),
+        [worker("a", "Failed", index=0), worker("b", "Succeeded", index=1), worker("c", "Succeeded", index=2)], 0, 0,
+        ("FailureTarget", "FailedIndexes"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_next_step(case: str) -> None:
+    owner, pods, create, delete, ending = STEPS[case]
+    plan = run(owner, *pods)
+    found = plan.ending and (plan.ending.kind, plan.ending.reason)
+    assert (len(plan.create), len(plan.delete), found) == (create, delete, ending)
+
+
+def test_each_index_is_made_once() -> None:
+    owner = job({"completedIndexes": "1"}, **INDEXED)
+    assert run(owner, worker("a", index=0)).create == [2]
+
+
+def test_an_indexed_pod_knows_its_index() -> None:
+    made = job_rules.pod_for(job(**INDEXED), 2)
+    assert made["metadata"]["annotations"] == made["metadata"]["labels"] == {job_rules.INDEX: "2"}
+    assert made["spec"]["hostname"] == "j-2"
+    assert made["spec"]["containers"][0]["env"][0]["name"] == "JOB_COMPLETION_INDEX"
+
+
+@pytest.mark.parametrize(("text", "indexes"), [("", set()), ("0-2,5", {0, 1, 2, 5}), ("7", {7})])
+def test_indexes_are_written_as_they_are_read(text: str, indexes: set[int]) -> None:
+    assert job_rules.parse_indexes(text) == indexes
+    assert job_rules.format_indexes(indexes) == text
+
+
+def ended(name: str, phase: str, seconds: float) -> Any:
+    state = {"terminated": {"exitCode": 1, "finishedAt": at(seconds)}}
+    return worker(name, phase, counted=True, status={"containerStatuses": [{"name": "c", "state": state}]})
+
+
+@pytest.mark.parametrize(
+    ("pods", "wait"),
+    [
+        ([], 0),
+        ([ended("a", "Failed", -4)], 6),
+        ([ended("a", "Failed", -100), ended("b", "Failed", -4)], 16),
+        ([ended("a", "Failed", -100), ended("b", "Succeeded", -50)], 0),
+        ([ended("a", "Failed", -5000)], 0),
+    ],
+)
+def test_failures_make_the_next_pod_wait(pods: list[Any], wait: float) -> None:
+    assert job_rules.backoff(pods, NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "after", "due"),
+    [
+        ("*/15 * * * *", "", "2026-03-01T10:07:30Z", "2026-03-01T10:15:00Z"),
+        ("0 0 * * *", "", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"),
+        ("30 9 * * mon-fri", "", "2026-03-06T10:00:00Z", "2026-03-09T09:30:00Z"),
+        ("0 12 13 * 5", "", "2026-03-01T00:00:00Z", "2026-03-06T12:00:00Z"),
+        ("0 0 29 2 *", "", "2026-03-01T00:00:00Z", "2028-02-29T00:00:00Z"),
+        ("@hourly", "", "2026-03-01T10:07:30Z", "2026-03-01T11:00:00Z"),
+        ("@every 1h30m", "", "2026-03-01T10:00:00Z", "2026-03-01T11:30:00Z"),
+        ("0 9 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z", "2026-07-01T07:00:00Z"),
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-30T00:30:00Z"),
+    ],
+)
+def test_schedules(schedule: str, zone: str, after: str, due: str) -> None:
+    from api.runtime import parse_timestamp, timestamp
+
+    found = cron.parse(schedule).next_after(parse_timestamp(after), zone)
+    assert timestamp(found or 0) == due
+
+
+@pytest.mark.parametrize("text", ["", "* * * *", "61 * * * *", "5-1 * * * *", "a * * * *", "*/0 * * * *", "@every x"])
+def test_what_is_no_schedule_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        cron.parse(text)
+
+
+def cron_job(**spec: Any) -> dict[str, Any]:
+    base = {"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": {}}}}
+    return {"metadata": meta("c", creationTimestamp="2026-03-01T09:30:00Z"), "spec": base | spec, "status": {}}
+
+
+RUNNING = {"metadata": meta("running"), "spec": {}}
+CRON: dict[str, tuple[Any, list[Any], bool, str]] = {
+    "due": (cron_job(), [], True, ""),
+    "suspended": (cron_job(suspend=True), [], False, ""),
+    "forbidden while one runs": (cron_job(concurrencyPolicy="Forbid"), [RUNNING], False, "JobAlreadyActive"),
+    "allowed while one runs": (cron_job(concurrencyPolicy="Allow"), [RUNNING], True, ""),
+    "too late": (cron_job(startingDeadlineSeconds=10), [], False, ""),
+}
+
+
+@pytest.mark.parametrize("case", CRON)
+def test_cron_jobs(case: str) -> None:
+    from api.runtime import parse_timestamp
+
+    owner, active, due, event = CRON[case]
+    now = parse_timestamp("2026-03-01T10:00:30Z")
+    plan = cronjob.decide(owner, active, now)
+    assert (plan.due is not None, plan.event[1] if plan.event else "") == (due, event)
+    assert plan.again == pytest.approx(3570.1)
+
+
+def test_replacing_ends_what_runs() -> None:
+    from api.runtime import parse_timestamp
+
+    plan = cronjob.decide(cron_job(concurrencyPolicy="Replace"), [RUNNING], parse_timestamp("2026-03-01T10:00:30Z"))
+    assert (names(plan.replace), plan.due is not None) == (["running"], True)
+
+
+def test_one_due_time_has_one_name() -> None:
+    assert cronjob.job_for(cron_job(), NOW)["metadata"]["name"] == f"c-{int(NOW) // 60}"
+
+
+def finished(name: str, kind: str, started: float) -> dict[str, Any]:
+    conditions = [{"type": kind, "status": "True", "lastTransitionTime": at(0)}]
+    status = {"conditions": conditions, "startTime": at(started)}
+    return {"metadata": meta(name), "spec": {"ttlSecondsAfterFinished": 60}, "status": status}
+
+
+def test_history_limits_and_time_to_live() -> None:
+    done = [finished(f"ok{n}", "Complete", n) for n in range(5)] + [finished(f"bad{n}", "Failed", n) for n in range(2)]
+    assert names(cronjob.superfluous(cron_job(), done)) == ["ok0", "ok1", "bad0"]
+    assert ttl_after_finished.expires_at(done[0]) == NOW + 60
+    assert ttl_after_finished.expires_at(job()) is None

@@ -1,0 +1,174 @@
+"""Budgets, quotas, aggregated roles, bootstrap tokens, namespaces, and a loop's memory of its own writes."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from controller_objects import NOW, at, meta, pod
+
+from control.controllers import bootstrap_tokens, cluster_roles, disruption, namespace, protection, resource_quota
+from control.controllers.ledger import Ledger
+
+pytestmark = pytest.mark.unit
+
+READY = [pod(f"p{n}", ready=-5) for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "pods", "scales", "expected"),
+    [
+        ({"minAvailable": 2}, READY, [], (3, 2, 3, 1)),
+        ({"minAvailable": 2}, READY[:1], [], (1, 2, 1, 0)),
+        ({"minAvailable": "50%"}, READY, [3], (3, 2, 3, 1)),
+        ({"maxUnavailable": 1}, READY, [3], (3, 2, 3, 1)),
+        ({"maxUnavailable": 1}, READY, [4], (4, 3, 3, 0)),
+        ({"maxUnavailable": "34%"}, READY, [3], (3, 1, 3, 2)),
+        ({"maxUnavailable": 1}, [], [], (0, 0, 0, 0)),
+        ({"minAvailable": 1}, [*READY[:1], pod("x"), pod("y", ready=-5, deleting=True)], [], (3, 1, 1, 0)),
+    ],
+)
+def test_how_many_may_be_disrupted(spec: Any, pods: Any, scales: list[int], expected: Any) -> None:
+    found = disruption.compute({"spec": spec}, pods, scales, {})
+    assert (found.expected, found.desired, found.healthy, found.allowed) == expected
+
+
+def test_a_granted_eviction_counts_until_the_pod_goes_or_two_minutes_pass() -> None:
+    noted = {"p0": at(-10), "p1": at(-200), "gone": at(-10)}
+    budget = {"spec": {}, "status": {"disruptedPods": noted}}
+    assert disruption.still_disrupted(budget, READY, NOW).keys() == {"p0"}
+
+
+def asking(cpu: str, phase: str = "Running", **spec: Any) -> Any:
+    containers = [{"resources": {"requests": {"cpu": cpu}, "limits": {"memory": "1Gi"}}}] if cpu else [{}]
+    return pod(f"p{cpu}", phase, spec={"containers": containers} | spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "pods", "used"),
+    [
+        ({"hard": {"pods": "9"}}, [asking("1"), asking("1", "Succeeded")], {"pods": "1"}),
+        ({"hard": {"count/pods": "9"}}, [asking("1"), asking("1", "Succeeded")], {"count/pods": "2"}),
+        (
+            {"hard": {"requests.cpu": "9", "limits.memory": "9Gi", "cpu": "1"}},
+            [asking("1500m"), asking("500m")],
+            {"requests.cpu": "2", "limits.memory": "2Gi", "cpu": "2"},
+        ),
+        ({"hard": {"pods": "9"}, "scopes": ["BestEffort"]}, [asking(""), asking("1")], {"pods": "1"}),
+        (
+            {"hard": {"pods": "9"}, "scopes": ["Terminating"]},
+            [asking("1", activeDeadlineSeconds=5), asking("1")],
+            {"pods": "1"},
+        ),
+    ],
+)
+def test_what_a_quota_counts(spec: Any, pods: Any, used: Any) -> None:
+    assert resource_quota.used({"spec": spec}, pods, {"pods": len(pods)}, [], []) == used
+
+
+def test_a_quota_counts_services_and_claims_by_kind() -> None:
+    services = [{"spec": {"type": "LoadBalancer", "ports": [{}, {}]}}, {"spec": {"type": "NodePort", "ports": [{}]}}]
+    claims = [{"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "2Gi"}}}}]
+    fast = "fast.storageclass.storage.k8s.io/requests.storage"
+    hard = {name: "9" for name in ("services", "services.nodeports", "services.loadbalancers", fast)}
+    found = resource_quota.used({"spec": {"hard": hard}}, [], {"services": 2}, services, claims)
+    assert found == {"services": "2", "services.nodeports": "3", "services.loadbalancers": "1", fast: "2Gi"}
+
+
+def role(name: str, *verbs: str, selector: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:
+    rules = [{"verbs": [verb]} for verb in verbs]
+    made: dict[str, Any] = {"metadata": {"name": name, "labels": labels}, "rules": rules}
+    if selector:
+        made["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": selector}]}
+    return made
+
+
+def test_an_aggregated_role_has_the_rules_of_those_it_selects_each_once() -> None:
+    roles = [role("b", "get", "list", to="view"), role("a", "get", to="view"), role("c", "delete", to="edit")]
+    view = role("view", selector={"to": "view"})
+    assert cluster_roles.aggregated(view, [view, *roles]) == [{"verbs": ["get"]}, {"verbs": ["list"]}]
+
+
+def token(**fields: str) -> dict[str, Any]:
+    plain = {"token-id": "abcdef", "token-secret": "0123456789abcdef", "usage-bootstrap-signing": "true"} | fields
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in plain.items()}
+    return {"metadata": meta("bootstrap-token-abcdef", namespace="kube-system"), "data": data}
+
+
+@pytest.mark.parametrize(
+    ("fields", "signs"),
+    [
+        ({}, True),
+        ({"expiration": at(60)}, True),
+        ({"expiration": at(-1)}, False),
+        ({"expiration": "soon"}, False),
+        ({"usage-bootstrap-signing": "false"}, False),
+    ],
+)
+def test_only_a_valid_token_signs(fields: dict[str, str], signs: bool) -> None:
+    data = {"kubeconfig": "content", "jws-kubeconfig-old": "x"}
+    found = bootstrap_tokens.signed(data, [token(**fields)], NOW)
+    assert set(found) == {"kubeconfig", *(["jws-kubeconfig-abcdef"] if signs else [])}
+
+
+def test_the_signature_is_a_detached_jws() -> None:
+    head, body, mac = bootstrap_tokens.signature("content", "abcdef", "0123456789abcdef").split(".")
+    assert body == ""
+    assert base64.urlsafe_b64decode(head + "==") == b'{"alg":"HS256","kid":"abcdef"}'
+    assert len(base64.urlsafe_b64decode(mac + "=")) == 32
+
+
+def test_a_namespace_says_what_holds_it_up() -> None:
+    remains = namespace.Remains()
+    remains.instances["pods."] = 2
+    remains.finalizers["example.com/x"] = 1
+    found = {one["type"]: one for one in namespace.conditions(remains) if one["status"] == "True"}
+    assert found["NamespaceContentRemaining"]["message"] == (
+        "Some resources are remaining: pods. has 2 resource instances"
+    )
+    assert found["NamespaceFinalizersRemaining"]["message"] == (
+        "Some content in the namespace has finalizers remaining: example.com/x in 1 resource instances"
+    )
+    assert not remains.none
+    assert namespace.Remains().none
+
+
+def test_claims_are_held_by_pods_that_have_not_ended() -> None:
+    volumes = [{"name": "a", "persistentVolumeClaim": {"claimName": "c"}}, {"name": "tmp", "ephemeral": {}}]
+    spec = {"volumes": [volumes[0], {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {}}}]}
+    assert protection.claims_used_by(pod("p", spec=spec)) == ["default/c", "default/p-tmp"]
+    assert protection.claims_used_by(pod("p", "Succeeded", spec=spec)) == []
+
+
+class Shown:
+    """An informer that shows what the test says."""
+
+    def __init__(self) -> None:
+        self.resource_version = "10"
+        self.objects: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        return self.objects.get(key)
+
+
+def versioned(name: str, version: int, **more: Any) -> Any:
+    made = pod(name, **more)
+    made["metadata"]["resourceVersion"] = str(version)
+    return made
+
+
+def test_own_writes_are_seen_at_once_and_forgotten_when_the_informer_has_passed_them() -> None:
+    shown = Shown()
+    ledger = Ledger(shown)  # type: ignore[arg-type]
+    ledger.created("o", versioned("new", 12))
+    ledger.updated("o", versioned("changed", 13, phase="Succeeded"))
+    ledger.deleted("o", versioned("doomed", 5))
+    shown.objects = {"default/changed": versioned("changed", 4), "default/doomed": versioned("doomed", 5)}
+    found = {one["metadata"]["name"]: one for one in ledger.view("o", shown.objects.values())}
+    assert found.keys() == {"new", "changed", "doomed"}
+    assert found["changed"]["status"]["phase"] == "Succeeded"
+    assert "deletionTimestamp" in found["doomed"]["metadata"]
+    shown.resource_version = "20"
+    shown.objects = {"default/changed": versioned("changed", 15)}
+    assert [one["metadata"]["resourceVersion"] for one in ledger.view("o", shown.objects.values())] == ["15"]
