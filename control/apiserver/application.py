@@ -16,7 +16,7 @@ from typing import Any
 from api import errors
 from api.registry import registry as built_in_registry
 from api.runtime import Runtime
-from control.apiserver import discovery, observe, pending, version  # noqa: F401
+from control.apiserver import discovery, observe, version
 from control.apiserver.admission.pipeline import Pipeline
 from control.apiserver.admission.plugins import plugins
 from control.apiserver.authentication.bootstrap_tokens import BootstrapTokenMethod

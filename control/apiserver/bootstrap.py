@@ -45,6 +45,12 @@ def _with(*fields: str) -> Complete:
     return complete
 
 
+def _reachable(address: str) -> bool:
+    """Whether pods could reach this server there; a server for development listens on the loopback only."""
+    parsed = ipaddress.ip_address(address or "::")
+    return not parsed.is_unspecified and not parsed.is_loopback
+
+
 class Bootstrap:
     """Makes what is missing, now and every half minute."""
 
@@ -94,7 +100,7 @@ class Bootstrap:
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": config.advertise_port}],
         }
         self.ensure("", "v1", "services", {"metadata": metadata | {"labels": labels}, "spec": spec})
-        if not config.advertise_address or ipaddress.ip_address(config.advertise_address).is_unspecified:
+        if not _reachable(config.advertise_address):
             return
         port = {"name": "https", "port": config.advertise_port, "protocol": "TCP"}
         endpoints = {

@@ -7,6 +7,7 @@ Source: RFC 9110 section 12.5.1; apiserver/pkg/endpoints/handlers/negotiation.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +27,7 @@ _KNOWN = {JSON: JSON, YAML: YAML, PROTOBUF: PROTOBUF, "text/yaml": YAML, "applic
 _AS = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 _SUMMARY = 30
+_DEEPEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +155,33 @@ def parse_json(content: bytes, kind: str, version: str) -> Object:
 
 def parse_yaml(content: bytes, kind: str) -> Object:
     """A YAML mapping. Raises BadRequest."""
+    if content.lstrip()[:1] == b"{":
+        with suppress(orjson.JSONDecodeError):
+            return dict(orjson.loads(content))
     try:
+        _check_nesting(content)
         found = yaml.load(content, Loader=_LOADER)
         # Dates and other types that JSON lacks become their text, as the original's converter does.
         found = orjson.loads(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS, default=str))
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise _unrecognized(content, kind, f"error converting YAML to JSON: yaml: {error}") from error
     if not isinstance(found, dict):
         raise _unrecognized(content, kind, "json: cannot unmarshal into Go value")
     return found
+
+
+def _check_nesting(content: bytes) -> None:
+    """The composer recurses in C, and aliases multiply: neither may be left to the sender. Raises ValueError."""
+    depth = 0
+    for event in yaml.parse(content, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            raise ValueError("aliases are not accepted")
+        if depth > _DEEPEST:
+            raise ValueError("the document is nested too deeply")
 
 
 def _unrecognized(content: bytes, kind: str, why: str) -> errors.BadRequest:

@@ -28,7 +28,11 @@ _LONGEST_MANAGER = 128
 
 @dataclass(slots=True)
 class Operation:
-    """`verb` is one of CREATE, UPDATE, DELETE, CONNECT; `warnings` reach the client as Warning headers."""
+    """`verb` is one of CREATE, UPDATE, DELETE, CONNECT; `warnings` reach the client as Warning headers.
+
+    `applies` says that managedFields have been settled by server-side apply; `refused_claims` are those that the
+    store has found to be another object's.
+    """
 
     server: ApiServer
     endpoint: Endpoint
@@ -41,6 +45,8 @@ class Operation:
     field_validation: str = "Warn"
     field_manager: str = ""
     force: bool = False
+    applies: bool = False
+    refused_claims: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
 
     @property

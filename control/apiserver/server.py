@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from api import errors
 from api.registry import Entry, Registry
 from api.runtime import Runtime, timestamp
-from control.apiserver import conversion, pending  # noqa: F401
+from control.apiserver import conversion
 from control.apiserver.cache import Cache
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.storage import Storage

@@ -6,7 +6,7 @@ Source: "Using RBAC Authorization" in the Kubernetes documentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,15 +80,19 @@ class RbacMethod:
             return self._roles.get((namespace, name))
         if ("", name) not in self._roles:
             return None
+        found = {name}
+        self._collect(name, found)
+        return tuple(rule for one in sorted(found) for rule in self._roles["", one])
+
+    def _collect(self, name: str, found: set[str]) -> None:
+        """Add the roles that a role is made of by aggregation, which may themselves be so made."""
         selectors = self._aggregations.get(name)
         if not selectors:
-            return self._roles["", name]
-        return tuple(self._roles["", name]) + tuple(self._aggregated(name, selectors))
-
-    def _aggregated(self, name: str, selectors: Iterable[LabelSelector]) -> Iterator[Rule]:
+            return
         for other, labels in self._labels.items():
-            if other != name and any(selector.matches(labels) for selector in selectors):
-                yield from self._roles["", other]
+            if other not in found and any(selector.matches(labels) for selector in selectors):
+                found.add(other)
+                self._collect(other, found)
 
     def _grants(self, user: User, namespace: str) -> Iterator[tuple[Binding, str, Rule]]:
         subjects = [(f"User {user.name}", f'User "{user.name}"')]

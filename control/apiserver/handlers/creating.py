@@ -76,7 +76,7 @@ def _create_allocated(op: Operation, obj: Object) -> Stored:
         try:
             return op.server.storage.create(op.key(), chosen, claims=strategy.claims(chosen))
         except ClaimTaken as taken:
-            strategy.claim_taken(op, taken.claim)
+            op.refused_claims.add(taken.claim)
 
 
 def _pretend(op: Operation, obj: Object) -> Stored:

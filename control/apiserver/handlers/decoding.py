@@ -1,15 +1,18 @@
 """From a request's body to a complete object: read, checked for unknown and repeated fields, defaulted.
 
-Invariant: what leaves here has every default that the schema gives it.
+Invariant: what leaves here has the types that the schema wants, no field that it does not know, and every default.
 Source: apiserver's field validation (KEP-2885).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from api.defaults import apply_defaults
 from api.objects import Object
 from api.schema.check import check, decode_error, strict_error, unknown_sentences
 from control.apiserver import negotiation
+from control.apiserver.handlers.duplicates import duplicate_fields
 from control.apiserver.handlers.objects import check_kind, metadata_of
 from control.apiserver.operation import CREATE, Operation
 from control.apiserver.request import Request
@@ -19,26 +22,31 @@ def checked_body(op: Operation, request: Request) -> Object:
     """The object in a request's body. Raises BadRequest, UnsupportedMediaType."""
     resource = op.resource
     obj = negotiation.read_object(request, resource.kind, resource.api_version)
-    check_fields(op, obj)
-    return completed(op, obj)
-
-
-def check_fields(op: Operation, obj: Object) -> None:
-    """Unknown fields are dropped, and refused or warned of as the request wants. Raises BadRequest."""
     check_kind(op, obj)
+    repeated: list[str] = []
+    if op.field_validation != "Ignore" and request.content_type in ("", negotiation.JSON):
+        repeated = duplicate_fields(request.body, obj)
+    return completed(op, check_fields(op, obj, repeated))
+
+
+def check_fields(op: Operation, obj: Object, repeated: Sequence[str] = ()) -> Object:
+    """The object with the fields that its schema knows; others are refused or warned of as the request wants.
+
+    Raises BadRequest, also for a value of the wrong type.
+    """
     resource, definition = op.resource, op.endpoint.entry.definition
     if not definition:
-        return
-    found = check(definition, obj)
-    if found.causes:
-        raise decode_error(resource.kind, resource.version, found.causes)
-    if found.unknown and op.field_validation == "Strict":
-        raise strict_error(resource.kind, resource.version, unknown_sentences(found))
-    if op.field_validation == "Warn":
-        op.warnings.extend(unknown_sentences(found))
-    if found.obj is not obj:
-        obj.clear()
-        obj.update(found.obj)
+        return obj
+    result = check(op.endpoint.entry, obj)
+    if result.causes:
+        raise decode_error(resource.kind, resource.version, result.causes)
+    if (result.unknown or repeated) and op.field_validation != "Ignore":
+        sentences = [*unknown_sentences(result), *(f'duplicate field "{path}"' for path in repeated)]
+        if op.field_validation == "Strict":
+            raise strict_error(resource.kind, resource.version, sentences)
+        op.warnings += sentences
+    checked: Object = result.obj
+    return checked
 
 
 def completed(op: Operation, obj: Object) -> Object:

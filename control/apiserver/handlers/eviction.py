@@ -32,6 +32,7 @@ def evict(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     if name and name != op.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")
     op.subresource = ""
+    server.cache.catch_up()
     options = options_from(op, body.get("deleteOptions") or {})
     pod = server.storage.get(op.key()).object()
     if not _ignores_budgets(pod):

@@ -18,6 +18,7 @@ from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import check_fields, completed
 from control.apiserver.handlers.forms import object_response
+from control.apiserver.handlers.objects import check_kind
 from control.apiserver.handlers.updating import Make, update_object
 from control.apiserver.operation import UPDATE, Operation, operation
 from control.apiserver.request import Request
@@ -51,9 +52,7 @@ def patcher(op: Operation, request: Request) -> Make:
     change = patched_body(op, request, op.endpoint.entry.definition)
 
     def make(old: Object) -> Object:
-        new = change(old)
-        check_fields(op, new)
-        return completed(op, new)
+        return completed(op, check_fields(op, change(old)))
 
     return make
 
@@ -107,12 +106,15 @@ def _apply_patcher(op: Operation, request: Request) -> Make:
     if not request.query.get("fieldManager"):
         cause = errors.Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
         raise errors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+    op.applies = True
     body = negotiation.parse_yaml(request.body, op.resource.kind)
 
+    check_kind(op, body)
+
     def make(old: Object) -> Object:
-        check_fields(op, body)
+        configuration = check_fields(op, body)
         schema = op.endpoint.entry.definition or _SCHEMALESS
-        found = apply.apply_patch(old, body, op.field_manager, op.force, schema, op.now, op.subresource)
+        found = apply.apply_patch(old, configuration, op.field_manager, op.force, schema, op.now, op.subresource)
         return completed(op, found.obj)
 
     return make

@@ -86,7 +86,9 @@ def handle(server: ApiServer, request: Request) -> Response:
         if info.verb not in endpoint.entry.verbs:
             raise _not_allowed()
     handler = handlers.get(info.verb)
-    if handler is None or (info.name and info.verb == "create" and not info.subresource):
+    if handler is None or (info.verb == "create" and info.name and not info.subresource):
+        raise _not_allowed()
+    if info.verb in ("update", "patch") and not info.name:
         raise _not_allowed()
     return handler(server, endpoint, request)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from api import errors, validation
 from api.objects import Object
+from api.patches.apply import update_managed_fields
 from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.creating import create_object
@@ -20,6 +21,8 @@ from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer
 from control.apiserver.storage import MODIFIED, Change, ClaimTaken, Stored
+
+_SCHEMALESS = {"x-kubernetes-preserve-unknown-fields": True}
 
 Make = Callable[[Object], Object]
 """From the stored object (as the request's version shows it) to the wanted one."""
@@ -52,11 +55,8 @@ def update_object(op: Operation, wanted: Make, *, create: Callable[[], Object] |
 
     if op.dry_run:
         return _pretend(op, change, create)
-    if create is not None and op.server.cache.peek(op.key()) is None:
-        try:
-            return _create_instead(op, create()), True
-        except errors.AlreadyExists:
-            op.verb = UPDATE
+    if create is not None and not _exists(op):
+        return _create_instead(op, create()), True
     found = _store(op, change)
     if removed:
         op.endpoint.strategy.after_delete(op, removed[0])
@@ -71,7 +71,7 @@ def _store(op: Operation, change: Change) -> Stored:
         try:
             return op.server.storage.update(op.key(), change, claims=strategy.claims)
         except ClaimTaken as taken:
-            strategy.claim_taken(op, taken.claim)
+            op.refused_claims.add(taken.claim)
 
 
 def prepare_update(op: Operation, new: Object, old: Object) -> Object:
@@ -90,6 +90,7 @@ def prepare_update(op: Operation, new: Object, old: Object) -> Object:
         strategy.prepare_subresource_update(op, new, old)
     else:
         strategy.prepare_update(op, new, old)
+    _track_fields(op, new, old)
     causes = validation.validate(op.endpoint.stored_entry, new, old, op.subresource)
     causes += strategy.validate(op, new, old)
     if causes:
@@ -98,6 +99,16 @@ def prepare_update(op: Operation, new: Object, old: Object) -> Object:
     if strategy.allocates:
         strategy.allocate(op, new, old)
     return new
+
+
+def _track_fields(op: Operation, new: Object, old: Object) -> None:
+    """Who set what, in objects that were ever applied: only there can anybody's write meet a field manager's."""
+    entries = old["metadata"].get("managedFields")
+    if not entries or op.applies:
+        return
+    definition = op.endpoint.stored_entry.definition or _SCHEMALESS
+    tracked = update_managed_fields(old, new, op.field_manager, "Update", op.subresource, op.now, definition)
+    new["metadata"] = tracked["metadata"]
 
 
 def _is_finished(op: Operation, new: Object, old: Object) -> bool:
@@ -109,6 +120,16 @@ def _is_finished(op: Operation, new: Object, old: Object) -> bool:
         and not metadata.get("deletionGracePeriodSeconds")
         and op.endpoint.strategy.may_be_removed(new)
     )
+
+
+def _exists(op: Operation) -> bool:
+    if op.server.cache.peek(op.key()) is not None:
+        return True
+    try:
+        op.server.storage.get(op.key())
+    except errors.NotFound:
+        return False
+    return True
 
 
 def _create_instead(op: Operation, obj: Object) -> Stored:

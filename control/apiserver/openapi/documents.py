@@ -15,7 +15,7 @@ from api import errors
 from api.registry import Entry, Registry
 from control.apiserver import version
 from control.apiserver.openapi.paths import Operation, operations
-from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, closure, described
+from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, closure, described, reference
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import page_not_found
@@ -110,9 +110,9 @@ def _operation_3(operation: Operation) -> Json:
         for name, where, kind in operation.parameters
     ]
     if operation.body:
-        link = {"schema": {"$ref": V3_PREFIX + operation.body}}
+        link = {"schema": reference(operation.body, V3_PREFIX)}
         described_operation["requestBody"] = {"content": dict.fromkeys(operation.media, link), "required": True}
-    answer = {"schema": {"$ref": V3_PREFIX + operation.answer}}
+    answer = {"schema": reference(operation.answer, V3_PREFIX)}
     media = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
     described_operation["responses"] = {
         "200": {"description": "OK", "content": dict.fromkeys(media, answer)},
@@ -137,13 +137,13 @@ def _operation_2(operation: Operation) -> Json:
         _parameter(name, where) | {"type": kind, "uniqueItems": True} for name, where, kind in operation.parameters
     ]
     if operation.body:
-        link = {"$ref": V2_PREFIX + operation.body}
+        link = reference(operation.body, V2_PREFIX)
         parameters.append({"name": "body", "in": "body", "required": True, "schema": link})
         described_operation["consumes"] = list(operation.media)
     described_operation["parameters"] = parameters
     described_operation["produces"] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
     described_operation["responses"] = {
-        "200": {"description": "OK", "schema": {"$ref": V2_PREFIX + operation.answer}},
+        "200": {"description": "OK", "schema": reference(operation.answer, V2_PREFIX)},
         "401": {"description": "Unauthorized"},
     }
     return described_operation

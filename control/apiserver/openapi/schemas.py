@@ -6,6 +6,7 @@ Invariant: every `$ref` in a result points to a definition that `closure` of the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from api import schema
@@ -18,7 +19,7 @@ V3_PREFIX = "#/components/schemas/"
 
 def closure(names: Iterable[str]) -> list[str]:
     """The definitions and all that they refer to, sorted; names that the API level lacks are left out."""
-    known = set(schema.definition_names())
+    known = _names()
     found: set[str] = set()
     pending = [name for name in names if name in known]
     while pending:
@@ -38,6 +39,16 @@ def _references(value: Any) -> Iterable[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _references(inner)
+
+
+def reference(name: str, prefix: str) -> Json:
+    """A link to a definition; a body without a schema of its own (a patch, a stream) is any object."""
+    return {"$ref": prefix + name} if name in _names() else {"type": "object"}
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset(schema.definition_names())
 
 
 def described(name: str, prefix: str) -> Json:

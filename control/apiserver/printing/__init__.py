@@ -60,11 +60,13 @@ def table(
     include_object: str = "Metadata",
     now: float = 0.0,
     api_version: str = "meta.k8s.io/v1",
+    printer: Printer | None = None,
 ) -> Object:
     """The Table of objects that have their apiVersion and kind.
 
     `list_metadata` is the ListMeta of the answer (resourceVersion, continue, remainingItemCount); `api_version` is that
-    of meta.k8s.io which the client asked for. Raises BadRequest unless `include_object` is None, Metadata or Object.
+    of meta.k8s.io which the client asked for; `printer` is a custom resource's (`custom.printer`).
+    Raises BadRequest unless `include_object` is None, Metadata or Object.
     """
     if include_object not in _INCLUDE:
         raise BadRequest(f'unrecognized includeObject value: "{include_object}"')
@@ -72,13 +74,13 @@ def table(
         "kind": "Table",
         "apiVersion": api_version,
         "metadata": dict(list_metadata),
-        "columnDefinitions": columns(entry),
-        "rows": [_table_row(obj, include_object, now, api_version) for obj in found],
+        "columnDefinitions": columns(entry) if printer is None else [column.to_json() for column in printer.columns],
+        "rows": [_table_row(printer or _printer(obj), obj, include_object, now, api_version) for obj in found],
     }
 
 
-def _table_row(obj: Object, include_object: str, now: float, api_version: str) -> Object:
-    line: Object = {"cells": row(obj, now)}
+def _table_row(printer: Printer, obj: Object, include_object: str, now: float, api_version: str) -> Object:
+    line: Object = {"cells": printer.row(obj, now)}
     conditions = pods.row_conditions(obj) if obj.get("kind") == "Pod" else []
     if conditions:
         line["conditions"] = conditions

@@ -57,14 +57,12 @@ class Strategy:
         return []
 
     def allocate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        """Choose what the object gets from a range that it shares with others (addresses, ports)."""
+        """Choose what the object gets from a range that it shares with others (addresses, ports), but for the claims
+        that the store has refused. Raises Invalid if the client itself asked for one of those."""
 
     def claims(self, obj: Object) -> frozenset[str]:
         """What no other object may have at the same time; stored and released together with the object."""
         return frozenset()
-
-    def claim_taken(self, operation: Operation, claim: str) -> None:
-        """Another object has the claim; `allocate` will be asked again and must not choose it."""
 
     def after_delete(self, operation: Operation, obj: Object) -> None:
         """The object is gone from the store."""

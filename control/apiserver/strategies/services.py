@@ -29,9 +29,6 @@ class ServiceStrategy(Strategy):
 
     allocates = True
 
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
     def prepare_create(self, operation: Operation, obj: Object) -> None:
         super().prepare_create(operation, obj)
         obj["status"] = {"loadBalancer": {}}
@@ -39,6 +36,7 @@ class ServiceStrategy(Strategy):
     def prepare_update(self, operation: Operation, new: Object, old: Object) -> None:
         super().prepare_update(operation, new, old)
         _keep_allocated(new["spec"], old["spec"])
+        _drop_for_type(new["spec"], old["spec"])
 
     def claims(self, obj: Object) -> frozenset[str]:
         spec = obj["spec"]
@@ -48,22 +46,11 @@ class ServiceStrategy(Strategy):
             found.add(_port_claim(spec["healthCheckNodePort"]))
         return frozenset(found)
 
-    def claim_taken(self, operation: Operation, claim: str) -> None:
-        self._taken.add(claim)
-
     def allocate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        used = self._used(operation)
-        had = self.claims(old) if old else frozenset[str]()
-        allocation = _Allocation(operation, new, used - had)
-        self._taken.clear()
-        allocation.run()
-
-    def _used(self, operation: Operation) -> set[str]:
-        """Every claim that the cache knows of, and those that the store has just refused."""
-        used = set(self._taken)
+        used = set(operation.refused_claims)
         for found in operation.endpoint.collection.select(""):
             used |= self.claims(found.object())
-        return used
+        _Allocation(operation, new, used).run()
 
 
 class _Allocation:
@@ -112,7 +99,7 @@ class _Allocation:
         why = ""
         if ipaddress.ip_address(address) not in network:
             why = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
-        elif _address_claim(address) in self._used:
+        elif _address_claim(address) in self._operation.refused_claims:
             why = "provided IP is already allocated"
         if why:
             raise self._invalid("spec.clusterIPs", f'["{address}"]', f"failed to allocate IP {address}: {why}")
@@ -153,7 +140,7 @@ class _Allocation:
         if number not in ports:
             why = f"provided port is not in the valid range. The range of valid ports is {ports.start}-{ports.stop - 1}"
             raise self._invalid(field, str(number), why)
-        if not shared and _port_claim(number) in self._used:
+        if not shared and _port_claim(number) in self._operation.refused_claims:
             raise self._invalid(field, str(number), "provided port is already allocated")
 
     def _health_check(self) -> None:
@@ -169,6 +156,20 @@ class _Allocation:
     def _invalid(self, field: str, value: str, why: str) -> errors.Invalid:
         cause = Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
         return errors.invalid("Service", "", self._operation.name, [cause])
+
+
+def _drop_for_type(new: dict[str, Any], old: dict[str, Any]) -> None:
+    """What only the old type had a use for goes, unless the client changed it."""
+    if new.get("type") not in _WITH_NODE_PORTS and old.get("type") in _WITH_NODE_PORTS:
+        _drop_unchanged(new, old, "externalTrafficPolicy")
+    if new.get("type") != "LoadBalancer" and old.get("type") == "LoadBalancer":
+        _drop_unchanged(new, old, "allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort")
+
+
+def _drop_unchanged(new: dict[str, Any], old: dict[str, Any], *fields: str) -> None:
+    for field in fields:
+        if new.get(field) == old.get(field):
+            new.pop(field, None)
 
 
 def _keep_allocated(new: dict[str, Any], old: dict[str, Any]) -> None:

@@ -1,0 +1,222 @@
+"""Who is let in, and who may do what."""
+
+from __future__ import annotations
+
+import base64
+
+import orjson
+import pytest
+from apiserver_objects import account, config_map, pod
+
+from api import errors
+from api.runtime import timestamp
+from control.apiserver.identity import User
+
+pytestmark = pytest.mark.unit
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def request_token(client, name: str = "default", **spec) -> str:
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    answer = client.raw("POST", f"/api/v1/namespaces/default/serviceaccounts/{name}/token", orjson.dumps(body))
+    return orjson.loads(answer)["status"]["token"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", 200), ("/livez", 200), ("/readyz", 200), ("/version", 200), ("/api", 401)]
+)
+def test_only_health_and_version_are_open(cluster, path, status):
+    assert cluster.request("GET", path, user=None)[0] == status
+
+
+def test_an_unknown_user_is_refused_in_the_originals_words(cluster):
+    with pytest.raises(errors.Forbidden) as refused:
+        cluster.user("bob").list("pods", "default")
+    assert refused.value.message == (
+        'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the namespace "default"'
+    )
+    with pytest.raises(errors.Forbidden, match=r'deployments.apps "d" is forbidden: .* "apps" in the namespace "x"'):
+        cluster.user("bob").get("deployments.apps", "d", "x")
+    with pytest.raises(errors.Forbidden, match='nodes "n" is forbidden: .* at the cluster scope'):
+        cluster.user("bob").get("nodes", "n")
+
+
+def test_a_binding_lets_a_user_in_where_it_says(cluster):
+    admin = cluster.client()
+    role = {
+        "metadata": {"name": "reader", "namespace": "default"},
+        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"], "resourceNames": ["a"]}],
+    }
+    binding = {
+        "metadata": {"name": "reader", "namespace": "default"},
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "reader"},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": "bob"}],
+    }
+    admin.create("configmaps", config_map("a"))
+    admin.create(f"roles.{RBAC}", role)
+    admin.create(f"rolebindings.{RBAC}", binding)
+    cluster.server.cache.catch_up()
+    bob = cluster.user("bob")
+    assert bob.get("configmaps", "a", "default")
+    for name, namespace in (("b", "default"), ("a", "kube-system")):
+        with pytest.raises(errors.Forbidden):
+            bob.get("configmaps", name, namespace)
+    admin.delete(f"rolebindings.{RBAC}", "reader", "default")
+    cluster.server.cache.catch_up()
+    with pytest.raises(errors.Forbidden):
+        bob.get("configmaps", "a", "default")
+
+
+def test_edit_contains_view_by_aggregation(cluster):
+    admin = cluster.client()
+    binding = {
+        "metadata": {"name": "b", "namespace": "default"},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "team"}],
+    }
+    admin.create(f"rolebindings.{RBAC}", binding)
+    cluster.server.cache.catch_up()
+    member = cluster.user("eve", "team")
+    member.create("configmaps", config_map("a"))
+    assert member.list("configmaps", "default").items
+    with pytest.raises(errors.Forbidden):
+        member.list(f"roles.{RBAC}", "default")
+
+
+def test_reviews_agree_with_the_authorizer(cluster):
+    body = {
+        "metadata": {},
+        "spec": {
+            "user": "system:kube-scheduler",
+            "resourceAttributes": {"verb": "create", "resource": "pods", "subresource": "binding", "namespace": "x"},
+        },
+    }
+    admin = cluster.client()
+    assert admin.create("subjectaccessreviews.authorization.k8s.io", body)["status"]["allowed"] is True
+    body["spec"]["user"] = "bob"
+    assert admin.create("subjectaccessreviews.authorization.k8s.io", body)["status"]["allowed"] is False
+
+
+def test_a_service_account_token_opens_the_door_for_its_account(cluster):
+    token = request_token(cluster.client())
+    status, body, _ = cluster.request("GET", "/api/v1/pods", headers=bearer(token), user=None)
+    assert status == 403
+    assert '"system:serviceaccount:default:default"' in body["message"]
+
+
+def test_a_bound_token_dies_with_its_pod(cluster):
+    client = cluster.client()
+    bound = client.create("pods", pod("p"))
+    reference = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": bound["metadata"]["uid"]}
+    token = request_token(client, boundObjectRef=reference)
+    assert cluster.request("GET", "/api", headers=bearer(token), user=None)[0] == 200
+    client.delete("pods", "p", "default")
+    client.create("pods", pod("p"))
+    cluster.server.cache.catch_up()
+    assert cluster.request("GET", "/api", headers=bearer(token), user=None)[0] == 401
+
+
+def test_a_token_for_another_audience_is_refused(cluster):
+    token = request_token(cluster.client(), audiences=["vault"])
+    assert cluster.request("GET", "/api", headers=bearer(token), user=None)[0] == 401
+    review = {"metadata": {}, "spec": {"token": token, "audiences": ["vault"]}}
+    status = cluster.client().create("tokenreviews.authentication.k8s.io", review)["status"]
+    assert (status["authenticated"], status["audiences"]) == (True, ["vault"])
+
+
+def test_a_forged_token_is_refused(cluster):
+    head, body, tail = request_token(cluster.client()).split(".")
+    claims = orjson.loads(base64.urlsafe_b64decode(body + "=="))
+    claims["sub"] = "system:serviceaccount:kube-system:admin"
+    forged = base64.urlsafe_b64encode(orjson.dumps(claims)).rstrip(b"=").decode()
+    assert cluster.request("GET", "/api", headers=bearer(f"{head}.{forged}.{tail}"), user=None)[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [({}, 403), ({"token-secret": "0" * 16}, 401), ({"expiration": "x"}, 401)]
+)
+def test_bootstrap_tokens(cluster, change, status):
+    data = {
+        "token-id": "abcdef",
+        "token-secret": "0123456789abcdef",
+        "usage-bootstrap-authentication": "true",
+    } | change
+    if "expiration" in change:
+        data["expiration"] = timestamp(cluster.server.runtime.time() - 10)
+    cluster.client().create(
+        "secrets",
+        {
+            "metadata": {"name": "bootstrap-token-abcdef", "namespace": "kube-system"},
+            "type": "bootstrap.kubernetes.io/token",
+            "stringData": data,
+        },
+    )
+    cluster.server.cache.catch_up()
+    headers = bearer("abcdef.0123456789abcdef")
+    assert cluster.request("GET", "/api/v1/pods", headers=headers, user=None)[0] == status
+
+
+def test_impersonation_needs_permission(cluster):
+    headers = {"Impersonate-User": "carol"}
+    status, body, _ = cluster.request("GET", "/api/v1/pods", headers=headers)
+    assert (status, 'User "carol"' in body["message"]) == (403, True)
+    status, body, _ = cluster.request("GET", "/api/v1/pods", headers=headers, user=User("bob"))
+    assert (status, 'User "bob" cannot impersonate resource "users"' in body["message"]) == (403, True)
+
+
+@pytest.fixture
+def node(cluster):
+    """The client of node n1, with a pod bound to it that uses one secret."""
+    admin = cluster.client()
+    for name in ("mine", "other"):
+        admin.create("secrets", {"metadata": {"name": name, "namespace": "default"}, "stringData": {"a": "b"}})
+    volumes = [{"name": "v", "secret": {"secretName": "mine"}}]
+    admin.create("pods", pod("p1", nodeName="n1", volumes=volumes))
+    admin.create("pods", pod("p2", nodeName="n2"))
+    cluster.server.cache.catch_up()
+    return cluster.user("system:node:n1", "system:nodes")
+
+
+def test_a_node_reads_what_its_pods_use(node):
+    assert node.get("secrets", "mine", "default")
+    with pytest.raises(errors.Forbidden):
+        node.get("secrets", "other", "default")
+    with pytest.raises(errors.Forbidden):
+        node.list("secrets", "default")
+
+
+def test_a_node_loses_access_with_its_pod(cluster, node):
+    cluster.client().delete("pods", "p1", "default", grace_period_seconds=0)
+    cluster.server.cache.catch_up()
+    with pytest.raises(errors.Forbidden):
+        node.get("secrets", "mine", "default")
+
+
+def test_a_node_writes_only_its_own_objects(cluster, node):
+    node.create("nodes", {"metadata": {"name": "n1"}})
+    with pytest.raises(errors.Forbidden, match='node "n1" is not allowed to modify node "n2"'):
+        node.create("nodes", {"metadata": {"name": "n2"}})
+    status = {"status": {"phase": "Running"}}
+    assert node.patch("pods", "p1", status, "default", subresource="status")["status"]["phase"] == "Running"
+    with pytest.raises(errors.Forbidden, match=r"can only update status for pods with spec.nodeName set to itself"):
+        node.patch("pods", "p2", status, "default", subresource="status")
+
+
+def test_a_node_keeps_its_own_lease_only(node):
+    lease = {"metadata": {"name": "n1", "namespace": "kube-node-lease"}, "spec": {"holderIdentity": "n1"}}
+    made = node.create("leases.coordination.k8s.io", lease)
+    node.update("leases.coordination.k8s.io", made)
+    with pytest.raises(errors.Forbidden):
+        node.get("leases.coordination.k8s.io", "n2", "kube-node-lease")
+
+
+def test_a_node_gets_tokens_for_accounts_of_its_pods_only(cluster, node):
+    cluster.client().create("serviceaccounts", account("unused"))
+    assert request_token(node)
+    with pytest.raises(errors.Forbidden):
+        request_token(node, "unused")

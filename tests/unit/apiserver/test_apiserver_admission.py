@@ -1,0 +1,98 @@
+"""Namespaces, priorities, limit ranges and quotas."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from apiserver_objects import config_map, pod
+
+from api import errors
+
+pytestmark = pytest.mark.unit
+
+
+def limited(**amounts: str):
+    return [{"name": "main", "image": "web:1", "resources": {"requests": amounts, "limits": amounts}}]
+
+
+def test_nothing_is_created_in_a_namespace_that_is_not_there(client):
+    with pytest.raises(errors.NotFound, match='namespaces "nope" not found'):
+        client.create("configmaps", config_map("a", "nope"))
+
+
+def test_the_clusters_own_namespaces_cannot_be_deleted(client):
+    with pytest.raises(errors.Forbidden, match="this namespace may not be deleted"):
+        client.delete("namespaces", "kube-system")
+
+
+def test_a_pod_of_an_unknown_account_is_refused(client):
+    with pytest.raises(errors.Forbidden, match='error looking up service account default/who: serviceaccount "who"'):
+        client.create("pods", pod("p", serviceAccountName="who"))
+
+
+def test_priority_follows_from_the_class(client):
+    made = client.create("pods", pod("p", priorityClassName="system-node-critical"))
+    assert made["spec"]["priority"] == 2000001000
+    with pytest.raises(errors.Forbidden, match="no PriorityClass with name x was found"):
+        client.create("pods", pod("q", priorityClassName="x"))
+
+
+def test_limit_ranges_set_defaults_and_bounds(cluster):
+    client = cluster.client()
+    limits = [
+        {"type": "Container", "default": {"cpu": "200m"}, "defaultRequest": {"cpu": "100m"}, "max": {"cpu": "500m"}}
+    ]
+    client.create("limitranges", {"metadata": {"name": "l", "namespace": "default"}, "spec": {"limits": limits}})
+    cluster.server.cache.catch_up()
+    made = client.create("pods", pod("p"))
+    assert made["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "200m"}, "requests": {"cpu": "100m"}}
+    with pytest.raises(errors.Forbidden, match="maximum cpu usage per Container is 500m, but limit is 1"):
+        client.create("pods", pod("q", containers=limited(cpu="1")))
+
+
+@pytest.fixture
+def quota(cluster):
+    """A quota of three pods and one cpu in `default`, as its controller leaves it."""
+    hard = {"pods": "3", "requests.cpu": "1"}
+    client = cluster.client()
+    client.create("resourcequotas", {"metadata": {"name": "q", "namespace": "default"}, "spec": {"hard": hard}})
+    status = {"hard": hard, "used": {"pods": "0", "requests.cpu": "0"}}
+    client.patch("resourcequotas", "q", {"status": status}, "default", subresource="status")
+    cluster.server.cache.catch_up()
+
+
+def test_a_quota_makes_containers_say_what_they_want(client, quota):
+    with pytest.raises(errors.Forbidden, match=r"failed quota: q: must specify requests.cpu for: main"):
+        client.create("pods", pod("p"))
+
+
+def test_a_quota_is_charged_and_not_exceeded(client, quota):
+    client.create("pods", pod("a", containers=limited(cpu="600m")))
+    used = client.get("resourcequotas", "q", "default")["status"]["used"]
+    assert used == {"pods": "1", "requests.cpu": "600m"}
+    with pytest.raises(errors.Forbidden) as refused:
+        client.create("pods", pod("b", containers=limited(cpu="500m")))
+    assert refused.value.message == (
+        'pods "b" is forbidden: exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=600m, '
+        "limited: requests.cpu=1"
+    )
+
+
+def test_a_quota_is_exact_under_concurrent_creates(cluster, quota):
+    outcomes: list[bool] = []
+
+    def create(number: int) -> None:
+        try:
+            cluster.client().create("pods", pod(f"p{number}", containers=limited(cpu="1m")))
+            outcomes.append(True)
+        except errors.Forbidden:
+            outcomes.append(False)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count(True) == 3
+    assert len(cluster.client().list("pods", "default").items) == 3

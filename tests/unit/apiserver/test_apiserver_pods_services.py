@@ -1,0 +1,184 @@
+"""Binding, eviction, and the addresses and ports of services."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+
+import orjson
+import pytest
+from apiserver_objects import pod, service
+
+from api import errors
+
+pytestmark = pytest.mark.unit
+
+
+def bind(client, name: str, node: str) -> bytes:
+    body = {"metadata": {"name": name, "namespace": "default"}, "target": {"kind": "Node", "name": node}}
+    return client.raw("POST", f"/api/v1/namespaces/default/pods/{name}/binding", orjson.dumps(body))
+
+
+def test_a_new_pod_is_pending_with_account_token_and_tolerations(client):
+    made = client.create("pods", pod("p"))
+    assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+    assert made["spec"]["serviceAccountName"] == "default"
+    volume = made["spec"]["volumes"][0]
+    assert volume["name"].startswith("kube-api-access-")
+    assert made["spec"]["containers"][0]["volumeMounts"][0]["name"] == volume["name"]
+    assert {one["key"] for one in made["spec"]["tolerations"]} == {
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    }
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({}, "BestEffort"),
+        ({"requests": {"cpu": "100m"}}, "Burstable"),
+        ({"limits": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),
+        ({"limits": {"cpu": "1"}}, "Burstable"),
+    ],
+)
+def test_quality_of_service_follows_from_resources(client, resources, expected):
+    container = {"name": "main", "image": "web:1", "resources": resources}
+    assert client.create("pods", pod("p", containers=[container]))["status"]["qosClass"] == expected
+
+
+def test_binding_sets_the_node_and_the_condition(client):
+    client.create("pods", pod("p"))
+    bind(client, "p", "n1")
+    bound = client.get("pods", "p", "default")
+    assert bound["spec"]["nodeName"] == "n1"
+    condition = bound["status"]["conditions"][0]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
+
+
+def test_a_pod_is_bound_once(client):
+    client.create("pods", pod("p"))
+    bind(client, "p", "n1")
+    with pytest.raises(errors.Conflict, match='pod p is already assigned to node "n1"'):
+        bind(client, "p", "n2")
+
+
+def test_one_of_many_concurrent_bindings_wins(client):
+    client.create("pods", pod("p"))
+    outcomes: list[str] = []
+
+    def attempt(node: str) -> None:
+        try:
+            bind(client, "p", node)
+            outcomes.append(node)
+        except errors.Conflict:
+            outcomes.append("conflict")
+
+    threads = [threading.Thread(target=attempt, args=(f"n{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [outcome for outcome in outcomes if outcome != "conflict"]
+    assert winners == [client.get("pods", "p", "default")["spec"]["nodeName"]]
+
+
+def test_a_budget_without_allowance_refuses_an_eviction(client):
+    labelled = pod("p", nodeName="n1")
+    labelled["metadata"]["labels"] = {"app": "web"}
+    client.create("pods", labelled)
+    running = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    client.patch("pods", "p", running, "default", subresource="status")
+    budget = {
+        "metadata": {"name": "b", "namespace": "default"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+    }
+    client.create("poddisruptionbudgets.policy", budget)
+    counts = {"observedGeneration": 1, "desiredHealthy": 1, "currentHealthy": 1, "expectedPods": 1}
+
+    def allow(disruptions: int) -> None:
+        status = {"status": counts | {"disruptionsAllowed": disruptions}}
+        client.patch("poddisruptionbudgets.policy", "b", status, "default", subresource="status")
+
+    def evict() -> None:
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p", "namespace": "default"}}
+        client.raw("POST", "/api/v1/namespaces/default/pods/p/eviction", orjson.dumps(body))
+
+    allow(0)
+    with pytest.raises(errors.TooManyRequests, match="violate the pod's disruption budget") as refused:
+        evict()
+    assert refused.value.causes[0].reason == "DisruptionBudget"
+    allow(1)
+    evict()
+    assert client.get("pods", "p", "default")["metadata"]["deletionTimestamp"]
+    assert client.get("poddisruptionbudgets.policy", "b", "default")["status"]["disruptionsAllowed"] == 0
+
+
+def test_a_service_gets_an_address_of_the_range(cluster):
+    made = cluster.client().create("services", service("s"))
+    address = ipaddress.ip_address(made["spec"]["clusterIP"])
+    assert address in cluster.server.config.service_network
+    assert made["spec"]["clusterIPs"] == [str(address)]
+    assert made["spec"]["ipFamilies"] == ["IPv4"]
+
+
+def test_an_address_is_given_once_and_free_again_after_deletion(client):
+    client.create("services", service("a", clusterIP="10.96.7.7"))
+    with pytest.raises(errors.Invalid, match="provided IP is already allocated"):
+        client.create("services", service("b", clusterIP="10.96.7.7"))
+    client.delete("services", "a", "default")
+    assert client.create("services", service("b", clusterIP="10.96.7.7"))["spec"]["clusterIP"] == "10.96.7.7"
+
+
+def test_an_address_outside_the_range_is_refused(client):
+    with pytest.raises(errors.Invalid, match="is not in the valid range"):
+        client.create("services", service("a", clusterIP="192.0.2.1"))
+
+
+def test_node_ports_are_unique_and_kept_on_update(client):
+    made = [client.create("services", service(f"s{number}", type="NodePort")) for number in range(20)]
+    ports = [one["spec"]["ports"][0]["nodePort"] for one in made]
+    assert len(set(ports)) == 20
+    assert all(30000 <= port <= 32767 for port in ports)
+    updated = client.update("services", service("s0", type="NodePort", sessionAffinity="ClientIP"))
+    assert updated["spec"]["ports"][0]["nodePort"] == ports[0]
+    assert updated["spec"]["clusterIP"] == made[0]["spec"]["clusterIP"]
+
+
+def test_concurrent_creates_never_share_a_port(cluster):
+    made: list[int] = []
+    failures: list[str] = []
+
+    def create(number: int) -> None:
+        client = cluster.client()
+        for part in range(5):
+            try:
+                body = client.create("services", service(f"s{number}-{part}", type="NodePort"))
+                made.append(body["spec"]["ports"][0]["nodePort"])
+            except errors.ApiError as error:
+                failures.append(str(error))
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(set(made)) == 30
+
+
+def test_leaving_the_type_gives_the_port_back(client):
+    client.create("services", service("a", type="NodePort", ports=[{"port": 80, "nodePort": 30123}]))
+    back = client.patch("services", "a", {"spec": {"type": "ClusterIP"}}, "default")
+    assert "nodePort" not in back["spec"]["ports"][0]
+    client.create("services", service("b", type="NodePort", ports=[{"port": 80, "nodePort": 30123}]))
+
+
+def test_a_headless_service_has_no_address(client):
+    assert client.create("services", service("h", clusterIP="None"))["spec"]["clusterIPs"] == ["None"]
+
+
+def test_the_server_publishes_itself(client):
+    own = client.get("services", "kubernetes", "default")
+    assert own["spec"]["clusterIP"] == "10.96.0.1"
+    endpoints = client.get("endpoints", "kubernetes", "default")
+    assert endpoints["subsets"][0]["addresses"] == [{"ip": "192.0.2.10"}]
