@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from labs import Lab, eventually
 
-GRACE_SECONDS = 6
+GRACE_SECONDS = 12
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +25,7 @@ def lab(kubectl: Path) -> Iterator[Lab]:
     made = Lab(f"test-{os.getpid()}", kubectl)
     try:
         grace = f"control_node_monitor_grace_period={GRACE_SECONDS}"
-        made.first_words = made.lab("up", "-e", grace).stdout
+        made.first_words = made.lab("up", "-e", grace, "-e", "node_lease_duration=8").stdout
         yield made
     finally:
         made.lab("down", check=False)
