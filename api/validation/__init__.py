@@ -33,6 +33,7 @@ _MODULES = {
     "storage.k8s.io": "storage",
     "admissionregistration.k8s.io": "admissionregistration",
     "apiregistration.k8s.io": "admissionregistration",
+    "apiextensions.k8s.io": "apiextensions",
 }
 # Bodies that are questions or options rather than stored objects; the server checks them where it answers.
 _WITHOUT_NAME = {
