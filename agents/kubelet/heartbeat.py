@@ -87,9 +87,12 @@ class Heartbeat:
             self.register()
         self._written = now
 
-    def observe(self, node: Object) -> None:
-        """Take note of the Node as the watch has it."""
+    def observe(self, node: Object) -> bool:
+        """Take note of the Node as the watch has it; whether it is newer than what was known."""
+        if _revision(node) <= _revision(self.node):
+            return False
         self.node = node
+        return True
 
     def renew_lease(self) -> None:
         """Renew the node's lease, making it first if it is missing."""
@@ -128,3 +131,7 @@ class Heartbeat:
         return node_status(
             self._settings, report.machine, report.version, report.images, report.health, old, self._clock.time()
         )
+
+
+def _revision(node: Object) -> int:
+    return int((node.get("metadata") or {}).get("resourceVersion") or 0)

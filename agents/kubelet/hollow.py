@@ -30,7 +30,7 @@ from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import Container, ContainerSpec, Image, Sandbox, SandboxSpec
 from api.client import Client
 from api.informer import Informer
-from api.objects import Object, uid_of
+from api.objects import Object, name_of, uid_of
 from api.runtime import Event, Runtime
 from api.workqueue import WorkQueue, work
 
@@ -138,13 +138,16 @@ class HollowCluster:
         self._registered: set[str] = set()
         self._informer = Informer(client, "pods", clock, field_selector="spec.nodeName!=")
         self._informer.add_index("uid", lambda pod: [uid_of(pod)])
+        self._node_informer = Informer(client, "nodes", clock)
         names = [f"{settings.prefix}-{index}" for index in range(settings.nodes)]
         self.nodes = {name: self._node(name, index) for index, name in enumerate(names)}
         self._informer.add_handler(self._pod_changed)
+        self._node_informer.add_handler(self._node_changed)
 
     def start(self, stop: Event) -> None:
         """Run in tasks until `stop` is set and `close` called."""
         self._informer.start(stop)
+        self._node_informer.start(stop)
         for name in self.nodes:
             self._beats.add(name)
         for _ in range(self._settings.workers):
@@ -156,6 +159,7 @@ class HollowCluster:
         self._pods.stop()
         self._beats.stop()
         self._informer.close()
+        self._node_informer.close()
 
     def registered(self) -> int:
         """How many nodes the API has by now."""
@@ -198,6 +202,12 @@ class HollowCluster:
         if node in self.nodes:
             self._owner[uid_of(pod)] = node
             self._pods.add(uid_of(pod))
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        """What others wrote into a Node (its podCIDR, a Ready of Unknown) is answered at once, not minutes later."""
+        node = self.nodes.get(name_of(new or old or {}))
+        if node is not None and new is not None and node.heartbeat.observe(new):
+            self._beats.add(name_of(new))
 
     def _look(self, uid: str) -> float | None:
         owner = self._owner.get(uid)
