@@ -76,7 +76,8 @@ class Checks:
 
     def at_rest(self, world: World, quiet_seconds: float = 60.0, within: float = 900.0) -> None:
         """Wait until nothing but heartbeats is written for a while, then hold the rules of rest."""
-        world.until("rest", lambda: self._quiet_for() >= quiet_seconds, seconds=within)
+        began = self._runtime.now
+        world.until("rest", lambda: self._quiet_since(began) >= quiet_seconds, seconds=within)
         world.witness.check()
         self._no_orphans()
         self._replicas_as_wanted()
@@ -95,8 +96,8 @@ class Checks:
             self.violated("reconcile is idempotent", f"{plural} {name} was written at {moment:.3f} s")
         self.raise_if_broken(world)
 
-    def _quiet_for(self) -> float:
-        return self._runtime.now - (self.writes[-1][0] if self.writes else 0.0)
+    def _quiet_since(self, began: float) -> float:
+        return self._runtime.now - max(began, self.writes[-1][0] if self.writes else 0.0)
 
     def _follow(self) -> None:
         for batch in self._store.watch(PREFIX, prefix_end(PREFIX), revision=1):
