@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--root-dir", type=Path, default=Path("/var/lib/wherry/kubelet"), help="(default: %(default)s)")
     add("--listen", default="0.0.0.0:10250", help="ADDR:PORT of logs, exec and metrics, by TLS (%(default)s)")
     add("--ca-file", type=Path, help="whose client certificates the server takes (default: the cluster's authority)")
+    add("--node-lease-duration", type=float, default=40.0, help="seconds; a quarter of it is the heartbeat (%(default)s)")
     add("--max-pods", type=int, default=110, help="pods this node takes (%(default)s)")
+    add("--cgroup-root", default="", help="the control group under which pods' groups are made (default: the root)")
     add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
     add("--cluster-dns", default="", help="addresses of the cluster's name servers, separated by commas")
     add("--cluster-domain", default="cluster.local", help="(default: %(default)s)")
@@ -131,8 +133,10 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         node=node,
         root=arguments.root_dir,
         node_ip=arguments.node_ip,
+        lease_seconds=arguments.node_lease_duration / 4,
         dns=DnsSettings(servers, arguments.cluster_domain, own),
         pids_limit=arguments.pod_max_pids,
+        cgroup_root=f"/{arguments.cgroup_root.strip('/')}" if arguments.cgroup_root.strip("/") else "",
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.kubelet.admission import refusal
+from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.heartbeat import Heartbeat, Report
 from agents.kubelet.lookup import Lookup
 from agents.kubelet.machine import read_machine, read_pressure
@@ -63,6 +64,7 @@ class KubeletSettings:
     node_ip: str = ""
     dns: hosts.DnsSettings = field(default_factory=hosts.DnsSettings)
     pids_limit: int = 4096
+    cgroup_root: str = ""
     lease_seconds: float = 10.0
     status_seconds: float = 300.0
 
@@ -111,6 +113,7 @@ class Kubelet:
         self.pods = NodePods(pods)
         self.queue = WorkQueue(clock, longest_delay=30.0)
         self.machine = read_machine(settings.root, settings.node_ip)
+        self.cgroups = PodCgroups(settings.cgroup_root)
         self.version: Version | None = None
         self._network_problem = "the node has no podCIDR yet; the controller manager assigns one"
         self._runtime_problem = ""
@@ -163,6 +166,7 @@ class Kubelet:
             clock,
             BuilderSettings(settings.dns, systemd, settings.pids_limit, self.machine.memory, settings.root / "seccomp"),
             VolumeManager(settings.root, clock, sources),
+            self.cgroups,
             sources,
             tokens,
             self._surroundings,
@@ -262,7 +266,7 @@ class Kubelet:
         if not self.pods.synced():
             return
         try:
-            uids = set(views(self.runtime.list())) | set(self.volumes.known())
+            uids = set(views(self.runtime.list())) | set(self.volumes.known()) | self.cgroups.known()
         except ContainerRuntimeError:
             return
         for sandbox in self.network.attached():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.pods import hosts, limits, spec
 from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand
 from agents.kubelet.pods.performer import NotReadyToStart, StartProblem
@@ -54,6 +55,7 @@ class PodBuilder:
     clock: Runtime
     settings: BuilderSettings
     volumes: VolumeManager
+    cgroups: PodCgroups
     sources: Sources
     tokens: Tokens
     around: Callable[[tuple[str, ...]], Surroundings]
@@ -76,7 +78,7 @@ class PodBuilder:
             network_namespace=namespace_path,
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
-            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups),
+            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent),
             sysctls={entry["name"]: entry["value"] for entry in context.get("sysctls") or []},
             labels={"io.kubernetes.network.namespace": namespace_path},
         )
@@ -112,7 +114,7 @@ class PodBuilder:
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
             network_namespace=sandbox.labels.get("io.kubernetes.network.namespace", ""),
-            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups),
+            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent),
             oom_score_adjust=limits.oom_score(pod, container, self.settings.node_memory),
             terminal=bool(container.get("tty")),
             stdin=bool(container.get("stdin")),
@@ -121,9 +123,10 @@ class PodBuilder:
         )
 
     def release(self, uid: str) -> None:
-        """Take the pod's volumes and directories down. Raises NotReadyToStart if that has to wait."""
+        """Take the pod's control groups, volumes and directories down. Raises NotReadyToStart if that has to wait."""
         self.forget_tokens(uid)
         try:
+            self.cgroups.remove(uid)
             self.volumes.release(uid)
         except OSError as error:
             raise NotReadyToStart("FailedUnMount", f"the pod's directory cannot be removed: {error}") from error

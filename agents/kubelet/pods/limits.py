@@ -31,15 +31,15 @@ def container_limits(container: Object, pids: int) -> Limits:
     return Limits(shares, quota, memory, pids)
 
 
-def cgroup_parent(pod: Object, systemd: bool) -> str:
-    """The pod's cgroup: /kubepods/burstable/podUID, or its systemd slice."""
+def cgroup_parent(pod: Object, systemd: bool, root: str = "") -> str:
+    """The pod's cgroup: ROOT/kubepods/burstable/podUID, or its systemd slice."""
     qos = spec.qos_class(pod).lower()
     uid = pod["metadata"]["uid"]
     if systemd:
         middle = "" if qos == "guaranteed" else f"-{qos}"
         return f"kubepods{middle}-pod{uid.replace('-', '_')}.slice"
     middle = "" if qos == "guaranteed" else f"/{qos}"
-    return f"/kubepods{middle}/pod{uid}"
+    return f"{root}/kubepods{middle}/pod{uid}"
 
 
 def oom_score(pod: Object, container: Object, node_memory: int) -> int:

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agents.kubelet.runtime import podman_spec
-from agents.kubelet.runtime.cgroups import remove_cgroup
 from agents.kubelet.runtime.interface import (
-    CGROUP_PARENT,
     POD_UID,
     Container,
     ContainerRuntimeError,
@@ -103,12 +101,7 @@ class PodmanRuntime:
         self.signal_container(sandbox_id, "SIGKILL")
 
     def remove_sandbox(self, sandbox_id: str) -> None:
-        try:
-            labels = self._api.get(f"/containers/{sandbox_id}/json")["Config"].get("Labels") or {}
-        except NoSuchContainer:
-            return
         self._api.delete(f"/containers/{sandbox_id}", _REMOVE)
-        remove_cgroup(labels.get(CGROUP_PARENT, ""))
 
     def create_container(self, spec: ContainerSpec) -> str:
         created = self._api.post("/containers/create", self._allowed(podman_spec.container_request(spec)))

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.kubelet.runtime.interface import (
-    CGROUP_PARENT,
     CONTAINER_HASH,
     CONTAINER_IMAGE,
     CONTAINER_NAME,
@@ -51,7 +50,7 @@ _STATES = {
 def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
     """The infra container that holds a pod's namespaces."""
     labels = _pod_labels(spec.pod) | dict(spec.labels)
-    labels |= {KIND: "sandbox", RESTART_COUNT: str(spec.attempt), CGROUP_PARENT: spec.cgroup_parent}
+    labels |= {KIND: "sandbox", RESTART_COUNT: str(spec.attempt)}
     request: dict[str, Any] = {
         "name": f"k8s_POD_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
         "image": image,

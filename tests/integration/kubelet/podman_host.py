@@ -96,6 +96,11 @@ class Host:
         (self.directory / "containers.conf").write_text(_CONTAINERS_CONF)
 
     @property
+    def cgroup(self) -> str:
+        """The control group of this host's own, so that it shares none with others on the machine."""
+        return self.directory.name
+
+    @property
     def namespace(self) -> str:
         """The path of the network namespace."""
         return f"/proc/{self._holder.pid}/ns/net"
@@ -145,18 +150,21 @@ class Host:
 
     def close(self) -> None:
         """End everything and leave nothing."""
-        for name in reversed(list(self._processes)):
-            self.kill(name, signal.SIGTERM)
-        self.podman("rm", "--all", "--force", "--time", "0")
-        self.run(*self.podman_words(), "system", "prune", "--all", "--force", check=False)
-        for process in _processes_naming(self.directory):
-            os.kill(process, signal.SIGKILL)
-        self._holder.kill()
-        self._holder.wait(10)
-        for mount in _mounts_below(self.directory):
-            subprocess.run(["umount", "--lazy", mount], check=False)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        _remove_cgroups()
+        try:
+            for name in reversed(list(self._processes)):
+                self.kill(name, signal.SIGTERM)
+            # Sandboxes can only be removed once the containers that use their namespaces are.
+            for _ in range(2):
+                self.run(*self.podman_words(), "rm", "--all", "--force", "--time", "0", check=False)
+        finally:
+            for process in _processes_naming(self.directory):
+                os.kill(process, signal.SIGKILL)
+            self._holder.kill()
+            self._holder.wait(10)
+            for mount in _mounts_below(self.directory):
+                subprocess.run(["umount", "--lazy", mount], check=False)
+            shutil.rmtree(self.directory)
+            _remove_cgroups(self.cgroup)
 
 
 class Node(Host):
@@ -216,6 +224,7 @@ class Node(Host):
             *("--bootstrap-kubeconfig", f"{self.directory}/server/admin.kubeconfig"),
             *("--node-name", NODE, "--root-dir", f"{self.directory}/kubelet"),
             *("--podman-socket", f"unix:{self.podman_socket}", "--cluster-dns", "10.96.0.10"),
+            *("--cgroup-root", self.cgroup),
         ]
         self.start("kubelet", sys.executable, "-m", "control.cli.main", "kubelet", *words)
 
@@ -248,8 +257,8 @@ def _mounts_below(directory: Path) -> list[str]:
     return sorted((point for point in points if point.startswith(f"{directory}/")), reverse=True)
 
 
-def _remove_cgroups() -> None:
-    for group in Path("/sys/fs/cgroup").glob("*/kubepods"):
+def _remove_cgroups(name: str) -> None:
+    for group in [*Path("/sys/fs/cgroup").glob(f"*/{name}"), *Path("/sys/fs/cgroup").glob(name)]:
         for inner in sorted((entry for entry in group.rglob("*") if entry.is_dir()), reverse=True):
             _try_rmdir(inner)
         _try_rmdir(group)

@@ -39,7 +39,7 @@ def traces(node: Node) -> Traces:
         links=node.run("ip", "-o", "link").count("veth"),
         mounts=node.run("cat", "/proc/self/mountinfo").count(f"{kubelet}/pods"),
         directories=len(list((kubelet / "pods").iterdir())) if (kubelet / "pods").is_dir() else 0,
-        groups=sum(1 for _ in Path("/sys/fs/cgroup").glob("*/kubepods/*/pod*")),
+        groups=sum(1 for _ in Path("/sys/fs/cgroup").glob(f"*/{node.cgroup}/kubepods/*/pod*")),
     )
 
 

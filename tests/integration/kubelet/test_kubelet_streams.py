@@ -72,7 +72,10 @@ def test_exec_of_a_missing_command_says_so(target: Node, kubectl: Path) -> None:
 
 
 def test_exec_with_a_terminal(target: Node, kubectl: Path) -> None:
-    words = kubectl_words(target, kubectl, "exec", "-it", "target", "-c", "app", "--", "sh", "-c", "tty; stty size")
+    # The size follows the start of the command.
+    words = kubectl_words(
+        target, kubectl, "exec", "-it", "target", "-c", "app", "--", "sh", "-c", "tty; sleep 0.5; stty size"
+    )
     script = ["script", "-qec", f"stty rows 30 cols 100; {' '.join(_quoted(word) for word in words)}", "/dev/null"]
     done = subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     assert "/dev/pts/" in done.stdout
