@@ -61,10 +61,13 @@ def match(inventory: Inventory, pattern: str | Iterable[str], *, strict: bool = 
 
 
 def _piece(inventory: Inventory, piece: str, strict: bool) -> Sequence[str]:
-    found = _named(inventory, piece)
-    if found is None and (subscript := _SUBSCRIPT.match(piece)):
+    found = None
+    subscript = None if piece in inventory.hosts else _SUBSCRIPT.match(piece)
+    if subscript:
         members = _named(inventory, subscript["name"])
         found = None if members is None else _slice(members, subscript)
+    if found is None:
+        found = _named(inventory, piece)
     if found is None and strict:
         raise InventoryError(_unknown(inventory, piece))
     return found or ()

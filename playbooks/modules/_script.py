@@ -20,7 +20,7 @@ def run(call: Call) -> dict[str, Any]:
             with open(path, "wb") as sink:
                 call.receive(sink)
             os.chmod(path, 0o700)
-        call.parameters.update(stdin=None, strip_empty_ends=True)
+        call.parameters.update(stdin=None, strip_empty_ends=False)
         words = [path, *call["arguments"]]
         program = shlex.split(call["executable"] or "")
         call.parameters["executable"] = None

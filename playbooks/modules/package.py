@@ -29,4 +29,5 @@ def run(call: Call) -> dict[str, Any]:
         call.parameters = resolve(use, module.OPTIONS, {"name": call["name"], "state": state})
     except ValueError as error:
         raise Failure(str(error)) from error
-    return module.run(call)
+    result: dict[str, Any] = module.run(call)
+    return result

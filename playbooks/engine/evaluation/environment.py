@@ -81,7 +81,7 @@ class TextEnvironment(jinja2.Environment):
 
 def native(globals_: Mapping[str, Any]) -> Any:
     """The environment of values and conditions."""
-    return _furnish(NativeEnvironment(undefined=Missing, trim_blocks=True, keep_trailing_newline=True), globals_)
+    return _furnish(NativeEnvironment(undefined=Missing, trim_blocks=True), globals_)
 
 
 def text(globals_: Mapping[str, Any], places: Iterable[str], **options: Any) -> Any:
@@ -90,7 +90,6 @@ def text(globals_: Mapping[str, Any], places: Iterable[str], **options: Any) -> 
         undefined=Missing,
         loader=jinja2.FileSystemLoader(list(places)),
         finalize=lambda value: "" if value is None else value,
-        keep_trailing_newline=True,
         **options,
     )
     return _furnish(environment, globals_)
@@ -108,6 +107,18 @@ def _register(target: dict[str, Any], source: Mapping[str, Callable[..., Any]]) 
     for name, function in source.items():
         target[name] = function
         target[f"ansible.builtin.{name}"] = function
+
+
+def with_plain_backslashes(environment: jinja2.Environment, source: str) -> str:
+    """The template with backslashes in the text of `{{ … }}` taken as they stand: `regex_replace('(a)', '\\1')`."""
+    if "\\" not in source or "{{" not in source:
+        return source
+    parts: list[str] = []
+    inside = False
+    for _, kind, value in environment.lex(source):
+        inside = kind == "variable_begin" or (inside and kind != "variable_end")
+        parts.append(value.replace("\\", "\\\\") if inside and kind == "string" else value)
+    return "".join(parts)
 
 
 def join(parts: Iterable[Any]) -> Any:
@@ -132,6 +143,12 @@ def plain(value: Any) -> Any:
         items: Iterable[Any] = value
         return [plain(item) for item in items]
     return value
+
+
+def with_newlines(source: str, rendered: str) -> str:
+    """The text with at least as many newlines at its end as its template has: Jinja2 drops one."""
+    missing = (len(source) - len(source.rstrip("\n"))) - (len(rendered) - len(rendered.rstrip("\n")))
+    return rendered + "\n" * missing if missing > 0 else rendered
 
 
 def _text(value: Any) -> str:

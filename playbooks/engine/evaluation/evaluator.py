@@ -19,6 +19,8 @@ from playbooks.errors import PlaybookError, TemplateError
 
 _SIGNS = ("{{", "{%", "{#")
 _DEEPEST = 60
+# Before the text of a compiled value in the cache: a condition may have the same text.
+VALUE = "\0"
 
 
 class Omit:
@@ -48,13 +50,23 @@ class Templates:
             template = self._compiled[source] = self._native.from_string(source)
         return template
 
-    def render(self, source: str, scope: Evaluator) -> Any:
-        """The value of a template in the scope of an evaluator."""
-        template = self.compiled(source)
+    def compiled_value(self, source: str) -> jinja2.Template:
+        """The template of a value in a playbook, where a backslash in quotes is only a backslash."""
+        key = VALUE + source
+        template = self._compiled.get(key)
+        if template is None:
+            plain = environments.with_plain_backslashes(self._native, source)
+            template = self._compiled[key] = self._native.from_string(plain)
+        return template
+
+    def render(self, source: str, scope: Evaluator, *, value: bool = True) -> Any:
+        """The result of a value's template, or else of a condition, in the scope of an evaluator."""
+        template = self.compiled_value(source) if value else self.compiled(source)
         context = self._native.context_class(
             self._native, {environments.SCOPE: scope, **template.globals}, None, template.blocks
         )
-        return environments.join(template.root_render_func(context))
+        found = environments.join(template.root_render_func(context))
+        return environments.with_newlines(source, found) if isinstance(found, str) else found
 
     def render_file(self, source: str, places: Iterable[str], options: Mapping[str, Any], scope: Evaluator) -> str:
         """The text of a template file; it may include others below `places`."""
@@ -66,7 +78,7 @@ class Templates:
         template = environment.from_string(source)
         parent = {environments.SCOPE: scope, **template.globals}
         context = environment.context_class(environment, parent, None, template.blocks)
-        return "".join(template.root_render_func(context))
+        return environments.with_newlines(source, "".join(template.root_render_func(context)))
 
 
 class Evaluator:
@@ -132,7 +144,8 @@ class Evaluator:
 
     def expression(self, text: str) -> Any:
         """The value of a bare expression. Raises TemplateError."""
-        return self._render("{{ (" + text + ") }}", text)
+        source = "{{ (" + text + ") }}"
+        return self._explained(lambda: self.templates.render(source, self, value=False), text)
 
     def render_file(self, source: str, places: Iterable[str], options: Mapping[str, Any], name: str) -> str:
         """The text of a template file. Raises TemplateError."""
@@ -141,10 +154,7 @@ class Evaluator:
     def _text(self, text: str) -> Any:
         if isinstance(text, UnsafeText | EncryptedText) or not any(sign in text for sign in _SIGNS):
             return text
-        return self._render(text, text)
-
-    def _render(self, source: str, shown: str) -> Any:
-        return self._explained(lambda: self.templates.render(source, self), shown)
+        return self._explained(lambda: self.templates.render(text, self), text)
 
     def _explained(self, render: Callable[[], Any], shown: str) -> Any:
         try:

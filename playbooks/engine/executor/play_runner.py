@@ -36,18 +36,20 @@ class PlayRunner:
 
     def go(self, pool: ThreadPoolExecutor) -> bool:
         """Run the play; False if the playbook must stop after it. Raises PlaybookError."""
-        hosts = [host for host in self.hosts() if host not in self._run.failed]
+        everyone = self.hosts()
+        hosts = [host for host in everyone if host not in self._run.failed]
         self._run.display.play_started(self._play, hosts)
         for host in hosts:
             self._run.count(host)
         if not hosts:
             return True
         prompted = self._ask()
-        for batch in batches.batches(hosts, self._serial()):
-            state = PlayState(self._run, self._play, hosts, batch, prompted)
+        for batch in batches.batches(everyone, self._serial()):
+            able = [host for host in batch if host not in self._run.failed]
+            state = PlayState(self._run, self._play, everyone, able, prompted)
             state.start(self._nodes())
             STRATEGIES[self._play.strategy](state).go(pool)
-            if state.fatal or not state.alive():
+            if state.fatal or (able == batch and not state.alive()):
                 return False
             if state.ended:
                 break

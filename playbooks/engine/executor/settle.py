@@ -75,7 +75,7 @@ class Settler:
 
     def _set_rescue_variables(self, state: HostState, outcome: Outcome) -> None:
         task = outcome.task
-        shown = {"name": task.title, "action": task.action, "args": dict(task.arguments)}
+        shown = {"name": task.name, "action": task.action, "args": dict(task.arguments)}
         variables = self._run.variables(state.name).set
         variables["ansible_failed_task"] = shown
         variables["ansible_failed_result"] = _registered(outcome.result)
@@ -137,7 +137,8 @@ class Settler:
         elif outcome.skipped:
             counts.skipped += 1
         else:
-            counts.ok += 1
+            # Ansible counts what is included, not the task that includes.
+            counts.ok += len(outcome.includes) or 1
             counts.changed += outcome.changed
         self._run.display.task_finished(self._finished(outcome, shown))
 

@@ -153,7 +153,6 @@ class Linear(Strategy):
             for state in self.play.hosts.values():
                 if state.name not in settled and state.alive:
                     self.settler.fail(state, None)
-            self.play.fatal = any(state.cursor.failed for state in self.play.hosts.values())
         total = len(self.play.hosts)
         lost = total - len(self.play.alive())
         if lost and batches.too_many_failed(lost, total, self.play.play.max_fail_percentage):
@@ -184,7 +183,7 @@ class Free(Strategy):
             with self.play.lock:
                 self.settle(state, outcome)
                 if self.fatal(outcome):
-                    self.play.aborted = self.play.fatal = True
+                    self.play.aborted = True
 
 
 STRATEGIES: dict[str, Callable[[PlayState], Linear | Free]] = {"linear": Linear, "free": Free}

@@ -1,0 +1,148 @@
+"""Templates keep types, conditions decide, layers override, and what a host said is never evaluated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from inventory.documents import UnsafeText
+from playbooks.engine.evaluation.evaluator import Evaluator, Templates
+from playbooks.engine.evaluation.lookups import GLOBALS
+from playbooks.engine.evaluation.namespace import Layer, Namespace
+from playbooks.engine.language.values import Role, Scope, Task
+from playbooks.engine.variables.precedence import HostVariables, PlayVariables, namespace
+from playbooks.errors import TemplateError
+
+pytestmark = pytest.mark.unit
+
+TEMPLATES = Templates(GLOBALS)
+VARIABLES: dict[str, Any] = {
+    "number": 3,
+    "words": ["a", "b"],
+    "nested": {"x": {"y": "deep {{ number }}"}},
+    "lazy": "{{ words | length }}",
+    "chain": "{{ lazy + 1 }}",
+    "nothing": None,
+    "circle": "{{ round }}",
+    "round": "{{ circle }}",
+    "raw": UnsafeText("{{ number }}"),
+    "result": {"rc": 0, "changed": True, "stdout": "ok"},
+}
+SCOPE = Evaluator(TEMPLATES, Namespace(Layer(VARIABLES)))
+
+VALUES = [
+    ("plain", "plain"),
+    ("{{ number }}", 3),
+    ("{{ number }} ", "3 "),
+    ("{{ words }}", ["a", "b"]),
+    ("{{ nested.x.y }}", "deep 3"),
+    ("{{ chain }}", 3),
+    ("{{ nothing }}", None),
+    ("[{{ nothing }}]", "[]"),
+    ("{{ true }}", True),
+    ("{{ 1 }}", 1),
+    ("{{ raw }}", "{{ number }}"),
+    ("{{ words | map('upper') }}", ["A", "B"]),
+    ("{{ missing | default('d') }}", "d"),
+    ("{{ missing.deep['er'] | default(5) }}", 5),
+    ("{% for w in words %}{{ w }}{% endfor %}", "ab"),
+    ({"{{ words[0] }}": ["{{ number }}"]}, {"a": [3]}),
+    ("{{ [number, number + 1] }}", [3, 4]),
+    ("{{ 'ab' | regex_replace('(a)(b)', '\\2\\1') }}", "ba"),
+    ("line {{ number }}\n", "line 3\n"),
+    ("{{ 'a' if number == 3 else 'b' }}", "a"),
+]
+
+
+@pytest.mark.parametrize(("template", "value"), VALUES)
+def test_value(template: Any, value: Any) -> None:
+    found = SCOPE.template(template)
+    assert found == value
+    assert type(found) is type(value) or isinstance(value, str)
+
+
+CONDITIONS = [
+    ("number == 3", True),
+    ("number > 3", False),
+    (True, True),
+    ("'a' in words", True),
+    ("missing is defined", False),
+    ("result is changed and result.rc == 0", True),
+    ("result is failed", False),
+    ("not words", False),
+    ("nothing", False),
+    ("{{ number == 3 }}", True),
+    ("lazy == 2", True),
+    ("", True),
+]
+
+
+@pytest.mark.parametrize(("condition", "holds"), CONDITIONS)
+def test_condition(condition: Any, holds: bool) -> None:
+    assert SCOPE.condition(condition) is holds
+
+
+FAULTS = [
+    ("{{ missing }}", "'missing' is undefined"),
+    ("{{ nested.nope }}", "no attribute 'nope'"),
+    ("{{ circle }}", "circle"),
+    ("{{ number | nofilter }}", "nofilter"),
+    ("{{ number", "template syntax"),
+    ("{{ [missing] }}", "'missing' is undefined"),
+    ("{{ lookup('nope', 1) }}", "lookup 'nope' is not supported"),
+    ("{{ missing | mandatory('give it') }}", "give it"),
+]
+
+
+@pytest.mark.parametrize(("template", "message"), FAULTS)
+def test_faults_say_why_and_where(template: str, message: str) -> None:
+    with pytest.raises(TemplateError, match=message):
+        SCOPE.template(template)
+
+
+def test_what_a_host_answered_is_never_a_template() -> None:
+    scope = SCOPE.over(Layer({"answer": {"stdout": "{{ lookup('pipe', 'false') }}"}}, final=True))
+    assert scope.template("{{ answer.stdout }}") == "{{ lookup('pipe', 'false') }}"
+
+
+def _namespace(without: int) -> Any:
+    """All layers say `v`, but the strongest `without` of them."""
+    names = ["extra", "parameter", "set", "included", "task", "role", "file", "prompt", "play", "fact", "inventory"]
+    kept = set(names[without:])
+
+    def layer(name: str) -> dict[str, Any]:
+        return {"v": name} if name in kept else {}
+
+    role = Role("r", None, {"v": "default"}, layer("role"), layer("parameter"))  # type: ignore[arg-type]
+    task = Task(
+        "",
+        "ping",
+        {},
+        None,
+        Scope(role=role),
+        {},
+        (),
+        frozenset(),
+        layer("task"),  # type: ignore[arg-type]
+    )
+    return namespace(
+        magic={},
+        extra=layer("extra"),
+        host=HostVariables(included=layer("included"), set=layer("set")),
+        facts=layer("fact"),
+        inventory=layer("inventory"),
+        play=PlayVariables(layer("play"), layer("prompt"), layer("file")),
+        task=task,
+    )
+
+
+PRECEDENCE = [
+    "extra", "parameter", "set", "included", "task", "role", "file", "prompt", "play", "fact", "inventory", "default",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("without", "winner"), list(enumerate(PRECEDENCE)))
+def test_precedence(without: int, winner: str) -> None:
+    found = _namespace(without).find("v")
+    assert found.value == winner
