@@ -42,7 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--root-dir", type=Path, default=Path("/var/lib/wherry/kubelet"), help="(default: %(default)s)")
     add("--listen", default="0.0.0.0:10250", help="ADDR:PORT of logs, exec and metrics, by TLS (%(default)s)")
     add("--ca-file", type=Path, help="whose client certificates the server takes (default: the cluster's authority)")
-    add("--node-lease-duration", type=float, default=40.0, help="seconds; a quarter of it is the heartbeat (%(default)s)")
+    add(
+        "--node-lease-duration",
+        type=float,
+        default=40.0,
+        help="seconds; a quarter of it is the heartbeat (%(default)s)",
+    )
     add("--max-pods", type=int, default=110, help="pods this node takes (%(default)s)")
     add("--cgroup-root", default="", help="the control group under which pods' groups are made (default: the root)")
     add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")

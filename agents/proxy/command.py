@@ -11,10 +11,15 @@ import sys
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from agents.dns.cluster_dns import ClusterDns
+from agents.dns.node_dns import NodeDns
+from agents.dns.resolver import Resolver
+from agents.dns.upstream import Upstream, servers_of
+from agents.dns.zone import Zone
 from agents.network import links
 from agents.network.hostports import TABLE as HOST_PORT_TABLE
 from agents.network.interface import NetworkError
@@ -49,6 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--node-ip", default="", help="this node's address (default: the Node's InternalIP)")
     parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' networks (%(default)s)")
     parser.add_argument("--service-cidr", default="10.96.0.0/16", help="the services' networks (%(default)s)")
+    parser.add_argument(
+        "--cluster-dns", default="10.96.0.10", help='the name server of pods; "" for none (%(default)s)'
+    )
+    parser.add_argument("--cluster-domain", default="cluster.local", help="the cluster's DNS domain (%(default)s)")
+    parser.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the node's (%(default)s)")
     parser.add_argument("--listen", default="127.0.0.1:10256", help="ADDR:PORT of health and metrics (%(default)s)")
     parser.add_argument("--cleanup", action="store_true", help="remove all tables, routes and links of the pod network")
     parser.add_argument("-v", "--verbosity", type=int, default=0, help="1 logs every step")
@@ -86,17 +96,21 @@ def cleanup() -> int:
     return 0
 
 
+class _Part(Protocol):
+    """A part of the proxy: one task that works from shared informers."""
+
+    def watch(self) -> None: ...
+    def run(self, stop: Event) -> None: ...
+    def wake(self) -> None: ...
+
+
 def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
-    cluster_networks, service_networks = _networks(arguments.cluster_cidr), _networks(arguments.service_cidr)
+    _networks(arguments.cluster_cidr + "," + arguments.service_cidr)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     stop = stop_event(runtime)
-    state: dict[str, Any] = {}
-    config = {
-        "nodeName": arguments.node_name,
-        "clusterCIDR": arguments.cluster_cidr,
-        "serviceCIDR": arguments.service_cidr,
-    }
+    state: dict[str, ServiceProxy] = {}
+    config = {name: str(value) for name, value in vars(arguments).items() if not callable(value)}
     application = service(NAME, metrics=registry, config=config, ready={"rules": _rules_check(state)})
     server = Server(application, arguments.listen)
     server.start()
@@ -106,21 +120,36 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
             return 0
         recorder = EventRecorder(client, runtime, NAME, arguments.node_name)
         recorder.start()
-        events = NodeEvents(recorder, arguments.node_name)
         informers = Informers(client, runtime)
-        proxy = ServiceProxy(informers, runtime, arguments.node_name, _version4(cluster_networks), events, metrics)
-        network = NodeNetwork(
-            informers, runtime, arguments.node_name, arguments.node_ip, service_networks, events, metrics
-        )
-        state["proxy"] = proxy
-        status = _run_parts(informers, (proxy, network), runtime, stop)
+        parts = _parts(arguments, runtime, informers, NodeEvents(recorder, arguments.node_name), metrics)
+        state["proxy"] = parts[0]
+        status = _run_parts(informers, parts, runtime, stop)
         recorder.close()
     finally:
         server.stop()
     return status
 
 
-def _run_parts(informers: Informers, parts: tuple[ServiceProxy, NodeNetwork], runtime: Runtime, stop: Event) -> int:
+def _parts(
+    arguments: argparse.Namespace, runtime: Runtime, informers: Informers, events: NodeEvents, metrics: Metrics
+) -> tuple[ServiceProxy, *tuple[_Part, ...]]:
+    """The services' rules, the node's routes, and the name server unless the cluster has none."""
+    cluster_networks, service_networks = _networks(arguments.cluster_cidr), _networks(arguments.service_cidr)
+    version4 = tuple(network for network in cluster_networks if ":" not in network)
+    name = arguments.node_name
+    proxy = ServiceProxy(informers, runtime, name, version4, events, metrics, arguments.cluster_dns)
+    network = NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics)
+    if not arguments.cluster_dns:
+        return proxy, network
+    text = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
+    upstream = Upstream(servers_of(text, (arguments.cluster_dns,)), runtime)
+    resolver = Resolver(Zone(arguments.cluster_domain, (*cluster_networks, *service_networks)), upstream, runtime)
+    metrics.count_queries(resolver)
+    dns = ClusterDns(informers, resolver, arguments.cluster_domain)
+    return proxy, network, NodeDns(informers, runtime, name, resolver, dns)
+
+
+def _run_parts(informers: Informers, parts: tuple[_Part, ...], runtime: Runtime, stop: Event) -> int:
     """Let the parts work from complete lists on until `stop`, and wait for them to end; the exit status.
 
     A part that fails ends the process, whose supervisor starts it afresh.
@@ -158,7 +187,7 @@ def _wait_for_client(path: Path, stop: Event) -> Client | None:
     return None
 
 
-def _rules_check(state: dict[str, Any]) -> Callable[[], None]:
+def _rules_check(state: dict[str, ServiceProxy]) -> Callable[[], None]:
     def check() -> None:
         proxy = state.get("proxy")
         if proxy is None or not proxy.in_sync:
@@ -169,7 +198,3 @@ def _rules_check(state: dict[str, Any]) -> Callable[[], None]:
 
 def _networks(text: str) -> tuple[str, ...]:
     return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
-
-
-def _version4(networks: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(network for network in networks if ":" not in network)

@@ -19,6 +19,7 @@ from agents.network.nftables.values import (
     DROP,
     PROTOCOLS,
     TCP,
+    UDP,
     Balance,
     Chain,
     ClampSegmentSize,
@@ -64,6 +65,7 @@ SERVICES, NODE_PORTS = "services", "node-ports"
 ENDPOINTS, NODE_PORT_ENDPOINTS = "endpoints", "node-port-endpoints"
 REFUSED, REFUSED_NODE_PORTS = "refused", "refused-node-ports"
 DROPPED, DROPPED_NODE_PORTS = "dropped", "dropped-node-ports"
+DNS = "dns"
 CLUSTER_ADDRESSES, HAIRPIN = "cluster-addresses", "hairpin"
 
 _SERVICE_PORT = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
@@ -153,6 +155,15 @@ def _base_chains(cluster_networks: tuple[str, ...]) -> dict[str, Chain]:
         "filter-forward": Chain((clamp, to_refused), Hook("filter", HookPoint.FORWARD, 0)),
         "filter-output": Chain((to_refused,), Hook("filter", HookPoint.OUTPUT, 0)),
     }  # fmt: skip
+
+
+def dns_rules(address: str, server: Endpoint) -> Ruleset:
+    """Leads the cluster's DNS address to the name server of this node."""
+    fronts = [(address, protocol, 53) for protocol in (UDP, TCP)]
+    return Ruleset(
+        chains={DNS: Chain(((Balance((server,)),),))},
+        elements={CLUSTER_ADDRESSES: {(address,): None}, SERVICES: dict.fromkeys(fronts, goto(DNS))},
+    )
 
 
 def spreading_chain(fields: tuple[Field, ...], name: str, count: int, *before: Rule) -> Chain:

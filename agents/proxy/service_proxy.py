@@ -13,14 +13,17 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from agents.dns.node_dns import PORT as DNS_PORT
+from agents.dns.node_dns import gateway_address
 from agents.network import links
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
-from agents.network.nftables.values import Endpoint, Ruleset
+from agents.network.nftables.values import UDP, Endpoint, Ruleset
 from agents.network.route_table import RouteTable
 from agents.proxy import conntrack, rules
 from agents.proxy.composition import Composition
 from agents.proxy.endpoints import NodeView
+from agents.proxy.health_ports import HealthPorts
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_events import NodeEvents
 from agents.proxy.rules import Frontend, ServiceRules
@@ -34,6 +37,8 @@ _ZONE = "topology.kubernetes.io/zone"
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
 _BY_SERVICE = "service"
+# The owner of the part that leads to the node's name server; no key of a service.
+_DNS = "dns"
 
 
 class ServiceProxy:
@@ -47,8 +52,12 @@ class ServiceProxy:
         cluster_networks: tuple[str, ...],
         events: NodeEvents,
         metrics: Metrics,
+        cluster_dns: str = "",
     ) -> None:
         self._runtime = runtime
+        self._cluster_dns = cluster_dns
+        self._gateway = ""
+        self._health = HealthPorts()
         self._node = NodeView(node_name)
         self._cluster_networks = cluster_networks
         self._events = events
@@ -90,6 +99,7 @@ class ServiceProxy:
                 self.in_sync = True
             except NetlinkError as error:
                 self._failed(error, stop)
+        self._health.close()
         self._table.close()
         self._tracking.close()
 
@@ -114,7 +124,7 @@ class ServiceProxy:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None or new["metadata"]["name"] != self._node.name:
             return
-        if labels_of(new).get(_ZONE, "") != self._node.zone:
+        if (labels_of(new).get(_ZONE, ""), gateway_address(new)) != (self._node.zone, self._gateway):
             with self._changed:
                 self._everything = True
                 self._changed.notify()
@@ -133,6 +143,7 @@ class ServiceProxy:
         with self._metrics.sync_seconds.labels("full").time():
             node = self._nodes.get(self._node.name)
             self._node = NodeView(self._node.name, labels_of(node).get(_ZONE, "") if node else "")
+            self._gateway = gateway_address(node)
             self._composition = Composition(rules.base(self._cluster_networks))
             services = sorted(self._services.items(), key=lambda obj: obj["metadata"].get("creationTimestamp") or "")
             self._parts = {}
@@ -140,6 +151,7 @@ class ServiceProxy:
                 key = key_of(service)
                 self._parts[key] = self._rules_of(key)
                 self._composition.replace(key, self._parts[key].ruleset)
+            self._composition.replace(_DNS, self._dns_rules())
             found = self._table.reconcile(self._composition.whole())
         log.info("table %s holds %d services: %s", rules.TABLE, len(self._parts), found)
         self._forget_flows({front: ends for part in self._parts.values() for front, ends in part.backends.items()})
@@ -166,6 +178,7 @@ class ServiceProxy:
                 if not present:
                     self._parts.pop(key, None)
                 self._send(leaving, coming)
+                self._send(*self._composition.replace(_DNS, self._dns_rules()))
                 changed.update(_changed_backends(old, new))
         self._forget_flows(changed)
         self._count()
@@ -180,6 +193,15 @@ class ServiceProxy:
             return ServiceRules()
         slices = self._slices.by_index(_BY_SERVICE, key)
         return rules.service_rules(service, slices, self._node, self._cluster_networks)
+
+    def _dns_rules(self) -> Ruleset | None:
+        """The way to the node's own name server, unless the cluster runs one behind the same address."""
+        if not self._cluster_dns or not self._gateway:
+            return None
+        front = Frontend(self._cluster_dns, UDP, 53)
+        if any(part.backends.get(front) for part in self._parts.values()):
+            return None
+        return rules.dns_rules(self._cluster_dns, Endpoint(self._gateway, DNS_PORT))
 
     def _forget_flows(self, backends: Mapping[Frontend, frozenset[Endpoint]]) -> None:
         datagrams = {front: ends for front, ends in backends.items() if front.protocol == socket.IPPROTO_UDP}
@@ -207,6 +229,7 @@ class ServiceProxy:
             stop.wait(pause)
 
     def _count(self) -> None:
+        self._health.sync(self._parts)
         self._metrics.services.set(len(self._parts))
         self._metrics.synced_at.set(self._runtime.time())
 

@@ -17,6 +17,7 @@ from control.cli.errors import CommandError
 from inventory import patterns, sources
 from inventory.errors import InventoryError
 from playbooks.engine import run_playbook
+from playbooks.engine.display.lines import Lines
 from playbooks.engine.result import Options, Result
 from playbooks.errors import PlaybookError
 
@@ -103,7 +104,7 @@ def play(playbook: str, inventories: Sequence[str], variables: Mapping[str, Any]
         extra_variables={**variables, **run.variables},
     )
     try:
-        result = run_playbook(PLAYBOOKS / playbook, inventories, options, None)
+        result = run_playbook(PLAYBOOKS / playbook, inventories, options, Lines(verbosity=run.verbosity))
     except (PlaybookError, InventoryError) as error:
         raise CommandError(str(error)) from error
     if result.interrupted:

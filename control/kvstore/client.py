@@ -90,6 +90,8 @@ class _Session:
         self._lock = runtime.lock()
         self._numbers = itertools.count(1)
         self._calls: dict[int, _Call] = {}
+        self._requests: list[bytes] = []
+        self._flushing = False
         self.broken: str | None = None
         runtime.spawn("kvstore-client", self._receive)
 
@@ -101,16 +103,29 @@ class _Session:
                 raise Unavailable(self.broken)
             number = next(self._numbers) & 0xFFFFFFFF
             self._calls[number] = call
-            try:
-                self._connection.send(wire.frame(number, op, body))
-            except OSError as error:
-                self._fail(f"the connection to the store broke: {error}")
+            self._requests.append(wire.frame(number, op, body))
+            flush = not self._flushing
+            self._flushing = True
+        if flush:
+            self._flush()
         call.done.wait(timeout)
         answer = call.answer
         if answer is None:
             self._calls.pop(number, None)
             raise Unavailable(self.broken or f"the store did not answer within {timeout:g} s", in_doubt=True)
         return answer
+
+    def _flush(self) -> None:
+        if len(self._calls) > 1:
+            # The answers to a group of writes wake many tasks at once: what they ask next shares one system call.
+            self._runtime.sleep(0)
+        with self._lock:
+            requests, self._requests = self._requests, []
+            self._flushing = False
+            try:
+                self._connection.send(b"".join(requests))
+            except OSError as error:
+                self._fail(f"the connection to the store broke: {error}")
 
     def _receive(self) -> None:
         try:

@@ -38,6 +38,7 @@ class GroupCommit:
         self._lock = runtime.lock()
         self._queue: deque[_Turn] = deque()
         self._busy = False
+        self._crowded = False
 
     def submit(self, job: Job) -> Any:
         """The job's result once its group is durable. Raises the job's StoreError, or the commit's."""
@@ -58,7 +59,11 @@ class GroupCommit:
         return result
 
     def _lead(self) -> None:
+        if self._crowded:
+            # Others are on their way here: a turn of the scheduler lets them into this group.
+            self._runtime.sleep(0)
         with self._lock:
+            self._crowded = len(self._queue) > 1
             group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_LIMIT))]
         failure = Unavailable("the store failed while it wrote; its log says why", in_doubt=True)
         outcomes: list[tuple[Any, StoreError | None]] = [(None, failure)] * len(group)

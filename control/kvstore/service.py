@@ -20,17 +20,20 @@ import gevent
 from gevent.lock import RLock
 from prometheus_client import CollectorRegistry
 
+from api.runtime import Runtime
 from api.serving import Check, CheckFailed, hijack, service
 from control.kvstore import wire
-from control.kvstore.store import Store, StoreError
+from control.kvstore.store import Store, StoreError, StoreWatch
 from control.kvstore.wire import Kind, Op
 
 log = logging.getLogger(__name__)
 
-Observe = Callable[[str, float], None]
+Observe = Callable[[Op, float], None]
 
 
-def application(store: Store, metrics: CollectorRegistry, config: dict[str, Any], observe: Observe) -> flask.Flask:
+def application(
+    store: Store, metrics: CollectorRegistry, config: dict[str, Any], runtime: Runtime, observe: Observe
+) -> flask.Flask:
     """The store's application; `observe` is told each request's operation and seconds."""
     app = service("kvstore", metrics=metrics, config=config, ready={"store": _readable(store)})
 
@@ -38,7 +41,7 @@ def application(store: Store, metrics: CollectorRegistry, config: dict[str, Any]
         if flask.request.headers.get("Upgrade") != wire.PROTOCOL:
             return flask.Response(f"this end point speaks {wire.PROTOCOL} after an upgrade\n", status=426)
         connection, file = hijack(flask.request.environ)
-        Session(store, connection, file, observe).serve()
+        Session(store, connection, file, runtime, observe).serve()
         return flask.Response()
 
     app.add_url_rule(wire.PATH, "session", session)
@@ -58,13 +61,19 @@ def _readable(store: Store) -> Check:
 class Session:
     """One upgraded connection."""
 
-    def __init__(self, store: Store, connection: socket.socket, file: BinaryIO, observe: Observe) -> None:
+    def __init__(
+        self, store: Store, connection: socket.socket, file: BinaryIO, runtime: Runtime, observe: Observe
+    ) -> None:
         self._store = store
+        self._runtime = runtime
         self._connection = connection
         self._file = file
         self._observe = observe
         self._writing = RLock()
-        self._watches: set[Any] = set()
+        self._watches: set[StoreWatch] = set()
+        self._under_way = 0
+        self._answers: list[bytes] = []
+        self._flushing = False
 
     def serve(self) -> None:
         """Answer requests until the peer closes the connection."""
@@ -83,20 +92,35 @@ class Session:
                 watch.close()
 
     def _answer(self, number: int, op: int, body: bytes) -> None:
+        if op == Op.WATCH:
+            self._watch(number, body)
+            return
+        self._under_way += 1
         try:
-            if op == Op.WATCH:
-                self._watch(number, body)
-            else:
-                self._send(wire.frame(number, Kind.RESULT, self._run(op, body)))
+            answer = wire.frame(number, Kind.RESULT, self._run(op, body))
         except StoreError as error:
-            self._send(wire.error_frame(number, error))
+            answer = wire.error_frame(number, error)
+        self._under_way -= 1
+        self._answers.append(answer)
+        if not self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._flushing = True
+        if self._under_way:
+            # A group of writes ends in one turn of the loop: its answers share one system call.
+            gevent.sleep(0)
+        with self._writing:
+            answers, self._answers = self._answers, []
+            self._flushing = False
+            self._send(b"".join(answers))
 
     def _run(self, op: int, body: bytes) -> Any:
         store = self._store
         if op not in wire.REQUESTS:
             raise StoreError(f"the store's service knows no operation {op}")
         call = wire.decode(wire.REQUESTS[Op(op)], body)
-        started = gevent.get_hub().loop.now()
+        started = self._runtime.monotonic()
         match op:
             case Op.TXN:
                 result: Any = store.txn(call.compares, call.success, call.failure)
@@ -115,17 +139,22 @@ class Session:
                 result = store.snapshot(Path(call))
             case _:
                 result = getattr(store, Op(op).name.lower())(call)
-        self._observe(Op(op).name, gevent.get_hub().loop.now() - started)
+        self._observe(Op(op), self._runtime.monotonic() - started)
         return result
 
     def _watch(self, number: int, body: bytes) -> None:
-        call = wire.decode(wire.REQUESTS[Op.WATCH], body)
-        watch = self._store.watch(call.key, call.end, revision=call.revision, progress_seconds=call.progress_seconds)
-        self._watches.add(watch)
-        with closing(watch):
-            self._send(wire.frame(number, Kind.OPENED, None))
-            for batch in watch:
-                self._send(wire.frame(number, Kind.RESULT, batch))
+        try:
+            call = wire.decode(wire.REQUESTS[Op.WATCH], body)
+            watch = self._store.watch(
+                call.key, call.end, revision=call.revision, progress_seconds=call.progress_seconds
+            )
+            self._watches.add(watch)
+            with closing(watch):
+                self._send(wire.frame(number, Kind.OPENED, None))
+                for batch in watch:
+                    self._send(wire.frame(number, Kind.RESULT, batch))
+        except StoreError as error:
+            self._send(wire.error_frame(number, error))
 
     def _send(self, message: bytes) -> None:
         with self._writing:

@@ -1,6 +1,6 @@
 """The scheduler's core alone: decisions a second over many nodes, without API or I/O.
 
-    python tests/bench/scheduler_core.py [--nodes 5000] [--pods 10000]
+python tests/bench/scheduler_core.py [--nodes 5000] [--pods 10000]
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def test_an_unknown_user_is_refused_in_the_originals_words(cluster):
     )
     with pytest.raises(errors.Forbidden, match=r'deployments.apps "d" is forbidden: .* "apps" in the namespace "x"'):
         cluster.user("bob").get("deployments.apps", "d", "x")
-    with pytest.raises(errors.Forbidden, match='nodes "n" is forbidden: .* at the cluster scope'):
+    with pytest.raises(errors.Forbidden, match=r'nodes "n" is forbidden: .* at the cluster scope'):
         cluster.user("bob").get("nodes", "n")
 
 

@@ -103,5 +103,6 @@ def test_a_refusal_is_compact_json_with_a_newline(cluster):
     text = admin.send(Request("GET", "/api/v1/namespaces/default/configmaps/nope")).read()
     assert text == (
         b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
-        b'"message":"configmaps \\"nope\\" not found","reason":"NotFound","details":{"name":"nope","kind":"configmaps"},"code":404}\n'
+        b'"message":"configmaps \\"nope\\" not found","reason":"NotFound",'
+        b'"details":{"name":"nope","kind":"configmaps"},"code":404}\n'
     )

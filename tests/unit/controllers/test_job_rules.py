@@ -154,7 +154,7 @@ def test_schedules(schedule: str, zone: str, after: str, due: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "* * * *", "61 * * * *", "5-1 * * * *", "a * * * *", "*/0 * * * *", "@every x"])
 def test_what_is_no_schedule_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         cron.parse(text)
 
 

@@ -71,7 +71,7 @@ def test_a_quota_counts_services_and_claims_by_kind() -> None:
     services = [{"spec": {"type": "LoadBalancer", "ports": [{}, {}]}}, {"spec": {"type": "NodePort", "ports": [{}]}}]
     claims = [{"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "2Gi"}}}}]
     fast = "fast.storageclass.storage.k8s.io/requests.storage"
-    hard = {name: "9" for name in ("services", "services.nodeports", "services.loadbalancers", fast)}
+    hard = dict.fromkeys(("services", "services.nodeports", "services.loadbalancers", fast), "9")
     found = resource_quota.used({"spec": {"hard": hard}}, [], {"services": 2}, services, claims)
     assert found == {"services": "2", "services.nodeports": "3", "services.loadbalancers": "1", fast: "2Gi"}
 

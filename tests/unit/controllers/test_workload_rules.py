@@ -153,7 +153,7 @@ SETS: dict[str, tuple[Any, list[Any], list[str], list[str]]] = {
         [member(0, "old"), member(1, "old"), member(2)], [], [],
     ),
     "OnDelete leaves it to others": (
-        statefulset(updateStrategy={"type": "OnDelete"}), [member(0, "old"), member(1, "old"), member(2, "old")], [], [],
+        statefulset(updateStrategy={"type": "OnDelete"}), [member(n, "old") for n in range(3)], [], [],
     ),
     "ordinals may start later": (statefulset(2, ordinals={"start": 5}), [member(5)], ["s-6"], []),
 }  # fmt: skip

@@ -1,0 +1,60 @@
+"""Answers at health check node ports, by which a load balancer learns which nodes have endpoints of a service.
+
+Invariant: exactly the ports of services with the external policy Local are listened on.
+Source: Kubernetes, Service.spec.healthCheckNodePort.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from agents.proxy.rules import ServiceRules
+from api.objects import split_key
+from api.serving import ListenError, Server
+
+log = logging.getLogger(__name__)
+
+
+class HealthPorts:
+    """One small HTTP server a service."""
+
+    def __init__(self, address: str = "0.0.0.0") -> None:
+        self._address = address
+        self._servers: dict[int, Server] = {}
+        self._state: dict[int, tuple[str, int]] = {}
+
+    def sync(self, parts: Mapping[str, ServiceRules]) -> None:
+        """Listen on the ports of these services, and answer with their present numbers of local endpoints."""
+        self._state = {
+            part.health_check_port: (key, part.local_endpoints) for key, part in parts.items() if part.health_check_port
+        }
+        for port in self._servers.keys() - self._state.keys():
+            self._servers.pop(port).stop()
+        for port in self._state.keys() - self._servers.keys():
+            try:
+                server = Server(self._application(port), f"{self._address}:{port}")
+            except ListenError as error:
+                log.warning("health of service %s: %s", self._state[port][0], error)
+                continue
+            server.start()
+            self._servers[port] = server
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.sync({})
+
+    def _application(self, port: int) -> Callable[..., Iterable[bytes]]:
+        def application(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            key, count = self._state.get(port, ("", 0))
+            namespace, name = split_key(key)
+            body = orjson.dumps({"service": {"namespace": namespace, "name": name}, "localEndpoints": count})
+            status = "200 OK" if count else "503 Service Unavailable"
+            headers = [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
+            start_response(status, [*headers, ("X-Load-Balancing-Endpoint-Weight", str(count))])
+            return [body]
+
+        return application
