@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playbook_runs import Playbooks
+from ssh_server import Server
 
 from playbooks.engine.result import Options
 from playbooks.errors import PlaybookError
-
-from .conftest import Playbooks, Server
 
 pytestmark = pytest.mark.integration
 
