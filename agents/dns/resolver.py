@@ -1,7 +1,8 @@
 """Answers DNS messages: from memory, from the zone, or from other servers.
 
 An answer is kept as the bytes that follow its number, under the bytes of the question: a client that asks again is
-answered without anything being read or written. A change of the zone forgets what was kept of it.
+answered without anything being read or written. A change of the zone forgets what was kept of it; what another
+server said is kept for as long as that allowed, and passed on with the time that is left.
 
 Invariant: `quick` never waits; what it cannot answer, `slow` does.
 """
@@ -11,17 +12,49 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from agents.dns import wire
+import dns.exception
+import dns.flags
+import dns.message
+from dns.message import Message, QueryMessage
+from dns.name import Name
+from dns.rcode import Rcode
+from dns.rdataclass import IN
+from dns.rdatatype import ANY, CNAME, RdataType
+from dns.rrset import RRset
+
+from agents.dns import messages
+from agents.dns.messages import Answer, FormatError
 from agents.dns.upstream import Upstream, UpstreamError
-from agents.dns.wire import Answer, Code, FormatError, Query, Record, Type
 from agents.dns.zone import Names, Zone
 from api.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 _KEPT = 8192
-_LONGEST_KEPT = 30.0
+_LONGEST_KEPT = 30
 _LONGEST_CHAIN = 8
+
+
+class _Kept:
+    """Another server's answer, which ages."""
+
+    def __init__(self, response: Message, query: Message, now: float, seconds: int) -> None:
+        self.until = now + seconds
+        self._since = now
+        self._age = 0
+        self._response = response
+        self._query = query
+        self._bytes = messages.write(response, query, datagram=True)[2:]
+
+    def bytes(self, now: float) -> bytes:
+        """What follows the number of the message, with times to live as they are now."""
+        passed = int(now - self._since) - self._age
+        if passed > 0:
+            self._age += passed
+            for rrset in (*self._response.answer, *self._response.authority, *self._response.additional):
+                rrset.ttl = max(0, rrset.ttl - passed)
+            self._bytes = messages.write(self._response, self._query, datagram=True)[2:]
+        return self._bytes
 
 
 class Resolver:
@@ -32,7 +65,7 @@ class Resolver:
         self._upstream = upstream
         self._runtime = runtime
         self._own: dict[bytes, bytes] = {}
-        self._others: dict[bytes, tuple[float, bytes]] = {}
+        self._others: dict[bytes, _Kept] = {}
         self.hits = 0
         self.queries = 0
         self.failures = 0
@@ -45,54 +78,55 @@ class Resolver:
     def quick(self, data: bytes) -> bytes | None:
         """The answer to a datagram if it takes no other server; None if it does."""
         self.queries += 1
-        kept = self._own.get(data[2:])
+        kept = self._own.get(data[2:]) or self._forwarded(data[2:])
         if kept is not None:
             self.hits += 1
             return data[:2] + kept
-        forwarded = self._others.get(data[2:])
-        if forwarded is not None and forwarded[0] > self._runtime.monotonic():
-            self.hits += 1
-            return data[:2] + forwarded[1]
         try:
-            query = wire.read_query(data)
-        except FormatError:
-            return wire.write_refusal(data, Code.FORMAT_ERROR)
-        if query.opcode or query.category != wire.IN:
-            return wire.write_answer(Answer(Code.NOT_IMPLEMENTED, authoritative=False), query)
-        if not self._zone.owns(query.name):
+            query = messages.read_query(data)
+        except FormatError as error:
+            return messages.write_refusal(data, error.code)
+        if not self._is_own(query):
             return None
-        answer = self._zone.resolve(query.name, query.kind)
-        if self._leads_out(answer, query.kind):
+        asked = query.question[0]
+        found = self._zone.resolve(asked.name, asked.rdtype)
+        if self._leads_out(found, asked.rdtype):
             return None
-        return self._keep(data, wire.write_answer(self._followed(answer, query), query))
+        return self._keep(data, _written(self._followed(found, query), query, datagram=True))
 
     def slow(self, data: bytes, *, datagram: bool = True) -> bytes:
         """The answer to a message, however long that takes."""
         try:
-            query = wire.read_query(data)
-        except FormatError:
-            return wire.write_refusal(data, Code.FORMAT_ERROR)
-        if query.opcode or query.category != wire.IN:
-            return wire.write_answer(Answer(Code.NOT_IMPLEMENTED, authoritative=False), query)
+            query = messages.read_query(data)
+        except FormatError as error:
+            return messages.write_refusal(data, error.code)
+        asked = query.question[0]
+        if self._is_own(query):
+            found = self._zone.resolve(asked.name, asked.rdtype)
+            return _written(self._followed(found, query), query, datagram=datagram)
         try:
-            if self._zone.owns(query.name):
-                answer = self._followed(self._zone.resolve(query.name, query.kind), query)
-                return wire.write_answer(answer, query, datagram=datagram)
             return self._forward(data, query, datagram)
-        except (UpstreamError, FormatError) as error:
+        except UpstreamError as error:
             self.failures += 1
-            log.info("%s could not be resolved: %s", query.name, error)
-            return wire.write_answer(Answer(Code.SERVER_FAILURE, authoritative=False), query)
+            log.info("%s could not be resolved: %s", asked.name, error)
+            return _written(Answer(Rcode.SERVFAIL, authoritative=False), query, datagram=datagram)
 
-    def _forward(self, data: bytes, query: Query, datagram: bool) -> bytes:
-        answer = self._upstream.ask(data)
-        if datagram and len(answer) > query.room:
-            return wire.write_answer(Answer(authoritative=False), replace(query, room=0))
-        code, _, ttl = wire.read_records(answer)
-        if datagram and code in (Code.SUCCESS, Code.NAME_ERROR) and ttl > 0:
+    def _is_own(self, query: Message) -> bool:
+        return query.question[0].rdclass == IN and self._zone.owns(messages.name_of(query))
+
+    def _forwarded(self, asked: bytes) -> bytes | None:
+        kept = self._others.get(asked)
+        now = self._runtime.monotonic()
+        return kept.bytes(now) if kept is not None and kept.until > now else None
+
+    def _forward(self, data: bytes, query: Message, datagram: bool) -> bytes:
+        response = self._upstream.ask(query)
+        seconds = _time_to_live(response)
+        answer = messages.write(response, query, datagram=datagram)
+        if datagram and seconds > 0:
             if len(self._others) >= _KEPT:
                 self._others.clear()
-            self._others[data[2:]] = (self._runtime.monotonic() + min(ttl, _LONGEST_KEPT), answer[2:])
+            self._others[data[2:]] = _Kept(response, query, self._runtime.monotonic(), min(seconds, _LONGEST_KEPT))
         return answer
 
     def _keep(self, data: bytes, answer: bytes) -> bytes:
@@ -101,30 +135,57 @@ class Resolver:
         self._own[data[2:]] = answer[2:]
         return answer
 
-    def _leads_out(self, answer: Answer, kind: int) -> bool:
+    def _leads_out(self, found: Answer, kind: RdataType) -> bool:
         """Whether the answer is an alias of a name that another server has to be asked for."""
-        target = _alias_target(answer.answers, kind)
-        return bool(target) and not self._zone.owns(target)
+        target = _alias_target(found.answers, kind)
+        return target is not None and not self._zone.owns(_text(target))
 
-    def _followed(self, answer: Answer, query: Query) -> Answer:
-        """The answer with what its alias leads to. Raises UpstreamError."""
+    def _followed(self, found: Answer, query: Message) -> Answer:
+        """The answer with what its alias leads to, as far as that can be found out."""
+        kind = query.question[0].rdtype
         for _ in range(_LONGEST_CHAIN):
-            target = _alias_target(answer.answers, query.kind)
-            if not target:
-                return answer
-            if self._zone.owns(target):
-                found = self._zone.resolve(target, query.kind).answers
+            target = _alias_target(found.answers, kind)
+            if target is None:
+                break
+            if self._zone.owns(_text(target)):
+                more = self._zone.resolve(target, kind).answers
             else:
-                code, records, _ = wire.read_records(self._upstream.ask(wire.question(target, query.kind, 0)))
-                return replace(answer, code=Code(code), answers=answer.answers + tuple(records))
-            if not found:
-                return answer
-            answer = replace(answer, answers=answer.answers + found)
-        return answer
+                more = self._others_say(target, kind)
+            if not more:
+                break
+            found = replace(found, answers=found.answers + more)
+        return found
+
+    def _others_say(self, target: Name, kind: RdataType) -> tuple[RRset, ...]:
+        try:
+            return tuple(self._upstream.ask(dns.message.make_query(target, kind)).answer)
+        except UpstreamError as error:
+            self.failures += 1
+            log.info("%s could not be resolved: %s", target, error)
+            return ()
 
 
-def _alias_target(answers: tuple[Record, ...], kind: int) -> str:
-    """The name that the last record is an alias of, if that is not what was asked for; else ""."""
-    if not answers or answers[-1].kind != Type.CNAME or kind in (Type.CNAME, Type.ANY):
-        return ""
-    return wire.read_name(answers[-1].data, 0)[0]
+def _written(found: Answer, query: Message, *, datagram: bool) -> bytes:
+    return messages.write(messages.answer(query, found), query, datagram=datagram)
+
+
+def _time_to_live(response: Message) -> int:
+    """For how many seconds another server's answer may be kept: RFC 2308 says it for a negative one."""
+    if response.rcode() not in (Rcode.NOERROR, Rcode.NXDOMAIN) or response.flags & dns.flags.TC:
+        return 0
+    try:
+        return response.resolve_chaining().minimum_ttl if isinstance(response, QueryMessage) else 0
+    except dns.exception.DNSException:
+        return 0
+
+
+def _alias_target(answers: tuple[RRset, ...], kind: RdataType) -> Name | None:
+    """The name that the last record is an alias of, if that is not what was asked for."""
+    if not answers or answers[-1].rdtype != CNAME or kind in (CNAME, ANY):
+        return None
+    target: Name = answers[-1][0].target
+    return target
+
+
+def _text(name: Name) -> str:
+    return name.to_text(omit_final_dot=True).lower()

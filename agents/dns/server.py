@@ -13,10 +13,10 @@ import logging
 import socket
 import struct
 
-from agents.dns import wire
+from dns.rcode import Rcode
+
+from agents.dns import messages
 from agents.dns.resolver import Resolver
-from agents.dns.upstream import receive_message
-from agents.dns.wire import Code
 from api.runtime import Event, Runtime
 
 log = logging.getLogger(__name__)
@@ -63,13 +63,13 @@ class DnsServer:
                 # ICMP errors about earlier answers come up here.
                 log.debug("receiving: %s", error)
                 continue
-            if len(data) >= 3 and data[2] & 0x80:
+            if messages.is_response(data):
                 continue
             answer = quick(data)
             if answer is not None:
                 send(answer, peer)
             elif self._waiting >= _WAITING:
-                send(wire.write_refusal(data, Code.SERVER_FAILURE), peer)
+                send(messages.write_refusal(data, Rcode.SERVFAIL), peer)
             else:
                 self._waiting += 1
                 self._runtime.spawn("dns-forward", self._answer_later, data, peer)
@@ -102,7 +102,7 @@ class DnsServer:
         try:
             with connection:
                 connection.settimeout(_IDLE)
-                while (data := receive_message(connection)) is not None:
+                while (data := _receive_message(connection)) is not None:
                     answer = self._resolver.slow(data, datagram=False)
                     connection.sendall(struct.pack(">H", len(answer)) + answer)
         except OSError as error:
@@ -124,3 +124,19 @@ def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _receive_message(connection: socket.socket) -> bytes | None:
+    """One message of a connection; None at its end."""
+    head = _receive_exactly(connection, 2)
+    return _receive_exactly(connection, struct.unpack(">H", head)[0]) if head is not None else None
+
+
+def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            return None
+        data += part
+    return data

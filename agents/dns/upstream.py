@@ -6,19 +6,21 @@ Source: RFC 5452 (resilience against forged answers).
 
 from __future__ import annotations
 
+import copy
 import logging
-import socket
-import struct
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from agents.dns import wire
+import dns.exception
+import dns.query
+from dns.message import Message
+
 from api.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 PORT = 53
-_TIMEOUT = 2.0
+_TIMEOUT = 1.5
 _ATTEMPTS = 2
 
 
@@ -51,66 +53,23 @@ class Upstream:
         self._runtime = runtime
         self._port = port
 
-    def ask(self, data: bytes) -> bytes:
-        """The answer to a query message, with the query's own number. Raises UpstreamError."""
+    def ask(self, query: Message) -> Message:
+        """The answer to a query, under the query's own number and with its own question. Raises UpstreamError."""
         failures = []
         for _ in range(_ATTEMPTS):
             for server in self._servers:
                 try:
-                    return self._ask(server, data)
-                except (OSError, wire.FormatError) as error:
+                    answer = self._ask(server, query)
+                except (OSError, dns.exception.DNSException) as error:
                     failures.append(f"{server}: {error}")
+                    continue
+                answer.id, answer.question = query.id, query.question
+                return answer
         raise UpstreamError("; ".join(failures) if failures else "the node's resolv.conf names no other server")
 
-    def _ask(self, server: str, data: bytes) -> bytes:
-        number = struct.pack(">H", self._runtime.random().getrandbits(16))
-        sent = number + data[2:]
-        with socket.socket(_family(server), socket.SOCK_DGRAM) as connection:
-            connection.settimeout(_TIMEOUT)
-            connection.connect((server, self._port))
-            connection.send(sent)
-            answer = _matching(connection, sent)
-        if wire.is_truncated(answer):
-            answer = self._ask_stream(server, sent)
-        return data[:2] + answer[2:]
-
-    def _ask_stream(self, server: str, sent: bytes) -> bytes:
-        with socket.create_connection((server, self._port), timeout=_TIMEOUT) as connection:
-            connection.sendall(struct.pack(">H", len(sent)) + sent)
-            answer = receive_message(connection)
-            if answer is None or answer[:2] != sent[:2]:
-                raise wire.FormatError("the answer by TCP is not one to our question")
-            return answer
-
-
-def receive_message(connection: socket.socket) -> bytes | None:
-    """One message of a DNS connection over TCP; None at its end."""
-    head = _receive_exactly(connection, 2)
-    if head is None:
-        return None
-    return _receive_exactly(connection, struct.unpack(">H", head)[0])
-
-
-def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
-    data = b""
-    while len(data) < size:
-        part = connection.recv(size - len(data))
-        if not part:
-            return None
-        data += part
-    return data
-
-
-def _matching(connection: socket.socket, sent: bytes) -> bytes:
-    """The first datagram that answers what was sent; forged or late ones are passed over."""
-    asked = wire.read_query(sent)
-    while True:
-        answer = connection.recv(65535)
-        if answer[:2] != sent[:2] or len(answer) < 12 + len(asked.question):
-            continue
-        if answer[12 : 12 + len(asked.question)].lower() == asked.question.lower():
-            return answer
-
-
-def _family(server: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in server else socket.AF_INET
+    def _ask(self, server: str, query: Message) -> Message:
+        sent = copy.copy(query)
+        sent.id = self._runtime.random().getrandbits(16)
+        return dns.query.udp_with_fallback(
+            sent, server, _TIMEOUT, self._port, ignore_unexpected=True, ignore_trailing=True, ignore_errors=True
+        )[0]

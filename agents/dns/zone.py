@@ -11,18 +11,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from agents.dns import wire
-from agents.dns.wire import Answer, Code, Record, Type
+import dns.name
+import dns.reversename
+import dns.rrset
+from dns.name import Name
+from dns.rcode import Rcode
+from dns.rdata import Rdata
+from dns.rdataclass import IN
+from dns.rdatatype import RdataType
+from dns.rdtypes.ANY import CNAME, PTR, SOA, TXT
+from dns.rdtypes.IN import AAAA, SRV, A
+from dns.rrset import RRset
+
+from agents.dns.messages import Answer
 from api.objects import name_of, namespace_of
 
 TTL = 5
 NEGATIVE_TTL = 5
 SPECIFICATION = "1.1.0"
 
-Names = Mapping[str, tuple[Record, ...]]
+Names = Mapping[str, tuple[Rdata, ...]]
+
+_ADDRESSES = (RdataType.A, RdataType.AAAA)
+_address4, _address6 = partial(A.A, IN, RdataType.A), partial(AAAA.AAAA, IN, RdataType.AAAA)
+_alias, _pointer = partial(CNAME.CNAME, IN, RdataType.CNAME), partial(PTR.PTR, IN, RdataType.PTR)
+_location, _text = partial(SRV.SRV, IN, RdataType.SRV, 0, 100), partial(TXT.TXT, IN, RdataType.TXT)
+_authority = partial(SOA.SOA, IN, RdataType.SOA)
 
 
 def service_names(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]], domain: str) -> Names:
@@ -31,46 +49,48 @@ def service_names(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]
     own = f"{name_of(service)}.{namespace_of(service)}.svc.{domain}".lower()
     if spec.get("type") == "ExternalName":
         target = str(spec.get("externalName") or "").rstrip(".").lower()
-        return {own: (wire.alias(own, TTL, target),)} if target else {}
+        return {own: (_alias(_name(target)),)} if target else {}
     addresses = [a for a in spec.get("clusterIPs") or [spec.get("clusterIP")] if a]
     if not addresses or addresses == ["None"]:
         return _headless_names(own, slices)
-    found: dict[str, list[Record]] = {own: [wire.address(own, TTL, a) for a in addresses]}
+    found: dict[str, list[Rdata]] = {own: [_address(a) for a in addresses]}
     for port in spec.get("ports") or ():
         if port.get("name"):
-            name = _port_name(port, own)
-            found.setdefault(name, []).append(wire.location(name, TTL, 100, int(port["port"]), own))
+            found.setdefault(_port_name(port, own), []).append(_location(int(port["port"]), _name(own)))
     for a in addresses:
-        name = reverse_name(a)
-        found[name] = [wire.pointer(name, TTL, own)]
+        found[reverse_name(a)] = [_pointer(_name(own))]
     return {name: tuple(records) for name, records in found.items()}
 
 
 def _headless_names(own: str, slices: Iterable[Mapping[str, Any]]) -> Names:
     """Names of the endpoints themselves, which is how the members of a StatefulSet find each other."""
-    found: dict[str, dict[Record, None]] = {}
-
-    def add(record: Record) -> None:
-        found.setdefault(record.name, {})[record] = None
-
+    found: dict[str, dict[Rdata, None]] = {}
     for endpoint_slice in slices:
+        ports = [port for port in endpoint_slice.get("ports") or () if port.get("name") and port.get("port")]
         for entry in endpoint_slice.get("endpoints") or ():
             if (entry.get("conditions") or {}).get("ready") is False:
                 continue
             for a in entry.get("addresses") or ():
                 host = f"{(entry.get('hostname') or _dashed(a)).lower()}.{own}"
-                add(wire.address(own, TTL, a))
-                add(wire.address(host, TTL, a))
-                add(wire.pointer(reverse_name(a), TTL, host))
-                for port in endpoint_slice.get("ports") or ():
-                    if port.get("name") and port.get("port"):
-                        add(wire.location(_port_name(port, own), TTL, 100, int(port["port"]), host))
+                found.setdefault(own, {})[_address(a)] = None
+                found.setdefault(host, {})[_address(a)] = None
+                found.setdefault(reverse_name(a), {})[_pointer(_name(host))] = None
+                for port in ports:
+                    found.setdefault(_port_name(port, own), {})[_location(int(port["port"]), _name(host))] = None
     return {name: tuple(records) for name, records in found.items()}
 
 
 def reverse_name(text: str) -> str:
     """The name under in-addr.arpa or ip6.arpa of an address."""
     return ip_address(text).reverse_pointer
+
+
+def _name(text: str) -> Name:
+    return dns.name.from_text(text)
+
+
+def _address(text: str) -> Rdata:
+    return _address6(text) if ":" in text else _address4(text)
 
 
 def _port_name(port: Mapping[str, Any], own: str) -> str:
@@ -88,7 +108,7 @@ class Zone:
         self.domain = domain.lower().rstrip(".")
         self._networks = tuple(ip_network(network) for network in networks)
         self._parts: dict[str, Names] = {}
-        self._records: dict[str, dict[str, tuple[Record, ...]]] = {}
+        self._records: dict[str, dict[str, tuple[Rdata, ...]]] = {}
         self._above: Counter[str] = Counter()
         self._serial = 0
         self._version = f"dns-version.{self.domain}"
@@ -123,30 +143,37 @@ class Zone:
             return True
         return self._is_own_reverse(name)
 
-    def resolve(self, name: str, kind: int) -> Answer:
+    def resolve(self, asked: Name, kind: RdataType) -> Answer:
         """The answer to a question about an own name; an alias out of the zone is left for the caller to follow."""
+        name = asked.to_text(omit_final_dot=True).lower()
         records = self.records(name)
         if not records and not self._exists(name):
-            return Answer(Code.NAME_ERROR, authority=(self._soa(),))
-        wanted = tuple(record for record in records if kind in (record.kind, Type.ANY) or record.kind == Type.CNAME)
+            return Answer(Rcode.NXDOMAIN, authority=(self._soa(),))
+        wanted = [
+            record for record in records if kind in (record.rdtype, RdataType.ANY) or record.rdtype == RdataType.CNAME
+        ]
         if not wanted:
             return Answer(authority=(self._soa(),))
-        targets = dict.fromkeys(wire.srv_targets(wanted))
-        glue = [record for target in targets for record in self.records(target) if record.kind in (Type.A, Type.AAAA)]
-        return Answer(answers=wanted, additional=tuple(glue))
+        targets = dict.fromkeys(record.target for record in wanted if isinstance(record, SRV.SRV))
+        glue = [rrset for target in targets for rrset in self._glue(target)]
+        return Answer(answers=tuple(_sets(asked, wanted)), additional=tuple(glue))
 
-    def records(self, name: str) -> tuple[Record, ...]:
+    def records(self, name: str) -> tuple[Rdata, ...]:
         """All records of a name, of whatever type."""
         held = self._records.get(name)
         if held:
             return tuple(record for records in held.values() for record in records)
         if name == self._version:
-            return (wire.text(name, TTL, SPECIFICATION),)
+            return (_text([SPECIFICATION]),)
         if name == self.domain:
-            return (self._soa(),)
+            return (self._start_of_authority(),)
         return self._pod_records(name)
 
-    def _pod_records(self, name: str) -> tuple[Record, ...]:
+    def _glue(self, target: Name) -> list[RRset]:
+        records = self.records(target.to_text(omit_final_dot=True).lower())
+        return _sets(target, [record for record in records if record.rdtype in _ADDRESSES])
+
+    def _pod_records(self, name: str) -> tuple[Rdata, ...]:
         """The address that a pod's name itself spells: 10-244-1-5.NAMESPACE.pod.DOMAIN."""
         labels = name.removesuffix("." + self.domain).split(".")
         if len(labels) != 3 or labels[2] != "pod" or not name.endswith("." + self.domain):
@@ -154,7 +181,7 @@ class Zone:
         for separator in (".", ":"):
             spelled = labels[0].replace("-", separator)
             try:
-                return (wire.address(name, TTL, str(ip_address(spelled))),)
+                return (_address(str(ip_address(spelled))),)
             except ValueError:
                 continue
         return ()
@@ -169,17 +196,28 @@ class Zone:
         return self._above[name] > 0 or name in (f"svc.{self.domain}", f"pod.{self.domain}")
 
     def _is_own_reverse(self, name: str) -> bool:
-        labels = name.removesuffix(".in-addr.arpa").split(".")
-        if not name.endswith(".in-addr.arpa") or len(labels) != 4:
+        if not name.endswith((".in-addr.arpa", ".ip6.arpa")):
             return False
         try:
-            found = ip_address(".".join(reversed(labels)))
-        except ValueError:
+            found = ip_address(dns.reversename.to_address(_name(name)))
+        except (dns.exception.DNSException, ValueError):
             return False
-        return any(found in network for network in self._networks if network.version == 4)
+        return any(found in network for network in self._networks)
 
-    def _soa(self) -> Record:
-        return wire.authority(self.domain, NEGATIVE_TTL, self._serial)
+    def _start_of_authority(self) -> Rdata:
+        names = (_name(f"ns.dns.{self.domain}"), _name(f"hostmaster.{self.domain}"))
+        return _authority(*names, self._serial & 0xFFFFFFFF, 7200, 1800, 86400, NEGATIVE_TTL)
+
+    def _soa(self) -> RRset:
+        return dns.rrset.from_rdata(_name(self.domain), NEGATIVE_TTL, self._start_of_authority())
+
+
+def _sets(owner: Name, records: Iterable[Rdata]) -> list[RRset]:
+    """Records of one name, put together by their type."""
+    by_type: dict[RdataType, list[Rdata]] = {}
+    for record in records:
+        by_type.setdefault(record.rdtype, []).append(record)
+    return [dns.rrset.from_rdata_list(owner, TTL, held) for held in by_type.values()]
 
 
 def _ancestors(name: str) -> list[str]:

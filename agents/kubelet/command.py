@@ -51,7 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--max-pods", type=int, default=110, help="pods this node takes (%(default)s)")
     add("--cgroup-root", default="", help="the control group under which pods' groups are made (default: the root)")
     add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
-    add("--cluster-dns", default="", help="addresses of the cluster's name servers, separated by commas")
+    add(
+        "--cluster-dns",
+        default="10.96.0.10",
+        help='addresses of the cluster\'s name servers, separated by commas; "" for none (%(default)s)',
+    )
     add("--cluster-domain", default="cluster.local", help="(default: %(default)s)")
     add("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the node's own (%(default)s)")
     add("--register-with-taints", type=taints, default=(), help="KEY=VALUE:EFFECT, separated by commas")

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 NAMESPACES = ("kube-system", "default", "kube-public", "kube-node-lease")
 _RBAC = "rbac.authorization.k8s.io"
 _PERIOD = 30.0
+# The original's installers put DNS at the tenth address of the services' network.
+_DNS_OFFSET = 10
 _SELF = User("system:apiserver", (MASTERS_GROUP,))
 
 Complete = Callable[[Object, Object], Object | None]
@@ -83,6 +85,7 @@ class Bootstrap:
                     {"metadata": {"name": name}, "value": value, "description": description},
                 )
             self._own_service()
+            self._dns_service()
         except (errors.ApiError, StoreError) as error:
             log.warning("bootstrap objects could not be made, trying again: %s", error)
 
@@ -115,6 +118,28 @@ class Bootstrap:
             "ports": [port],
         }
         self.ensure("discovery.k8s.io", "v1", "endpointslices", endpoint_slice, _with("endpoints", "ports"))
+
+    def _dns_service(self) -> None:
+        """The address of the cluster's DNS, which every node's proxy answers at unless pods of this Service do."""
+        network = self._server.config.service_network
+        if network.num_addresses <= _DNS_OFFSET:
+            return
+        address = str(network[_DNS_OFFSET])
+        services = self._server.cache.collection("", "services").objects.values()
+        if any((service.object().get("spec") or {}).get("clusterIP") == address for service in services):
+            return
+        labels = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
+        spec = {
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "selector": {"k8s-app": "kube-dns"},
+            "ports": [
+                {"name": "dns", "protocol": "UDP", "port": 53, "targetPort": 53},
+                {"name": "dns-tcp", "protocol": "TCP", "port": 53, "targetPort": 53},
+            ],
+        }
+        metadata = {"name": "kube-dns", "namespace": "kube-system", "labels": labels}
+        self.ensure("", "v1", "services", {"metadata": metadata, "spec": spec})
 
     def ensure(self, group: str, version: str, plural: str, obj: Object, complete: Complete | None = None) -> None:
         """Create an object unless it is there; what is there is completed by `complete`, if that finds it lacking."""

@@ -1,0 +1,207 @@
+"""The name server over real sockets: what clients get by UDP and TCP, and from the server behind it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import pytest
+from dns.message import Message
+from dns.rrset import RRset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.dns import messages
+from agents.dns.messages import Answer
+from agents.dns.resolver import Resolver
+from agents.dns.server import DnsServer
+from agents.dns.upstream import Upstream
+from agents.dns.zone import Zone, service_names
+from api.runtime import SystemRuntime
+
+pytestmark = pytest.mark.integration
+
+LARGE = 60
+
+
+class Clock(SystemRuntime):
+    """A clock that can be set forward."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+class Elsewhere(Resolver):
+    """Another zone's name server, which counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def quick(self, data: bytes) -> bytes:
+        return self.slow(data)
+
+    def slow(self, data: bytes, *, datagram: bool = True) -> bytes:
+        query = messages.read_query(data)
+        name = messages.name_of(query)
+        self.asked.append(name)
+        found = Answer(dns.rcode.NXDOMAIN)
+        if name == "example.org":
+            found = Answer(answers=(record(name, 100, "A", "192.0.2.1"),))
+        elif name == "large.example.org":
+            texts = [f"{number:03}{'x' * 200}" for number in range(LARGE)]
+            found = Answer(answers=(dns.rrset.from_text_list(name + ".", 100, "IN", "TXT", texts),))
+        return messages.write(messages.answer(query, found), query, datagram=datagram)
+
+
+@dataclass
+class Site:
+    """A node's name server, and one behind it."""
+
+    clock: Clock
+    resolver: Resolver
+    port: int
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+
+    def publish(self, name: str, *addresses: str, **spec) -> None:
+        """Put a service into the zone; without an address, take it out."""
+        spec |= {"clusterIP": addresses[0] if addresses else "", "clusterIPs": list(addresses)}
+        obj = {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+        self.resolver.update(name, service_names(obj, [], "cluster.local"))
+
+    def ask(self, name: str, kind: str = "A", *, tcp: bool = False, **options) -> Message:
+        """The answer to a question."""
+        query = dns.message.make_query(name, kind, **options)
+        return (dns.query.tcp if tcp else dns.query.udp)(query, "127.0.0.1", 5, self.port)
+
+    def addresses(self, name: str) -> list[str]:
+        """The addresses that a name has."""
+        return [item.to_text() for rrset in self.ask(name).answer for item in rrset]
+
+
+def record(name: str, ttl: int, kind: str, text: str) -> RRset:
+    return dns.rrset.from_text(name + ".", ttl, "IN", kind, text)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    clock, elsewhere = Clock(), Elsewhere()
+    stop = clock.event()
+    outer = DnsServer(elsewhere, clock, "127.0.0.1", 0)
+    zone = Zone("cluster.local", ["10.96.0.0/16"])
+    resolver = Resolver(zone, Upstream(("127.0.0.1",), clock, port=outer.port), clock)
+    inner = DnsServer(resolver, clock, "127.0.0.1", 0)
+    for server in (outer, inner):
+        server.start(stop)
+    try:
+        yield Site(clock, resolver, inner.port, elsewhere)
+    finally:
+        stop.set()
+        for server in (outer, inner):
+            server.close()
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_service_is_found_by_udp_and_tcp(site: Site, tcp: bool) -> None:
+    site.publish("web", "10.96.0.20")
+    answer = site.ask("web.shop.svc.cluster.local", tcp=tcp)
+    assert [rrset.to_text() for rrset in answer.answer] == ["web.shop.svc.cluster.local. 5 IN A 10.96.0.20"]
+    assert answer.flags & dns.flags.AA and answer.flags & dns.flags.RA
+
+
+def test_a_change_is_in_the_next_answer(site: Site) -> None:
+    for address in ("10.96.0.20", "10.96.0.21"):
+        site.publish("web", address)
+        assert site.addresses("web.shop.svc.cluster.local") == [address]
+        assert site.addresses("web.shop.svc.cluster.local") == [address]
+    site.publish("web")
+    answer = site.ask("web.shop.svc.cluster.local")
+    assert answer.rcode() == dns.rcode.NXDOMAIN and answer.authority[0].rdtype == dns.rdatatype.SOA
+
+
+def test_an_answer_repeats_the_question_as_it_was_spelled(site: Site) -> None:
+    site.publish("web", "10.96.0.20")
+    for name in ("wEb.shop.SVC.cluster.local.", "web.SHOP.svc.cluster.local."):
+        assert site.ask(name).question[0].name.to_text() == name
+
+
+def test_other_names_are_asked_for_elsewhere_and_kept_as_long_as_they_hold(site: Site) -> None:
+    first = site.ask("example.org")
+    assert (first.answer[0].ttl, first.answer[0][0].to_text()) == (100, "192.0.2.1")
+    site.clock.ahead = 10.0
+    assert site.ask("example.org").answer[0].ttl == 90
+    assert site.elsewhere.asked == ["example.org"]
+    site.clock.ahead = 31.0
+    assert site.ask("example.org").answer[0].ttl == 100
+    assert site.elsewhere.asked == ["example.org"] * 2
+
+
+def test_a_name_that_is_nowhere_is_said_so(site: Site) -> None:
+    assert site.ask("nowhere.example.org").rcode() == dns.rcode.NXDOMAIN
+
+
+def test_an_external_name_is_followed(site: Site) -> None:
+    site.publish("away", type="ExternalName", externalName="example.org")
+    assert site.addresses("away.shop.svc.cluster.local") == ["example.org.", "192.0.2.1"]
+    site.publish("web", "10.96.0.20")
+    site.publish("near", type="ExternalName", externalName="web.shop.svc.cluster.local")
+    assert site.addresses("near.shop.svc.cluster.local") == ["web.shop.svc.cluster.local.", "10.96.0.20"]
+
+
+def test_an_external_name_that_nobody_knows_is_still_an_alias(site: Site) -> None:
+    site.publish("lost", type="ExternalName", externalName="nowhere.example.org")
+    assert site.addresses("lost.shop.svc.cluster.local") == ["nowhere.example.org."]
+
+
+def test_what_a_datagram_cannot_hold_is_asked_for_again_by_tcp(site: Site) -> None:
+    short = site.ask("large.example.org", "TXT")
+    assert short.flags & dns.flags.TC and not short.answer
+    whole = site.ask("large.example.org", "TXT", tcp=True)
+    assert len(whole.answer[0]) == LARGE
+
+
+def test_the_room_that_a_client_offers_is_used(site: Site) -> None:
+    site.publish("many", *(f"10.96.1.{number}" for number in range(60)))
+    name = "many.shop.svc.cluster.local"
+    assert site.ask(name).flags & dns.flags.TC
+    offered = site.ask(name, use_edns=0, payload=1232)
+    assert not offered.flags & dns.flags.TC and len(offered.answer[0]) == 60 and offered.edns == 0
+
+
+def test_without_other_servers_a_foreign_name_fails_at_once() -> None:
+    clock = SystemRuntime()
+    resolver = Resolver(Zone("cluster.local"), Upstream((), clock), clock)
+    answer = dns.message.from_wire(resolver.slow(dns.message.make_query("example.org", "A").to_wire()))
+    assert answer.rcode() == dns.rcode.SERVFAIL
+
+
+def test_a_silent_connection_does_not_hold_up_others(site: Site) -> None:
+    site.publish("web", "10.96.0.20")
+    with socket.create_connection(("127.0.0.1", site.port)) as silent:
+        silent.sendall(b"\x00")
+        assert site.ask("web.shop.svc.cluster.local", tcp=True).answer
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=80), st.integers(0, 79))
+def test_any_bytes_are_answered_or_refused(noise: bytes, place: int) -> None:
+    clock = SystemRuntime()
+    resolver = Resolver(Zone("cluster.local"), Upstream((), clock), clock)
+    sound = dns.message.make_query("web.shop.svc.cluster.local", "SRV", use_edns=0).to_wire()
+    for data in (noise, sound[:place] + noise + sound[place + len(noise) :]):
+        answer = resolver.quick(data) or resolver.slow(data)
+        assert len(answer) >= 12 and messages.is_response(answer)
+
+
+def test_asking_again_takes_no_work(site: Site) -> None:
+    site.publish("web", "10.96.0.20")
+    for _ in range(3):
+        site.addresses("web.shop.svc.cluster.local")
+    assert (site.resolver.queries, site.resolver.hits) == (3, 2)
