@@ -13,6 +13,7 @@ from contextlib import suppress
 from api import errors
 from api.objects import Object
 from api.runtime import Event
+from api.volumes import LOCAL_PATH
 from control.apiserver.admission.priority import SYSTEM_CLASSES
 from control.apiserver.authorization import default_roles
 from control.apiserver.authorization.default_policy import completed_binding, completed_role
@@ -32,6 +33,14 @@ _PERIOD = 30.0
 # The original's installers put DNS at the tenth address of the services' network.
 _DNS_OFFSET = 10
 _SELF = User("system:apiserver", (MASTERS_GROUP,))
+
+# Directories on the nodes, for claims that name no class.
+_LOCAL_CLASS: Object = {
+    "metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": LOCAL_PATH,
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
 
 Complete = Callable[[Object, Object], Object | None]
 """From (what is there, what is wanted) to what should be there instead, None if it will do."""
@@ -84,6 +93,7 @@ class Bootstrap:
                     "priorityclasses",
                     {"metadata": {"name": name}, "value": value, "description": description},
                 )
+            self.ensure("storage.k8s.io", "v1", "storageclasses", _LOCAL_CLASS)
             self._own_service()
             self._dns_service()
         except (errors.ApiError, StoreError) as error:

@@ -23,6 +23,7 @@ from control.controllers.deployment.controller import DeploymentController
 from control.controllers.disruption import DisruptionController
 from control.controllers.endpoints import EndpointsController
 from control.controllers.endpointslice import EndpointSliceController
+from control.controllers.ephemeral_volumes import EphemeralVolumeController
 from control.controllers.garbage_collector import GarbageCollector
 from control.controllers.job import JobController
 from control.controllers.namespace import NamespaceController
@@ -38,6 +39,7 @@ from control.controllers.service_account import ServiceAccountController
 from control.controllers.statefulset import StatefulSetController
 from control.controllers.taint_eviction import TaintEvictionController
 from control.controllers.ttl_after_finished import TtlAfterFinishedController
+from control.controllers.volume_binder import VolumeBinder
 
 Controller = Callable[[Context], Loop]
 
@@ -70,6 +72,8 @@ CONTROLLERS: tuple[Controller, ...] = (
     ResourceQuotaController,
     ClaimProtectionController,
     VolumeProtectionController,
+    VolumeBinder,
+    EphemeralVolumeController,
 )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from api.errors import NotFound
 from api.loop import Loop
-from api.objects import Object, copy, is_deleting, name_of, namespace_of
+from api.objects import Object, copy, is_deleting, namespace_of
+from api.volumes import claim_keys
 from control.controllers.context import Context
 from control.controllers.pods import phase_of
 
@@ -22,13 +23,7 @@ def claims_used_by(pod: Object) -> list[str]:
     """Keys of the claims a pod holds; none once it has ended."""
     if phase_of(pod) in ("Succeeded", "Failed"):
         return []
-    found = []
-    for volume in pod["spec"].get("volumes") or []:
-        if volume.get("persistentVolumeClaim"):
-            found.append(f"{namespace_of(pod)}/{volume['persistentVolumeClaim']['claimName']}")
-        elif volume.get("ephemeral"):
-            found.append(f"{namespace_of(pod)}/{name_of(pod)}-{volume['name']}")
-    return found
+    return claim_keys(pod)
 
 
 def with_finalizer(obj: Object, finalizer: str, present: bool) -> Object | None:

@@ -90,9 +90,14 @@ class Decider:
         """The best node for `pod`; of equals any. `reserved` marks slots that are kept free for others."""
         if not len(snapshot):
             return Decision("", "no nodes available to schedule pods")
+        cluster = [plugin for plugin in self.profile.cluster_plugins if plugin.applies(pod, snapshot)]
+        for plugin in cluster:
+            problem = plugin.impossible(pod, snapshot)
+            if problem:
+                reason = f"0/{len(snapshot)} nodes are available: {problem}."
+                return Decision("", reason, len(snapshot), 0, frozenset({plugin.name}))
         table = self._table(pod, snapshot)
         fitting = table.fits if reserved is None else table.fits & ~reserved
-        cluster = [plugin for plugin in self.profile.cluster_plugins if plugin.applies(pod, snapshot)]
         refused: list[tuple[Mask, Rejection]] = []
         for plugin in cluster:
             for mask, rejection in plugin.filter(pod, snapshot):

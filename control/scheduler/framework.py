@@ -88,6 +88,10 @@ class ClusterPlugin:
         """Whether the plugin has anything to say about this pod's place."""
         return True
 
+    def impossible(self, pod: PodInfo, snapshot: Snapshot) -> str:
+        """Why the pod can go to no node whatever, as things are; "" if that cannot be said."""
+        return ""
+
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
         """(nodes refused, why), over the snapshot's node slots."""
         return []

@@ -15,6 +15,8 @@ from control.scheduler.pod import PodInfo
 from control.scheduler.queue import SchedulingQueue
 from control.scheduler.snapshot import Snapshot
 
+Handler = Callable[[Object | None, Object | None], None]
+
 
 class Observer:
     """Handlers for nodes, pods and namespaces. `assumed` are pods placed by us of which the API does not tell yet."""
@@ -30,6 +32,13 @@ class Observer:
         informers.of("nodes").add_handler(self.on_node)
         informers.of("namespaces").add_handler(self.on_namespace)
         informers.of("pods").add_handler(self.on_pod)
+        volumes = self._snapshot.volumes
+        for resource, take in (
+            ("persistentvolumeclaims", volumes.set_claim),
+            ("persistentvolumes", volumes.set_volume),
+            ("storageclasses.storage.k8s.io", volumes.set_class),
+        ):
+            informers.of(resource).add_handler(self._on_volume(take))
 
     def on_node(self, old: Object | None, new: Object | None) -> None:
         """A node came, changed or went."""
@@ -46,6 +55,14 @@ class Observer:
         self._snapshot.set_namespace(name_of(new or old or {}), labels_of(new) if new else None)
         if old and new and labels_of(old) != labels_of(new):
             self._queue.wake(Wake.POD_ADDED)
+
+    def _on_volume(self, take: Handler) -> Handler:
+        def on_change(old: Object | None, new: Object | None) -> None:
+            take(old, new)
+            if new is not None:
+                self._queue.wake(Wake.VOLUME, lambda pod: bool(pod.claims))
+
+        return on_change
 
     def on_pod(self, old: Object | None, new: Object | None) -> None:
         """A pod came, changed or went."""

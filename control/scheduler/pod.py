@@ -13,6 +13,7 @@ import orjson
 
 from api.objects import Object, key_of, labels_of, name_of, namespace_of, uid_of
 from api.quantities import parse
+from api.volumes import claim_keys
 from control.scheduler.affinity import parse as parse_affinity
 
 Resources = dict[str, int]
@@ -32,8 +33,8 @@ class PodInfo:
     """
 
     __slots__ = (
-        "affinity", "class_key", "identity", "images", "key", "labels", "namespace", "node_name", "pod", "ports",
-        "priority", "requests", "score_requests", "spec", "uid",
+        "affinity", "claims", "class_key", "identity", "images", "key", "labels", "namespace", "node_name", "pod",
+        "ports", "priority", "requests", "score_requests", "spec", "uid",
     )  # fmt: skip
 
     def __init__(self, pod: Object) -> None:
@@ -52,6 +53,7 @@ class PodInfo:
             _assumed(spec, self.requests, "memory", _ASSUMED_MEMORY),
         )
         self.ports = tuple(host_ports(spec))
+        self.claims = tuple(claim_keys(pod)) if spec.get("volumes") else ()
         self.affinity = parse_affinity(spec, self.namespace, self.labels)
         self.identity = (self.namespace, tuple(sorted(self.labels.items())))
         self.images = tuple(sorted({str(one.get("image") or "") for one in spec.get("containers") or []}))

@@ -20,6 +20,7 @@ from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from control.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from control.scheduler.plugins.taint_toleration import TaintToleration
 from control.scheduler.plugins.topology_spread import PodTopologySpread
+from control.scheduler.plugins.volume_binding import VolumeBinding, VolumeRestrictions
 
 DEFAULT_NAME = "default-scheduler"
 
@@ -33,7 +34,12 @@ NODE_PLUGINS: tuple[NodePlugin, ...] = (
     BalancedAllocation(),
     ImageLocality(),
 )
-CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = (PodTopologySpread(), InterPodAffinity())
+CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = (
+    VolumeRestrictions(),
+    VolumeBinding(),
+    PodTopologySpread(),
+    InterPodAffinity(),
+)
 WEIGHTS: Mapping[str, float] = {
     "TaintToleration": 3,
     "NodeAffinity": 2,

@@ -26,6 +26,8 @@ from control.scheduler.pod import PodInfo
 from control.scheduler.profiles import wakes
 from control.scheduler.queue import SchedulingQueue, Waiting
 from control.scheduler.snapshot import Snapshot
+from control.scheduler.volume_binder import VolumeBinder, VolumesNotBound
+from control.scheduler.volumes import Bindings
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ class Scheduler:
         self._nominated: dict[str, str] = {}
         self._informers.of("pods").add_handler(self._forget_nomination)
         self._writers = Pool(runtime, "scheduler-bind", BINDINGS_AT_ONCE)
+        self._volumes = VolumeBinder(client, runtime, self._snapshot.volumes)
+        self._stop = runtime.event()
 
     def unsynced(self) -> list[str]:
         """The resources whose first list is not in yet."""
@@ -59,6 +63,7 @@ class Scheduler:
 
     def run(self, stop: Event) -> None:
         """Schedule until `stop`."""
+        self._stop = stop
         self._metrics.follow(self._queue)
         self._informers.start(stop)
         if self._informers.wait_synced(stop):
@@ -105,7 +110,31 @@ class Scheduler:
         log.debug("%s: %s", pod.key, decision.reason)
         self._snapshot.place(pod, decision.node)
         self._observer.assumed[pod.key] = pod
-        self._writers.submit(lambda: self._bind(entry, decision.node))
+        bindings = self._reserve(pod, decision.node)
+        if bindings:
+            self._runtime.spawn("scheduler-volumes", self._bind_with_volumes, entry, decision.node, bindings)
+        else:
+            self._writers.submit(lambda: self._bind(entry, decision.node))
+
+    def _reserve(self, pod: PodInfo, node: str) -> Bindings:
+        """Pick volumes for the claims that waited for the pod to have a node."""
+        place = self._snapshot.node(node)
+        return self._snapshot.volumes.reserve(pod, place) if pod.claims and place else Bindings()
+
+    def _bind_with_volumes(self, entry: Waiting, node: str, bindings: Bindings) -> None:
+        """Volumes may take minutes to be made: a task of its own waits for them."""
+        pod = entry.pod
+        try:
+            self._volumes.bind(bindings, node, self._stop)
+        except (VolumesNotBound, ApiError, TransportError) as error:
+            log.warning("volumes of %s were not bound on %s: %s", pod.key, node, error)
+            message = f'running PreBind plugin "VolumeBinding": binding volumes: {error}'
+            self._event(pod).warning(pod.pod, "FailedScheduling", message)
+            self._unassume(entry)
+        else:
+            self._bind(entry, node)
+        finally:
+            self._snapshot.volumes.release(bindings)
 
     def _bind(self, entry: Waiting, node: str) -> None:
         pod = entry.pod

@@ -18,6 +18,7 @@ from api.objects import Object, labels_of, name_of
 from control.scheduler.affinity import NONE as NO_AFFINITY
 from control.scheduler.framework import Mask, Numbers
 from control.scheduler.pod import PodInfo, Resources, amount
+from control.scheduler.volumes import Volumes
 
 _VECTORS_KEPT = 1024
 
@@ -113,6 +114,7 @@ class Snapshot:
     def __init__(self) -> None:
         self.generation = 0
         self.labels_generation = 0
+        self.volumes = Volumes()
         self.slots: list[NodeInfo | None] = []
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.affinity_keys: Counter[tuple[str, str]] = Counter()

@@ -141,6 +141,7 @@ class VolumeManager:
             raise VolumeError(f'persistentvolumeclaim "{claim_name}" is not bound')
         for kind in ("local", "hostPath"):
             if found["spec"].get(kind):
+                _check_host_path(found["spec"][kind])
                 return Path(found["spec"][kind]["path"])
         raise VolumeError(f'persistent volume "{bound}" is neither local nor a host path')
 

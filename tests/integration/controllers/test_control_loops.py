@@ -348,3 +348,63 @@ def test_the_components_have_the_rights_they_need(plane: Any, caplog: pytest.Log
     plane.until(lambda: available(plane, "web", 1), "one replica is available")
     refused = [record.getMessage() for record in caplog.records if "forbidden" in record.getMessage().lower()]
     assert refused == []
+
+
+def test_members_of_a_stateful_set_get_directories_on_their_nodes_and_keep_them(plane: Any) -> None:
+    plane.start()
+    plane.nodes(3)
+    storage = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    templates = [{"metadata": {"name": "data"}, "spec": storage}]
+    kept = {"whenDeleted": "Delete", "whenScaled": "Retain"}
+    spec = {"replicas": 2, "serviceName": "db", "volumeClaimTemplates": templates}
+    plane.client.create(
+        "statefulsets.apps", workload("StatefulSet", "db", **spec, persistentVolumeClaimRetentionPolicy=kept)
+    )
+    plane.until(lambda: len([pod for pod in plane.pods(app="db") if is_true(pod, "Ready")]) == 2, "two members run")
+    places = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in plane.pods(app="db")}
+    for member, node in places.items():
+        claim = plane.find("persistentvolumeclaims", f"data-{member}", "default")
+        volume = plane.find("persistentvolumes", claim["spec"]["volumeName"])
+        (term,) = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+        assert (claim["status"]["phase"], claim["spec"]["storageClassName"]) == ("Bound", "local-path")
+        assert term["matchExpressions"][0]["values"] == [node]
+    plane.client.delete("pods", "db-1", "default")
+    plane.until(
+        lambda: any(
+            pod["metadata"]["name"] == "db-1" and is_true(pod, "Ready") and pod["spec"]["nodeName"] == places["db-1"]
+            for pod in plane.pods(app="db")
+            if not pod["metadata"].get("deletionTimestamp")
+        ),
+        "the member comes back to its data",
+    )
+    plane.client.delete("statefulsets.apps", "db", "default", propagation="Background")
+    plane.until(lambda: not plane.client.list("persistentvolumes").items, "claims and volumes go with the set")
+
+
+def test_a_pod_and_its_claim_wait_for_each_other_and_say_so(plane: Any) -> None:
+    plane.start()
+    plane.nodes(2)
+    local = {"metadata": {"name": "disks"}, "provisioner": "kubernetes.io/no-provisioner"}
+    plane.client.create("storageclasses.storage.k8s.io", local | {"volumeBindingMode": "WaitForFirstConsumer"})
+    storage = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    metadata = {"name": "data", "namespace": "default"}
+    plane.client.create(
+        "persistentvolumeclaims", {"metadata": metadata, "spec": storage | {"storageClassName": "disks"}}
+    )
+    pod = {"containers": [{"name": "c", "image": "i"}]}
+    pod["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+    plane.client.create("pods", {"metadata": {"name": "p", "namespace": "default"}, "spec": pod})
+
+    def verdict() -> str:
+        return (condition(plane.find("pods", "p", "default"), "PodScheduled") or {}).get("message", "")
+
+    missing = "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind."
+    plane.until(lambda: verdict().startswith(missing), "the pod says what it lacks")
+    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}
+    volume = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "disks"}
+    volume |= {"local": {"path": "/disk"}}
+    volume["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}}
+    plane.client.create("persistentvolumes", {"metadata": {"name": "disk"}, "spec": volume})
+    plane.until(lambda: is_true(plane.find("pods", "p", "default"), "Ready"), "the pod runs")
+    assert plane.find("pods", "p", "default")["spec"]["nodeName"] == "node-1"
+    assert plane.find("persistentvolumes", "disk")["status"]["phase"] == "Bound"

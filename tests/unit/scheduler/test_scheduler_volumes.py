@@ -1,0 +1,207 @@
+"""Where a pod's claims let it run, and what it is told where they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scheduler_objects import decide, make_node, make_pod, make_snapshot
+
+from api.volumes import BIND_COMPLETED, SELECTED_NODE
+from control.scheduler.pod import PodInfo
+from control.scheduler.snapshot import Snapshot
+
+pytestmark = pytest.mark.unit
+
+NODES = ["a", "b", "c"]
+
+
+def make_class(name: str, provisioner: str = "kubernetes.io/no-provisioner", **fields: Any) -> dict[str, Any]:
+    """A class of which claims wait for their pod."""
+    return {
+        "metadata": {"name": name},
+        "provisioner": provisioner,
+        "volumeBindingMode": "WaitForFirstConsumer",
+    } | fields
+
+
+def make_claim(name: str, storage_class: str = "local", volume: str = "", **fields: Any) -> dict[str, Any]:
+    """A claim of 1Gi; bound if it names a volume."""
+    annotations = fields.pop("annotations", {}) | ({BIND_COMPLETED: "yes"} if volume else {})
+    metadata = {"namespace": "default", "name": name, "uid": name, "annotations": annotations}
+    spec = {
+        "storageClassName": storage_class,
+        "accessModes": fields.pop("modes", ["ReadWriteOnce"]),
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    return {"metadata": metadata | fields, "spec": spec | ({"volumeName": volume} if volume else {})}
+
+
+def make_volume(name: str, node: str, size: str = "1Gi", **spec: Any) -> dict[str, Any]:
+    """A free local volume on a node."""
+    where = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    fields = {
+        "capacity": {"storage": size},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "local",
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [where]}},
+    }
+    return {"metadata": {"name": name, "uid": name}, "spec": fields | spec, "status": {"phase": "Available"}}
+
+
+def with_claims(name: str, *claims: str) -> PodInfo:
+    volumes = [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims]
+    return make_pod(name, volumes=volumes)
+
+
+def cluster(claims: list[Any], volumes: list[Any], classes: list[Any], placed: Any = None) -> Snapshot:
+    snapshot = make_snapshot([make_node(name) for name in NODES], placed)
+    for claim in claims:
+        snapshot.volumes.set_claim(None, claim)
+    for volume in volumes:
+        snapshot.volumes.set_volume(None, volume)
+    for one in classes:
+        snapshot.volumes.set_class(None, one)
+    return snapshot
+
+
+LOCAL = make_class("local")
+MADE = make_class("made", "example.com/disks")
+IMMEDIATE = make_class("now", "example.com/disks", volumeBindingMode="Immediate")
+NO_NODE = "0/3 nodes are available: "
+
+# name: (claims, volumes, classes, the pod's claims, the nodes it may go to or the reason why none)
+CASES: dict[str, tuple[list[Any], list[Any], list[Any], list[str], set[str] | str]] = {
+    "a bound claim leads to its volume": (
+        [make_claim("x", volume="v")],
+        [make_volume("v", "b")],
+        [LOCAL],
+        ["x"],
+        {"b"},
+    ),
+    "two bound claims on two nodes leave none": (
+        [make_claim("x", volume="v"), make_claim("y", volume="w")],
+        [make_volume("v", "a"), make_volume("w", "b")],
+        [LOCAL],
+        ["x", "y"],
+        NO_NODE + "3 node(s) didn't match PersistentVolume's node affinity.",
+    ),
+    "a claim that waits goes where there is a volume": (
+        [make_claim("x")],
+        [make_volume("v", "b"), make_volume("w", "c", "512Mi")],
+        [LOCAL],
+        ["x"],
+        {"b"},
+    ),
+    "two claims need two volumes on one node": (
+        [make_claim("x"), make_claim("y")],
+        [make_volume("v", "a"), make_volume("w", "b"), make_volume("u", "b")],
+        [LOCAL],
+        ["x", "y"],
+        {"b"},
+    ),
+    "a volume reserved for another is none": (
+        [make_claim("x")],
+        [make_volume("v", "a", claimRef={"namespace": "default", "name": "other"})],
+        [LOCAL],
+        ["x"],
+        NO_NODE + "3 node(s) didn't find available persistent volumes to bind.",
+    ),
+    "a volume reserved for the claim is": (
+        [make_claim("x")],
+        [make_volume("v", "a", claimRef={"namespace": "default", "name": "x"})],
+        [LOCAL],
+        ["x"],
+        {"a"},
+    ),
+    "a volume can be made anywhere": ([make_claim("x", "made")], [], [MADE], ["x"], {"a", "b", "c"}),
+    "but not outside the class's topology": (
+        [make_claim("x", "made")],
+        [],
+        [
+            MADE
+            | {
+                "allowedTopologies": [
+                    {"matchLabelExpressions": [{"key": "kubernetes.io/hostname", "values": ["a", "c"]}]}
+                ]
+            }
+        ],
+        ["x"],
+        {"a", "c"},
+    ),
+    "and only where it is being made already": (
+        [make_claim("x", "made", annotations={SELECTED_NODE: "c"})],
+        [],
+        [MADE],
+        ["x"],
+        {"c"},
+    ),
+    "an unbound claim of another class must be bound first": (
+        [make_claim("x", "now")],
+        [],
+        [IMMEDIATE],
+        ["x"],
+        NO_NODE + "pod has unbound immediate PersistentVolumeClaims.",
+    ),
+    "a claim must be there": ([], [], [], ["x"], NO_NODE + 'persistentvolumeclaim "x" not found.'),
+    "and stay": (
+        [make_claim("x", volume="v", deletionTimestamp="2026-01-01T00:00:00Z")],
+        [],
+        [],
+        ["x"],
+        NO_NODE + 'persistentvolumeclaim "x" is being deleted.',
+    ),
+    "so must its volume": (
+        [make_claim("x", volume="v")],
+        [],
+        [],
+        ["x"],
+        NO_NODE + "3 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s).",
+    ),
+}
+
+
+@pytest.mark.parametrize(("claims", "volumes", "classes", "wanted", "expected"), CASES.values(), ids=CASES)
+def test_where_claims_let_a_pod_run(
+    claims: list[Any], volumes: list[Any], classes: list[Any], wanted: list[str], expected: set[str] | str
+) -> None:
+    decisions = [decide(with_claims("p", *wanted), cluster(claims, volumes, classes), seed=seed) for seed in range(12)]
+    if isinstance(expected, str):
+        assert decisions[0].reason == expected
+    else:
+        assert {one.node for one in decisions} == expected
+
+
+def test_a_picked_volume_is_offered_to_no_other_pod() -> None:
+    snapshot = cluster([make_claim("x"), make_claim("y")], [make_volume("v", "b")], [LOCAL])
+    node = snapshot.node("b")
+    assert node is not None
+    bindings = snapshot.volumes.reserve(with_claims("p", "x"), node)
+    assert [volume["metadata"]["name"] for _, volume in bindings.static] == ["v"]
+    assert decide(with_claims("q", "y"), snapshot).node == ""
+    snapshot.volumes.release(bindings)
+    assert decide(with_claims("q", "y"), snapshot).node == "b"
+
+
+def test_a_claim_for_one_pod_admits_no_second() -> None:
+    claim = make_claim("x", volume="v", modes=["ReadWriteOncePod"])
+    everywhere = make_volume("v", "a") | {}
+    everywhere["spec"].pop("nodeAffinity")
+    snapshot = cluster([claim], [everywhere], [LOCAL], {"a": [with_claims("first", "x")]})
+    reason = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+    decision = decide(with_claims("second", "x"), snapshot)
+    assert decision.reason == f"0/3 nodes are available: 3 {reason}."
+    assert decision.resolvable == ("a",)
+
+
+def test_an_ephemeral_volume_waits_for_its_own_claim() -> None:
+    pod = make_pod("p", volumes=[{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}}])
+    assert pod.claims == ("default/p-scratch",)
+    missing = 'waiting for ephemeral volume controller to create the persistentvolumeclaim "p-scratch"'
+    assert decide(pod, cluster([], [], [])).reason == f"{NO_NODE}{missing}."
+    foreign = cluster([make_claim("p-scratch", "made")], [], [MADE])
+    owner = "PVC default/p-scratch was not created for pod default/p (pod is not owner)"
+    assert decide(pod, foreign).reason == f"{NO_NODE}{owner}."
+    reference = {"uid": "p", "controller": True, "kind": "Pod", "name": "p"}
+    own = cluster([make_claim("p-scratch", "made", ownerReferences=[reference])], [], [MADE])
+    assert decide(pod, own).node
