@@ -74,6 +74,13 @@ class Host:
         assert done["code"] == 0, done["err"]
         return done["out"].splitlines()
 
+    def reach(self, *targets: str, pod: str = "") -> set[str]:
+        """Those of the targets (ADDRESS:PORT) that take a connection from the node, or from a pod."""
+        argv = [sys.executable, "-I", TRAFFIC, "reach", *targets]
+        done = self.run(argv=["ip", "netns", "exec", pod, *argv] if pod else argv)
+        assert done["code"] == 0, done["err"]
+        return set(done["out"].split())
+
     def answer(self, address: str, port: int, **options) -> str:
         """Who answered one connection (its name), or the error."""
         return self.ask(address, port, **options)[0].split()[0]

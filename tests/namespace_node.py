@@ -18,11 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ipaddress import ip_network
 
-from agents.network import links, routes
+from agents.network import links, policies, routes
 from agents.network.interface import HostPort
 from agents.network.netlink_network import NetlinkPodNetwork
 from agents.network.nftables.table import NftTable
 from agents.network.nftables.values import Ruleset
+from agents.network.policy_table import PolicyTable
 from agents.network.route_table import RouteTable
 from agents.proxy import rules
 from agents.proxy.endpoints import NodeView
@@ -37,6 +38,7 @@ class Node:
     def __init__(self) -> None:
         self.network: NetlinkPodNetwork | None = None
         self.table: NftTable | None = None
+        self.policy_table: PolicyTable | None = None
         self.children: dict[int, subprocess.Popen[str]] = {}
 
     def run(self, argv: list[str], timeout: float = 20.0) -> dict:
@@ -83,6 +85,11 @@ class Node:
     def repair(self, ruleset: None = None) -> bool:
         """Whether the table is as it was left."""
         return self.table.unchanged()
+
+    def policies(self, objects: list, pods: list, namespaces: list, node: str, cidr: str) -> None:
+        """Make the table of policies, or change it to what it shall be."""
+        self.policy_table = self.policy_table or PolicyTable()
+        self.policy_table.apply(policies.desired(objects, policies.cluster_of(pods, namespaces), node, [cidr]))
 
     def routes(self, nodes: list, name: str, address: str, cidr: str) -> list[str]:
         """Make the routes to the other nodes."""

@@ -2,6 +2,7 @@
 
 namespace_traffic.py serve PROTOCOL PORT NAME
 namespace_traffic.py ask PROTOCOL ADDRESS PORT [COUNT [SIZE [SOURCE_PORT]]]
+namespace_traffic.py reach ADDRESS:PORT...
 """
 
 from __future__ import annotations
@@ -53,9 +54,30 @@ def ask(protocol: str, address: str, port: int, size: int, source_port: int) -> 
         return f"error {type(error).__name__} {time.monotonic() - started:.2f}"
 
 
+def reach(targets: list[str]) -> None:
+    """Print those targets that take a TCP connection, all tried at once."""
+
+    def attempt(target: str) -> None:
+        address, _, port = target.rpartition(":")
+        try:
+            socket.create_connection((address, int(port)), timeout=0.9).close()
+        except OSError:
+            return
+        print(target + "\n", end="", flush=True)
+
+    tasks = [threading.Thread(target=attempt, args=(target,)) for target in targets]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join()
+
+
 def main(arguments: list[str]) -> None:
     if arguments[0] == "serve":
         serve(arguments[1], int(arguments[2]), arguments[3])
+    if arguments[0] == "reach":
+        reach(arguments[1:])
+        return
     protocol, address, port, count, size, source_port = (*arguments[1:], *("1", "1", "0")[len(arguments) - 4 :])
     for _ in range(int(count)):
         print(ask(protocol, address, int(port), int(size), int(source_port)), flush=True)

@@ -25,12 +25,14 @@ from agents.network.hostports import TABLE as HOST_PORT_TABLE
 from agents.network.interface import NetworkError
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
+from agents.network.policies import TABLE as POLICY_TABLE
 from agents.network.route_table import RouteTable
 from agents.network.rtnetlink import delete_link
 from agents.proxy import rules
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_events import NodeEvents
 from agents.proxy.node_network import NodeNetwork
+from agents.proxy.node_policies import NodePolicies
 from agents.proxy.service_proxy import ServiceProxy
 from api import kubeconfig
 from api.client import Client
@@ -81,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def cleanup() -> int:
     """Remove what the proxy and the pod network have put into the kernel; pods lose their network. The exit status."""
-    for name in (rules.TABLE, HOST_PORT_TABLE):
+    for name in (rules.TABLE, HOST_PORT_TABLE, POLICY_TABLE):
         table = NftTable(name)
         if table.remove():
             print(f"removed table {name}")
@@ -133,20 +135,21 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
 def _parts(
     arguments: argparse.Namespace, runtime: Runtime, informers: Informers, events: NodeEvents, metrics: Metrics
 ) -> tuple[ServiceProxy, *tuple[_Part, ...]]:
-    """The services' rules, the node's routes, and the name server unless the cluster has none."""
+    """The services' rules, the node's routes, policies, and the name server unless the cluster has none."""
     cluster_networks, service_networks = _networks(arguments.cluster_cidr), _networks(arguments.service_cidr)
     version4 = tuple(network for network in cluster_networks if ":" not in network)
     name = arguments.node_name
     proxy = ServiceProxy(informers, runtime, name, version4, events, metrics, arguments.cluster_dns)
     network = NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics)
+    policies = NodePolicies(informers, runtime, name, events, metrics)
     if not arguments.cluster_dns:
-        return proxy, network
+        return proxy, network, policies
     text = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
     upstream = Upstream(servers_of(text, (arguments.cluster_dns,)), runtime)
     resolver = Resolver(Zone(arguments.cluster_domain, (*cluster_networks, *service_networks)), upstream, runtime)
     metrics.count_queries(resolver)
     dns = ClusterDns(informers, resolver, arguments.cluster_domain)
-    return proxy, network, NodeDns(informers, runtime, name, resolver, dns)
+    return proxy, network, policies, NodeDns(informers, runtime, name, resolver, dns)
 
 
 def _run_parts(informers: Informers, parts: tuple[_Part, ...], runtime: Runtime, stop: Event) -> int:

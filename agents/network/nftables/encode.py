@@ -26,6 +26,7 @@ from agents.network.nftables.values import (
     Dispatch,
     Draw,
     Endpoint,
+    Established,
     Family,
     Field,
     InNetworks,
@@ -36,6 +37,7 @@ from agents.network.nftables.values import (
     Marked,
     Masquerade,
     NewConnection,
+    Ports,
     Protocol,
     Redirect,
     Reject,
@@ -69,6 +71,7 @@ _MEMORY_SIZE = 65536
 _MAXIMUM_ATTRIBUTE = 60_000
 _LOCAL = 2
 _STATE_NEW = 1 << 3
+_STATE_ESTABLISHED_OR_RELATED = 1 << 1 | 1 << 2
 _STATUS_DESTINATION_TRANSLATED = 1 << 5
 _PORT_UNREACHABLE = {Family.IP: 3, Family.IP6: 4}
 _INTERFACE_NAME_SIZE = 16
@@ -315,6 +318,10 @@ class Encoder:
                 return load + x.compare(x.KEY, operator, name.encode().ljust(_INTERFACE_NAME_SIZE, b"\0"))
             case NewConnection():
                 return x.connection(x.KEY, x.CT_STATE) + _any_bit(_STATE_NEW)
+            case Established():
+                return x.connection(x.KEY, x.CT_STATE) + _any_bit(_STATE_ESTABLISHED_OR_RELATED)
+            case Ports(first, last):
+                return self._load(Field.DESTINATION_PORT, x.KEY) + _port_range(first, last)
             case Translated():
                 return x.connection(x.KEY, x.CT_STATUS) + _any_bit(_STATUS_DESTINATION_TRANSLATED)
             case Marked(mark):
@@ -378,6 +385,13 @@ class Encoder:
 
     def _translate(self) -> bytes:
         return x.translate_destination(self.family, x.DATA, x.DATA + self._slots)
+
+
+def _port_range(first: int, last: int) -> bytes:
+    if first == last:
+        return x.compare(x.KEY, x.COMPARE_EQUAL, first.to_bytes(2, "big"))
+    lowest = x.compare(x.KEY, x.COMPARE_AT_LEAST, first.to_bytes(2, "big"))
+    return lowest + x.compare(x.KEY, x.COMPARE_AT_MOST, last.to_bytes(2, "big"))
 
 
 def _any_bit(bits: int) -> bytes:

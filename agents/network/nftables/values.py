@@ -119,6 +119,19 @@ class NewConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class Established:
+    """The packet belongs to a connection that was let through before, or to one that such a connection opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The destination port is one from `first` to `last`; the rule must match the protocol before."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Translated:
     """The connection's destination was translated."""
 
@@ -212,8 +225,8 @@ class ClampSegmentSize:
 
 
 Statement = (
-    InNetworks | IsLocal | InSet | Protocol | Interface | NewConnection | Translated | Marked | SetMark | ClearMark
-    | Dispatch | Spread | Redirect | Balance | Draw | Remember | Masquerade | Reject
+    InNetworks | IsLocal | InSet | Protocol | Ports | Interface | NewConnection | Established | Translated
+    | Marked | SetMark | ClearMark | Dispatch | Spread | Redirect | Balance | Draw | Remember | Masquerade | Reject
     | ClampSegmentSize | Verdict
 )  # fmt: skip
 Rule = tuple[Statement, ...]
@@ -270,6 +283,27 @@ class Ruleset:
     chains: Mapping[str, Chain] = field(default_factory=dict)
     sets: Mapping[str, Set] = field(default_factory=dict)
     elements: Mapping[str, Mapping[Key, Value]] = field(default_factory=dict)
+
+
+def changes(old: Ruleset, new: Ruleset) -> tuple[Ruleset, Ruleset]:
+    """Both without what they have in common."""
+    return _without(old, new), _without(new, old)
+
+
+def _without(ruleset: Ruleset, other: Ruleset) -> Ruleset:
+    return Ruleset(
+        {name: chain for name, chain in ruleset.chains.items() if other.chains.get(name) != chain},
+        {name: definition for name, definition in ruleset.sets.items() if other.sets.get(name) != definition},
+        {
+            name: {
+                key: value
+                for key, value in held.items()
+                if key not in (there := other.elements.get(name, {})) or there[key] != value
+            }
+            for name, held in ruleset.elements.items()
+            if held != other.elements.get(name)
+        },
+    )
 
 
 def union(rulesets: Iterable[Ruleset]) -> Ruleset:

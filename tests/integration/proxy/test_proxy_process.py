@@ -18,7 +18,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.geteuid() != 0, rea
 ROOT = Path(__file__).resolve().parents[3]
 WHERRY = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
           "from control.cli.main import main; sys.exit(main(sys.argv[1:]))"]  # fmt: skip
-RESOURCES = {"Node": "nodes", "Service": "services", "EndpointSlice": "endpointslices.discovery.k8s.io"}
+RESOURCES = {
+    "Pod": "pods",
+    "NetworkPolicy": "networkpolicies.networking.k8s.io",
+    "Node": "nodes",
+    "Service": "services",
+    "EndpointSlice": "endpointslices.discovery.k8s.io",
+}
 ADDRESS, CIDR = "192.168.9.11", "10.244.1.0/24"
 
 

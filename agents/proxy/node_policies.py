@@ -1,0 +1,117 @@
+"""Keeps the node's table of policies like the API says.
+
+A change of pods, namespaces or policies is computed whole, which is cheap since pods that are alike are looked at
+once, and only what differs is sent; sets change in place, so packets meet the old policy or the new one.
+
+Invariant: without policies there is no table; with policies, what others do to it is undone and said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from agents.network import policies, routes
+from agents.network.netlink import NetlinkError
+from agents.network.nftables.values import Ruleset
+from agents.network.policy_table import PolicyTable
+from agents.proxy.metrics import Metrics
+from agents.proxy.node_events import NodeEvents
+from api.informers import Informers
+from api.objects import Object, labels_of
+from api.runtime import Event, Runtime
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+# Pods of a rollout change together; they are waited for so long.
+_GATHER_SECONDS = 0.05
+_RETRY_SECONDS = 2.0
+
+
+class NodePolicies:
+    """Programs the cluster's NetworkPolicies for the pods of this node; `run` is one task that owns the table."""
+
+    def __init__(
+        self, informers: Informers, runtime: Runtime, node_name: str, events: NodeEvents, metrics: Metrics
+    ) -> None:
+        self._runtime = runtime
+        self._name = node_name
+        self._events = events
+        self._metrics = metrics
+        self._policies = informers.of("networkpolicies.networking.k8s.io")
+        self._pods = informers.of("pods")
+        self._namespaces = informers.of("namespaces")
+        self._nodes = informers.of("nodes")
+        self._changed = runtime.condition()
+        self._dirty = True
+        self._table = PolicyTable()
+
+    def watch(self) -> None:
+        """Look at every change of what policies are about."""
+        self._policies.add_handler(lambda old, new: self.wake())
+        self._pods.add_handler(lambda old, new: self._compare(old, new, _pod))
+        self._namespaces.add_handler(lambda old, new: self._compare(old, new, labels_of))
+        self._nodes.add_handler(lambda old, new: self._compare(old, new, self._own_networks))
+
+    def run(self, stop: Event) -> None:
+        """Keep the table until `stop`; it stays then."""
+        while not stop.is_set():
+            try:
+                self._once(self._wait(stop))
+            except NetlinkError as error:
+                self._dirty = True
+                self._metrics.failures.inc()
+                log.warning("network policies could not be programmed: %s", error)
+                self._events.warning("NetworkPolicyFailed", f"The kernel refused the rules of policies: {error}")
+                stop.wait(_RETRY_SECONDS)
+        self._table.close()
+
+    def wake(self) -> None:
+        """Look again, or notice that `run` shall stop."""
+        with self._changed:
+            self._dirty = True
+            self._changed.notify_all()
+
+    def _compare(self, old: Object | None, new: Object | None, relevant: Callable[[Object], object]) -> None:
+        if (relevant(old) if old else None) != (relevant(new) if new else None):
+            self.wake()
+
+    def _own_networks(self, node: Object) -> object:
+        return routes.pod_networks(node) if node["metadata"]["name"] == self._name else None
+
+    def _wait(self, stop: Event) -> bool:
+        """Whether something changed within a while."""
+        with self._changed:
+            if not self._dirty:
+                self._changed.wait(_LOOK_SECONDS)
+            dirty, self._dirty = self._dirty, False
+        if dirty and not stop.is_set():
+            stop.wait(_GATHER_SECONDS)
+        return dirty
+
+    def _once(self, dirty: bool) -> None:
+        if dirty:
+            log.debug("table %s: %s", policies.TABLE, self._table.apply(self._desired()))
+            return
+        found = self._table.repair()
+        if found:
+            self._metrics.repairs.inc()
+            message = f"The nftables table {policies.TABLE} was changed by somebody else and has been repaired: {found}"
+            log.warning("%s", message)
+            self._events.warning("NetworkPolicyRepaired", message)
+
+    def _desired(self) -> Ruleset:
+        present = self._policies.items()
+        if not present:
+            return Ruleset()
+        node = self._nodes.get(self._name)
+        networks = [str(network) for network in routes.pod_networks(node)] if node else []
+        cluster = policies.cluster_of(self._pods.items(), self._namespaces.items())
+        return policies.desired(present, cluster, self._name, networks)
+
+
+def _pod(pod: Object) -> object:
+    """What of a pod policies depend on."""
+    status = pod.get("status") or {}
+    return labels_of(pod), (pod.get("spec") or {}).get("nodeName"), status.get("podIPs"), status.get("phase")
