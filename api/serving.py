@@ -1,4 +1,4 @@
-"""The one way a Wherry process answers HTTP: a Flask application behind gevent's WSGI server.
+"""The one way a Wherry process answers HTTP: a Flask application behind `api.wsgi`, a greenlet a connection.
 
 `service` makes the application with the end points every component has; `Server` listens on TLS, plain TCP
 or a unix socket. A handler that must own its connection (exec, attach, port-forward) takes it with `hijack`.
@@ -12,22 +12,24 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import flask
 import orjson
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.server import StreamServer
 from prometheus_client import CollectorRegistry, generate_latest
+
+from api.wsgi import HIJACK, PEER_CERTIFICATE, Application, Connection
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[], None]
 
-PEER_CERTIFICATE = "wherry.peer_certificate"
-HIJACK = "wherry.hijack"
+_HANDSHAKE_SECONDS = 30.0
 
 
 class ListenError(Exception):
@@ -134,56 +136,42 @@ def hijack(environ: Mapping[str, Any]) -> tuple[socket.socket, BinaryIO]:
     return taken
 
 
-class _Handler(WSGIHandler):  # type: ignore[misc]
-    hijacked = False
-    # A client that goes away in the middle of an answer is no failure; over TLS it is told by this number.
-    ignored_socket_errors = (*WSGIHandler.ignored_socket_errors, ssl.SSL_ERROR_EOF)
+class _Listener(StreamServer):  # type: ignore[misc]
+    """Accepts connections; each is served by a greenlet of its own."""
 
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
-        get_certificate = getattr(self.socket, "getpeercert", None)
-        if get_certificate is not None:
-            environ[PEER_CERTIFICATE] = get_certificate(binary_form=True)
-        environ[HIJACK] = self._hijack
-        return environ
+    def __init__(self, listener: Any, application: Application, context: ssl.SSLContext | None) -> None:
+        super().__init__(listener, spawn="default")
+        self._application = application
+        self._context = context
 
-    def _hijack(self) -> tuple[socket.socket, BinaryIO]:
-        self.hijacked = True
-        self.close_connection = True
-        return self.socket, self.rfile
+    def handle(self, accepted: Any, address: Any) -> None:
+        try:
+            if accepted.family != socket.AF_UNIX:
+                # Without it a small answer waits for the peer's delayed acknowledgement.
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = self._secured(accepted) if self._context else accepted
+        except (OSError, ssl.SSLError) as error:
+            log.debug("no connection was made with %s: %s", address, error)
+            return
+        with closing(connection):
+            Connection(self._application, connection, address).serve()
 
-    def run_application(self) -> None:
-        self.result = self.application(self.environ, self.start_response)
-        if not self.hijacked:
-            self.process_result()
-
-    def log_request(self) -> None:
-        return
-
-
-class _TcpServer(WSGIServer):  # type: ignore[misc]
-    def do_read(self) -> Any:
-        accepted = super().do_read()
-        if accepted is not None and accepted[0].family != socket.AF_UNIX:
-            # Without it a small answer waits for the peer's delayed acknowledgement.
-            accepted[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return accepted
+    def _secured(self, accepted: Any) -> ssl.SSLSocket:
+        assert self._context is not None
+        accepted.settimeout(_HANDSHAKE_SECONDS)
+        secured = self._context.wrap_socket(accepted, server_side=True)
+        secured.settimeout(None)
+        return secured
 
 
 class Server:
     """Listens on `host:port` or `unix:/path` and serves a WSGI application until `stop`."""
 
-    def __init__(
-        self, application: Callable[..., Iterable[bytes]], listen: str, *, tls: Tls | None = None, backlog: int = 4096
-    ) -> None:
+    def __init__(self, application: Application, listen: str, *, tls: Tls | None = None, backlog: int = 4096) -> None:
         self.listen = listen
         self._socket = _listen(listen, backlog)
         self._context = tls.context() if tls else None
-        options: dict[str, Any] = {"ssl_context": self._context} if self._context else {}
-        # One greenlet a connection; a log object of None would print a line a request.
-        self._server = _TcpServer(
-            self._socket, application, handler_class=_Handler, log=None, error_log=log, spawn="default", **options
-        )
+        self._server = _Listener(self._socket, application, self._context)
 
     @property
     def port(self) -> int:

@@ -27,8 +27,8 @@ from api.component import Term
 from api.errors import ApiError
 from api.leader import LeaderElector
 from api.objects import Object
-from api.serving import PEER_CERTIFICATE
 from api.transport import TransportError
+from api.wsgi import PEER_CERTIFICATE
 from control.apiserver.application import application, make_server
 from control.apiserver.authentication.certificates import CertificateMethod
 from control.apiserver.bootstrap import Bootstrap
