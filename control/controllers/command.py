@@ -34,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node-eviction-rate", type=float, default=0.1, help="nodes a second whose pods are evicted (%(default)s)"
     )
+    parser.add_argument(
+        "--horizontal-pod-autoscaler-sync-period",
+        type=seconds,
+        default=15.0,
+        help="how often autoscalers look at their metrics (%(default)s s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,6 +69,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         node_monitor_period=arguments.node_monitor_period,
         node_monitor_grace_period=arguments.node_monitor_grace_period,
         node_eviction_rate=arguments.node_eviction_rate,
+        autoscaler_sync_period=arguments.horizontal_pod_autoscaler_sync_period,
         authority=authority,
         authority_certificate=authority.certificate if authority else b"",
     )

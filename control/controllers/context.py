@@ -33,6 +33,7 @@ class Options:
     authority: Pair | None = None
     authority_certificate: bytes = b""
     certificate_seconds: int = 365 * 86400
+    autoscaler_sync_period: float = 15.0
     terminated_pod_gc_threshold: int = 12500
 
 

@@ -11,6 +11,7 @@ from api.client import Client
 from api.informers import Informers
 from api.loop import Loop, Loops
 from api.runtime import Runtime
+from control.controllers.autoscaling.controller import HorizontalPodAutoscalerController
 from control.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
 from control.controllers.certificates.approving import CsrApprovingController
 from control.controllers.certificates.cleaning import CsrCleaningController
@@ -23,6 +24,7 @@ from control.controllers.deployment.controller import DeploymentController
 from control.controllers.disruption import DisruptionController
 from control.controllers.endpoints import EndpointsController
 from control.controllers.endpointslice import EndpointSliceController
+from control.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from control.controllers.ephemeral_volumes import EphemeralVolumeController
 from control.controllers.garbage_collector import GarbageCollector
 from control.controllers.job import JobController
@@ -53,8 +55,10 @@ CONTROLLERS: tuple[Controller, ...] = (
     CronJobController,
     TtlAfterFinishedController,
     DisruptionController,
+    HorizontalPodAutoscalerController,
     EndpointSliceController,
     EndpointsController,
+    EndpointSliceMirroringController,
     NodeIpamController,
     NodeLifecycleController,
     TaintEvictionController,

@@ -6,21 +6,28 @@ Invariant: the only module here that makes a real clock, client or server.
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from api.component import Component, add_arguments
+from control.scheduler.configuration import ConfigurationError, load
 from control.scheduler.metrics import Metrics
-from control.scheduler.profiles import default_profile
 from control.scheduler.scheduler import Scheduler
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `wherry scheduler`."""
     add_arguments(parser, listen="127.0.0.1:10259")
+    parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration: profiles and their plugins")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `wherry scheduler` until SIGTERM."""
-    profiles = {profile.name: profile for profile in (default_profile(),)}
+    try:
+        profiles = load(arguments.config)
+    except ConfigurationError as error:
+        print(f"wherry scheduler: --config: {error}", file=sys.stderr)
+        return 1
     config = {"profiles": [{"schedulerName": name} for name in profiles]}
     component = Component("kube-scheduler", arguments, config)
     metrics = Metrics(component.metrics)

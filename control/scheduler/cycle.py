@@ -33,20 +33,33 @@ _CLASSES_KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The plugins of one schedulerName, in order, with the weights of their scores."""
+    """The plugins of one schedulerName, in order, with the weights of their scores; `unfiltered` refuse no node."""
 
     name: str
     node_plugins: tuple[NodePlugin, ...]
     cluster_plugins: tuple[ClusterPlugin, ...]
     weights: dict[str, float]
+    unfiltered: frozenset[str] = frozenset()
+
+    def node_filters(self, pod: PodInfo) -> list[NodePlugin]:
+        """The plugins that may refuse a node to the pod, by the node alone."""
+        return [one for one in self.node_plugins if one.name not in self.unfiltered and one.applies(pod)]
+
+    def cluster_filters(self, pod: PodInfo, snapshot: Snapshot) -> list[ClusterPlugin]:
+        """The plugins that may refuse a node to the pod, by what is elsewhere."""
+        return [one for one in self.cluster_plugins if one.name not in self.unfiltered and one.applies(pod, snapshot)]
 
 
 class _Table:
     """What the node plugins say of every node for one class of pods."""
 
     def __init__(self, profile: Profile, pod: PodInfo) -> None:
-        self.filters = [plugin for plugin in profile.node_plugins if plugin.applies(pod)]
-        self.scorers = [plugin for plugin in self.filters if profile.weights.get(plugin.name) and plugin.scores(pod)]
+        self.filters = profile.node_filters(pod)
+        self.scorers = [
+            plugin
+            for plugin in profile.node_plugins
+            if profile.weights.get(plugin.name) and plugin.applies(pod) and plugin.scores(pod)
+        ]
         self.generation = -1
         self.fits: Mask = numpy.zeros(0, dtype=numpy.bool_)
         self.rejections: list[Sequence[Rejection]] = []
@@ -90,7 +103,7 @@ class Decider:
         """The best node for `pod`; of equals any. `reserved` marks slots that are kept free for others."""
         if not len(snapshot):
             return Decision("", "no nodes available to schedule pods")
-        cluster = [plugin for plugin in self.profile.cluster_plugins if plugin.applies(pod, snapshot)]
+        cluster = self.profile.cluster_filters(pod, snapshot)
         for plugin in cluster:
             problem = plugin.impossible(pod, snapshot)
             if problem:
@@ -110,7 +123,7 @@ class Decider:
             return _nowhere(snapshot, table, refused)
         slot = int(candidates[0])
         if len(candidates) > 1:
-            slot = self._best(self._scores(table, cluster, pod, snapshot, fitting), candidates)
+            slot = self._best(self._scores(table, pod, snapshot, fitting), candidates)
         chosen = snapshot.slots[slot]
         name = chosen.name if chosen else ""
         why = f"{len(candidates)} of {len(snapshot)} nodes fit and {name} scored highest"
@@ -124,15 +137,14 @@ class Decider:
         table.refresh(pod, snapshot)
         return table
 
-    def _scores(
-        self, table: _Table, cluster: Sequence[ClusterPlugin], pod: PodInfo, snapshot: Snapshot, fitting: Mask
-    ) -> Numbers:
+    def _scores(self, table: _Table, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers:
         weights = self.profile.weights
         total = numpy.zeros(len(fitting))
         for plugin, raw in zip(table.scorers, table.raw):
             total += weights[plugin.name] * scaled(raw, plugin.scale, fitting)
-        for one in cluster:
-            score = one.score(pod, snapshot, fitting) if weights.get(one.name) else None
+        for one in self.profile.cluster_plugins:
+            scores = weights.get(one.name) and one.applies(pod, snapshot)
+            score = one.score(pod, snapshot, fitting) if scores else None
             if score is not None:
                 total += weights[one.name] * score
         return total

@@ -120,8 +120,7 @@ class Observer:
         def helps(pod: PodInfo) -> bool:
             node = self._snapshot.node(node_name)
             profile = self._profiles[pod.spec.get("schedulerName", "default-scheduler")]
-            plugins = [plugin for plugin in profile.node_plugins if plugin.applies(pod)]
-            return node is not None and not first_rejections(plugins, pod, node)
+            return node is not None and not first_rejections(profile.node_filters(pod), pod, node)
 
         return helps
 

@@ -140,8 +140,8 @@ class _Trial:
         self._pod = pod
         self._node = node
         self._snapshot = snapshot
-        self._filters = [plugin for plugin in profile.node_plugins if plugin.applies(pod)]
-        self._cluster = [plugin for plugin in profile.cluster_plugins if plugin.applies(pod, snapshot)]
+        self._filters = profile.node_filters(pod)
+        self._cluster = profile.cluster_filters(pod, snapshot)
         self._removed: dict[str, PodInfo] = {}
         self._copy = node
 

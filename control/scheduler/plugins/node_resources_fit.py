@@ -1,6 +1,6 @@
 """NodeResourcesFit: what a pod requests must be left on the node; emptier nodes are better.
 
-Source: kube-scheduler NodeResourcesFit with the LeastAllocated strategy over cpu and memory.
+Source: kube-scheduler NodeResourcesFit with the LeastAllocated and MostAllocated strategies over cpu and memory.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ from control.scheduler.snapshot import NodeInfo
 
 
 class NodeResourcesFit(NodePlugin):
-    """Filters by every requested resource and the number of pods."""
+    """Filters by every requested resource and the number of pods; scores by the weights of cpu and memory.
+
+    With `most` the fuller nodes are better, so that others stay empty.
+    """
 
     name = "NodeResourcesFit"
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_ALLOCATABLE, Wake.POD_REMOVED})
+
+    def __init__(self, cpu: float = 1.0, memory: float = 1.0, *, most: bool = False) -> None:
+        self._cpu, self._memory, self._most = cpu, memory, most
 
     def filter(self, pod: PodInfo, node: NodeInfo) -> Sequence[Rejection]:
         found = []
@@ -33,7 +39,8 @@ class NodeResourcesFit(NodePlugin):
 
     def score(self, pod: PodInfo, node: NodeInfo) -> float:
         cpu, memory = fractions(pod, node)
-        return 100.0 - 50.0 * (min(cpu, 1.0) + min(memory, 1.0))
+        used = (self._cpu * min(cpu, 1.0) + self._memory * min(memory, 1.0)) / (self._cpu + self._memory)
+        return 100.0 * (used if self._most else 1.0 - used)
 
 
 def fractions(pod: PodInfo, node: NodeInfo) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -39,7 +40,9 @@ class ControlPlane:
         self.authority: Pair = new_authority("test", self.runtime.time())
         self._store = open_engine("memory", self.runtime)
         self._server = make_server(self._store, self.runtime, Config(), authentication=[EnvironMethod()])
-        self._application = application(self._server, {})
+        self._server_application = application(self._server, {})
+        # Paths that an add-on answers, with what it answers: made anew for each request.
+        self.addons: dict[str, Callable[[], Object]] = {}
         self._server.cache.start(self.stop)
         assert self._server.cache.wait_synced(_PATIENCE)
         Bootstrap(self._server).start(self.stop)
@@ -51,7 +54,14 @@ class ControlPlane:
     def as_user(self, name: str, *groups: str) -> Client:
         """A client with that identity."""
         user = User(name, (*groups, "system:authenticated"))
-        return Client(WsgiTransport(self._application, {ENVIRON_USER: user}), user_agent=name)
+        return Client(WsgiTransport(self._answer, {ENVIRON_USER: user}), user_agent=name)
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
+        addon = self.addons.get(environ["PATH_INFO"])
+        if addon is None:
+            return self._server_application(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [orjson.dumps(addon())]
 
     def start(self, **options: Any) -> None:
         """Run scheduler and controllers, each with its own identity."""

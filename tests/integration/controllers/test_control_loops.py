@@ -408,3 +408,22 @@ def test_a_pod_and_its_claim_wait_for_each_other_and_say_so(plane: Any) -> None:
     plane.until(lambda: is_true(plane.find("pods", "p", "default"), "Ready"), "the pod runs")
     assert plane.find("pods", "p", "default")["spec"]["nodeName"] == "node-1"
     assert plane.find("persistentvolumes", "disk")["status"]["phase"] == "Bound"
+
+
+def test_endpoints_written_by_hand_reach_the_proxies(plane: Any) -> None:
+    plane.start()
+    plane.client.create(
+        "services", {"metadata": {"name": "db", "namespace": "default"}, "spec": {"ports": [{"port": 5432}]}}
+    )
+    subset = {"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 5432}]}
+    plane.client.create("endpoints", {"metadata": {"name": "db", "namespace": "default"}, "subsets": [subset]})
+
+    def mirrored() -> list[str]:
+        found = plane.client.list(
+            "endpointslices.discovery.k8s.io", "default", label_selector="kubernetes.io/service-name=db"
+        ).items
+        return [address for one in found for endpoint in one["endpoints"] or [] for address in endpoint["addresses"]]
+
+    plane.until(lambda: mirrored() == ["192.0.2.1"], "a slice shows them")
+    plane.client.delete("endpoints", "db", "default")
+    plane.until(lambda: mirrored() == [], "and goes with them")

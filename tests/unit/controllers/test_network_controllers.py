@@ -9,6 +9,7 @@ import pytest
 from controller_objects import meta, names, pod
 
 from control.controllers import endpoints, endpointslice, node_ipam
+from control.controllers import endpointslice_mirroring as mirroring
 
 pytestmark = pytest.mark.unit
 
@@ -107,3 +108,57 @@ def test_endpoints_are_cut_at_a_thousand() -> None:
 )
 def test_the_first_free_range_is_given(taken: list[str], expected: str) -> None:
     assert node_ipam.decide(ipaddress.ip_network("10.244.0.0/16"), 24, taken) == expected
+
+
+BY_HAND: dict[str, Any] = {
+    "metadata": meta("db", labels={"team": "x"}),
+    "subsets": [
+        {
+            "addresses": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}],
+            "notReadyAddresses": [{"ip": "192.0.2.2"}],
+            "ports": [{"name": "sql", "port": 5432}],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "service", "expected"),
+    [
+        (BY_HAND, {"spec": {}}, True),
+        (BY_HAND, {"spec": {"selector": {"app": "db"}}}, False),
+        (BY_HAND, None, False),
+        (None, {"spec": {}}, False),
+        ({"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}}, {"spec": {}}, False),
+        ({"metadata": {"annotations": {"control-plane.alpha.kubernetes.io/leader": "x"}}}, {"spec": {}}, False),
+    ],
+)
+def test_which_endpoints_are_mirrored(endpoints: Any, service: Any, expected: bool) -> None:
+    assert mirroring.mirrored(endpoints, service) == expected
+
+
+def test_endpoints_by_hand_become_a_slice_for_each_family() -> None:
+    found = mirroring.slices_for(BY_HAND)
+    shown = [
+        (one["addressType"], [(e["addresses"][0], e["conditions"]["ready"]) for e in one["endpoints"]]) for one in found
+    ]
+    assert shown == [("IPv4", [("192.0.2.1", True), ("192.0.2.2", False)]), ("IPv6", [("2001:db8::1", True)])]
+    assert found[0]["metadata"]["labels"] == {
+        "team": "x",
+        "kubernetes.io/service-name": "db",
+        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+    }
+
+
+def test_mirrors_are_changed_only_where_they_differ() -> None:
+    present = [
+        one | {"metadata": one["metadata"] | {"name": f"s{n}"}} for n, one in enumerate(mirroring.slices_for(BY_HAND))
+    ]
+    assert mirroring.decide(mirroring.slices_for(BY_HAND), present) == mirroring.Changes()
+    fewer = {
+        "metadata": BY_HAND["metadata"],
+        "subsets": [{"addresses": [{"ip": "192.0.2.9"}]} | {"ports": BY_HAND["subsets"][0]["ports"]}],
+    }
+    changes = mirroring.decide(mirroring.slices_for(fewer), present)
+    assert (names(changes.update), names(changes.delete), changes.create) == (["s0"], ["s1"], [])
+    assert changes.update[0]["endpoints"][0]["addresses"] == ["192.0.2.9"]

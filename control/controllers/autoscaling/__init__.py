@@ -1,0 +1,1 @@
+"""Horizontal pod autoscaling: how many replicas metrics ask for, how fast to follow them, and the loop around that."""

@@ -1,0 +1,114 @@
+"""Reads a KubeSchedulerConfiguration: profiles, and which plugins they enable, disable and weigh.
+
+Invariant: what the file asks for and is not known here is an error that names it, never ignored.
+Source: kubescheduler.config.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from control.scheduler.cycle import Profile
+from control.scheduler.framework import NodePlugin
+from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
+from control.scheduler.profiles import CLUSTER_PLUGINS, DEFAULT_NAME, NODE_PLUGINS, WEIGHTS, default_profile
+
+_API_VERSION = "kubescheduler.config.k8s.io/v1"
+KNOWN = frozenset([plugin.name for plugin in NODE_PLUGINS] + [plugin.name for plugin in CLUSTER_PLUGINS])
+# Parts of a plugin's work that the file can switch off by themselves.
+_POINTS = ("multiPoint", "filter", "score")
+_SETTINGS = {"apiVersion", "kind", "profiles"}
+# What upstream has as plugins and Wherry as parts of its loop: may be listed, and cannot be switched off.
+_BUILT_IN = frozenset({"PrioritySort", "DefaultPreemption", "DefaultBinder", "SchedulingGates"})
+
+
+class ConfigurationError(Exception):
+    """The file cannot be used; one sentence why."""
+
+
+def load(path: Path | None) -> dict[str, Profile]:
+    """The profiles of the file by schedulerName; without one the default profile. Raises ConfigurationError."""
+    if path is None:
+        return {DEFAULT_NAME: default_profile()}
+    try:
+        document = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {error}") from error
+    try:
+        return profiles(document)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def profiles(document: Mapping[str, Any]) -> dict[str, Profile]:
+    """The profiles of a KubeSchedulerConfiguration by schedulerName. Raises ConfigurationError."""
+    if document.get("kind") != "KubeSchedulerConfiguration" or document.get("apiVersion") != _API_VERSION:
+        raise ConfigurationError(f"apiVersion and kind must be {_API_VERSION}, KubeSchedulerConfiguration")
+    _refuse_unknown("", document, _SETTINGS)
+    found: dict[str, Profile] = {}
+    for entry in document.get("profiles") or [{}]:
+        profile = _profile(entry)
+        if profile.name in found:
+            raise ConfigurationError(f"profiles: the schedulerName {profile.name} is there twice")
+        found[profile.name] = profile
+    return found
+
+
+def _profile(entry: Mapping[str, Any]) -> Profile:
+    _refuse_unknown("profiles", entry, {"schedulerName", "plugins", "pluginConfig"})
+    base = default_profile(str(entry.get("schedulerName") or DEFAULT_NAME))
+    plugins = entry.get("plugins") or {}
+    _refuse_unknown("plugins", plugins, set(_POINTS))
+    everywhere = _names(plugins, "multiPoint", "disabled") - _names(plugins, "multiPoint", "enabled")
+    unfiltered = (everywhere | _names(plugins, "filter", "disabled")) - _names(plugins, "filter", "enabled")
+    unscored = everywhere | _names(plugins, "score", "disabled")
+    weights = {name: weight for name, weight in base.weights.items() if name not in unscored}
+    for point in ("multiPoint", "score"):
+        for one in (plugins.get(point) or {}).get("enabled") or []:
+            if one["name"] in WEIGHTS:
+                weights[one["name"]] = float(one.get("weight") or WEIGHTS[one["name"]])
+    configured = dict(_configured(one) for one in entry.get("pluginConfig") or [])
+    nodes = tuple(configured.get(one.name, one) for one in base.node_plugins)
+    return Profile(base.name, nodes, base.cluster_plugins, weights, frozenset(unfiltered))
+
+
+def _names(plugins: Mapping[str, Any], point: str, part: str) -> set[str]:
+    """The plugins that are enabled or disabled at one point. Raises ConfigurationError for those not known."""
+    section = plugins.get(point) or {}
+    _refuse_unknown(f"plugins.{point}", section, {"enabled", "disabled"})
+    found = {str(one["name"]) for one in section.get(part) or []}
+    if part == "disabled" and "*" in found:
+        found = found - {"*"} | KNOWN
+    _refuse_unknown(f"plugins.{point}.{part}", found, KNOWN | _BUILT_IN)
+    if part == "disabled" and found & _BUILT_IN:
+        raise ConfigurationError(f"plugins.{point}: {', '.join(sorted(found & _BUILT_IN))} cannot be disabled")
+    return found
+
+
+def _configured(entry: Mapping[str, Any]) -> tuple[str, NodePlugin]:
+    """(name, the plugin with these arguments) of an entry of pluginConfig."""
+    name, arguments = entry.get("name"), entry.get("args") or {}
+    if name != NodeResourcesFit.name:
+        raise ConfigurationError(f"pluginConfig: arguments of {name} are not supported, only those of NodeResourcesFit")
+    _refuse_unknown("pluginConfig.args", arguments, {"apiVersion", "kind", "scoringStrategy"})
+    strategy = arguments.get("scoringStrategy") or {}
+    _refuse_unknown("scoringStrategy", strategy, {"type", "resources"})
+    kind = strategy.get("type") or "LeastAllocated"
+    if kind not in ("LeastAllocated", "MostAllocated"):
+        raise ConfigurationError(f"scoringStrategy: {kind} is neither LeastAllocated nor MostAllocated")
+    resources = strategy.get("resources") or [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]
+    weights = {str(one["name"]): float(one.get("weight") or 1) for one in resources}
+    _refuse_unknown("scoringStrategy.resources", weights, {"cpu", "memory"})
+    return name, NodeResourcesFit(weights.get("cpu", 0.0), weights.get("memory", 0.0), most=kind == "MostAllocated")
+
+
+def _refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ConfigurationError(f"{where + ': ' if where else ''}{', '.join(unknown)} is not known")

@@ -1,0 +1,87 @@
+"""What a KubeSchedulerConfiguration makes of the profiles, and what it may not say."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scheduler_objects import make_node, make_pod, make_snapshot
+
+from control.scheduler.configuration import ConfigurationError, load, profiles
+from control.scheduler.cycle import Decider
+
+pytestmark = pytest.mark.unit
+
+HEAD = {"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"}
+TAINT = [{"key": "k", "effect": "NoSchedule"}]
+PACKING = {
+    "schedulerName": "packing",
+    "pluginConfig": [{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}],
+}
+
+
+def disable(point: str, *names: str) -> dict[str, Any]:
+    return {"plugins": {point: {"disabled": [{"name": name} for name in names]}}}
+
+
+def place(profile: Any, nodes: list[Any], placed: Any = None, **pod: Any) -> str:
+    """Where most of a few tries go."""
+    snapshot = make_snapshot(nodes, placed)
+    tries = [Decider(profile, random.Random(n)).decide(make_pod("p", **pod), snapshot).node for n in range(9)]
+    return max(set(tries), key=tries.count)
+
+
+def test_each_profile_has_its_own_name_and_arguments() -> None:
+    found = profiles(HEAD | {"profiles": [{}, PACKING]})
+    assert list(found) == ["default-scheduler", "packing"]
+    nodes, full = [make_node("a"), make_node("b")], {"a": [make_pod("x", requests={"cpu": "2", "memory": "4Gi"})]}
+    asking = {"requests": {"cpu": "1", "memory": "2Gi"}}
+    assert place(found["default-scheduler"], nodes, full, **asking) == "b"
+    assert place(found["packing"], nodes, full, **asking) == "a"
+
+
+def test_a_disabled_filter_refuses_nothing() -> None:
+    found = profiles(HEAD | {"profiles": [disable("filter", "TaintToleration")]})["default-scheduler"]
+    assert place(found, [make_node("a", taints=TAINT)]) == "a"
+    assert found.weights["TaintToleration"] == 3
+
+
+def test_a_disabled_score_leaves_the_filter_alone() -> None:
+    found = profiles(HEAD | {"profiles": [disable("score", "*")]})["default-scheduler"]
+    assert found.weights == {}
+    assert place(found, [make_node("a", taints=TAINT)]) == ""
+
+
+def test_multi_point_disables_both_and_enables_again_with_a_weight() -> None:
+    entry = disable("multiPoint", "*")
+    entry["plugins"]["multiPoint"]["enabled"] = [{"name": "NodeResourcesFit", "weight": 7}]
+    found = profiles(HEAD | {"profiles": [entry]})["default-scheduler"]
+    assert found.weights == {"NodeResourcesFit": 7.0}
+    assert place(found, [make_node("a", taints=TAINT)]) == "a"
+    assert place(found, [make_node("a")], requests={"cpu": "5"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ({}, "apiVersion and kind must be kubescheduler.config.k8s.io/v1, KubeSchedulerConfiguration"),
+        (HEAD | {"extenders": []}, "extenders is not known"),
+        (HEAD | {"profiles": [{}, {}]}, "profiles: the schedulerName default-scheduler is there twice"),
+        (HEAD | {"profiles": [disable("filter", "Nonsense")]}, "plugins.filter.disabled: Nonsense is not known"),
+        (HEAD | {"profiles": [disable("multiPoint", "DefaultBinder")]}, "DefaultBinder cannot be disabled"),
+        (
+            HEAD | {"profiles": [{"pluginConfig": [{"name": "NodeAffinity", "args": {}}]}]},
+            "arguments of NodeAffinity are not supported",
+        ),
+    ],
+)
+def test_what_is_not_known_is_named(document: Any, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        profiles(document)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file or directory"):
+        load(tmp_path / "none.yaml")
