@@ -100,6 +100,9 @@ def _health_view(path: str, checks: Mapping[str, Check]) -> Callable[[], flask.R
             except CheckFailed as error:
                 failed.append(name)
                 lines.append(f"[-]{name} failed: {error}")
+        if unknown := sorted(excluded - set(checks)):
+            named = ",".join(f'"{name}"' for name in unknown)
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {named}")
         if not failed and "verbose" not in flask.request.args:
             return flask.Response("ok", mimetype="text/plain")
         lines.append(f"{path} check {'failed' if failed else 'passed'}")

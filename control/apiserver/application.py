@@ -35,7 +35,7 @@ from control.apiserver.handlers import routing
 from control.apiserver.identity import ANONYMOUS
 from control.apiserver.openapi.documents import Documents
 from control.apiserver.request import Request
-from control.apiserver.response import Response, StartResponse, error_response
+from control.apiserver.response import Response, StartResponse, error_response, json_response
 from control.apiserver.server import ApiServer, page_not_found
 from control.apiserver.storage import Storage
 from control.kvstore.store import Store, StoreError
@@ -54,22 +54,29 @@ class Application:
         self.server = server
         self._around = around
         self._documents = Documents(server.registry)
+        self._monotonic = server.runtime.monotonic
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
-        try:
-            response = self._answer(request)
-        except errors.ApiError as error:
-            response = error_response(error)
-        except StoreError as error:
-            log.warning("%s %s: %s", request.method, request.path, error)
-            response = error_response(errors.InternalError(f"the store did not answer: {error}"))
-        except Exception:
-            log.exception("%s %s failed", request.method, request.path)
-            response = error_response(errors.InternalError("an error on the server has prevented the request"))
+        metrics, started = self.server.metrics, self._monotonic()
+        kind = metrics.begin(request)
+        response = self._response(request)
+        metrics.end(kind, request, response.status if response else 200, self._monotonic() - started)
         if response is None:
             return self._around(environ, start_response)
         return response.send(start_response)
+
+    def _response(self, request: Request) -> Response | None:
+        try:
+            return self._answer(request)
+        except errors.ApiError as error:
+            return error_response(error)
+        except StoreError as error:
+            log.warning("%s %s: %s", request.method, request.path, error)
+            return error_response(errors.InternalError(f"the store did not answer: {error}"))
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return error_response(errors.InternalError("an error on the server has prevented the request"))
 
     def _answer(self, request: Request) -> Response | None:
         """The answer, or None if the applications around resources have it."""
@@ -84,6 +91,8 @@ class Application:
         server.authorizer.check(attributes(request))
         if request.info.is_resource:
             return routing.handle(server, request)
+        if request.path == "/":
+            return json_response({"paths": discovery.paths(server.registry)})
         if request.path.startswith("/api"):
             address = f"{server.config.advertise_address}:{server.config.advertise_port}"
             found = discovery.respond(server.registry, request, address)

@@ -18,7 +18,7 @@ Fields = dict[str, tuple[str, ...]]
 Form = Callable[[bytes], bytes]
 """Turns an object's text into what a client asked for (itself, its metadata, a table)."""
 
-_METADATA: Fields = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
+METADATA_FIELDS: Fields = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
 
 _SELECTABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "pods"): (
@@ -52,7 +52,7 @@ _COUNTS = frozenset({"status.replicas", "status.successful"})
 def selectable(group: str, plural: str) -> Fields:
     """The fields by which objects of a resource may be selected."""
     names = _SELECTABLE.get((group, plural), ())
-    return _METADATA | {name: _ELSEWHERE.get(name) or tuple(name.split(".")) for name in names}
+    return METADATA_FIELDS | {name: _ELSEWHERE.get(name) or tuple(name.split(".")) for name in names}
 
 
 def field_values(obj: Object, fields: Fields) -> dict[str, str]:

@@ -65,6 +65,16 @@ def resource_list(registry: Registry, group_name: str, version: str) -> Json | N
     return {"kind": "APIResourceList", "apiVersion": "v1"} | head if group_name else head
 
 
+def paths(registry: Registry) -> list[str]:
+    """All that may be asked for without knowing a resource: the document of /."""
+    found = {"/.well-known/openid-configuration", "/api", "/apis", "/metrics", "/openapi/v2", "/openapi/v3", "/version"}
+    found |= {"/healthz", "/livez", "/readyz", "/openid/v1/jwks"}
+    for name, versions in registry.groups().items():
+        base = f"/apis/{name}" if name else "/api"
+        found |= {base, *(f"{base}/{version}" for version in versions)}
+    return sorted(found)
+
+
 def _entries(registry: Registry, group_name: str, version: str) -> list[Entry]:
     found = [entry for entry in registry.entries() if entry.resource.group == group_name]
     return [entry for entry in found if entry.resource.version == version]

@@ -11,12 +11,12 @@ from typing import Any
 
 import flask
 import orjson
-from prometheus_client import CollectorRegistry
 
 from api.serving import CheckFailed, service
 from control.apiserver.authentication import jwt
 from control.apiserver.authentication.service_accounts import Tokens
 from control.apiserver.config import Config
+from control.apiserver.metrics import collectors
 from control.apiserver.server import ApiServer
 from control.kvstore.store import StoreError
 
@@ -36,9 +36,10 @@ def service_around(server: ApiServer, shown_config: Mapping[str, Any]) -> flask.
 
     around = service(
         "apiserver",
-        metrics=CollectorRegistry(),
+        metrics=collectors(server.metrics, server.cache, server.registry),
         config=shown_config,
-        ready={"etcd": store_answers, "informer-sync": cache_is_filled},
+        live={"etcd": store_answers},
+        ready={"informer-sync": cache_is_filled},
     )
     if server.tokens is not None:
         _add_key_discovery(around, server.tokens, server.config)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from api import errors
 from api.resources import Resource
 from api.selectors import FieldSelector, LabelSelector
-from control.apiserver.cached import CachedObject, Fields
+from control.apiserver.cached import METADATA_FIELDS, CachedObject, Fields
 from control.apiserver.request import Request
 
 _ALL_LABELS = LabelSelector()
@@ -62,9 +62,14 @@ def selection(request: Request, resource: Resource, fields: Fields) -> Selection
         raise errors.BadRequest(str(error)) from error
     for term in selected.terms:
         if term.field not in fields:
-            version = resource.api_version
-            raise errors.BadRequest(
-                f'Unable to find "{version}, Resource={resource.plural}" that match label selector "{label_text}", '
-                f'field selector "{field_text}": field label not supported: {term.field}'
-            )
+            raise errors.BadRequest(_unsupported(resource, fields, term.field))
     return Selection(namespace, labels, selected)
+
+
+def _unsupported(resource: Resource, fields: Fields, field: str) -> str:
+    """The original's words; a kind without fields of its own has the general ones."""
+    if len(fields) <= len(METADATA_FIELDS):
+        return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    if resource.group == "batch":
+        return f'field label "{field}" not supported for {resource.kind}'
+    return f"field label not supported: {field}"

@@ -15,6 +15,7 @@ from api.runtime import Runtime, timestamp
 from control.apiserver import conversion
 from control.apiserver.cache import Cache
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.metrics import RequestMetrics
 from control.apiserver.storage import Storage
 from control.apiserver.strategies.base import Strategy
 from control.apiserver.strategies.catalog import strategy_for
@@ -42,6 +43,7 @@ class ApiServer:
     admission: Pipeline
     tokens: Tokens | None = None
     kubelet_tls: ssl.SSLContext | None = None
+    metrics: RequestMetrics = field(default_factory=RequestMetrics)
     _endpoints: dict[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     _strategies: dict[tuple[str, str], Strategy] = field(default_factory=dict)
 

@@ -31,6 +31,7 @@ from control.controllers.replicaset import create_pod, delete_pod
 
 _FINAL = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 _MOST_UNCOUNTED = 500
+_BY_JOB = "job"
 
 
 class JobController(Loop):
@@ -43,7 +44,9 @@ class JobController(Loop):
         super().__init__(context)
         self._resource = find("jobs.batch")
         self._jobs = self.watch(self._resource)
-        self._pods = self.watch("pods", owner_keys("Job", "batch"))
+        of_job = owner_keys("Job", "batch")
+        self._pods = self.watch("pods", of_job)
+        self._pods.add_index(_BY_JOB, of_job)
         self._claimer = Claimer(context.client, self._pods, self._resource)
         self._ledger = Ledger(self._pods)
         self._own_jobs = Ledger(self._jobs)
@@ -52,6 +55,8 @@ class JobController(Loop):
         """Count, decide, act, report."""
         shown = self._jobs.get(key)
         if shown is None:
+            # Nobody will count the pods of a job that is gone (its namespace was deleted, say): let them go.
+            self._strip(key, self._pods.by_index(_BY_JOB, key))
             return None
         # Counting from a status older than our last would count some pods twice and others never.
         job = self._own_jobs.view(key, [shown])[0]

@@ -94,7 +94,7 @@ def update_managed_fields(
     without managedFields keeps those of the live one; a list of one empty entry resets them.
     """
     given = (new.get("metadata") or {}).get("managedFields")
-    if given == [{}] or (live and given == []):
+    if given == [{}]:
         return _with_managers(new, {})
     entries = _entries(live, given)
     if live and not entries:

@@ -13,6 +13,7 @@ from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import checked_body
 from control.apiserver.handlers.forms import object_response
 from control.apiserver.handlers.objects import check_address, check_kind, metadata_of, set_new
+from control.apiserver.handlers.tracking import track_creation
 from control.apiserver.operation import CREATE, Operation, operation
 from control.apiserver.request import Request
 from control.apiserver.response import Response
@@ -35,6 +36,8 @@ def create_object(op: Operation, obj: Object) -> Stored:
     check_kind(op, obj)
     metadata = metadata_of(obj)
     check_address(op, metadata)
+    track_creation(op, obj)
+    metadata = obj["metadata"]
     generated = not metadata.get("name") and bool(metadata.get("generateName"))
     for attempt in range(_GENERATE_ATTEMPTS if generated else 1):
         if generated:

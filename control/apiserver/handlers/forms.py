@@ -16,6 +16,7 @@ from control.apiserver import codec, printing
 from control.apiserver.cached import Form
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.negotiation import PLAIN, Accepted, accepted, pretty, render
+from control.apiserver.printing.columns import Printer
 from control.apiserver.request import Request
 from control.apiserver.response import JSON, Response, warning_headers
 from control.apiserver.server import ApiServer
@@ -97,14 +98,18 @@ def _table_text(server: ApiServer, endpoint: Endpoint, request: Request, form: A
 
 
 def table_text(
-    server: ApiServer, endpoint: Endpoint, request: Request, form: Accepted, objects: list[Object], metadata: Object
+    server: ApiServer,
+    endpoint: Endpoint,
+    request: Request,
+    form: Accepted,
+    objects: list[Object],
+    metadata: Object,
+    printer: Printer | None = None,
 ) -> bytes:
     """A Table of objects; `includeObject` says how much of each object its row carries."""
     include = request.query.get("includeObject", "Metadata")
     version = f"meta.k8s.io/{form.version}"
-    include = request.query.get("includeObject", "Metadata")
-    version = f"meta.k8s.io/{form.version}"
-    table = printing.table(endpoint.entry, objects, metadata, include, server.runtime.time(), version)
+    table = printing.table(endpoint.entry, objects, metadata, include, server.runtime.time(), version, printer)
     return orjson.dumps(table)
 
 

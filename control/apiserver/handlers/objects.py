@@ -13,6 +13,7 @@ from api.objects import Object
 from control.apiserver.operation import Operation
 from control.apiserver.storage import MODIFIED
 
+_LEFT_OUT_IF_EMPTY = ("labels", "annotations", "ownerReferences", "finalizers", "managedFields", "generateName")
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 
@@ -84,7 +85,7 @@ def set_new(operation: Operation, metadata: dict[str, Any]) -> None:
     """Identity and birth of a new object."""
     for field in _SERVER_OWNED:
         metadata.pop(field, None)
-    metadata.pop("selfLink", None)
+    _leave_out_empty(metadata)
     metadata["uid"] = operation.server.runtime.uuid()
     metadata["creationTimestamp"] = operation.now
 
@@ -96,10 +97,17 @@ def keep_identity(new: dict[str, Any], old: dict[str, Any]) -> None:
             new[field] = old[field]
         else:
             new.pop(field, None)
-    new.pop("selfLink", None)
+    _leave_out_empty(new)
     new["name"] = old["name"]
     if old.get("generateName") and not new.get("generateName"):
         new["generateName"] = old["generateName"]
+
+
+def _leave_out_empty(metadata: dict[str, Any]) -> None:
+    metadata.pop("selfLink", None)
+    for field in _LEFT_OUT_IF_EMPTY:
+        if not metadata.get(field, True):
+            del metadata[field]
 
 
 def check_unchanged(operation: Operation, new: dict[str, Any], old: dict[str, Any]) -> None:

@@ -13,11 +13,12 @@ from api.objects import Object
 from api.selectors import LabelSelector
 from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.forms import text_response
+from control.apiserver.handlers.forms import partial_metadata, table_text, text_response
 from control.apiserver.handlers.patching import patched_body
 from control.apiserver.handlers.updating import update_object
 from control.apiserver.negotiation import accepted
 from control.apiserver.operation import UPDATE, Operation, operation
+from control.apiserver.printing import workloads
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer
@@ -29,7 +30,7 @@ _API_VERSION = "autoscaling/v1"
 def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """GET of a Scale."""
     found = server.storage.get(endpoint.key(request.info.namespace, request.info.name))
-    return _respond(endpoint, request, found)
+    return _respond(server, endpoint, request, found)
 
 
 def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -37,7 +38,7 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     op = operation(server, endpoint, request, UPDATE)
     body = negotiation.read_object(request, "Scale", _API_VERSION)
     found, _ = update_object(op, lambda old: _scaled(op, old, body))
-    return _respond(endpoint, request, found)
+    return _respond(server, endpoint, request, found)
 
 
 def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -45,11 +46,19 @@ def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     op = operation(server, endpoint, request, UPDATE)
     change = patched_body(op, request, "io.k8s.api.autoscaling.v1.Scale")
     found, _ = update_object(op, lambda old: _scaled(op, old, change(scale_of(endpoint, old))))
-    return _respond(endpoint, request, found)
+    return _respond(server, endpoint, request, found)
 
 
-def _respond(endpoint: Endpoint, request: Request, found: Stored) -> Response:
-    return text_response(request, accepted(request), orjson.dumps(scale_of(endpoint, found.object())))
+def _respond(server: ApiServer, endpoint: Endpoint, request: Request, found: Stored) -> Response:
+    scale, form = scale_of(endpoint, found.object()), accepted(request)
+    if form.convert_to == "Table":
+        metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
+        return text_response(
+            request, form, table_text(server, endpoint, request, form, [scale], metadata, workloads.PRINTERS["Scale"])
+        )
+    if form.convert_to:
+        scale = partial_metadata(scale, form.version)
+    return text_response(request, form, orjson.dumps(scale))
 
 
 def _scaled(op: Operation, old: Object, scale: Object) -> Object:

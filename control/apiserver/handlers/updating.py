@@ -9,20 +9,18 @@ from collections.abc import Callable
 
 from api import errors, validation
 from api.objects import Object
-from api.patches.apply import update_managed_fields
 from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.creating import create_object
 from control.apiserver.handlers.decoding import checked_body, completed
 from control.apiserver.handlers.forms import object_response
 from control.apiserver.handlers.objects import check_address, check_kind, check_unchanged, keep_identity, metadata_of
+from control.apiserver.handlers.tracking import track_update
 from control.apiserver.operation import CREATE, UPDATE, Operation, operation
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer
 from control.apiserver.storage import MODIFIED, Change, ClaimTaken, Stored
-
-_SCHEMALESS = {"x-kubernetes-preserve-unknown-fields": True}
 
 Make = Callable[[Object], Object]
 """From the stored object (as the request's version shows it) to the wanted one."""
@@ -90,7 +88,7 @@ def prepare_update(op: Operation, new: Object, old: Object) -> Object:
         strategy.prepare_subresource_update(op, new, old)
     else:
         strategy.prepare_update(op, new, old)
-    _track_fields(op, new, old)
+    track_update(op, new, old)
     causes = validation.validate(op.endpoint.stored_entry, new, old, op.subresource)
     causes += strategy.validate(op, new, old)
     if causes:
@@ -99,16 +97,6 @@ def prepare_update(op: Operation, new: Object, old: Object) -> Object:
     if strategy.allocates:
         strategy.allocate(op, new, old)
     return new
-
-
-def _track_fields(op: Operation, new: Object, old: Object) -> None:
-    """Who set what, in objects that were ever applied: only there can anybody's write meet a field manager's."""
-    entries = old["metadata"].get("managedFields")
-    if not entries or op.applies:
-        return
-    definition = op.endpoint.stored_entry.definition or _SCHEMALESS
-    tracked = update_managed_fields(old, new, op.field_manager, "Update", op.subresource, op.now, definition)
-    new["metadata"] = tracked["metadata"]
 
 
 def _is_finished(op: Operation, new: Object, old: Object) -> bool:

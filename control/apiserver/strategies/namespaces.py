@@ -31,6 +31,7 @@ class NamespaceStrategy(Strategy):
 
     def prepare_delete(self, operation: Operation, obj: Object) -> None:
         obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
+        obj["metadata"].pop("deletionGracePeriodSeconds", None)
 
     def may_be_removed(self, obj: Object) -> bool:
         return not (obj.get("spec") or {}).get("finalizers")
