@@ -72,6 +72,7 @@ def service(
     `live` and `ready` map a check's name to a function that raises CheckFailed; readiness includes liveness.
     """
     app = flask.Flask(name, static_folder=None)
+    app.url_map.strict_slashes = False
     live_checks = {"ping": _nothing_wrong} | dict(live or {})
     ready_checks = live_checks | dict(ready or {})
     for path, checks in (("healthz", live_checks), ("livez", live_checks), ("readyz", ready_checks)):
