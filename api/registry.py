@@ -6,12 +6,15 @@ added to one is not seen by another.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from api.resources import Resource
 from api.schema import data
+
+_VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,13 @@ class Registry:
     def groups(self) -> dict[str, list[str]]:
         """Each group with its versions, the preferred one first; the core group is ""."""
         found: dict[str, list[str]] = {}
-        for group, version, _ in self._by_address:
+        for entry in self.entries():
+            group, version = entry.resource.group, entry.resource.version
             versions = found.setdefault(group, [])
             if version not in versions:
                 versions.append(version)
+                if not entry.definition:
+                    versions.sort(key=version_priority, reverse=True)
         return found
 
     def add(self, entry: Entry) -> None:
@@ -93,6 +99,15 @@ class Registry:
         grown = Registry(self.entries())
         grown.add(entry)
         return grown
+
+
+def version_priority(name: str) -> tuple[int, int, int, str]:
+    """How the original orders versions: v2 > v1 > v1beta2 > v1beta1 > v1alpha1 > anything else."""
+    match = _VERSION.fullmatch(name)
+    if match is None:
+        return (0, 0, 0, name)
+    major, stage, minor = match.groups()
+    return ({None: 3, "beta": 2, "alpha": 1}[stage], int(major), int(minor or 0), "")
 
 
 def registry() -> Registry:

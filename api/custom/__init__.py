@@ -31,18 +31,28 @@ class CustomSchema:
 
         Causes are those of metadata that cannot be read.
         """
+        result = self.known(obj)
+        result.obj = self.filled(result.obj)
+        return result
+
+    def filled(self, obj: Object) -> Object:
+        """The object with its defaults."""
+        return dict(defaulting.with_defaults(self.schema, obj))
+
+    def known(self, obj: Object) -> CheckResult:
+        """As `decode`, without the defaults: what somebody applies is not what the schema adds."""
         result = CheckResult(obj)
         pruned = obj if self._preserve else pruning.prune(self.schema, obj, result.unknown)
         metadata = check(OBJECT_META, obj.get("metadata") or {})
         result.causes += [Cause(cause.reason, cause.message, f"metadata.{cause.field}") for cause in metadata.causes]
         result.unknown += [f"metadata.{path}" for path in metadata.unknown]
-        result.obj = defaulting.with_defaults(self.schema, pruned) | {"metadata": metadata.obj}
+        result.obj = dict(pruned) | {"metadata": metadata.obj}
         return result
 
     def prune(self, obj: Object) -> Object:
         """A stored object as this version shows it: without fields it does not know, with its defaults."""
         pruned = obj if self._preserve else pruning.prune(self.schema, obj, [])
-        return dict(defaulting.with_defaults(self.schema, pruned))
+        return self.filled(pruned)
 
     def validate(self, new: Object, old: Object | None = None) -> list[Cause]:
         """What the schema says against an object; values that an update leaves alone are not held against it."""

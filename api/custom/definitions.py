@@ -12,7 +12,7 @@ from typing import Any
 from api import objects
 from api.custom import CustomSchema, json_path
 from api.objects import Object
-from api.registry import Entry, SubresourceInfo
+from api.registry import Entry, SubresourceInfo, version_priority
 from api.resources import Resource
 
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -26,10 +26,12 @@ _CONFLICTS = (
 def entries(definition: Object) -> list[Entry]:
     """One entry for each served version, the preferred one (storage order aside, the highest) first."""
     versions = [version for version in definition["spec"]["versions"] if version.get("served")]
-    return [_entry(definition, version) for version in sorted(versions, key=_priority, reverse=True)]
+    versions.sort(key=lambda version: version_priority(version["name"]), reverse=True)
+    return [entry(definition, version) for version in versions]
 
 
-def _entry(definition: Object, version: Object) -> Entry:
+def entry(definition: Object, version: Object) -> Entry:
+    """The entry of one version."""
     spec = definition["spec"]
     names = (definition.get("status") or {}).get("acceptedNames") or {}
     names = names if names.get("plural") else spec["names"]
@@ -52,18 +54,10 @@ def _entry(definition: Object, version: Object) -> Entry:
     )
 
 
-def _priority(version: Object) -> tuple[int, int, int, str]:
-    """How the original orders versions: v2 > v1 > v1beta2 > v1beta1 > v1alpha1 > anything else."""
-    name = str(version["name"])
-    head, word, tail = name, "", ""
-    for candidate in ("alpha", "beta"):
-        if candidate in name:
-            head, _, tail = name.partition(candidate)
-            word = candidate
-    number = head.removeprefix("v")
-    if not head.startswith("v") or not number.isdigit() or (word and not tail.isdigit()):
-        return (0, 0, 0, name)
-    return ({"": 3, "beta": 2, "alpha": 1}[word], int(number), int(tail or 0), "")
+def first_served(definition: Object) -> str:
+    """A version in which the objects can be reached; the storage version if none is served."""
+    served = [str(version["name"]) for version in definition["spec"]["versions"] if version.get("served")]
+    return served[0] if served else storage_version(definition)
 
 
 def version_named(definition: Object, name: str) -> Object | None:

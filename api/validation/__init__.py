@@ -50,7 +50,7 @@ def validate(entry: Entry, new: Object, old: Object | None = None, subresource: 
     Causes name fields by JSON path; none means valid. Give them to `api.errors.invalid`.
     """
     kind = entry.resource.kind
-    if kind in _WITHOUT_NAME:
+    if kind in _WITHOUT_NAME and entry.definition:
         return []
     found = validate_metadata(entry, new) if old is None else validate_metadata_update(entry, new, old)
     validator = _validator(entry.resource.group, kind)

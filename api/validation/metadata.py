@@ -15,6 +15,7 @@ from api.registry import Entry
 from api.validation import fields
 from api.validation.fields import Causes
 
+_EXTENDING_GROUPS = frozenset({"apiextensions.k8s.io", "apiregistration.k8s.io"})
 _ANNOTATIONS_LIMIT = 256 * 1024
 _STANDARD_FINALIZERS = {"orphan", "foregroundDeletion", "kubernetes"}
 _IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -44,7 +45,8 @@ _NAME_RULES: dict[str, Callable[[str], list[str]]] = {
 def validate_metadata(entry: Entry, obj: Object) -> Causes:
     """What is wrong with the metadata of a new object."""
     metadata = obj.get("metadata") or {}
-    rule = _NAME_RULES.get(entry.resource.kind, names.dns_subdomain_problems)
+    rules = _NAME_RULES if entry.definition else {}
+    rule = rules.get(entry.resource.kind, names.dns_subdomain_problems)
     name, prefix = metadata.get("name") or "", metadata.get("generateName") or ""
     found: Causes = []
     if prefix:
@@ -55,7 +57,7 @@ def validate_metadata(entry: Entry, obj: Object) -> Causes:
     else:
         found.append(fields.required("metadata.name", "name or generateName is required"))
     found += _namespace(entry, metadata)
-    return found + _common(metadata)
+    return found + _common(entry, metadata)
 
 
 def validate_metadata_update(entry: Entry, new: Object, old: Object) -> Causes:
@@ -71,7 +73,7 @@ def validate_metadata_update(entry: Entry, new: Object, old: Object) -> Causes:
     for field in _IMMUTABLE:
         if before.get(field) is not None:
             found += fields.unchanged(f"metadata.{field}", now.get(field), before[field])
-    return found + _common(now)
+    return found + _common(entry, now)
 
 
 def _namespace(entry: Entry, metadata: Object) -> Causes:
@@ -81,13 +83,17 @@ def _namespace(entry: Entry, metadata: Object) -> Causes:
     return fields.needed("metadata.namespace", namespace, names.dns_label_problems)
 
 
-def _common(metadata: Object) -> Causes:
+def _common(entry: Entry, metadata: Object) -> Causes:
     found = fields.nonnegative("metadata.generation", metadata.get("generation"))
     found += fields.labels("metadata.labels", metadata.get("labels"))
     found += annotation_map("metadata.annotations", metadata.get("annotations"))
     found += _owners(metadata)
+    extends = not entry.definition or entry.resource.group in _EXTENDING_GROUPS
     for name in metadata.get("finalizers") or []:
-        found += finalizer("metadata.finalizers", name)
+        if extends:
+            found += fields.problems("metadata.finalizers", name, names.label_key_problems)
+        else:
+            found += finalizer("metadata.finalizers", name)
     return found
 
 

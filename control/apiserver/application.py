@@ -31,7 +31,9 @@ from control.apiserver.authorization.node import NodeMethod
 from control.apiserver.authorization.rbac import RbacMethod
 from control.apiserver.cache import Cache
 from control.apiserver.config import Config
+from control.apiserver.custom.catalog import CustomResources
 from control.apiserver.handlers import routing
+from control.apiserver.hooks.client import Hooks
 from control.apiserver.identity import ANONYMOUS
 from control.apiserver.openapi.documents import Documents
 from control.apiserver.request import Request
@@ -53,7 +55,7 @@ class Application:
     def __init__(self, server: ApiServer, around: Wsgi) -> None:
         self.server = server
         self._around = around
-        self._documents = Documents(server.registry)
+        self._documents = Documents(server.registry, server.custom)
         self._monotonic = server.runtime.monotonic
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -122,15 +124,18 @@ def make_server(
     if tokens:
         methods.append(ServiceAccountMethod(tokens))
     methods.append(BootstrapTokenMethod(cache, runtime))
+    registry = built_in_registry()
+    hooks = Hooks(cache, runtime)
     return ApiServer(
         config=config,
         runtime=runtime,
-        registry=built_in_registry(),
+        registry=registry,
         storage=Storage(store, cache, runtime),
         cache=cache,
         authenticator=Authenticator(methods),
         authorizer=Authorizer((NodeMethod(cache), rbac)),
         admission=Pipeline(plugins(cache)),
+        custom=CustomResources(cache, registry, hooks),
         tokens=tokens,
     )
 

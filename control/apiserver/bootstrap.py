@@ -20,7 +20,7 @@ from control.apiserver.authorization.default_policy import completed_binding, co
 from control.apiserver.handlers.creating import create_object
 from control.apiserver.handlers.decoding import completed
 from control.apiserver.handlers.updating import update_object
-from control.apiserver.identity import MASTERS_GROUP, User
+from control.apiserver.identity import SERVER
 from control.apiserver.operation import CREATE, UPDATE, Operation
 from control.apiserver.server import ApiServer
 from control.kvstore.store import StoreError
@@ -32,7 +32,6 @@ _RBAC = "rbac.authorization.k8s.io"
 _PERIOD = 30.0
 # The original's installers put DNS at the tenth address of the services' network.
 _DNS_OFFSET = 10
-_SELF = User("system:apiserver", (MASTERS_GROUP,))
 
 # Directories on the nodes, for claims that name no class.
 _LOCAL_CLASS: Object = {
@@ -155,7 +154,7 @@ class Bootstrap:
         """Create an object unless it is there; what is there is completed by `complete`, if that finds it lacking."""
         endpoint = self._server.endpoint(group, version, plural)
         metadata = obj["metadata"]
-        operation = Operation(self._server, endpoint, CREATE, _SELF, metadata.get("namespace", ""), metadata["name"])
+        operation = Operation(self._server, endpoint, CREATE, SERVER, metadata.get("namespace", ""), metadata["name"])
         present = self._server.cache.peek(operation.key())
         if present is None:
             with suppress(errors.AlreadyExists):

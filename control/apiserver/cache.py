@@ -118,6 +118,14 @@ class Collection:
             if not group:
                 self._triggers.pop(watcher.trigger, None)
 
+    def select_by(self, fields: Fields, revision: int) -> None:
+        """Let selectors name other fields from now on; watches begin again."""
+        self.fields = fields
+        for name, found in self.objects.items():
+            self.objects[name] = CachedObject(name, found.revision, found.text, fields)
+        self.reset(revision)
+        self.drop_all()
+
     def reset(self, revision: int) -> None:
         """Begin the window at `revision`."""
         self._history.clear()

@@ -6,7 +6,7 @@ Source: the original's `SelectableFields` of each strategy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from api.objects import Object
@@ -53,6 +53,11 @@ def selectable(group: str, plural: str) -> Fields:
     """The fields by which objects of a resource may be selected."""
     names = _SELECTABLE.get((group, plural), ())
     return METADATA_FIELDS | {name: _ELSEWHERE.get(name) or tuple(name.split(".")) for name in names}
+
+
+def simple_fields(names: Iterable[str]) -> Fields:
+    """Fields whose label is their path."""
+    return {name: tuple(name.split(".")) for name in names}
 
 
 def field_values(obj: Object, fields: Fields) -> dict[str, str]:

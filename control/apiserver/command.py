@@ -19,6 +19,7 @@ from control.apiserver.authentication.certificates import CertificateMethod
 from control.apiserver.authentication.jwt import SigningKey
 from control.apiserver.bootstrap import Bootstrap
 from control.apiserver.config import Config, Network
+from control.apiserver.custom.controller import DefinitionController
 from control.apiserver.proxy.kubelets import kubelet_context
 from control.kvstore.client import open_store
 from control.kvstore.store import StoreError
@@ -79,8 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 1
     Bootstrap(server).start(stop)
+    definitions = DefinitionController(server)
+    definitions.start(stop)
     print(f"ready: https://{arguments.listen}", flush=True)
     stop.wait()
+    definitions.close()
     server.cache.close()
     http.stop()
     store.close()

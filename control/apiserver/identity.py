@@ -31,6 +31,9 @@ class User:
         return ""
 
 
+SERVER = User("system:apiserver", (MASTERS_GROUP,))
+"""The server itself, when it writes."""
+
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from control.apiserver.authentication.service_accounts import Tokens
     from control.apiserver.authorization.chain import Authorizer
     from control.apiserver.config import Config
+    from control.apiserver.custom.catalog import CustomResources
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class ApiServer:
     authenticator: Authenticator
     authorizer: Authorizer
     admission: Pipeline
+    custom: CustomResources
     tokens: Tokens | None = None
     kubelet_tls: ssl.SSLContext | None = None
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
@@ -53,19 +55,13 @@ class ApiServer:
 
     def endpoint(self, group: str, version: str, plural: str) -> Endpoint:
         """The endpoint of a served resource. Raises NotFound (the answer to an unknown path)."""
-        found = self._endpoints.get((group, version, plural))
+        found = self._endpoints.get((group, version, plural)) or self.custom.endpoint(group, version, plural)
         if found is None:
             entry = self.registry.find(group, version, plural)
             if entry is None:
                 raise page_not_found()
             found = self._endpoints[group, version, plural] = self._make(entry)
         return found
-
-    def forget(self, group: str, plural: str) -> None:
-        """Make the endpoints of a resource anew when they are next asked for: its definition changed."""
-        for address in [address for address in self._endpoints if (address[0], address[2]) == (group, plural)]:
-            del self._endpoints[address]
-        self._strategies.pop((group, plural), None)
 
     def _make(self, entry: Entry) -> Endpoint:
         storage, converter = conversion.storage_of(entry)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from api.runtime import Runtime
+from control.apiserver import codec
 from control.apiserver.cached import Change, Form
 from control.apiserver.selection import Selection
 
@@ -18,12 +19,18 @@ _LONGEST_QUEUE = 10_000
 
 
 class Watcher:
-    """Selects, translates and queues changes. `trigger` is one exact (field, value) that all selected objects have."""
+    """Selects, translates and queues changes. `trigger` is one exact (field, value) that all selected objects have.
 
-    def __init__(self, selection: Selection, runtime: Runtime, *, form: Form | None = None) -> None:
+    `form` is applied where the change happens, `late_form` where the lines are taken: it may wait for somebody.
+    """
+
+    def __init__(
+        self, selection: Selection, runtime: Runtime, *, form: Form | None = None, late_form: Form | None = None
+    ) -> None:
         self.trigger = selection.trigger
         self._selection = selection
         self._form = form
+        self._late_form = late_form
         self._lines: deque[bytes] = deque()
         self._ready = runtime.event()
         self._longest = _LONGEST_QUEUE
@@ -67,4 +74,12 @@ class Watcher:
             gathered.append(self._lines.popleft())
         if self.dropped:
             self._ready.set()
+        if self._late_form is not None:
+            gathered = [self._translated(self._late_form, line) for line in gathered]
         return b"".join(gathered)
+
+    @staticmethod
+    def _translated(form: Form, line: bytes) -> bytes:
+        """A queued line in a form that takes its time to make."""
+        kind, text = codec.split_line(line)
+        return line if kind == "BOOKMARK" else codec.event_line(kind, form(text))

@@ -64,8 +64,8 @@ def _create_named(op: Operation, obj: Object) -> Stored:
     if strategy.allocates:
         return _create_allocated(op, obj)
     if op.dry_run:
-        return _pretend(op, obj)
-    return op.server.storage.create(op.key(), obj, lease_seconds=strategy.lease_seconds)
+        return _pretend(op, op.endpoint.closed(obj))
+    return op.server.storage.create(op.key(), op.endpoint.closed(obj), lease_seconds=strategy.lease_seconds)
 
 
 def _create_allocated(op: Operation, obj: Object) -> Stored:

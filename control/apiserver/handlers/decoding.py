@@ -34,10 +34,10 @@ def check_fields(op: Operation, obj: Object, repeated: Sequence[str] = ()) -> Ob
 
     Raises BadRequest, also for a value of the wrong type.
     """
-    resource, definition = op.resource, op.endpoint.entry.definition
-    if not definition:
+    resource, custom = op.resource, op.endpoint.custom
+    if custom is None and not op.endpoint.entry.definition:
         return obj
-    result = check(op.endpoint.entry, obj)
+    result = custom.schema.known(obj) if custom else check(op.endpoint.entry, obj)
     if result.causes:
         raise decode_error(resource.kind, resource.version, result.causes)
     if (result.unknown or repeated) and op.field_validation != "Ignore":
@@ -56,4 +56,4 @@ def completed(op: Operation, obj: Object) -> Object:
     strategy = op.endpoint.strategy
     if op.verb == CREATE and strategy.has_status and not strategy.keeps_status_on_create:
         obj.pop("status", None)
-    return apply_defaults(obj)
+    return op.endpoint.custom.schema.filled(obj) if op.endpoint.custom else apply_defaults(obj)

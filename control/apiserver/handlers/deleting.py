@@ -55,7 +55,7 @@ def delete_collection(server: ApiServer, endpoint: Endpoint, request: Request) -
     """DELETE of all selected objects; answers with the list of them."""
     op = operation(server, endpoint, request, DELETE)
     options = read_options(op, request)
-    chosen = selection(request, endpoint.entry.resource, endpoint.collection.fields)
+    chosen = selection(request, endpoint.entry.resource, endpoint.fields)
     server.cache.catch_up()
     with server.cache.lock():
         revision = server.cache.revision
@@ -76,12 +76,12 @@ def delete_object(op: Operation, options: DeleteOptions) -> tuple[Stored, bool]:
     gone: list[bool] = [False]
 
     def change(current: Stored) -> Object | None:
-        obj = current.object()
+        obj = op.endpoint.opened(current.object())
         _check_preconditions(op, obj, options)
         op.server.admission.validate(op, {}, obj)
         kept = begin_deletion(op, obj, options)
         gone[0] = kept is None
-        return kept
+        return None if kept is None else op.endpoint.closed(kept)
 
     if op.dry_run:
         current = op.server.storage.get(op.key())

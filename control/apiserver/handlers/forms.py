@@ -109,6 +109,7 @@ def table_text(
     """A Table of objects; `includeObject` says how much of each object its row carries."""
     include = request.query.get("includeObject", "Metadata")
     version = f"meta.k8s.io/{form.version}"
+    printer = printer or (endpoint.custom.printer if endpoint.custom else None)
     table = printing.table(endpoint.entry, objects, metadata, include, server.runtime.time(), version, printer)
     return orjson.dumps(table)
 

@@ -31,7 +31,6 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = frozenset({"application/apply-patch+yaml", "application/apply-patch"})
 
 _LARGEST_JSON_PATCH = 10_000
-_SCHEMALESS = {"x-kubernetes-preserve-unknown-fields": True}
 
 
 def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -113,7 +112,7 @@ def _apply_patcher(op: Operation, request: Request) -> Make:
 
     def make(old: Object) -> Object:
         configuration = check_fields(op, body)
-        schema = op.endpoint.entry.definition or _SCHEMALESS
+        schema = op.endpoint.entry.definition or op.endpoint.definition
         found = apply.apply_patch(old, configuration, op.field_manager, op.force, schema, op.now, op.subresource)
         return completed(op, found.obj)
 

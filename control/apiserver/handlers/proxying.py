@@ -7,7 +7,6 @@ Source: "Access Services Running on Clusters"; pkg/registry/core/{node,pod,servi
 from __future__ import annotations
 
 import ssl
-from typing import Any
 from urllib.parse import quote
 
 from api import errors
@@ -16,6 +15,7 @@ from control.apiserver.endpoint import Endpoint
 from control.apiserver.operation import CONNECT, operation
 from control.apiserver.proxy.backend import Target, forward
 from control.apiserver.proxy.kubelets import kubelet_target
+from control.apiserver.proxy.services import service_address
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer
@@ -80,36 +80,9 @@ def _container_port(pod: Object, name: str) -> int:
 
 def _service_target(server: ApiServer, request: Request, scheme: str, name: str, port: str, path: str) -> Target:
     """A ready endpoint of the service, by the number, name or target of its port."""
-    namespace = request.info.namespace
-    services = server.endpoint("", "v1", "services")
-    service = server.storage.get(services.key(namespace, name)).object()
-    ports = service["spec"].get("ports") or []
-    if not port and len(ports) == 1:
-        chosen = ports[0]
-    else:
-        chosen = next((one for one in ports if port in (one.get("name"), str(one.get("port")))), None)
-    if chosen is None:
-        raise errors.ServiceUnavailable(f'no service port "{port}" found for service "{name}"')
-    found = _endpoints(server, namespace, name, chosen)
-    if not found:
-        raise errors.ServiceUnavailable(f'no endpoints available for service "{request.info.name}"')
-    address, number = server.runtime.random().choice(found)
+    server.cache.catch_up()
+    address, number = service_address(server.cache, server.runtime, request.info.namespace, name, port)
     return Target(address, number, path, _tls(scheme))
-
-
-def _endpoints(server: ApiServer, namespace: str, name: str, port: Object) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
-    slices = server.cache.collection("discovery.k8s.io", "endpointslices")
-    for cached in slices.select(namespace):
-        if cached.labels.get("kubernetes.io/service-name") != name:
-            continue
-        obj = cached.object()
-        numbers = [one["port"] for one in obj.get("ports") or [] if (one.get("name") or "") == (port.get("name") or "")]
-        for endpoint in obj.get("endpoints") or []:
-            ready: Any = (endpoint.get("conditions") or {}).get("ready", True)
-            if ready is not False:
-                found += [(endpoint["addresses"][0], int(number)) for number in numbers]
-    return found
 
 
 def _tls(scheme: str) -> ssl.SSLContext | None:

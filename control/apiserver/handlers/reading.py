@@ -47,7 +47,7 @@ def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 
 def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """A page of a collection."""
-    chosen = selection(request, endpoint.entry.resource, endpoint.collection.fields)
+    chosen = selection(request, endpoint.entry.resource, endpoint.fields)
     limit = request.number("limit") or 0
     token = request.query.get("continue", "")
     version = _resource_version(request)
@@ -127,7 +127,7 @@ def list_response(
     metadata: Object,
 ) -> Response:
     """A list of stored texts in the form asked for."""
-    outgoing = [endpoint.outgoing(text) for text in found] if endpoint.conversion else found
+    outgoing = endpoint.all_outgoing(found)
     if form.convert_to == "Table":
         objects = [codec.decode(text) for text in outgoing]
         return text_response(request, form, table_text(server, endpoint, request, form, objects, metadata))
@@ -140,7 +140,8 @@ def list_response(
         }
         return text_response(request, form, orjson.dumps(listing))
     resource = endpoint.entry.resource
-    items = [codec.list_item(text) for text in outgoing] if endpoint.typed and not endpoint.conversion else outgoing
+    is_plain = not endpoint.custom and not endpoint.conversion
+    items = [codec.list_item(text) for text in outgoing] if is_plain else outgoing
     head = orjson.dumps({"kind": endpoint.entry.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
     return text_response(request, form, b'%b,"items":[%b]}' % (head[:-1], b",".join(items)))
 

@@ -76,6 +76,8 @@ def handle(server: ApiServer, request: Request) -> Response:
     """Answer an authorized resource request. Raises ApiError."""
     info = request.info
     endpoint = server.endpoint(info.group, info.version, info.resource)
+    if endpoint.custom and (warning := endpoint.custom.warning()):
+        request.warnings.append(warning)
     if info.subresource:
         if info.subresource not in endpoint.entry.subresources:
             raise page_not_found()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import orjson
 
 from api import errors
+from api.custom import definitions
 from api.objects import Object
 from api.selectors import LabelSelector
 from control.apiserver import negotiation
@@ -50,7 +51,7 @@ def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 
 
 def _respond(server: ApiServer, endpoint: Endpoint, request: Request, found: Stored) -> Response:
-    scale, form = scale_of(endpoint, found.object()), accepted(request)
+    scale, form = scale_of(endpoint, endpoint.opened(found.object())), accepted(request)
     if form.convert_to == "Table":
         metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
         return text_response(
@@ -79,11 +80,17 @@ def _scaled(op: Operation, old: Object, scale: Object) -> Object:
     for field in ("resourceVersion", "uid"):
         if metadata.get(field):
             kept[field] = metadata[field]
-    return old | {"metadata": kept, "spec": old["spec"] | {"replicas": replicas}}
+    changed = old | {"metadata": kept}
+    custom = op.endpoint.custom
+    if custom:
+        return definitions.with_replicas(custom.definition, custom.version, changed, replicas)
+    return changed | {"spec": old["spec"] | {"replicas": replicas}}
 
 
 def scale_of(endpoint: Endpoint, obj: Object) -> Object:
     """The Scale of a workload."""
+    if endpoint.custom:
+        return definitions.scale_of(endpoint.custom.definition, endpoint.custom.version, obj)
     metadata, spec = obj["metadata"], obj.get("spec") or {}
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     status: Object = {"replicas": (obj.get("status") or {}).get("replicas", 0)}

@@ -11,11 +11,10 @@ Source: apiserver's field manager; "Server-Side Apply" in the documentation.
 from __future__ import annotations
 
 from api.objects import Object
-from api.patches.apply import update_managed_fields
+from api.patches.apply import Definition, update_managed_fields
 from api.patches.apply.managers import UPDATE
 from control.apiserver.operation import Operation
 
-_SCHEMALESS = {"x-kubernetes-preserve-unknown-fields": True}
 _COMPONENTS = "system:"
 _ACCOUNTS = "system:serviceaccount:"
 
@@ -24,16 +23,15 @@ def track_creation(op: Operation, obj: Object) -> None:
     """Note in a new object that its creator set what is in it."""
     name = op.user.name
     if not op.applies and (name.startswith(_ACCOUNTS) or not name.startswith(_COMPONENTS)):
-        _track(op, obj, None, op.endpoint.entry.definition)
+        _track(op, obj, None, op.endpoint.entry.definition or op.endpoint.definition)
 
 
 def track_update(op: Operation, new: Object, old: Object) -> None:
     """Note in a changed object, if it is tracked, who changed what."""
     if old["metadata"].get("managedFields") and not op.applies:
-        _track(op, new, old, op.endpoint.stored_entry.definition)
+        _track(op, new, old, op.endpoint.definition)
 
 
-def _track(op: Operation, new: Object, old: Object | None, definition: str) -> None:
-    shape = definition or _SCHEMALESS
-    tracked = update_managed_fields(old, new, op.field_manager, UPDATE, op.subresource, op.now, shape)
+def _track(op: Operation, new: Object, old: Object | None, definition: Definition) -> None:
+    tracked = update_managed_fields(old, new, op.field_manager, UPDATE, op.subresource, op.now, definition)
     new["metadata"] = tracked["metadata"]

@@ -46,10 +46,10 @@ def update_object(op: Operation, wanted: Make, *, create: Callable[[], Object] |
     removed: list[Object] = []
 
     def change(current: Stored) -> Object | None:
-        old = current.object()
-        new = prepare_update(op, wanted(op.endpoint.outgoing_object(old)), old)
+        old = op.endpoint.opened(current.object())
+        new = prepare_update(op, wanted(op.endpoint.shown(old)), old)
         removed[:] = [new] if _is_finished(op, new, old) else []
-        return None if removed else new
+        return None if removed else op.endpoint.closed(new)
 
     if op.dry_run:
         return _pretend(op, change, create)
@@ -84,7 +84,7 @@ def prepare_update(op: Operation, new: Object, old: Object) -> Object:
     keep_identity(new["metadata"], old["metadata"])
     if op.subresource == "status":
         strategy.prepare_status_update(op, new, old)
-    elif op.subresource:
+    elif op.subresource and op.subresource != "scale":
         strategy.prepare_subresource_update(op, new, old)
     else:
         strategy.prepare_update(op, new, old)

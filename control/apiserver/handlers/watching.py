@@ -32,8 +32,11 @@ _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """GET with watch=true."""
-    chosen = selection(request, endpoint.entry.resource, endpoint.collection.fields)
-    watcher = Watcher(chosen, server.runtime, form=watch_form(server, endpoint, request, accepted(request)))
+    chosen = selection(request, endpoint.entry.resource, endpoint.fields)
+    form = watch_form(server, endpoint, request, accepted(request))
+    waits = endpoint.conversion is not None and endpoint.conversion.waits
+    made = {"late_form": form} if waits else {"form": form}
+    watcher = Watcher(chosen, server.runtime, **made)
     initial = _sends_initial_events(request)
     bookmarks = request.flag("allowWatchBookmarks")
     timeout = request.number("timeoutSeconds") or 0

@@ -14,8 +14,10 @@ import orjson
 from api import errors
 from api.registry import Entry, Registry
 from control.apiserver import version
+from control.apiserver.custom.catalog import CustomResources
+from control.apiserver.openapi.custom import definitions as custom_definitions
 from control.apiserver.openapi.paths import Operation, operations
-from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, closure, described, reference
+from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, Schemas
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import page_not_found
@@ -29,9 +31,11 @@ _KINDS = "x-kubernetes-group-version-kind"
 class Documents:
     """The documents of a registry; `clear` when it has changed."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, custom: CustomResources) -> None:
         self._registry = registry
+        self._custom = custom
         self._made: dict[str, bytes] = {}
+        custom.listen(self.clear)
 
     def clear(self) -> None:
         """Make the documents anew when they are next asked for."""
@@ -72,13 +76,23 @@ class Documents:
         found = self._made.get(name)
         if found is None:
             if name == "v2":
-                document = _version_2(self._registry.entries())
+                entries = self._registry.entries()
+                document = _version_2(entries, self._schemas(entries, V2_PREFIX))
             else:
                 group, served = self._addresses()[name]
-                entries = [entry for entry in self._registry.entries() if entry.resource.group == group]
-                document = _version_3([entry for entry in entries if entry.resource.version == served])
+                address = group, served
+                entries = self._registry.entries()
+                entries = [one for one in entries if (one.resource.group, one.resource.version) == address]
+                document = _version_3(entries, self._schemas(entries, V3_PREFIX))
             found = self._made[name] = orjson.dumps(document)
         return found
+
+    def _schemas(self, entries: list[Entry], prefix: str) -> Schemas:
+        found: dict[str, Json] = {}
+        for served in map(self._custom.version, entries):
+            if served is not None:
+                found |= custom_definitions(served, prefix == V2_PREFIX)
+        return Schemas(prefix, found)
 
 
 def _document(request: Request, body: bytes) -> Response:
@@ -93,26 +107,26 @@ def _info() -> Json:
     return {"title": "Kubernetes", "version": version.info()["gitVersion"].partition("+")[0]}
 
 
-def _version_3(entries: list[Entry]) -> Json:
+def _version_3(entries: list[Entry], schemas: Schemas) -> Json:
     paths: dict[str, Json] = {}
     names: set[str] = set()
     for operation in (one for entry in entries for one in operations(entry)):
         names |= {name for name in (operation.body, operation.answer) if name}
-        paths.setdefault(operation.path, {})[operation.method] = _operation_3(operation)
-    schemas = {name: described(name, V3_PREFIX) for name in closure(names)}
-    return {"openapi": "3.0.0", "info": _info(), "paths": paths, "components": {"schemas": schemas}}
+        paths.setdefault(operation.path, {})[operation.method] = _operation_3(operation, schemas)
+    components = {"schemas": schemas.closure(names)}
+    return {"openapi": "3.0.0", "info": _info(), "paths": paths, "components": components}
 
 
-def _operation_3(operation: Operation) -> Json:
+def _operation_3(operation: Operation, schemas: Schemas) -> Json:
     described_operation = _common(operation)
     described_operation["parameters"] = [
         _parameter(name, where) | {"schema": {"type": kind, "uniqueItems": True}}
         for name, where, kind in operation.parameters
     ]
     if operation.body:
-        link = {"schema": reference(operation.body, V3_PREFIX)}
+        link = {"schema": schemas.reference(operation.body)}
         described_operation["requestBody"] = {"content": dict.fromkeys(operation.media, link), "required": True}
-    answer = {"schema": reference(operation.answer, V3_PREFIX)}
+    answer = {"schema": schemas.reference(operation.answer)}
     media = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
     described_operation["responses"] = {
         "200": {"description": "OK", "content": dict.fromkeys(media, answer)},
@@ -121,29 +135,28 @@ def _operation_3(operation: Operation) -> Json:
     return described_operation
 
 
-def _version_2(entries: list[Entry]) -> Json:
+def _version_2(entries: list[Entry], schemas: Schemas) -> Json:
     paths: dict[str, Json] = {}
     names: set[str] = set()
     for operation in (one for entry in entries for one in operations(entry)):
         names |= {name for name in (operation.body, operation.answer) if name}
-        paths.setdefault(operation.path, {})[operation.method] = _operation_2(operation)
-    definitions = {name: described(name, V2_PREFIX) for name in closure(names)}
-    return {"swagger": "2.0", "info": _info(), "paths": paths, "definitions": definitions}
+        paths.setdefault(operation.path, {})[operation.method] = _operation_2(operation, schemas)
+    return {"swagger": "2.0", "info": _info(), "paths": paths, "definitions": schemas.closure(names)}
 
 
-def _operation_2(operation: Operation) -> Json:
+def _operation_2(operation: Operation, schemas: Schemas) -> Json:
     described_operation = _common(operation)
     parameters = [
         _parameter(name, where) | {"type": kind, "uniqueItems": True} for name, where, kind in operation.parameters
     ]
     if operation.body:
-        link = reference(operation.body, V2_PREFIX)
+        link = schemas.reference(operation.body)
         parameters.append({"name": "body", "in": "body", "required": True, "schema": link})
         described_operation["consumes"] = list(operation.media)
     described_operation["parameters"] = parameters
     described_operation["produces"] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
     described_operation["responses"] = {
-        "200": {"description": "OK", "schema": reference(operation.answer, V2_PREFIX)},
+        "200": {"description": "OK", "schema": schemas.reference(operation.answer)},
         "401": {"description": "Unauthorized"},
     }
     return described_operation

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.registry import Entry
+from control.apiserver.openapi import custom
 
 Json = dict[str, Any]
 
@@ -102,7 +103,7 @@ def _list(entry: Entry, path: str, scope: tuple[tuple[str, str, str], ...], verb
         "deletecollection" if deleting else "list",
         (*scope, *_query(parameters)),
         _META + "DeleteOptions" if deleting else "",
-        _META + "Status" if deleting else f"{entry.definition}List",
+        _META + "Status" if deleting else f"{definition_of(entry)}List",
         (resource.group, resource.version, resource.kind),
         _identifier(entry, "deleteCollection" if deleting else "list", path),
     )
@@ -137,11 +138,17 @@ def _single(
     )
 
 
+def definition_of(entry: Entry) -> str:
+    """The name of the definition of a resource's objects."""
+    resource = entry.resource
+    return entry.definition or custom.name_of(resource.group, resource.version, resource.kind)
+
+
 def _definition(entry: Entry, kind: tuple[str, str, str]) -> str:
     """The definition of a kind that belongs to the resource: its own, or that of a subresource."""
     resource = entry.resource
     if kind == (resource.group, resource.version, resource.kind):
-        return entry.definition
+        return definition_of(entry)
     group = {"": "core"}.get(kind[0], kind[0].partition(".")[0])
     return f"io.k8s.api.{group}.{kind[1]}.{kind[2]}"
 

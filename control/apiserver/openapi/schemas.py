@@ -1,4 +1,4 @@
-"""Packaged definitions as OpenAPI schemas, with their documentation, in version 2 or 3.
+"""Definitions as OpenAPI schemas, with their documentation, in version 2 or 3.
 
 Invariant: every `$ref` in a result points to a definition that `closure` of the same names contains.
 """
@@ -17,17 +17,47 @@ V2_PREFIX = "#/definitions/"
 V3_PREFIX = "#/components/schemas/"
 
 
-def closure(names: Iterable[str]) -> list[str]:
-    """The definitions and all that they refer to, sorted; names that the API level lacks are left out."""
-    known = _names()
-    found: set[str] = set()
-    pending = [name for name in names if name in known]
-    while pending:
-        name = pending.pop()
-        if name not in found:
-            found.add(name)
-            pending += [one for one in _references(schema.definition(name)) if one in known]
-    return sorted(found)
+class Schemas:
+    """The packaged definitions and those of custom resources, with links of one OpenAPI version."""
+
+    def __init__(self, prefix: str, custom: Mapping[str, Json]) -> None:
+        self._prefix = prefix
+        self._custom = custom
+
+    def _definition(self, name: str) -> Mapping[str, Any] | None:
+        if name in self._custom:
+            return self._custom[name]
+        return schema.definition(name) if name in _names() else None
+
+    def closure(self, names: Iterable[str]) -> dict[str, Json]:
+        """The definitions and all that they refer to, by name; names that nobody knows are left out."""
+        found: dict[str, Json] = {}
+        pending = list(names)
+        while pending:
+            name = pending.pop()
+            definition = None if name in found else self._definition(name)
+            if definition is not None:
+                found[name] = self._described(name, definition)
+                pending += _references(definition)
+        return dict(sorted(found.items()))
+
+    def reference(self, name: str) -> Json:
+        """A link to a definition; a body without a schema of its own (a patch, a stream) is any object."""
+        return {"$ref": self._prefix + name} if self._definition(name) is not None else {"type": "object"}
+
+    def _described(self, name: str, definition: Mapping[str, Any]) -> Json:
+        """A definition with the documentation of itself and of its fields."""
+        made: Json = _linked(definition, self._prefix)
+        if name in self._custom:
+            return made
+        text = schema.describe(name)
+        if text:
+            made["description"] = text
+        for field, inner in (made.get("properties") or {}).items():
+            documentation = schema.describe(name, field)
+            if documentation:
+                inner["description"] = documentation
+        return made
 
 
 def _references(value: Any) -> Iterable[str]:
@@ -41,27 +71,9 @@ def _references(value: Any) -> Iterable[str]:
             yield from _references(inner)
 
 
-def reference(name: str, prefix: str) -> Json:
-    """A link to a definition; a body without a schema of its own (a patch, a stream) is any object."""
-    return {"$ref": prefix + name} if name in _names() else {"type": "object"}
-
-
 @lru_cache(maxsize=1)
 def _names() -> frozenset[str]:
     return frozenset(schema.definition_names())
-
-
-def described(name: str, prefix: str) -> Json:
-    """A definition with the documentation of itself and of its fields."""
-    made: Json = _linked(schema.definition(name), prefix)
-    text = schema.describe(name)
-    if text:
-        made["description"] = text
-    for field, inner in (made.get("properties") or {}).items():
-        documentation = schema.describe(name, field)
-        if documentation:
-            inner["description"] = documentation
-    return made
 
 
 def _linked(value: Any, prefix: str) -> Any:

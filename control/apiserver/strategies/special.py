@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from control.apiserver.strategies.base import Strategy
+from control.apiserver.strategies.definitions import DefinitionStrategy
 from control.apiserver.strategies.jobs import JobStrategy
 from control.apiserver.strategies.namespaces import NamespaceStrategy
 from control.apiserver.strategies.nodes import NodeStrategy
@@ -22,6 +23,7 @@ SPECIAL: dict[tuple[str, str], Callable[[], Strategy]] = {
     ("", "pods"): PodStrategy,
     ("", "secrets"): SecretStrategy,
     ("", "services"): ServiceStrategy,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): DefinitionStrategy,
     ("batch", "jobs"): JobStrategy,
     ("certificates.k8s.io", "certificatesigningrequests"): RequestStrategy,
 }

@@ -18,6 +18,7 @@ from control.apiserver.authentication.certificates import ENVIRON_USER, EnvironM
 from control.apiserver.authentication.jwt import SigningKey
 from control.apiserver.bootstrap import Bootstrap
 from control.apiserver.config import Config
+from control.apiserver.custom.controller import DefinitionController
 from control.apiserver.identity import AUTHENTICATED_GROUP, MASTERS_GROUP, User
 from control.apiserver.server import ApiServer
 from control.kvstore.engines.memory import open_memory
@@ -51,6 +52,10 @@ class Cluster:
         decoded = orjson.loads(text) if response.headers.get("Content-Type") == "application/json" else text
         return response.status, decoded, dict(response.headers)
 
+    def text(self, method: str, path: str) -> bytes:
+        """The body of an administrator's request, read to its end."""
+        return WsgiTransport(self.application, {ENVIRON_USER: ADMIN}).send(Request(method, path)).read()
+
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
@@ -65,10 +70,13 @@ def cluster() -> Iterator[Cluster]:
     server.cache.start(stop)
     assert server.cache.wait_synced(10)
     Bootstrap(server).once()
+    definitions = DefinitionController(server)
+    definitions.start(stop)
     made = Cluster(server, application(server, {}))
     made.client().create("serviceaccounts", {"metadata": {"name": "default", "namespace": "default"}})
     yield made
     stop.set()
+    definitions.close()
     server.cache.close()
     store.close()
 
