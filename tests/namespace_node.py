@@ -118,6 +118,12 @@ class Node:
         except AlreadyExists:
             client.update(resource, obj)
 
+    def put_status(self, kubeconfig: str, resource: str, obj: dict) -> None:
+        """Write the status of an object that is there."""
+        client = kubeconfigs.client(kubeconfig, "test")
+        present = client.get(resource, obj["metadata"]["name"], obj["metadata"].get("namespace", ""))
+        client.update_status(resource, present | {"status": obj["status"]})
+
     def items(self, kubeconfig: str, resource: str) -> list[dict]:
         """All objects of a resource in the API."""
         return kubeconfigs.client(kubeconfig, "test").list(resource).items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -25,6 +26,8 @@ RESOURCES = {
     "Service": "services",
     "EndpointSlice": "endpointslices.discovery.k8s.io",
 }
+# What starting a program that asks takes on a busy machine.
+LOOKUP_SECONDS = 2.0
 ADDRESS, CIDR = "192.168.9.11", "10.244.1.0/24"
 
 
@@ -35,6 +38,7 @@ class Site:
     host: Host
     proxy: int
     pods: tuple[str, str]
+    client: str
 
     @property
     def kubeconfig(self) -> str:
@@ -93,11 +97,11 @@ def site() -> Iterator[Site]:
         host.start(argv=["sh", "-c", 'exec "$@" 2>"$0"', f"{host.state}/server.log", *WHERRY, "server", "--data-dir",
                          f"{host.state}/control", "--listen", "127.0.0.1:6443", "--store", "memory"])  # fmt: skip
         host.open(state=host.state, cidrs=[CIDR])
-        first, second, _ = (host.attach(sandbox=name)["addresses"][0] for name in ("a", "b", "client"))
+        first, second, client = (host.attach(sandbox=name)["addresses"][0] for name in ("a", "b", "client"))
         for name in ("a", "b"):
             host.serve(name, 8080, pod=name)
             host.serve(name, 8080, pod=name, protocol="udp")
-        made = Site(host, 0, (first, second))
+        made = Site(host, 0, (first, second), client)
         made.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"},
                     "spec": {"podCIDR": CIDR, "podCIDRs": [CIDR]}})  # fmt: skip
         made.start_proxy()
@@ -139,3 +143,68 @@ def test_a_udp_client_with_one_port_follows_its_service(site: Site) -> None:
     wait_for(lambda: site.answers("a", protocol="udp", source_port=5555), "first endpoint")
     site.apply(endpoint_slice(site.pods[1], protocol="UDP"))
     wait_for(lambda: site.answers("b", protocol="udp", source_port=5555), "second endpoint", 5)
+
+
+ASK = """
+import sys, dns.resolver
+resolver = dns.resolver.Resolver(configure=False)
+resolver.nameservers, resolver.lifetime = ["10.96.0.10"], 3
+try:
+    print(*(item.to_text() for item in resolver.resolve(sys.argv[1], sys.argv[2], tcp=len(sys.argv) > 3)))
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_pods_find_services_by_name(site: Site) -> None:
+    def lookup(*question: str, pod: str = "client") -> str:
+        return site.host.sh(shlex.join(["ip", "netns", "exec", pod, sys.executable, "-c", ASK, *question])).strip()
+
+    site.apply(service(), endpoint_slice(*site.pods))
+    wait_for(lambda: lookup("web.default.svc.cluster.local", "A") == "10.96.0.80", "the first answer")
+    assert lookup("web.default.svc.cluster.local", "A", "tcp") == "10.96.0.80"
+    assert lookup("kubernetes.default.svc.cluster.local", "A") == "10.96.0.1"
+    assert lookup("kube-dns.kube-system.svc.cluster.local", "A") == "10.96.0.10"
+    assert lookup("80.0.96.10.in-addr.arpa", "PTR") == "web.default.svc.cluster.local."
+    assert lookup("nothing.default.svc.cluster.local", "A") == "NXDOMAIN"
+
+    # Headless, as the members of a StatefulSet are found; the answer follows a change within a second.
+    headless = service() | {"metadata": {"name": "db", "namespace": "default"},
+                            "spec": {"clusterIP": "None", "ports": [{"name": "sql", "port": 5432}]}}  # fmt: skip
+    members = endpoint_slice(site.pods[0]) | {"metadata": {"name": "db-1", "namespace": "default",
+                                                           "labels": {"kubernetes.io/service-name": "db"}}}  # fmt: skip
+    members["endpoints"][0]["hostname"] = "db-0"
+    site.apply(headless, members)
+    wait_for(lambda: lookup("db-0.db.default.svc.cluster.local", "A") == site.pods[0], "a member's name")
+    members["endpoints"][0]["addresses"] = [site.pods[1]]
+    site.apply(members)
+    changed = time.monotonic()
+    wait_for(lambda: lookup("db-0.db.default.svc.cluster.local", "A") == site.pods[1], "the member's new address", 5)
+    assert time.monotonic() - changed < 1 + LOOKUP_SECONDS
+
+
+def test_policies_of_the_api_are_in_force_and_repaired(site: Site) -> None:
+    for name, address in (("a", site.pods[0]), ("b", site.pods[1]), ("client", site.client)):
+        containers = [{"name": "main", "image": "none"}]
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default",
+               "labels": {"app": name}}, "spec": {"nodeName": "one", "containers": containers}}  # fmt: skip
+        site.apply(pod)
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
+        site.host.put_status(kubeconfig=site.kubeconfig, resource="pods", obj=pod | {"status": status})
+    policy = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "guard", "namespace": "default"},
+        "spec": {"podSelector": {"matchLabels": {"app": "b"}},
+                 "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "a"}}}]}]},
+    }  # fmt: skip
+    a, b = (f"{address}:8080" for address in site.pods)
+    site.apply(policy)
+    wait_for(lambda: site.host.reach(a, b, pod="client") == {a}, "the policy")
+    assert site.host.reach(b, pod="a") == {b}
+    site.host.sh("nft flush ruleset")
+    wait_for(lambda: "NetworkPolicyRepaired" in site.reasons(), "the event about the repair")
+    assert site.host.reach(a, b, pod="client") == {a}
+    policy["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app"] = "client"
+    site.apply(policy)
+    wait_for(lambda: site.host.reach(a, b, pod="client") == {a, b}, "the changed policy")
+    assert site.host.reach(b, pod="a") == set()
