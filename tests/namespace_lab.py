@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+CIDRS = {"one": "10.244.1.0/24", "two": "10.244.2.0/24"}
 TRAFFIC = str(HERE / "namespace_traffic.py")
 
 
@@ -147,3 +148,20 @@ def node(name: str, address: str, cidr: str) -> dict:
         "spec": {"podCIDR": cidr, "podCIDRs": [cidr]},
         "status": {"addresses": [{"type": "InternalIP", "address": address}]},
     }
+
+
+def two_nodes(lab: Lab, *, routed: bool) -> tuple[Host, Host]:
+    """Two nodes with a pod each (`web` with a server), on one segment or beyond a router."""
+    lab.segment("lan", "192.168.9.1/24")
+    if routed:
+        lab.segment("wan", "192.168.10.1/24")
+    one = lab.host("one", "lan", "192.168.9.11/24", gateway="192.168.9.1")
+    address = "192.168.10.12" if routed else "192.168.9.12"
+    two = lab.host("two", "wan" if routed else "lan", f"{address}/24", gateway=f"{address.rpartition('.')[0]}.1")
+    nodes = [node("one", "192.168.9.11", CIDRS["one"]), node("two", address, CIDRS["two"])]
+    for each, own in ((one, "192.168.9.11"), (two, address)):
+        each.open(state=each.state, cidrs=[CIDRS[each.name]])
+        each.attach(sandbox="web")
+        each.routes(nodes=nodes, name=each.name, address=own, cidr=CIDRS[each.name])
+        each.serve(each.name, 8080, pod="web")
+    return one, two

@@ -18,13 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ipaddress import ip_network
 
-from agents.network import links, policies, routes
+from agents.network import links, observation, policies, routes
 from agents.network.interface import HostPort
 from agents.network.netlink_network import NetlinkPodNetwork
 from agents.network.nftables.table import NftTable
 from agents.network.nftables.values import Ruleset
 from agents.network.policy_table import PolicyTable
 from agents.network.route_table import RouteTable
+from agents.proxy import observation as service_observation
 from agents.proxy import rules
 from agents.proxy.endpoints import NodeView
 from api import kubeconfig as kubeconfigs
@@ -101,6 +102,14 @@ class Node:
             return table.reconcile(plan, address, network)
         finally:
             table.close()
+
+    def observe(self, query: dict) -> dict:
+        """What the kernel does with packets, as the kubelet tells it."""
+        return observation.observe(self.network.attached().values(), query)
+
+    def observe_service(self, address: str, protocol: str, port: int) -> dict:
+        """What the table of services does with packets."""
+        return service_observation.observe(address, protocol, port)
 
     def unroute(self) -> list[str]:
         """Remove the routes again."""

@@ -27,6 +27,7 @@ from agents.kubelet.streaming.command_session import serve_command
 from agents.kubelet.streaming.connections import SocketConnection, TunnelConnection, WebSocketConnection
 from agents.kubelet.streaming.port_forward import ChannelForward, SpdyForward
 from agents.kubelet.streaming.remote import RemoteStreams, SpdyStreams, Wanted, WebSocketStreams
+from agents.network.netlink import NetlinkError
 from api.objects import Object, uid_of
 from api.runtime import parse_timestamp
 from api.serving import hijack
@@ -66,6 +67,7 @@ class Endpoints:
         app.add_url_rule("/containerLogs/<namespace>/<pod>/<container>", "containerLogs", self._logs)
         app.add_url_rule("/pods", "pods", self._pods)
         app.add_url_rule("/runningpods/", "runningpods", self._running_pods)
+        app.add_url_rule("/trace", "trace", self._trace)
         app.add_url_rule("/stats/summary", "summary", self._summary)
         app.add_url_rule("/metrics/resource", "resource", self._resource_metrics)
         app.register_error_handler(Refused, lambda error: _text(str(error), error.status))
@@ -196,6 +198,23 @@ class Endpoints:
         running = {uid for uid, view in views(self._kubelet.runtime.list()).items() if view.running()}
         items = [pod for pod in self._kubelet.pods.items() if uid_of(pod) in running]
         return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    def _trace(self) -> flask.Response:
+        """What this node's kernel does with packets for `target`; with `service` also what becomes of that port."""
+        from agents.network import observation as network
+        from agents.proxy import observation as services
+
+        query = flask.request.args.to_dict()
+        try:
+            facts = network.observe(self._kubelet.network.attached().values(), query)
+            if query.get("service"):
+                protocol, _, port = query["service"].partition("/")
+                facts["service"] = services.observe(query["target"], protocol, int(port))
+        except (KeyError, ValueError) as error:
+            raise Refused(400, f"the trace cannot be made: {error}") from error
+        except (OSError, NetlinkError) as error:
+            raise Refused(500, f"the kernel cannot be asked: {error}") from error
+        return _json(facts)
 
     def _sample(self) -> Sample:
         return Sample(read_node_use(self._kubelet.clock.time()), self._kubelet.runtime.stats())

@@ -162,7 +162,7 @@ class _Builder:
         chosen = self._cluster.select(namespace_of(policy), {"podSelector": spec.get("podSelector")})
         local = [pod for pod in chosen if pod.node == self._node]
         for direction in _DIRECTIONS if local else ():
-            if not _judges(spec, direction.name):
+            if not judges(spec, direction.name):
                 continue
             name = f"{direction.name}-{key_of(policy)}"
             self._chains[name] = Chain(tuple(
@@ -259,7 +259,7 @@ class _Builder:
         self._sets[name], self._elements[name] = definition, elements
 
 
-def _judges(spec: Mapping[str, Any], direction: str) -> bool:
+def judges(spec: Mapping[str, Any], direction: str) -> bool:
     """Whether a policy says anything about a direction; without types ingress always, egress if it has rules."""
     types = spec.get("policyTypes")
     if types:

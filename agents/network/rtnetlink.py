@@ -46,6 +46,8 @@ _UNICAST = 1
 _SCOPE_UNIVERSE = 0
 _SCOPE_LINK = 253
 _ONLINK = 4
+# RTM_F_FIB_MATCH: answer with the route itself, not with what it means for the one address.
+_WHOLE_ROUTE = 0x2000
 _NO_DAD = 0x02
 _PERMANENT = 0x80
 _NEIGHBOUR_SELF = 0x02
@@ -292,6 +294,18 @@ def get_all_routes(family: int) -> Message:
     return encode(_filled(rtmsg, family=family, table=_TABLE_MAIN), GET_ROUTE, 0)
 
 
+def get_route(destination: Address) -> Message:
+    """Ask which route a packet to an address takes."""
+    message = _filled(rtmsg, family=_family(destination), dst_len=destination.max_prefixlen, flags=_WHOLE_ROUTE)
+    message["attrs"] = [("RTA_DST", str(destination))]
+    return encode(message, GET_ROUTE, 0)
+
+
+def read_found_route(payload: bytes) -> Route:
+    """The `Route`, of whichever table, of an answer to `get_route`."""
+    return _read_route(_decoded(rtmsg, payload))
+
+
 def default_route_link(payload: bytes) -> int:
     """The index of the link of a route to everywhere in an answer to `get_all_routes`; 0 for any other route."""
     message = _decoded(rtmsg, payload)
@@ -310,6 +324,10 @@ def read_route(payload: bytes) -> Route | None:
     message = _decoded(rtmsg, payload)
     if message["proto"] != ROUTE_PROTOCOL or message["table"] != _TABLE_MAIN:
         return None
+    return _read_route(message)
+
+
+def _read_route(message: Any) -> Route:
     any_address = "0.0.0.0" if message["family"] == socket.AF_INET else "::"
     gateway = message.get_attr("RTA_GATEWAY")
     source = message.get_attr("RTA_PREFSRC")

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "inventory": Command("inventory.command", "show what an inventory says"),
     "image": Command("control.cli.image", "build container images from files and put them on the nodes"),
     "bundle": Command("control.cli.bundle", "pack Wherry and its dependencies for the nodes"),
+    "trace": Command("control.cli.trace", "the way of a packet from a pod, hop by hop, and what breaks it"),
     "token": Command("control.cli.token", "bootstrap tokens: create, list, revoke"),
     "pki": Command("control.cli.pki", "the cluster's authority and certificates"),
     "server": Command("control.cli.server", "the whole control plane on this machine", service=True),

@@ -186,6 +186,10 @@ class Encoder:
         """Remove elements, given by `element_key`, from a named set; each must be there."""
         return self._elements(DELETE_ELEMENT, 0, name, [self._element(key, b"") for key in keys])
 
+    def get_element(self, name: str, key: bytes) -> Message:
+        """Ask for one element of a named set."""
+        return self._elements(GET_ELEMENT, 0, name, [self._element(key, b"")])[0]
+
     def element_key(self, definition: Set, key: Key) -> bytes:
         """A key as the kernel holds it: each part padded to four bytes."""
         return b"".join([self._packers[kind](part) for kind, part in zip(definition.key, key, strict=True)])

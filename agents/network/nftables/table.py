@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket, attribute, attribute_list, attributes
 from agents.network.nftables import encode, expressions
 from agents.network.nftables.encode import Encoder
-from agents.network.nftables.values import Family, Hook, HookPoint, Ruleset, Set
+from agents.network.nftables.values import Endpoint, Family, Hook, HookPoint, Key, Ruleset, Set, Value, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -214,6 +215,28 @@ class NftTable:
             raise
         return True
 
+    def lookup(self, name: str, definition: Set, key: Key) -> Value | bool:
+        """What the kernel's set has for a key: a map's value, True in a plain set; None without it.
+
+        Raises NetlinkError.
+        """
+        encoder = Encoder(self.name, self.family)
+        request = encoder.get_element(name, encoder.element_key(definition, key))
+        try:
+            _, payload = self._kernel.get(request)
+        except NetlinkError as error:
+            if error.code == errno.ENOENT:
+                return None
+            raise
+        ((_, element),) = attribute_list(attributes(payload, _HEADER)[3])
+        return _read_value(attributes(element).get(2, b""))
+
+    def chain_names(self) -> list[str]:
+        """The chains that the kernel's table has. Raises NetlinkError."""
+        request = struct.pack("=BBH", self.family, 0, 0) + expressions.text(1, self.name)
+        found = [attributes(payload, _HEADER) for _, payload in self._dump(encode.GET_CHAIN, request)]
+        return [_text(chain[3]) for chain in found if _text(chain[1]) == self.name]
+
     def _wanted(self, ruleset: Ruleset, encoder: Encoder) -> Content:
         wanted = content_of(ruleset, encoder)
         wanted.elements = encode_elements(ruleset, ruleset.sets, encoder)
@@ -314,6 +337,17 @@ def _read_comment(userdata: bytes) -> str:
     if len(userdata) < 2 or userdata[0] != 0:
         return ""
     return userdata[2 : 2 + userdata[1]].rstrip(b"\0").decode("utf-8", "replace")
+
+
+def _read_value(data: bytes) -> Value | bool:
+    """An element's value: a verdict that leads to a chain, an IPv4 endpoint, or True where there is none."""
+    found = attributes(data)
+    if 2 in found:
+        verdict = attributes(found[2])
+        return Verdict("goto" if 2 in verdict else "accept", _text(verdict.get(2, b"")))
+    if 1 in found:
+        return Endpoint(socket.inet_ntoa(found[1][:4]), int.from_bytes(found[1][4:6], "big"))
+    return True
 
 
 def _normal_data(data: bytes) -> bytes:

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from namespace_lab import CallFailed, Host, Lab, node
+from namespace_lab import CIDRS, CallFailed, Host, Lab, node, two_nodes
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-
-CIDRS = {"one": "10.244.1.0/24", "two": "10.244.2.0/24"}
 
 
 @pytest.fixture
@@ -30,23 +28,6 @@ def host(lab: Lab) -> Host:
     made = lab.host("one", "lan", "192.168.9.11/24")
     made.open(state=made.state, cidrs=[CIDRS["one"]])
     return made
-
-
-def two_nodes(lab: Lab, *, routed: bool) -> tuple[Host, Host]:
-    """Two nodes with a pod each (`web` with a server), on one segment or beyond a router."""
-    lab.segment("lan", "192.168.9.1/24")
-    if routed:
-        lab.segment("wan", "192.168.10.1/24")
-    one = lab.host("one", "lan", "192.168.9.11/24", gateway="192.168.9.1")
-    address = "192.168.10.12" if routed else "192.168.9.12"
-    two = lab.host("two", "wan" if routed else "lan", f"{address}/24", gateway=f"{address.rpartition('.')[0]}.1")
-    nodes = [node("one", "192.168.9.11", CIDRS["one"]), node("two", address, CIDRS["two"])]
-    for each, own in ((one, "192.168.9.11"), (two, address)):
-        each.open(state=each.state, cidrs=[CIDRS[each.name]])
-        each.attach(sandbox="web")
-        each.routes(nodes=nodes, name=each.name, address=own, cidr=CIDRS[each.name])
-        each.serve(each.name, 8080, pod="web")
-    return one, two
 
 
 def test_a_sandbox_reaches_node_and_neighbour_and_is_reached(host: Host) -> None:

@@ -1,0 +1,75 @@
+"""Asks an address whether it is there: an ICMP echo, as ping sends it, and a TCP connection.
+
+Invariant: an answer counts only if it comes from the address asked and carries our number.
+Source: RFC 792.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from agents.network import namespaces
+
+_REQUEST, _REPLY = 8, 0
+_HEADER = struct.Struct(">BBHHH")
+_IP_HEADER_WORDS = 0x0F
+
+
+def echo(address: str, number: int, *, timeout: float = 0.5, attempts: int = 2) -> bool:
+    """Whether an IPv4 address answers; `number` tells our questions from others'. Raises OSError without the right."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as asking:
+        for attempt in range(attempts):
+            request = _packet(number & 0xFFFF, attempt)
+            end = time.monotonic() + timeout
+            try:
+                asking.sendto(request, (address, 0))
+                while (left := end - time.monotonic()) > 0:
+                    asking.settimeout(left)
+                    data, (source, _) = asking.recvfrom(1500)
+                    if source == address and _answers(data, request):
+                        return True
+            except OSError:
+                # No route, or nothing came in time.
+                continue
+    return False
+
+
+def connect(address: str, port: int, namespace_path: str = "", *, timeout: float = 2.0) -> str:
+    """What becomes of a TCP connection from a namespace: accepted, refused, timeout, or the system's words."""
+    place: AbstractContextManager[None] = namespaces.inside(Path(namespace_path)) if namespace_path else nullcontext()
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # A socket belongs to the namespace in which it was made, wherever it is used afterwards.
+    with place:
+        asking = socket.socket(family, socket.SOCK_STREAM)
+    with asking:
+        asking.settimeout(timeout)
+        try:
+            asking.connect((address, port))
+        except ConnectionRefusedError:
+            return "refused"
+        except TimeoutError:
+            return "timeout"
+        except OSError as error:
+            return error.strerror or str(error)
+    return "accepted"
+
+
+def _packet(number: int, sequence: int) -> bytes:
+    body = _HEADER.pack(_REQUEST, 0, 0, number, sequence) + b"wherry"
+    return body[:2] + struct.pack(">H", _checksum(body)) + body[4:]
+
+
+def _answers(data: bytes, request: bytes) -> bool:
+    start = (data[0] & _IP_HEADER_WORDS) * 4
+    return len(data) >= start + 8 and data[start] == _REPLY and data[start + 4 : start + 8] == request[4:8]
+
+
+def _checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    folded: int = ~(total + (total >> 16)) & 0xFFFF
+    return folded

@@ -1,0 +1,45 @@
+"""What the kernel's table of services does with packets for an address and port: facts for `wherry trace`.
+
+Invariant: read from the kernel, element by element; nothing is computed from the API's objects.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from agents.network.netlink import NetlinkError
+from agents.network.nftables.table import NftTable
+from agents.network.nftables.values import PROTOCOLS, Endpoint, Key, Verdict
+from agents.proxy import rules
+
+
+def observe(address: str, protocol: str, port: int) -> dict[str, Any]:
+    """The rule for a front end, the endpoints that it leads to, and whether it is refused."""
+    table = NftTable(rules.TABLE)
+    try:
+        return _look(table, (address, PROTOCOLS[protocol], port))
+    except NetlinkError as error:
+        return {"problem": f"table {rules.TABLE} cannot be read: {error}"}
+    finally:
+        table.close()
+
+
+def _look(table: NftTable, front: Key) -> dict[str, Any]:
+    sets = rules.base(()).sets
+    found = table.lookup(rules.SERVICES, sets[rules.SERVICES], front)
+    refused = any(table.lookup(name, sets[name], front) is not None for name in (rules.REFUSED, rules.DROPPED))
+    chain = found.chain if isinstance(found, Verdict) else ""
+    ends: list[str] = []
+    for index in count():
+        end = table.lookup(rules.ENDPOINTS, sets[rules.ENDPOINTS], (*front, index))
+        if not isinstance(end, Endpoint):
+            break
+        ends.append(f"{end.address}:{end.port}")
+    if chain and not ends:
+        # A service with affinity has a chain for each endpoint, named after it.
+        parts = (
+            name.removeprefix(chain + "/").split("/") for name in table.chain_names() if name.startswith(chain + "/")
+        )
+        ends = [":".join(part) for part in parts if len(part) == 2]
+    return {"chain": chain, "endpoints": ends, "refused": refused, "problem": ""}

@@ -1,0 +1,138 @@
+"""The hops of a packet's way, judged from what the API says and what each node's kernel says.
+
+Invariant: pure; a hop that is broken says why in one sentence, and what to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.network import policies
+from agents.network.routes import VXLAN_LINK, VXLAN_PORT, node_address
+from agents.proxy import rules
+from api.objects import Object, key_of, labels_of, name_of, namespace_of
+from api.selectors import LabelSelector
+
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A step: on which node, what happens there, and what is wrong ("" if nothing is)."""
+
+    where: str
+    what: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """The address and port of a service, and the endpoints that the API has for it: ready ones' ADDRESS:PORT."""
+
+    name: str
+    address: str
+    protocol: str
+    port: int
+    endpoints: tuple[str, ...]
+
+
+def pod_hop(node: str, name: str, address: str, facts: Facts | None) -> Hop:
+    """The link of a pod on its node."""
+    if facts is None:
+        return Hop(node, f"pod {name} {address}", f"the kubelet of {node} has no network for this pod")
+    return Hop(node, f"pod {name} {address}: eth0, {facts['link']} in {facts['bridge']}", facts["problem"])
+
+
+def service_hop(node: str, front: Frontend, facts: Facts) -> Hop:
+    """The rule that translates a service's address on the client's node."""
+    told = f"service {front.name} {front.address}:{front.port}/{front.protocol}"
+    if facts["problem"]:
+        return Hop(node, told, facts["problem"])
+    if facts["chain"] == rules.DNS:
+        return Hop(node, f"{told}: answered by the name server of {node} itself")
+    if not front.endpoints:
+        problem = "the service has no ready endpoints: look at its selector and at the readiness of its pods"
+        return Hop(node, f"{told}: refused", problem)
+    if not facts["chain"]:
+        problem = f"{node} has no rule for it: does `wherry proxy` run there?"
+        return Hop(node, told, problem + (" The address is refused." if facts["refused"] else ""))
+    what = f"{told}: chain {facts['chain']}, translated to {' or '.join(facts['endpoints'])}"
+    gone = sorted(set(facts["endpoints"]) - set(front.endpoints))
+    if gone:
+        return Hop(
+            node, what, f"{', '.join(gone)} is no ready endpoint any more: the proxy of {node} is behind the API"
+        )
+    return Hop(node, what)
+
+
+def route_hop(node: str, address: str, route: Facts, *, to_pod: bool = True) -> Hop:
+    """The route of a node to an endpoint, which is a pod or something outside of the cluster."""
+    if "link" not in route:
+        return Hop(node, f"route to {address}", f"{route['problem']}; does `wherry proxy` run on {node}?")
+    via = f" via {route['gateway']}" if route.get("gateway") else ""
+    tunnel = f", VXLAN to {route['remote']}" if route.get("remote") else ""
+    problem = route["problem"]
+    if to_pod and route["destination"] in _EVERYWHERE:
+        problem = (
+            f"there is no route for the pods at {address}, only the default one; does `wherry proxy` run on {node}?"
+        )
+    return Hop(node, f"route {route['destination']}{via} dev {route['link']}{tunnel}", problem)
+
+
+def between_hop(source: Object, target: Object, gateway: str, route: Facts, echoes: Mapping[str, bool]) -> Hop:
+    """The way from one node to the pods' gateway of another."""
+    here, there, address = name_of(source), name_of(target), node_address(target)
+    where = f"{here} -> {there}"
+    tunnelled = route.get("link") == VXLAN_LINK
+    way = f"VXLAN, UDP port {VXLAN_PORT}, to {address}" if tunnelled else f"directly to {address}"
+    if echoes.get(gateway):
+        return Hop(where, f"{way}: {gateway} answers")
+    if not echoes.get(address):
+        return Hop(where, way, f"{there} does not answer at {address}: it is off, or the network between is cut")
+    if tunnelled:
+        problem = (f"{there} answers at {address}, but not through VXLAN: "
+                   f"a firewall between {here} and {there} drops UDP port {VXLAN_PORT}")  # fmt: skip
+    else:
+        problem = f"{there} answers at {address}, but not for its pods at {gateway}: is wherry0 up there?"
+    return Hop(where, way, problem)
+
+
+def connection_hop(node: str, told: str, outcome: str, held_by: Sequence[str]) -> Hop:
+    """What became of a connection from the pod to an endpoint."""
+    what = f"connection {told}: {outcome}"
+    if outcome == "accepted":
+        return Hop(node, what)
+    if outcome == "refused":
+        return Hop(node, what, "nothing listens at that port of the pod, or a rule refuses it")
+    if held_by:
+        return Hop(node, what, f"all hops before are sound; these network policies judge it: {', '.join(held_by)}")
+    return Hop(node, what, "all hops before are sound; the pod itself does not answer, or a firewall drops the packets")
+
+
+def policies_judging(objects: Iterable[Object], pod: Object | None, direction: str) -> list[str]:
+    """The policies that decide about a direction of a pod's traffic."""
+    return [
+        f"{direction} {key_of(policy)}"
+        for policy in objects
+        if pod is not None
+        and namespace_of(policy) == namespace_of(pod)
+        and policies.judges(policy.get("spec") or {}, direction)
+        and LabelSelector.from_json(policy["spec"].get("podSelector") or {}).matches(labels_of(pod))
+    ]
+
+
+def written(hops: Sequence[Hop]) -> str:
+    """The hops as lines; the first broken one is marked, and what it breaks by follows."""
+    width = max((len(hop.where) for hop in hops), default=0)
+    lines = []
+    first = next((hop for hop in hops if hop.problem), None)
+    for number, hop in enumerate(hops, 1):
+        mark = "ok" if not hop.problem else "BROKEN" if hop is first else "broken"
+        lines.append(f"{number:2}  {hop.where:{width}}  {mark:6}  {hop.what}")
+        if hop.problem:
+            lines.append(f"{'':{width + 6}}{'':8}{hop.problem}")
+    return "\n".join(lines)
