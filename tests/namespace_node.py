@@ -16,9 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 from agents.network import links, observation, policies, routes
+from agents.network.announcing import Announcer
 from agents.network.interface import HostPort
 from agents.network.netlink_network import NetlinkPodNetwork
 from agents.network.nftables.table import NftTable
@@ -110,6 +111,17 @@ class Node:
     def observe_service(self, address: str, protocol: str, port: int) -> dict:
         """What the table of services does with packets."""
         return service_observation.observe(address, protocol, port)
+
+    def announce(self, addresses: list[str]) -> list[list[str]]:
+        """Answer for exactly these addresses, and tell the segment; what was taken and what given up."""
+        announcer = Announcer()
+        try:
+            taken, given = announcer.reconcile([IPv4Address(address) for address in addresses])
+            for address in taken:
+                announcer.tell(address)
+            return [[str(address) for address in part] for part in (taken, given)]
+        finally:
+            announcer.close()
 
     def unroute(self) -> list[str]:
         """Remove the routes again."""

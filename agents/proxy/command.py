@@ -20,7 +20,7 @@ from agents.dns.node_dns import NodeDns
 from agents.dns.resolver import Resolver
 from agents.dns.upstream import Upstream, servers_of
 from agents.dns.zone import Zone
-from agents.network import links
+from agents.network import announcing, links
 from agents.network.hostports import TABLE as HOST_PORT_TABLE
 from agents.network.interface import NetworkError
 from agents.network.netlink import NetlinkError
@@ -30,6 +30,7 @@ from agents.network.route_table import RouteTable
 from agents.network.rtnetlink import delete_link
 from agents.proxy import rules
 from agents.proxy.metrics import Metrics
+from agents.proxy.node_balancers import NodeBalancers
 from agents.proxy.node_events import NodeEvents
 from agents.proxy.node_network import NodeNetwork
 from agents.proxy.node_policies import NodePolicies
@@ -91,9 +92,10 @@ def cleanup() -> int:
     routes = RouteTable()
     for change in routes.remove():
         print(change)
-    if links.find_link(routes.kernel, links.BRIDGE) is not None:
-        routes.kernel.request(delete_link(links.BRIDGE))
-        print(f"removed link {links.BRIDGE}")
+    for link in (links.BRIDGE, announcing.LINK):
+        if links.find_link(routes.kernel, link) is not None:
+            routes.kernel.request(delete_link(link))
+            print(f"removed link {link}")
     routes.close()
     return 0
 
@@ -135,21 +137,22 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
 def _parts(
     arguments: argparse.Namespace, runtime: Runtime, informers: Informers, events: NodeEvents, metrics: Metrics
 ) -> tuple[ServiceProxy, *tuple[_Part, ...]]:
-    """The services' rules, the node's routes, policies, and the name server unless the cluster has none."""
+    """All parts of the proxy; no name server if the cluster has none."""
     cluster_networks, service_networks = _networks(arguments.cluster_cidr), _networks(arguments.service_cidr)
     version4 = tuple(network for network in cluster_networks if ":" not in network)
     name = arguments.node_name
     proxy = ServiceProxy(informers, runtime, name, version4, events, metrics, arguments.cluster_dns)
     network = NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics)
     policies = NodePolicies(informers, runtime, name, events, metrics)
+    balancers = NodeBalancers(informers, runtime, name, events)
     if not arguments.cluster_dns:
-        return proxy, network, policies
+        return proxy, network, policies, balancers
     text = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
     upstream = Upstream(servers_of(text, (arguments.cluster_dns,)), runtime)
     resolver = Resolver(Zone(arguments.cluster_domain, (*cluster_networks, *service_networks)), upstream, runtime)
     metrics.count_queries(resolver)
     dns = ClusterDns(informers, resolver, arguments.cluster_domain)
-    return proxy, network, policies, NodeDns(informers, runtime, name, resolver, dns)
+    return proxy, network, policies, balancers, NodeDns(informers, runtime, name, resolver, dns)
 
 
 def _run_parts(informers: Informers, parts: tuple[_Part, ...], runtime: Runtime, stop: Event) -> int:

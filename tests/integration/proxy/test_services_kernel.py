@@ -180,6 +180,31 @@ def test_external_and_balancer_addresses_lead_to_the_service(cluster: Cluster) -
     assert cluster.client.ask("192.0.2.8", 80)[0].split()[1] == "TimeoutError"
 
 
+def test_the_node_that_is_named_answers_for_an_address_and_another_takes_it_over(cluster: Cluster) -> None:
+    status = {"loadBalancer": {"ingress": [{"ip": "192.168.9.200"}]}}
+    cluster.program([service("web", "10.96.0.10", type="LoadBalancer", status=status)],
+                    [endpoint_slice("web", *cluster.web)])  # fmt: skip
+    cluster.client.sh("ip route flush 192.0.2.0/24")
+
+    def answering() -> str:
+        return cluster.client.sh("ip neigh show 192.168.9.200 | sed 's/.*lladdr \\([0-9a-f:]*\\) .*/\\1/'").strip()
+
+    macs = {name: cluster_host.sh("ip -br link show eth0").split()[2]
+            for name, cluster_host in (("one", cluster.one), ("two", cluster.two))}  # fmt: skip
+    assert cluster.client.ask("192.168.9.200", 80)[0].split()[1] in ("TimeoutError", "OSError")
+    assert cluster.one.announce(addresses=["192.168.9.200"]) == [["192.168.9.200"], []]
+    assert cluster.one.announce(addresses=["192.168.9.200"]) == [[], []]
+    assert {line.split()[0] for line in cluster.client.ask("192.168.9.200", 80, count=16)} == {"one", "two"}
+    assert answering() == macs["one"]
+    # The first node is cut off and keeps the address; the segment learns of the second one by its announcement alone.
+    cluster.two.announce(addresses=["192.168.9.200"])
+    assert answering() == macs["two"]
+    assert {line.split()[0] for line in cluster.client.ask("192.168.9.200", 80, count=16)} == {"one", "two"}
+    for host in (cluster.one, cluster.two):
+        assert host.announce(addresses=[]) == [[], ["192.168.9.200"]]
+        assert "wherry-lb" not in host.sh("ip link")
+
+
 def test_udp_is_balanced_too(cluster: Cluster) -> None:
     cluster.program([service("dns", "10.96.0.10", 53, protocol="UDP", type="NodePort", node_port=30053)],
                     [endpoint_slice("dns", *cluster.web, protocol="UDP")])  # fmt: skip

@@ -1,0 +1,103 @@
+"""Makes this node the one that answers for addresses of load balancers on its segment.
+
+An address is put on a link of its own, so the kernel answers ARP for it wherever it is asked, and every station that
+has the former node's MAC in memory is told of the new one by a gratuitous ARP. What arrives there is translated by
+the rules of services before the node itself would take it.
+
+Invariant: the link has exactly the addresses that this node was named for, and exists only while there is one.
+Source: RFC 826, RFC 5227 section 3 (announcements).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Iterable
+from ipaddress import IPv4Address, ip_interface
+
+from agents.network import links, rtnetlink
+from agents.network.netlink import NetlinkError, NetlinkSocket
+from agents.network.rtnetlink import Link
+
+log = logging.getLogger(__name__)
+
+LINK = "wherry-lb"
+
+_MAC = "0a:5a:00:00:00:01"
+_MTU = 1500
+_ETHERTYPE_ARP, _ETHERTYPE_IPV4 = 0x0806, 0x0800
+_BROADCAST = b"\xff" * 6
+_REQUEST, _REPLY = 1, 2
+
+
+class Announcer:
+    """The addresses of load balancers on this machine; one task at a time."""
+
+    def __init__(self, kernel: NetlinkSocket | None = None) -> None:
+        self._kernel = kernel or NetlinkSocket(links.NETLINK_ROUTE).strict()
+
+    def close(self) -> None:
+        """Close the socket; addresses stay."""
+        self._kernel.close()
+
+    def reconcile(self, addresses: Iterable[IPv4Address]) -> tuple[list[IPv4Address], list[IPv4Address]]:
+        """Have exactly these addresses; those that were taken, and those that were given up. Raises NetlinkError."""
+        wanted = {ip_interface(address) for address in addresses}
+        link = links.find_link(self._kernel, LINK)
+        if not wanted and link is None:
+            return [], []
+        if link is None or not link.up:
+            link = self._make(link)
+        held = {
+            one.interface
+            for one in links.addresses(self._kernel)
+            if one.index == link.index and one.interface.version == 4
+        }
+        taken, given = sorted(wanted - held), sorted(held - wanted)
+        messages = [rtnetlink.delete_address(link.index, old) for old in given]
+        messages += [rtnetlink.new_address(link.index, new) for new in taken]
+        for error in self._kernel.batch(messages):
+            if error is not None and error.code not in (errno.EADDRNOTAVAIL, errno.EEXIST):
+                raise error
+        if not wanted:
+            self._kernel.request(rtnetlink.delete_link(LINK))
+        return [IPv4Address(one.ip) for one in taken], [IPv4Address(one.ip) for one in given]
+
+    def tell(self, address: IPv4Address) -> list[str]:
+        """Send a gratuitous ARP for an address on every segment that it belongs to; the links' names."""
+        present = links.links(self._kernel)
+        told = []
+        for one in links.addresses(self._kernel):
+            link = present.get(one.index)
+            if link is None or address not in one.interface.network or link.name in (LINK, links.BRIDGE):
+                continue
+            try:
+                _send(link, address)
+            except OSError as error:
+                log.warning("%s could not be announced on %s: %s", address, link.name, error.strerror)
+                continue
+            told.append(link.name)
+        return told
+
+    def _make(self, present: Link | None) -> Link:
+        if present is None:
+            self._kernel.request(rtnetlink.new_bridge(LINK, _MAC, _MTU))
+        else:
+            self._kernel.request(rtnetlink.link_up(present.index))
+        made = links.find_link(self._kernel, LINK)
+        if made is None:
+            raise NetlinkError(errno.ENODEV, f"{LINK} disappeared while it was made")
+        return made
+
+
+def _send(link: Link, address: IPv4Address) -> None:
+    """Both forms of an announcement: some stations heed the request, some the reply. Raises OSError."""
+    own = bytes.fromhex(link.mac.replace(":", ""))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETHERTYPE_ARP)) as sending:
+        sending.bind((link.name, 0))
+        for operation in (_REQUEST, _REPLY):
+            head = struct.pack(">HHBBH", 1, _ETHERTYPE_IPV4, 6, 4, operation)
+            body = head + own + address.packed + _BROADCAST + address.packed
+            sending.send(_BROADCAST + own + struct.pack(">H", _ETHERTYPE_ARP) + body)
