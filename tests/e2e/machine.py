@@ -57,15 +57,20 @@ def _cgroups() -> list[str]:
 
 
 def _processes_elsewhere() -> list[str]:
-    """Processes whose network or mount namespace is not this machine's own."""
+    """Who is in a network namespace, or else a mount namespace, that is not this machine's own.
+
+    Processes of a network namespace count as one: what else runs on the machine, another lab say, may restart its own.
+    """
     own = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "mnt")}
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            elsewhere = any(os.readlink(entry / "ns" / kind) != name for kind, name in own.items())
-            if elsewhere:
+            network = os.readlink(entry / "ns" / "net")
+            if network != own["net"]:
+                found.append(network)
+            elif os.readlink(entry / "ns" / "mnt") != own["mnt"]:
                 found.append(f"{entry.name} {(entry / 'comm').read_text().strip()}")
         except OSError:
             continue

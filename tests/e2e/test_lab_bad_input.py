@@ -39,7 +39,7 @@ def _task(text: str) -> str:
 
 
 CASES = [
-    Case("inventory-is-no-yaml", ("inventory.yml", "line 1"), lambda document: "all: [unclosed\n  x: {"),
+    Case("inventory-is-no-yaml", ("inventory.yml:2: not YAML",), lambda document: "all: [unclosed\n  x: {"),
     Case("group-that-nobody-defines", ("webservers",), playbook="- hosts: webservers\n  tasks: []\n"),
     Case("host-that-cannot-be-reached", ("node1", "127.56.255.254"), _with_host(ansible_host="127.56.255.254")),
     Case("wrong-key", ("node1", "key"), _with_host(ansible_ssh_private_key_file="WRONG")),
