@@ -22,10 +22,10 @@ def root() -> None:
 @pytest.fixture(scope="session")
 def lab(kubectl: Path) -> Iterator[Lab]:
     """Three hosts, the cluster and the demo; nodes count as lost after GRACE_SECONDS."""
-    made = Lab(f"test-{os.getpid()}", kubectl)
+    grace = f"control_node_monitor_grace_period={GRACE_SECONDS}"
+    made = Lab(f"test-{os.getpid()}", kubectl, ("-e", grace, "-e", "node_lease_duration=8"))
     try:
-        grace = f"control_node_monitor_grace_period={GRACE_SECONDS}"
-        made.first_words = made.lab("up", "-e", grace, "-e", "node_lease_duration=8").stdout
+        made.first_words = made.lab("up", *made.settings).stdout
         yield made
     finally:
         made.lab("down", check=False)

@@ -22,10 +22,11 @@ DEMO_PORT = 30080
 
 @dataclass
 class Lab:
-    """One lab by name; `first_words` is what bringing it up wrote."""
+    """One lab by name; `settings` are its words for site.yml, `first_words` is what bringing it up wrote."""
 
     name: str
     kubectl_program: Path
+    settings: tuple[str, ...] = ()
     first_words: str = ""
 
     @property

@@ -75,10 +75,10 @@ def test_podman_on_the_node_shows_the_containers_under_plain_names(steady: Lab) 
 
 
 def test_another_run_changes_nothing_and_says_so(steady: Lab) -> None:
-    assert "nothing had to be changed" in steady.lab("up").stdout
+    assert "nothing had to be changed" in steady.lab("up", *steady.settings).stdout
 
 
 def test_provisioning_again_changes_nothing(steady: Lab) -> None:
-    done = steady.wherry("up", "-i", str(steady.inventory))
+    done = steady.wherry("up", "-i", str(steady.inventory), *steady.settings)
     assert "nothing had to be changed" in done.stdout
     assert not re.search(r"changed=[1-9]", done.stdout)
