@@ -199,9 +199,13 @@ class JobController(Loop):
                 continue
             patch = {"metadata": {"uid": uid_of(pod), "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
             try:
-                self.client.patch("pods", name_of(pod), patch, namespace_of(pod), content_type=STRATEGIC_MERGE_PATCH)
+                stored = self.client.patch(
+                    "pods", name_of(pod), patch, namespace_of(pod), content_type=STRATEGIC_MERGE_PATCH
+                )
             except NotFound:
                 continue
+            # Until the informer shows it, the pod must not look as if it were to be counted.
+            self._ledger.updated(key, stored)
 
 
 def _never_ends(pod: Object) -> bool:

@@ -101,6 +101,8 @@ class Observer:
         place = self._snapshot.place_of(key)
         before = assumed.pod if assumed else old
         if place == new["spec"]["nodeName"] and before is not None and not _moved(before, new):
+            if assumed is not None:
+                self._snapshot.renew(assumed.bound(new))
             return
         self._snapshot.place(PodInfo(new), new["spec"]["nodeName"])
         self._queue.wake(Wake.POD_ADDED)
@@ -118,6 +120,9 @@ class Observer:
         """Whether the node plugins would take a pod on that node: if not, the event is of no help."""
 
         def helps(pod: PodInfo) -> bool:
+            if self._snapshot.place_of(pod.key) == node_name:
+                # Others were ended there for it: its own claim to the place must not keep it from trying.
+                return True
             node = self._snapshot.node(node_name)
             profile = self._profiles[pod.spec.get("schedulerName", "default-scheduler")]
             return node is not None and not first_rejections(profile.node_filters(pod), pod, node)

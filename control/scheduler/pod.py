@@ -7,6 +7,7 @@ Source: Kubernetes "Resource management for pods and containers", "Pod overhead"
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any
 
 import orjson
@@ -61,6 +62,12 @@ class PodInfo:
         self.class_key = orjson.dumps(
             [decisive, self.requests, self.score_requests, self.ports, self.images], option=orjson.OPT_SORT_KEYS
         )
+
+    def bound(self, pod: Object) -> PodInfo:
+        """The same pod once the API shows it on its node, nothing else about it having changed."""
+        other = copy(self)
+        other.pod, other.spec, other.node_name = pod, pod["spec"], str(pod["spec"]["nodeName"])
+        return other
 
     @property
     def name(self) -> str:

@@ -195,6 +195,14 @@ class Snapshot:
         info.add(pod)
         self._touch(info)
 
+    def renew(self, pod: PodInfo) -> None:
+        """Take over a pod's new state where nothing that is counted differs."""
+        info = self._by_name.get(self._where.get(pod.key, ""))
+        if info is not None and pod.key in info.pods:
+            info.pods[pod.key] = pod
+            if pod.key in info.with_affinity:
+                info.with_affinity[pod.key] = pod
+
     def remove_pod(self, key: str) -> None:
         """Count a pod nowhere."""
         node_name = self._where.pop(key, None)
