@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.custom import defaulting, pruning, structure, validating
+from api.custom.rules import Rules
 from api.errors import Cause
 from api.objects import Object
 from api.schema import OBJECT_META
@@ -25,6 +26,7 @@ class CustomSchema:
         self.schema: Mapping[str, Any] = schema or {"type": "object", structure.PRESERVE: True}
         self._preserve = preserve_unknown or not schema
         self._validate = validating.compiled(self.schema)
+        self._rules = Rules(self.schema)
 
     def decode(self, obj: Object) -> CheckResult:
         """The object without unknown fields and with defaults, and what was dropped.
@@ -56,7 +58,10 @@ class CustomSchema:
 
     def validate(self, new: Object, old: Object | None = None) -> list[Cause]:
         """What the schema says against an object; values that an update leaves alone are not held against it."""
-        return validating.validate(self._validate, new, old)
+        found = validating.validate(self._validate, new, old)
+        if found or self._rules.is_empty:
+            return found
+        return self._rules.judge(new, old, "", old is not None)
 
 
 __all__ = ["CustomSchema"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import names
-from api.custom import json_path, structure, validating
+from api.custom import json_path, rules, structure, validating
 from api.objects import Object
 from api.validation import fields
 from api.validation.fields import Causes
@@ -126,7 +126,8 @@ def _schema_of_version(path: str, version: Object) -> Causes:
         cause = fields.invalid(f"{place}.type", schema.get("type"), detail)
         found.append(cause if schema.get("type") else fields.required(f"{place}.type", detail))
         return found
-    return found + _structural(place, schema, root=True)
+    found += _structural(place, schema, root=True)
+    return found or rules.problems(place, schema)
 
 
 def _structural(path: str, schema: Mapping[str, Any], root: bool = False, logical: bool = False) -> Causes:

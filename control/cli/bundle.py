@@ -29,6 +29,8 @@ _KEPT = 4
 # Sources of compiled parts, type hints and the dependencies' own tests: nothing that runs on a node.
 _LEFT_OUT_SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".h", ".hpp", ".cpp")
 _LEFT_OUT_DIRECTORIES = {"tests", "testing", "__pycache__", "bin", "include"}
+# Large modules that only make available by import what an environment names in its configuration.
+_LEFT_OUT_LIBRARIES = "cel_expr_python/ext/*.so"
 # The C libraries of the oldest distributions that nodes run: wheels for any of these work there.
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
@@ -154,7 +156,7 @@ def _dependencies(directory: Path, lock: Path, target: Target) -> Path:
     for path in sorted(partial.rglob("*"), reverse=True):
         if path.is_dir() and path.name in _LEFT_OUT_DIRECTORIES:
             shutil.rmtree(path)
-        elif path.suffix in _LEFT_OUT_SUFFIXES:
+        elif path.suffix in _LEFT_OUT_SUFFIXES or path.match(_LEFT_OUT_LIBRARIES):
             path.unlink()
     _compile(partial, target)
     partial.rename(tree)

@@ -1,0 +1,225 @@
+"""The rules of a schema in the Common Expression Language (x-kubernetes-validations).
+
+A rule sees the value where it stands as `self`, and as `oldSelf` what the value was before an update; a rule that
+names `oldSelf` is asked only where there is an old value to compare with.
+
+Invariant: rules are compiled once; they are asked only about objects that the schema itself has accepted.
+Source: "Validation rules" in the documentation of CustomResourceDefinitions; apiextensions-apiserver/pkg/apiserver/
+schema/cel/validation.go for the sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from api import cel
+from api.cel.types import Types
+from api.cel.values import Convert, converter
+from api.custom import structure
+from api.custom.structure import Schema
+from api.errors import Cause
+from api.validation import fields
+
+_OLD_SELF = re.compile(r"\boldSelf\b")
+_REASONS = {"FieldValueForbidden": "Forbidden", "FieldValueRequired": "Required value"}
+_ROOT = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+_METADATA = {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One compiled rule."""
+
+    declared: Mapping[str, Any]
+    program: cel.Program
+    message: cel.Program | None
+    is_transition: bool
+    old_is_optional: bool
+
+    def judge(self, values: Mapping[str, Any]) -> str | None:
+        """What is wrong, None if nothing is."""
+        text = str(self.declared["rule"])
+        try:
+            if self.program.evaluate(values) is True:
+                return None
+        except cel.CelError as error:
+            return f"{error} evaluating rule: {text}"
+        return self._sentence(values) or str(self.declared.get("message") or f"failed rule: {text}").strip()
+
+    def _sentence(self, values: Mapping[str, Any]) -> str:
+        if self.message is None:
+            return ""
+        try:
+            found = self.message.evaluate(values)
+        except cel.CelError:
+            return ""
+        return found.strip() if isinstance(found, str) and "\n" not in found else ""
+
+
+class Rules:
+    """The rules of a schema and of everything inside it; made when first asked."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._rules = [_compiled(declared) for declared in schema.get(structure.RULES) or ()]
+        self._convert: Convert | None = converter(schema) if self._rules else None
+        self._schema = schema
+        self._properties = _inside(schema.get("properties") or {})
+        self._items = _one(schema.get("items"))
+        self._extra = _one(schema.get("additionalProperties"))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no rule at all."""
+        return not (self._rules or self._properties or self._items or self._extra)
+
+    def judge(self, value: Any, old: Any, path: str, has_old: bool) -> list[Cause]:
+        """What the rules say against a value; what an update leaves as it was is forgiven."""
+        if value is None:
+            return []
+        found: list[Cause] = []
+        for rule in self._rules:
+            found += self._apply(rule, value, old, path, has_old)
+        if isinstance(value, dict):
+            before = old if isinstance(old, dict) else {}
+            for name, part in value.items():
+                inner = self._properties.get(name) or (self._extra if name not in self._known else None)
+                if inner is not None:
+                    place = f"{path}.{name}" if path else name
+                    found += inner.judge(part, before.get(name), place, name in before)
+        elif isinstance(value, list) and self._items is not None:
+            matched = self._matched(value, old)
+            for index, part in enumerate(value):
+                found += self._items.judge(part, matched.get(index), f"{path}[{index}]", index in matched)
+        return found
+
+    @property
+    def _known(self) -> Mapping[str, Any]:
+        return self._schema.get("properties") or {}
+
+    def _apply(self, rule: Rule, value: Any, old: Any, path: str, has_old: bool) -> list[Cause]:
+        if rule.is_transition and not has_old and not rule.old_is_optional:
+            return []
+        if has_old and not rule.is_transition and value == old:
+            return []
+        convert = self._convert or (lambda one: one)
+        values: dict[str, Any] = {"self": convert(value)}
+        if rule.is_transition:
+            before = convert(old) if has_old else None
+            values["oldSelf"] = ([before] if has_old else []) if rule.old_is_optional else before
+        sentence = rule.judge(values)
+        return [] if sentence is None else [self._cause(rule, sentence, path)]
+
+    def _cause(self, rule: Rule, sentence: str, path: str) -> Cause:
+        place = path + str(rule.declared.get("fieldPath") or "")
+        place = place.removeprefix(".")
+        reason = str(rule.declared.get("reason") or "FieldValueInvalid")
+        kind = self._schema.get("type") or "object"
+        if reason in _REASONS:
+            return Cause(reason, f"{_REASONS[reason]}: {sentence}", place)
+        if reason == "FieldValueDuplicate":
+            return fields.duplicate(place, kind)
+        return fields.invalid(place, kind, sentence)
+
+    def _matched(self, value: list[Any], old: Any) -> dict[int, Any]:
+        """The old item of each item, where lists are maps; items of other lists have no past."""
+        keys = self._schema.get(structure.LIST_KEYS) or ()
+        if self._schema.get(structure.LIST_TYPE) != "map" or not isinstance(old, list):
+            return {}
+        before = {_identity(item, keys): item for item in old if isinstance(item, dict)}
+        found = {}
+        for index, item in enumerate(value):
+            if isinstance(item, dict) and _identity(item, keys) in before:
+                found[index] = before[_identity(item, keys)]
+        return found
+
+
+def _identity(item: Mapping[str, Any], keys: Any) -> str:
+    return fields.shown([item.get(key) for key in keys])
+
+
+def _one(schema: Any) -> Rules | None:
+    made = Rules(schema) if isinstance(schema, Mapping) else None
+    return None if made is None or made.is_empty else made
+
+
+def _inside(properties: Mapping[str, Any]) -> dict[str, Rules]:
+    made = {name: _one(inner) for name, inner in properties.items()}
+    return {name: rules for name, rules in made.items() if rules is not None}
+
+
+@lru_cache(1)
+def _environment() -> cel.Environment:
+    return cel.Environment({"self": cel.DYN, "oldSelf": cel.DYN})
+
+
+@lru_cache(1)
+def _optional_environment() -> cel.Environment:
+    """The evaluator takes no optional values from outside, so one comes as a list of at most one item."""
+    return cel.Environment({"self": cel.DYN, "oldSelf": "list<dyn>"})
+
+
+def _compiled(declared: Mapping[str, Any]) -> Rule:
+    text, message = str(declared["rule"]), declared.get("messageExpression")
+    optional = bool(declared.get("optionalOldSelf"))
+    environment = _optional_environment() if optional else _environment()
+    return Rule(
+        declared,
+        environment.compile(_with_optional(text) if optional else text),
+        environment.compile(_with_optional(str(message)) if optional else str(message)) if message else None,
+        bool(_OLD_SELF.search(text)),
+        optional,
+    )
+
+
+def _with_optional(text: str) -> str:
+    return f"cel.bind(oldSelf, oldSelf[?0], {text})"
+
+
+def problems(path: str, schema: Schema, root: bool = True) -> list[Cause]:
+    """What is wrong with the rules of a schema themselves, found by the type checker."""
+    found: list[Cause] = []
+    if root:
+        schema = {**schema, "properties": {**(schema.get("properties") or {}), **_ROOT, "metadata": _METADATA}}
+    declared = schema.get(structure.RULES) or ()
+    if declared:
+        types = Types()
+        kind = types.add(schema)
+        for index, rule in enumerate(declared):
+            found += _rule_problems(f"{path}.{structure.RULES}[{index}]", rule, types, kind)
+    for name, inner in (schema.get("properties") or {}).items():
+        found += problems(f"{path}.properties[{name}]", inner, root=False)
+    for word in ("items", "additionalProperties"):
+        if isinstance(schema.get(word), Mapping):
+            found += problems(f"{path}.{word}", schema[word], root=False)
+    return found
+
+
+def _rule_problems(path: str, rule: Mapping[str, Any], types: Types, kind: str) -> list[Cause]:
+    text = str(rule.get("rule") or "").strip()
+    if not text:
+        return [fields.required(f"{path}.rule", "rule is not specified")]
+    optional = bool(rule.get("optionalOldSelf"))
+    environment = cel.Environment({"self": kind, "oldSelf": f"list<{kind}>" if optional else kind}, types.pool)
+    text = _with_optional(text) if optional else text
+    found = _expression_problems(f"{path}.rule", text, environment, "BOOL", "cel expression must evaluate to a bool")
+    message = rule.get("messageExpression")
+    if message:
+        place, sentence = f"{path}.messageExpression", "messageExpression must evaluate to a string"
+        message = _with_optional(str(message)) if optional else str(message)
+        found += _expression_problems(place, message, environment, "STRING", sentence)
+    if rule.get("reason") and rule["reason"] not in (*_REASONS, "FieldValueInvalid", "FieldValueDuplicate"):
+        supported = ("FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired", "FieldValueDuplicate")
+        found.append(fields.not_supported(f"{path}.reason", rule["reason"], supported))
+    return found
+
+
+def _expression_problems(path: str, text: str, environment: cel.Environment, wanted: str, why: str) -> list[Cause]:
+    try:
+        found = environment.compile(text).result_type
+    except cel.CelError as error:
+        return [fields.invalid(path, text, str(error))]
+    return [] if found in (wanted, "DYN") else [fields.invalid(path, text, why)]
