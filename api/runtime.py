@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import logging
 import random
+import sys
 import threading
 import time
 import uuid
@@ -76,11 +77,23 @@ class Runtime(Protocol):
         """A new random UUID as text."""
 
 
+def _primitives() -> tuple[Callable[[], Event], Callable[[], AbstractContextManager[Any]]]:
+    """Events and re-entrant locks: the standard library's, or gevent's own where its patches are in force, which do
+    the same in a tenth of the time."""
+    if "gevent.monkey" in sys.modules:
+        from gevent import event, lock, monkey
+
+        if monkey.is_module_patched("threading"):
+            return event.Event, lock.RLock
+    return threading.Event, threading.RLock
+
+
 class SystemRuntime:
     """The machine's clock and threads."""
 
     def __init__(self) -> None:
         self._random = random.SystemRandom()
+        self._event, self._lock = _primitives()
 
     def time(self) -> float:
         return time.time()
@@ -92,13 +105,13 @@ class SystemRuntime:
         time.sleep(seconds)
 
     def event(self) -> Event:
-        return threading.Event()
+        return self._event()
 
     def condition(self) -> Condition:
-        return threading.Condition()
+        return threading.Condition(self._lock())  # type: ignore[arg-type]
 
     def lock(self) -> AbstractContextManager[Any]:
-        return threading.RLock()
+        return self._lock()
 
     def spawn(self, name: str, function: Callable[..., None], *arguments: Any) -> Task:
         def guarded() -> None:

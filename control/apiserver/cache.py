@@ -148,7 +148,7 @@ class Cache:
         self._synced = runtime.event()
         self._watch: StoreWatch | None = None
         self._asking = runtime.lock()
-        self._question = _Question()
+        self._question: _Question | None = None
         self._filled = 0
         self.revision = 0
 
@@ -198,11 +198,25 @@ class Cache:
         Callers that arrive while a question to the store is under way share the next one.
         """
         question = self._question
-        with self._asking:
-            if not question.revision:
-                self._question = _Question()
-                question.revision = self._store.range(ROOT.encode(), count_only=True).revision
+        if question is not None:
+            question.answered.wait()
+        else:
+            question = self._question = _Question(self._runtime.event())
+            self._ask(question)
+        if question.failure is not None:
+            raise question.failure
         self.wait(question.revision)
+
+    def _ask(self, question: _Question) -> None:
+        with self._asking:
+            # Who comes from here on may have seen a write that this question is too early for.
+            self._question = None
+            try:
+                question.revision = self._store.range(ROOT.encode(), count_only=True).revision
+            except StoreError as error:
+                question.failure = error
+            finally:
+                question.answered.set()
 
     def wait(self, revision: int, timeout: float = 3.0) -> None:
         """Wait until the cache has reached `revision`. Raises Timeout (the original's words)."""
@@ -292,6 +306,11 @@ class Cache:
 
 
 class _Question:
-    """One request for the store's revision, shared by all who arrived before it was sent; 0: not answered."""
+    """One request for the store's revision, shared by all who arrived before it was sent."""
 
-    revision = 0
+    __slots__ = ("answered", "failure", "revision")
+
+    def __init__(self, answered: Flag) -> None:
+        self.answered = answered
+        self.failure: StoreError | None = None
+        self.revision = 0

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from api.runtime import Runtime
 from control.kvstore import wire
@@ -24,6 +24,7 @@ from control.kvstore.store import (
     RangeResult,
     Status,
     Store,
+    StoreError,
     StoreWatch,
     TxnResult,
     Unavailable,
@@ -42,29 +43,26 @@ class _Connection:
 
     def __init__(self, dial: Dial) -> None:
         self._socket = dial()
-        self._file: BinaryIO = self._socket.makefile("rb")
+        self._frames = wire.Frames(self._socket.recv)
         self._socket.sendall(wire.UPGRADE)
-        status = self._file.readline()
-        while self._file.readline().strip():
-            continue
-        if b" 101 " not in status:
+        answer = b""
+        while len(answer) < len(wire.SWITCHING) and (more := self._socket.recv(len(wire.SWITCHING) - len(answer))):
+            answer += more
+        if answer != wire.SWITCHING:
             self.close()
-            raise ConnectionError(f"not a Wherry store: it answered {status.decode('latin-1').strip()!r}")
+            status = answer.partition(b"\r\n")[0].decode("latin-1")
+            raise ConnectionError(f"not a Wherry store: it answered {status!r}")
         self._socket.settimeout(None)
 
     def send(self, message: bytes) -> None:
-        self._socket.sendall(message)
+        wire.send(self._socket, message)
 
-    def receive(self) -> tuple[int, int, bytes]:
-        """The next message: number, kind, body."""
-        header = self._file.read(wire.HEADER.size)
-        if len(header) < wire.HEADER.size:
+    def receive(self) -> list[wire.Message]:
+        """The next messages, at least one."""
+        messages = self._frames.next()
+        if not messages:
             raise ConnectionError("the store closed the connection")
-        size, number, kind = wire.HEADER.unpack(header)
-        body = self._file.read(size)
-        if len(body) < size:
-            raise ConnectionError("the store closed the connection")
-        return number, kind, body
+        return messages
 
     def close(self) -> None:
         """End it; a task that is receiving gets ConnectionError."""
@@ -130,12 +128,12 @@ class _Session:
     def _receive(self) -> None:
         try:
             while True:
-                number, kind, body = self._connection.receive()
-                call = self._calls.pop(number, None)
-                if call is not None:
-                    call.answer = (kind, body)
-                    call.done.set()
-        except (OSError, ValueError) as error:
+                for number, kind, body in self._connection.receive():
+                    call = self._calls.pop(number, None)
+                    if call is not None:
+                        call.answer = (kind, body)
+                        call.done.set()
+        except (OSError, StoreError) as error:
             self._fail(f"the connection to the store broke: {error}")
 
     def _fail(self, why: str) -> None:
@@ -152,22 +150,32 @@ class _Session:
 class RemoteWatch:
     """A watch on a connection of its own."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, begun: list[wire.Message]) -> None:
         self._connection = connection
+        self._begun = begun
         self._closed = False
 
     def __iter__(self) -> Iterator[WatchBatch]:
-        while True:
-            try:
-                _, kind, body = self._connection.receive()
-            except (OSError, ValueError) as error:
+        while not self._closed:
+            for _, kind, body in self._next():
                 if self._closed:
                     return
-                raise Unavailable(f"the watch's connection to the store broke: {error}") from error
-            if kind == Kind.ERROR:
-                self.close()
-                raise wire.decode_error(body)
-            yield wire.decode(wire.RESULTS[Op.WATCH], body)
+                if kind == Kind.ERROR:
+                    self.close()
+                    raise wire.decode_error(body)
+                yield wire.decode(wire.RESULTS[Op.WATCH], body)
+
+    def _next(self) -> list[wire.Message]:
+        """The next messages; none once the watch is closed."""
+        if self._begun:
+            begun, self._begun = self._begun, []
+            return begun
+        try:
+            return self._connection.receive()
+        except (OSError, StoreError) as error:
+            if self._closed:
+                return []
+            raise Unavailable(f"the watch's connection to the store broke: {error}") from error
 
     def close(self) -> None:
         self._closed = True
@@ -211,13 +219,13 @@ class RemoteStore:
         try:
             connection = _Connection(self._dial)
             connection.send(wire.frame(1, Op.WATCH, wire.WatchCall(key, end, revision, progress_seconds)))
-            _, kind, body = connection.receive()
+            (_, kind, body), *begun = connection.receive()
         except OSError as error:
             raise self._unreachable(error) from error
         if kind == Kind.ERROR:
             connection.close()
             raise wire.decode_error(body)
-        return RemoteWatch(connection)
+        return RemoteWatch(connection, begun)
 
     def lease_grant(self, seconds: int) -> int:
         return int(self._call(Op.LEASE_GRANT, seconds))

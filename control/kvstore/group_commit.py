@@ -9,7 +9,7 @@ Source: the writer queue of LevelDB.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from api.runtime import Event, Runtime
@@ -17,22 +17,23 @@ from control.kvstore.mvcc import Draft
 from control.kvstore.store import StoreError, Unavailable
 
 Job = Callable[[Draft], Any]
+Outcome = tuple[Any, StoreError | None]
 GROUP_LIMIT = 512
 
 
 class _Turn:
-    __slots__ = ("job", "outcome", "wake")
+    __slots__ = ("jobs", "outcomes", "wake")
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.outcome: tuple[Any, StoreError | None] | None = None
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.outcomes: list[Outcome] | None = None
         self.wake: Event | None = None
 
 
 class GroupCommit:
-    """`commit` runs a group of jobs and returns for each (result, None) or (None, error)."""
+    """`commit` runs a group of jobs and returns for each its outcome: (result, None) or (None, error)."""
 
-    def __init__(self, runtime: Runtime, commit: Callable[[list[Job]], list[tuple[Any, StoreError | None]]]) -> None:
+    def __init__(self, runtime: Runtime, commit: Callable[[list[Job]], list[Outcome]]) -> None:
         self._runtime = runtime
         self._commit = commit
         self._lock = runtime.lock()
@@ -42,7 +43,14 @@ class GroupCommit:
 
     def submit(self, job: Job) -> Any:
         """The job's result once its group is durable. Raises the job's StoreError, or the commit's."""
-        turn = _Turn(job)
+        ((result, error),) = self.submit_all((job,))
+        if error is not None:
+            raise error
+        return result
+
+    def submit_all(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The outcomes of jobs that share a group, once it is durable."""
+        turn = _Turn(jobs)
         with self._lock:
             self._queue.append(turn)
             if self._busy:
@@ -50,13 +58,10 @@ class GroupCommit:
             self._busy = True
         if turn.wake is not None:
             turn.wake.wait()
-        if turn.outcome is None:
+        if turn.outcomes is None:
             self._lead()
-        assert turn.outcome is not None
-        result, error = turn.outcome
-        if error is not None:
-            raise error
-        return result
+        assert turn.outcomes is not None
+        return turn.outcomes
 
     def _lead(self) -> None:
         if self._crowded:
@@ -64,14 +69,17 @@ class GroupCommit:
             self._runtime.sleep(0)
         with self._lock:
             self._crowded = len(self._queue) > 1
-            group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_LIMIT))]
+            group = self._take()
         failure = Unavailable("the store failed while it wrote; its log says why", in_doubt=True)
-        outcomes: list[tuple[Any, StoreError | None]] = [(None, failure)] * len(group)
+        jobs = [job for turn in group for job in turn.jobs]
+        outcomes: list[Outcome] = [(None, failure)] * len(jobs)
         try:
-            outcomes = self._commit([turn.job for turn in group])
+            outcomes = self._commit(jobs)
         finally:
-            for turn, outcome in zip(group, outcomes):
-                turn.outcome = outcome
+            at = 0
+            for turn in group:
+                turn.outcomes = outcomes[at : at + len(turn.jobs)]
+                at += len(turn.jobs)
             with self._lock:
                 self._busy = bool(self._queue)
                 # The head of the queue wakes without an outcome: it leads the next group.
@@ -79,3 +87,12 @@ class GroupCommit:
             for turn in successor + group:
                 if turn.wake is not None:
                     turn.wake.set()
+
+    def _take(self) -> list[_Turn]:
+        """The turns of the next group: at least one, and as many more as keep it within its limit."""
+        group: list[_Turn] = []
+        size = 0
+        while self._queue and (not group or size + len(self._queue[0].jobs) <= GROUP_LIMIT):
+            group.append(self._queue.popleft())
+            size += len(group[-1].jobs)
+        return group

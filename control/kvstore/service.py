@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from api.runtime import Runtime
 from api.serving import Check, CheckFailed, hijack, service
 from control.kvstore import wire
-from control.kvstore.store import Store, StoreError, StoreWatch
+from control.kvstore.store import GroupingStore, Store, StoreError, StoreWatch
 from control.kvstore.wire import Kind, Op
 
 log = logging.getLogger(__name__)
@@ -59,61 +60,83 @@ def _readable(store: Store) -> Check:
 
 
 class Session:
-    """One upgraded connection."""
+    """One upgraded connection.
+
+    What has come together is answered together: reads at once, the transactions as one group, each other request by
+    a task of its own.
+    """
 
     def __init__(
         self, store: Store, connection: socket.socket, file: BinaryIO, runtime: Runtime, observe: Observe
     ) -> None:
         self._store = store
+        self._grouping = store if isinstance(store, GroupingStore) else None
         self._runtime = runtime
         self._connection = connection
-        self._file = file
+        self._frames = wire.Frames(partial(_read_some, file))
         self._observe = observe
         self._writing = RLock()
         self._watches: set[StoreWatch] = set()
-        self._under_way = 0
-        self._answers: list[bytes] = []
-        self._flushing = False
 
     def serve(self) -> None:
         """Answer requests until the peer closes the connection."""
         self._connection.sendall(wire.SWITCHING)
         try:
-            while header := self._file.read(wire.HEADER.size):
-                size, number, op = wire.HEADER.unpack(header)
-                if size > wire.MAX_BODY:
-                    log.warning("a client sent a message of %d bytes; its connection is closed", size)
-                    return
-                gevent.spawn(self._answer, number, op, self._file.read(size))
+            while messages := self._frames.next():
+                self._take(messages)
         except OSError as error:
             log.debug("a client's connection broke: %s", error)
+        except StoreError as error:
+            log.warning("a client's connection is closed: %s", error)
         finally:
             for watch in list(self._watches):
                 watch.close()
 
-    def _answer(self, number: int, op: int, body: bytes) -> None:
-        if op == Op.WATCH:
-            self._watch(number, body)
-            return
-        self._under_way += 1
-        try:
-            answer = wire.frame(number, Kind.RESULT, self._run(op, body))
-        except StoreError as error:
-            answer = wire.error_frame(number, error)
-        self._under_way -= 1
-        self._answers.append(answer)
-        if not self._flushing:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._flushing = True
-        if self._under_way:
-            # A group of writes ends in one turn of the loop: its answers share one system call.
-            gevent.sleep(0)
-        with self._writing:
-            answers, self._answers = self._answers, []
-            self._flushing = False
+    def _take(self, messages: list[wire.Message]) -> None:
+        """Answer some requests, or start to."""
+        writes, answers = [], []
+        for number, op, body in messages:
+            if op == Op.TXN and self._grouping is not None:
+                writes.append((number, body))
+            elif op == Op.WATCH:
+                gevent.spawn(self._watch, number, body)
+            elif op == Op.RANGE and self._grouping is not None:
+                answers.append(self._answer(number, op, body))
+            else:
+                gevent.spawn(self._answer_alone, number, op, body)
+        if answers:
             self._send(b"".join(answers))
+        if writes and self._grouping is not None:
+            # In a task of its own: reads are to be answered also while a slow disk is waited for.
+            gevent.spawn(self._write, self._grouping, writes)
+
+    def _answer_alone(self, number: int, op: int, body: bytes) -> None:
+        self._send(self._answer(number, op, body))
+
+    def _answer(self, number: int, op: int, body: bytes) -> bytes:
+        try:
+            return wire.frame(number, Kind.RESULT, self._run(op, body))
+        except StoreError as error:
+            return wire.error_frame(number, error)
+
+    def _write(self, store: GroupingStore, requests: list[tuple[int, bytes]]) -> None:
+        started = self._runtime.monotonic()
+        answers, numbers, transactions = [], [], []
+        for number, body in requests:
+            try:
+                call: wire.TxnCall = wire.decode(wire.REQUESTS[Op.TXN], body)
+            except StoreError as error:
+                answers.append(wire.error_frame(number, error))
+                continue
+            numbers.append(number)
+            transactions.append((call.compares, call.success, call.failure))
+        for number, result in zip(numbers, store.txn_group(transactions)):
+            if isinstance(result, StoreError):
+                answers.append(wire.error_frame(number, result))
+            else:
+                answers.append(wire.frame(number, Kind.RESULT, result))
+            self._observe(Op.TXN, self._runtime.monotonic() - started)
+        self._send(b"".join(answers))
 
     def _run(self, op: int, body: bytes) -> Any:
         store = self._store
@@ -159,7 +182,12 @@ class Session:
     def _send(self, message: bytes) -> None:
         with self._writing:
             try:
-                self._connection.sendall(message)
+                wire.send(self._connection, message)
             except OSError as error:
                 # The reader of this connection sees the same end and closes the watches.
                 log.debug("an answer found its client gone: %s", error)
+
+
+def _read_some(file: BinaryIO, most: int) -> bytes:
+    """What has come, at least a byte, none at the end."""
+    return file.read1(most)  # type: ignore[attr-defined,no-any-return]

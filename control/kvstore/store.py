@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -118,6 +118,10 @@ class Range(msgspec.Struct, frozen=True, array_like=True, tag="range"):
 Operation = Put | Delete | Range
 
 
+Transaction = tuple[Sequence[Compare], Sequence[Operation], Sequence[Operation]]
+"""What is compared, what is done if all hold, and what otherwise."""
+
+
 class TxnResult(msgspec.Struct, frozen=True, array_like=True):
     """`succeeded` tells which branch ran; `results` has per operation: Put → None, Delete → the number deleted,
     Range → RangeResult; `revision` is the store's after the transaction."""
@@ -209,6 +213,14 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release everything; later calls raise Unavailable."""
+
+
+@runtime_checkable
+class GroupingStore(Protocol):
+    """A store that can take transactions of several tasks together."""
+
+    def txn_group(self, transactions: Sequence[Transaction]) -> list[TxnResult | StoreError]:
+        """The result of each, or what `txn` would have raised for it; durable once this returns."""
 
 
 def prefix_end(prefix: bytes) -> bytes:

@@ -10,7 +10,9 @@ object of another type.
 
 from __future__ import annotations
 
+import socket
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
@@ -38,6 +40,10 @@ SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: wherry-store\r\nConne
 HEADER = struct.Struct(">IIB")
 """Bytes of the body, the request's number, and the Op or Kind."""
 MAX_BODY = 256 << 20
+RECEIVE = 1 << 16
+
+Message = tuple[int, int, bytes]
+"""The request's number, its Op or the answer's Kind, the body."""
 
 
 class Op(IntEnum):
@@ -131,6 +137,45 @@ def frame(number: int, kind: int, body: Any) -> bytes:
     """The bytes of one message."""
     encoded = _encode(body)
     return HEADER.pack(len(encoded), number, kind) + encoded
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """`sendall`, which under gevent asks the kernel for the size of its buffers first, only where it is needed."""
+    sent = connection.send(data)
+    if sent < len(data):
+        connection.sendall(data[sent:])
+
+
+class Frames:
+    """Messages out of what a connection brings, as many at a time as have come."""
+
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        self._receive = receive
+        self._held = bytearray()
+
+    def next(self) -> list[Message]:
+        """At least one message, none if the connection has ended. Raises OSError, StoreError."""
+        while not (found := self._whole()):
+            more = self._receive(RECEIVE)
+            if not more:
+                return []
+            self._held += more
+        return found
+
+    def _whole(self) -> list[Message]:
+        held, at, found = self._held, 0, []
+        while len(held) - at >= HEADER.size:
+            size, number, kind = HEADER.unpack_from(held, at)
+            if size > MAX_BODY:
+                raise StoreError(f"a message of {size} bytes is more than the store's protocol allows")
+            end = at + HEADER.size + size
+            if end > len(held):
+                break
+            found.append((number, kind, bytes(held[at + HEADER.size : end])))
+            at = end
+        if at:
+            del held[:at]
+        return found
 
 
 def error_frame(number: int, error: StoreError) -> bytes:

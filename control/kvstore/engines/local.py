@@ -15,13 +15,12 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from api.runtime import Runtime
 from control.kvstore.checksum import checksum
-from control.kvstore.group_commit import GroupCommit, Job
+from control.kvstore.group_commit import GroupCommit, Job, Outcome
 from control.kvstore.leases import Leases
 from control.kvstore.log import Changes, Log
 from control.kvstore.mvcc import Draft, Index, range_result
@@ -34,6 +33,7 @@ from control.kvstore.store import (
     Status,
     StoreError,
     StoreWatch,
+    Transaction,
     TxnResult,
     Unavailable,
 )
@@ -103,8 +103,13 @@ class LocalStore:
             with self._lock:
                 self._check_open()
                 return evaluate(self._draft(), compares, success, failure)
-        result: TxnResult = self._writers.submit(lambda draft: evaluate(draft, compares, success, failure))
+        result: TxnResult = self._writers.submit(_job((compares, success, failure)))
         return result
+
+    def txn_group(self, transactions: Sequence[Transaction]) -> list[TxnResult | StoreError]:
+        """Each as by `txn`, one after the other, with one wait for the disk."""
+        outcomes = self._writers.submit_all([_job(transaction) for transaction in transactions])
+        return [result if error is None else error for result, error in outcomes]
 
     def watch(self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0) -> StoreWatch:
         check_watched(key, end)
@@ -180,9 +185,9 @@ class LocalStore:
     def _draft(self) -> Draft:
         return Draft(self._index, self._log.read, self._leases)
 
-    def _commit(self, jobs: list[Job]) -> list[tuple[Any, StoreError | None]]:
+    def _commit(self, jobs: list[Job]) -> list[Outcome]:
         """Evaluate the jobs one after the other, make their changes durable together, then show them."""
-        outcomes: list[tuple[Any, StoreError | None]] = []
+        outcomes: list[Outcome] = []
         with self._lock:
             draft = self._draft()
             for job in jobs:
@@ -276,3 +281,7 @@ class LocalStore:
         for _ in step:
             self._garbage.popleft()
         return True
+
+
+def _job(transaction: Transaction) -> Job:
+    return lambda draft: evaluate(draft, *transaction)
