@@ -32,6 +32,7 @@ class ApiError(Exception):
     """A request that the API server refused. Subclasses fix `code` and `reason`.
 
     `kind` is what the original puts in `details.kind`: the plural for most reasons, the kind for Invalid.
+    `continuation` is a token with which a list that expired may go on, at the price of consistency.
     """
 
     code: ClassVar[int] = 500
@@ -47,6 +48,7 @@ class ApiError(Exception):
         uid: str = "",
         causes: Iterable[Cause] = (),
         retry_after_seconds: int = 0,
+        continuation: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -56,13 +58,14 @@ class ApiError(Exception):
         self.uid = uid
         self.causes = tuple(causes)
         self.retry_after_seconds = retry_after_seconds
+        self.continuation = continuation
 
     def status(self) -> dict[str, Any]:
         """The `Status` object, fields in the order of the original's JSON."""
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.continuation} if self.continuation else {},
             "status": "Failure",
             "message": self.message,
         }
@@ -215,6 +218,7 @@ def from_status(code: int, body: Mapping[str, Any]) -> ApiError:
             for cause in details.get("causes") or []
         ],
         retry_after_seconds=int(details.get("retryAfterSeconds") or 0),
+        continuation=str((body.get("metadata") or {}).get("continue") or ""),
     )
 
 

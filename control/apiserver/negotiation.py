@@ -23,6 +23,8 @@ JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
+YAMLS = frozenset({YAML, "text/yaml"})
+
 _KNOWN = {JSON: JSON, YAML: YAML, PROTOBUF: PROTOBUF, "text/yaml": YAML, "application/*": JSON, "*/*": JSON}
 _AS = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
@@ -42,10 +44,9 @@ class Accepted:
 PLAIN = Accepted(JSON)
 
 
-def accepted(request: Request) -> Accepted:
-    """The form of the answer. Raises NotAcceptable."""
-    header = request.header("Accept")
-    found = _choose(header)
+def accepted(request: Request, *, transforms: bool = True) -> Accepted:
+    """The form of the answer; not every resource has tables and metadata. Raises NotAcceptable."""
+    found = _choose(request.header("Accept"), transforms)
     if found is None:
         raise errors.NotAcceptable(
             "only the following media types are accepted: application/json, application/yaml, "
@@ -56,10 +57,11 @@ def accepted(request: Request) -> Accepted:
 
 
 @lru_cache(maxsize=512)
-def _choose(header: str) -> Accepted | None:
+def _choose(header: str, transforms: bool) -> Accepted | None:
     if not header.strip():
         return PLAIN
     found = [one for one in (_accepted(parameters) for parameters in _clauses(header)) if one is not None]
+    found = [one for one in found if transforms or not one.convert_to]
     if not found:
         return None
     first = found[0]
@@ -130,7 +132,7 @@ def read_object(request: Request, kind: str, version: str) -> Object:
     content, media = request.body, request.content_type
     if media in ("", JSON):
         return parse_json(content, kind, version)
-    if media in (YAML, "text/yaml"):
+    if media in YAMLS:
         return parse_yaml(content, kind)
     if media == PROTOBUF:
         return protobuf.decode(content)
@@ -145,7 +147,7 @@ def parse_json(content: bytes, kind: str, version: str) -> Object:
     try:
         found = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        found, why = None, str(error)
+        found, why = None, f"couldn't get version/kind; json parse error: {error}"
     else:
         why = "json: cannot unmarshal into Go value"
     if not isinstance(found, dict):

@@ -7,6 +7,7 @@ Source: "Server-Side Apply" in the documentation; structured-merge-diff's merge.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from api.patches.apply import managers as known
 from api.patches.apply import typed
 from api.patches.apply.managers import APPLY, UPDATE, Managed, Manager, Managers
 from api.patches.apply.paths import Path, Paths, including, text, without
-from api.patches.apply.shapes import shape_of
+from api.patches.apply.shapes import Shape, shape_of
 
 _SYSTEM_META = (
     "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
@@ -26,8 +27,11 @@ _SYSTEM_META = (
 _NEVER_MANAGED: Paths = frozenset(
     {("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{name}") for name in _SYSTEM_META)}
 )
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _BEFORE_FIRST_APPLY = "before-first-apply"
 Definition = str | Mapping[str, Any]
+
+__all__ = ["Definition", "Result", "apply_patch", "place_of", "shape_of", "update_managed_fields"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,22 @@ def update_managed_fields(
     if changes:
         entries = _credited(entries, changes, who, version, time)
     return _with_entries(new, entries)
+
+
+def place_of(path: str, obj: Object, shape: Shape) -> str:
+    """A place such as `spec.containers[0].foo` as conflicts and refusals name it: `.spec.containers[name="c"].foo`."""
+    elements: list[str] = []
+    value: Any = obj
+    for name, index in _STEP.findall(path):
+        if index:
+            value = value[int(index)]
+            elements.append(shape.element(value) if shape.kind == "items" else f"i:{index}")
+            shape = shape.child("")
+        else:
+            value = value.get(name)
+            elements.append(f"f:{name}")
+            shape = shape.child(name)
+    return text(tuple(elements))
 
 
 def _entries(live: Object | None, given: Any) -> list[Object]:

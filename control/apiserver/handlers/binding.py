@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from api import errors
 from api.objects import Object, is_deleting, set_condition
-from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.objects import metadata_of
 from control.apiserver.operation import CREATE, Operation, operation
 from control.apiserver.request import Request
@@ -19,7 +19,7 @@ from control.apiserver.server import ApiServer
 
 def bind(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """POST of a Binding, to a pod or to the collection of bindings."""
-    binding = negotiation.read_object(request, "Binding", "v1")
+    binding = action_body(request, "io.k8s.api.core.v1.Binding", "v1")
     pods = server.endpoint("", "v1", "pods")
     op = operation(server, pods, request, CREATE)
     op.subresource = "binding"

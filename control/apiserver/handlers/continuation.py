@@ -13,10 +13,12 @@ import orjson
 
 from api import errors
 
+LATEST = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """The revision of the first page and the key (`namespace/name`) after which to go on."""
+    """The revision of the first page (LATEST: the newest by then) and the key (`namespace/name`) to go on after."""
 
     revision: int
     after: str

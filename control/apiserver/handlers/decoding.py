@@ -7,12 +7,13 @@ Source: apiserver's field validation (KEP-2885).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from api.defaults import apply_defaults
 from api.objects import Object
-from api.schema.check import check, decode_error, strict_error, unknown_sentences
+from api.schema.check import CheckResult, check, decode_error, strict_error, unknown_sentences
 from control.apiserver import negotiation
-from control.apiserver.handlers.duplicates import duplicate_fields
+from control.apiserver.handlers.duplicates import duplicate_fields, repeated_keys
 from control.apiserver.handlers.objects import check_kind, metadata_of
 from control.apiserver.operation import CREATE, Operation
 from control.apiserver.request import Request
@@ -24,9 +25,20 @@ def checked_body(op: Operation, request: Request) -> Object:
     obj = negotiation.read_object(request, resource.kind, resource.api_version)
     check_kind(op, obj)
     repeated: list[str] = []
-    if op.field_validation != "Ignore" and request.content_type in ("", negotiation.JSON):
-        repeated = duplicate_fields(request.body, obj)
+    if op.field_validation != "Ignore":
+        repeated = repeated_sentences(request, obj)
     return completed(op, check_fields(op, obj, repeated))
+
+
+def repeated_sentences(request: Request, parsed: Any) -> list[str]:
+    """What is said of fields that the body states twice; `parsed` is what it was read as."""
+    media = request.content_type
+    if media in negotiation.YAMLS:
+        said = repeated_keys(request.body)
+        return [said] if said else []
+    if media == negotiation.PROTOBUF:
+        return []
+    return [f'duplicate field "{path}"' for path in duplicate_fields(request.body, parsed)]
 
 
 def check_fields(op: Operation, obj: Object, repeated: Sequence[str] = ()) -> Object:
@@ -34,17 +46,38 @@ def check_fields(op: Operation, obj: Object, repeated: Sequence[str] = ()) -> Ob
 
     Raises BadRequest, also for a value of the wrong type.
     """
+    result = known_fields(op, obj)
+    if (result.unknown or repeated) and op.field_validation != "Ignore":
+        sentences = unknown_sentences(result)
+        is_yaml = any(said.startswith("yaml: ") for said in repeated)
+        sentences = [*repeated, *sentences] if is_yaml else [*sentences, *repeated]
+        if op.field_validation == "Strict":
+            raise strict_error(op.resource.kind, op.resource.version, sentences)
+        op.warnings += sentences
+    checked: Object = result.obj
+    return checked
+
+
+def known_fields(op: Operation, obj: Object) -> CheckResult:
+    """The object with the fields that its schema knows, and the names of others. Raises BadRequest."""
     resource, custom = op.resource, op.endpoint.custom
     if custom is None and not op.endpoint.entry.definition:
-        return obj
+        return CheckResult(obj)
     result = custom.schema.known(obj) if custom else check(op.endpoint.entry, obj)
     if result.causes:
         raise decode_error(resource.kind, resource.version, result.causes)
-    if (result.unknown or repeated) and op.field_validation != "Ignore":
-        sentences = [*unknown_sentences(result), *(f'duplicate field "{path}"' for path in repeated)]
-        if op.field_validation == "Strict":
-            raise strict_error(resource.kind, resource.version, sentences)
-        op.warnings += sentences
+    return result
+
+
+def action_body(request: Request, definition: str, version: str) -> Object:
+    """The body of what is done rather than stored (a review, an eviction), of the types that it must have.
+
+    Raises BadRequest, UnsupportedMediaType.
+    """
+    kind = definition.rpartition(".")[2]
+    result = check(definition, negotiation.read_object(request, kind, version))
+    if result.causes:
+        raise decode_error(kind, version.rpartition("/")[2], result.causes)
     checked: Object = result.obj
     return checked
 

@@ -14,8 +14,9 @@ from api import errors
 from api.errors import Cause
 from api.objects import Object
 from api.runtime import parse_timestamp, timestamp
-from control.apiserver import codec, negotiation
+from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import object_response
 from control.apiserver.handlers.reading import list_response
 from control.apiserver.negotiation import accepted
@@ -161,7 +162,7 @@ def read_options(op: Operation, request: Request) -> DeleteOptions:
     """DeleteOptions from the body, or from the query if there is none. Raises BadRequest, Invalid."""
     body: dict[str, Any] = {}
     if request.body.strip():
-        body = negotiation.read_object(request, "DeleteOptions", "v1")
+        body = action_body(request, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "v1")
     elif request.environ.get("QUERY_STRING"):
         period = request.number("gracePeriodSeconds")
         body = {"propagationPolicy": request.query.get("propagationPolicy", "")}
@@ -190,8 +191,6 @@ def options_from(op: Operation, body: dict[str, Any]) -> DeleteOptions:
     if orphan is not None:
         policy = ORPHAN if orphan else BACKGROUND
     conditions = body.get("preconditions") or {}
-    if period is not None and not isinstance(period, int):
-        raise errors.BadRequest("gracePeriodSeconds must be a whole number")
     return DeleteOptions(period, policy, conditions.get("uid") or "", conditions.get("resourceVersion") or "")
 
 

@@ -1,4 +1,4 @@
-"""Fields that a JSON text states twice.
+"""Fields that a JSON or YAML text states twice.
 
 Invariant: a text that says nothing twice costs one encoding of what was read, not a second parse.
 """
@@ -6,9 +6,13 @@ Invariant: a text that says nothing twice costs one encoding of what was read, n
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
+import yaml
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def duplicate_fields(content: bytes, parsed: Any) -> list[str]:
@@ -20,6 +24,26 @@ def duplicate_fields(content: bytes, parsed: Any) -> list[str]:
     tree = json.loads(content, object_pairs_hook=_Pairs)
     _walk(tree, "", found)
     return found
+
+
+def repeated_keys(content: bytes) -> str:
+    """What the original's YAML reader says of keys that a mapping states twice, "" if there are none."""
+    said = list(_repeated(yaml.compose(content, Loader=_LOADER)))
+    return "yaml: unmarshal errors:\n  " + "\n  ".join(said) if said else ""
+
+
+def _repeated(node: yaml.Node | None) -> Iterator[str]:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated(item)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    yield f'line {key.start_mark.line + 1}: key "{key.value}" already set in map'
+                seen.add(key.value)
+            yield from _repeated(value)
 
 
 class _Pairs(list[tuple[str, Any]]):

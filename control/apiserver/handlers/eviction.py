@@ -10,8 +10,8 @@ from api import errors
 from api.errors import Cause
 from api.objects import Object, is_true
 from api.selectors import LabelSelector
-from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.deleting import delete_object, options_from
 from control.apiserver.handlers.objects import metadata_of
 from control.apiserver.operation import DELETE, Operation, operation
@@ -27,7 +27,7 @@ _MANY_DISRUPTED = 2000
 def evict(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """POST of an Eviction."""
     op = operation(server, endpoint, request, DELETE)
-    body = negotiation.read_object(request, "Eviction", "policy/v1")
+    body = action_body(request, "io.k8s.api.policy.v1.Eviction", "policy/v1")
     name = metadata_of(body).get("name")
     if name and name != op.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")

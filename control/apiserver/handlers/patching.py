@@ -16,7 +16,8 @@ from api.objects import Object
 from api.patches import apply, json_patch, merge, strategic
 from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.decoding import check_fields, completed
+from control.apiserver.handlers.decoding import check_fields, completed, known_fields, repeated_sentences
+from control.apiserver.handlers.duplicates import duplicate_fields, repeated_keys
 from control.apiserver.handlers.forms import object_response
 from control.apiserver.handlers.objects import check_kind
 from control.apiserver.handlers.updating import Make, update_object
@@ -49,9 +50,12 @@ def patcher(op: Operation, request: Request) -> Make:
     if request.content_type in APPLY:
         return _apply_patcher(op, request)
     change = patched_body(op, request, op.endpoint.entry.definition)
+    repeated: list[str] = []
+    if op.field_validation != "Ignore" and request.content_type != JSON_PATCH:
+        repeated = repeated_sentences(request, _parsed(request))
 
     def make(old: Object) -> Object:
-        return completed(op, check_fields(op, change(old)))
+        return completed(op, check_fields(op, change(old), repeated))
 
     return make
 
@@ -107,16 +111,43 @@ def _apply_patcher(op: Operation, request: Request) -> Make:
         raise errors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
     op.applies = True
     body = negotiation.parse_yaml(request.body, op.resource.kind)
-
     check_kind(op, body)
+    _check_repeated(op, request.body, body)
 
     def make(old: Object) -> Object:
-        configuration = check_fields(op, body)
+        configuration = _declared(op, body)
         schema = op.endpoint.entry.definition or op.endpoint.definition
         found = apply.apply_patch(old, configuration, op.field_manager, op.force, schema, op.now, op.subresource)
         return completed(op, found.obj)
 
     return make
+
+
+def _check_repeated(op: Operation, content: bytes, body: Object) -> None:
+    """Refuse or warn of fields that a configuration states twice, as the request wants. Raises BadRequest."""
+    is_json = content.lstrip()[:1] == b"{"
+    if op.field_validation == "Ignore" or (is_json and not duplicate_fields(content, body)):
+        return
+    said = repeated_keys(content)
+    if said and op.field_validation == "Strict":
+        raise errors.BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {said}")
+    op.warnings += [said] if said else []
+
+
+def _declared(op: Operation, body: Object) -> Object:
+    """The configuration; nobody could own a field that the schema does not know. Raises BadRequest."""
+    result = known_fields(op, body)
+    if result.unknown:
+        shape = apply.shape_of(op.endpoint.entry.definition or op.endpoint.definition)
+        said = [f"{apply.place_of(path, body, shape)}: field not declared in schema" for path in result.unknown]
+        metadata = body.get("metadata") or {}
+        raise errors.BadRequest(
+            f"failed to create typed patch object ({metadata.get('namespace') or op.namespace}/"
+            f"{metadata.get('name') or op.name}; {op.resource.api_version}, Kind={op.resource.kind}): "
+            + (said[0] if len(said) == 1 else "errors:\n  " + "\n  ".join(said))
+        )
+    checked: Object = result.obj
+    return checked
 
 
 def _parsed(request: Request) -> Any:

@@ -20,7 +20,7 @@ from api.objects import Object
 from control.apiserver import codec
 from control.apiserver.cached import CachedObject
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.continuation import Continuation, decode_token, encode_token
+from control.apiserver.handlers.continuation import LATEST, Continuation, decode_token, encode_token
 from control.apiserver.handlers.forms import object_response, partial_metadata, table_text, text_response
 from control.apiserver.negotiation import Accepted, accepted
 from control.apiserver.request import Request
@@ -28,6 +28,14 @@ from control.apiserver.response import Response
 from control.apiserver.selection import Selection, selection
 from control.apiserver.server import ApiServer
 from control.apiserver.storage import prefix, prefix_range, texts
+from control.kvstore.store import RangeResult
+
+_CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
 
 
 def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -48,7 +56,7 @@ def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """A page of a collection."""
     chosen = selection(request, endpoint.entry.resource, endpoint.fields)
-    limit = request.number("limit") or 0
+    limit = max(0, request.number("limit") or 0)
     token = request.query.get("continue", "")
     version = _resource_version(request)
     match = request.query.get("resourceVersionMatch", "")
@@ -92,9 +100,9 @@ def _page(
         first = f"{base}{start.after}\x00".encode()
     found: list[bytes] = []
     metadata: Object = {}
-    more, remaining, last, revision = True, 0, "", start.revision
+    more, remaining, last, revision = True, 0, "", max(0, start.revision)
     while more and (not limit or len(found) < limit):
-        page = server.storage.page(first, end, revision, limit)
+        page = _stored_page(server, first, end, revision, limit, start)
         revision = revision or page.revision
         more, remaining = page.more, page.count - len(page.items)
         for item, text in zip(page.items, texts(page.items), strict=True):
@@ -110,6 +118,17 @@ def _page(
     if more:
         _add_continue(metadata, chosen, last, revision, remaining)
     return list_response(server, endpoint, request, form, found, metadata)
+
+
+def _stored_page(
+    server: ApiServer, first: bytes, end: bytes, revision: int, limit: int, start: Continuation
+) -> RangeResult:
+    try:
+        return server.storage.page(first, end, revision, limit)
+    except errors.Expired as error:
+        if not start.after:
+            raise
+        raise errors.Expired(_CONTINUE_EXPIRED, continuation=encode_token(Continuation(LATEST, start.after))) from error
 
 
 def _add_continue(metadata: Object, chosen: Selection, after: str, revision: int, remaining: int) -> None:

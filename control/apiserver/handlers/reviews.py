@@ -15,10 +15,11 @@ from api.errors import Cause
 from api.objects import Object
 from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import text_response
 from control.apiserver.handlers.tokens import user_info
 from control.apiserver.identity import User
-from control.apiserver.negotiation import accepted, read_object
+from control.apiserver.negotiation import accepted
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer
@@ -36,7 +37,7 @@ def subject_access(server: ApiServer, endpoint: Endpoint, request: Request) -> R
 
 def _review(server: ApiServer, endpoint: Endpoint, request: Request, user: User | None) -> Response:
     resource = endpoint.entry.resource
-    body = read_object(request, resource.kind, resource.api_version)
+    body = action_body(request, endpoint.entry.definition, resource.api_version)
     spec = body.get("spec") or {}
     _check(resource.kind, spec, need_subject=user is None)
     if resource.namespaced:
@@ -82,7 +83,7 @@ def _attributes(user: User, spec: Object) -> Attributes:
 
 def self_subject_rules(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """POST of a SelfSubjectRulesReview."""
-    body = read_object(request, "SelfSubjectRulesReview", "authorization.k8s.io/v1")
+    body = action_body(request, endpoint.entry.definition, endpoint.entry.resource.api_version)
     spec = body.get("spec") or {}
     namespace = spec.get("namespace") or ""
     if not namespace:
@@ -98,7 +99,7 @@ def self_subject_rules(server: ApiServer, endpoint: Endpoint, request: Request) 
 
 def self_subject(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """POST of a SelfSubjectReview."""
-    read_object(request, "SelfSubjectReview", "authentication.k8s.io/v1")
+    action_body(request, endpoint.entry.definition, endpoint.entry.resource.api_version)
     metadata = {"creationTimestamp": server.now()}
     return _answer(endpoint, request, {"metadata": metadata}, None, {"userInfo": user_info(request.user)})
 

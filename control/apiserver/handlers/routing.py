@@ -24,6 +24,7 @@ from control.apiserver.handlers import (
     updating,
     watching,
 )
+from control.apiserver.negotiation import accepted
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer, page_not_found
@@ -60,6 +61,8 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "portforward": {"get": streams.port_forward, "create": streams.port_forward},
     "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete", "head", "options"), proxying.proxy),
 }
+_TRANSFORMED = frozenset({"status", "scale", "approval", "ephemeralcontainers", "resize", "finalize"})
+_CONNECTIONS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 _AUTHORIZATION, _AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
 _ACTIONS: dict[tuple[str, str], Handler] = {
     ("", "bindings"): binding.bind,
@@ -92,6 +95,8 @@ def handle(server: ApiServer, request: Request) -> Response:
         raise _not_allowed()
     if info.verb in ("update", "patch") and not info.name:
         raise _not_allowed()
+    if info.subresource not in _CONNECTIONS:
+        accepted(request, transforms=handlers is _MAIN or info.subresource in _TRANSFORMED)
     return handler(server, endpoint, request)
 
 

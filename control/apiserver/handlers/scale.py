@@ -11,9 +11,10 @@ import orjson
 from api import errors
 from api.custom import definitions
 from api.objects import Object
+from api.schema.check import check, decode_error
 from api.selectors import LabelSelector
-from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import partial_metadata, table_text, text_response
 from control.apiserver.handlers.patching import patched_body
 from control.apiserver.handlers.updating import update_object
@@ -26,6 +27,7 @@ from control.apiserver.server import ApiServer
 from control.apiserver.storage import Stored
 
 _API_VERSION = "autoscaling/v1"
+_DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 
 
 def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -37,7 +39,7 @@ def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """PUT of a Scale."""
     op = operation(server, endpoint, request, UPDATE)
-    body = negotiation.read_object(request, "Scale", _API_VERSION)
+    body = action_body(request, _DEFINITION, _API_VERSION)
     found, _ = update_object(op, lambda old: _scaled(op, old, body))
     return _respond(server, endpoint, request, found)
 
@@ -45,7 +47,7 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """PATCH of a Scale."""
     op = operation(server, endpoint, request, UPDATE)
-    change = patched_body(op, request, "io.k8s.api.autoscaling.v1.Scale")
+    change = patched_body(op, request, _DEFINITION)
     found, _ = update_object(op, lambda old: _scaled(op, old, change(scale_of(endpoint, old))))
     return _respond(server, endpoint, request, found)
 
@@ -67,9 +69,10 @@ def _scaled(op: Operation, old: Object, scale: Object) -> Object:
     kind, version = scale.get("kind"), scale.get("apiVersion")
     if (kind and kind != "Scale") or (version and version != _API_VERSION):
         raise errors.BadRequest(f"wrong object passed to Scale update: {version}, Kind={kind}")
+    result = check(_DEFINITION, scale)
+    if result.causes:
+        raise decode_error("Scale", "v1", result.causes)
     replicas = (scale.get("spec") or {}).get("replicas", 0)
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise errors.BadRequest('Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer')
     if replicas < 0:
         message = f"Invalid value: {replicas}: must be greater than or equal to 0"
         raise errors.invalid(

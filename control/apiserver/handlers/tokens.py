@@ -17,10 +17,11 @@ from api.runtime import timestamp
 from control.apiserver.authentication.jwt import BadToken
 from control.apiserver.authentication.service_accounts import Bound, Tokens
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import text_response
 from control.apiserver.handlers.objects import metadata_of
 from control.apiserver.identity import User
-from control.apiserver.negotiation import accepted, read_object
+from control.apiserver.negotiation import accepted
 from control.apiserver.operation import CREATE, operation
 from control.apiserver.request import Request
 from control.apiserver.response import Response
@@ -33,7 +34,7 @@ _BOUND_PLURALS = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 def create_token(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """POST of a TokenRequest."""
     tokens = _tokens(server)
-    body = read_object(request, "TokenRequest", "authentication.k8s.io/v1")
+    body = action_body(request, "io.k8s.api.authentication.v1.TokenRequest", "authentication.k8s.io/v1")
     op = operation(server, endpoint, request, CREATE)
     account = server.storage.get(op.key()).object()
     spec = body.get("spec") or {}
@@ -101,7 +102,7 @@ def _bound(server: ApiServer, namespace: str, reference: Any) -> list[Bound]:
 
 def review_token(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """POST of a TokenReview."""
-    body = read_object(request, "TokenReview", "authentication.k8s.io/v1")
+    body = action_body(request, endpoint.entry.definition, "authentication.k8s.io/v1")
     spec = body.get("spec") or {}
     if not spec.get("token"):
         raise errors.BadRequest("token is required for TokenReview in authentication")

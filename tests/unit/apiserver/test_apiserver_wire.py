@@ -1,0 +1,202 @@
+"""What clients rely on besides the objects: refusals in the original's words, forms of answers, health, metrics."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from apiserver_objects import config_map, deployment, pod
+
+from control.apiserver.handlers.continuation import LATEST, Continuation, decode_token, encode_token
+
+pytestmark = pytest.mark.unit
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+WARN = "warn: some health checks cannot be excluded"
+CONVERTING = "error converting YAML to JSON"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+YAML = "application/yaml"
+APPLY = "application/apply-patch+yaml"
+STRICT = "fieldManager=me&fieldValidation=Strict"
+
+TWICE = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: twice\ndata:\n  a: '1'\n  a: '2'\n"
+IN_YAML = 'yaml: unmarshal errors:\n  line 7: key "a" already set in map'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "media", "body", "message"),
+    [
+        ("POST", f"{MAPS}?{STRICT}", YAML, TWICE, f"strict decoding error: {IN_YAML}"),
+        ("PATCH", f"{MAPS}/twice?{STRICT}", APPLY, TWICE, f"error strict decoding YAML: {CONVERTING}: {IN_YAML}"),
+        ("PATCH", f"{MAPS}/twice?{STRICT}", APPLY, b'{"data":{"a":"1","a":"2"}}', 'line 1: key "a" already set in map'),
+        (
+            "PATCH",
+            f"{MAPS}/here?{STRICT}",
+            "application/merge-patch+json",
+            b'{"data":{"a":"1","a":"2"}}',
+            'duplicate field "data.a"',
+        ),
+        (
+            "PATCH",
+            f"{MAPS}/here?{STRICT}",
+            "application/strategic-merge-patch+json",
+            b'{"datum":1}',
+            'unknown field "datum"',
+        ),
+        (
+            "PATCH",
+            f"{MAPS}/here?fieldManager=me",
+            APPLY,
+            b"datum: 1",
+            "(default/here; v1, Kind=ConfigMap): .datum: field not declared in schema",
+        ),
+        ("PATCH", f"{MAPS}/here", APPLY, b"data: {}", "fieldManager: Required value: is required for apply patch"),
+        ("POST", REVIEWS, "application/json", b'{"spec":"all"}', "json: cannot unmarshal string into Go struct field"),
+        ("POST", MAPS, "application/json", b'{"kind":', "couldn't get version/kind; json parse error"),
+        (
+            "DELETE",
+            f"{MAPS}/here",
+            "application/json",
+            b'{"gracePeriodSeconds":"1"}',
+            "struct field DeleteOptions.gracePeriodSeconds of type int64",
+        ),
+    ],
+)
+def test_a_body_that_cannot_be_taken_is_refused_in_the_originals_words(cluster, method, path, media, body, message):
+    cluster.client().create("configmaps", config_map("here"))
+    status, answer, _ = cluster.request(method, path, body, {"Content-Type": media})
+    assert 400 <= status < 500
+    assert message in answer["message"]
+
+
+def test_an_unknown_field_of_a_list_item_is_named_by_its_keys(cluster):
+    body = deployment("web")
+    body["spec"]["template"]["spec"]["containers"][0]["imgae"] = "x"
+    headers = {"Content-Type": APPLY}
+    status, answer, _ = cluster.request("PATCH", f"{DEPLOYMENTS}/web?fieldManager=me", orjson.dumps(body), headers)
+    assert status == 400
+    assert '.spec.template.spec.containers[name="main"].imgae: field not declared in schema' in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("plural", "path", "message"),
+    [
+        ("pods", "/api/v1/pods", "field label not supported: bad"),
+        ("jobs", "/apis/batch/v1/jobs", 'field label "bad" not supported for Job'),
+        (
+            "configmaps",
+            "/api/v1/configmaps",
+            '"bad" is not a known field selector: only "metadata.name", "metadata.namespace"',
+        ),
+    ],
+)
+def test_an_unknown_field_selector_is_refused_as_its_kind_does(cluster, plural, path, message):
+    status, answer, _ = cluster.request("GET", f"{path}?fieldSelector=bad%3D1")
+    assert (status, answer["message"]) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "accept", "status"),
+    [
+        ("POST", REVIEWS, TABLE, 406),
+        ("POST", REVIEWS, f"{TABLE}, application/json", 201),
+        ("GET", f"{MAPS}/nobody", "text/html", 406),
+        ("GET", f"{MAPS}/nobody", "text/html, */*;q=0.1", 404),
+    ],
+)
+def test_only_forms_that_a_resource_has_are_promised(cluster, method, path, accept, status):
+    body = {"spec": {"nonResourceAttributes": {"verb": "get", "path": "/"}}} if method == "POST" else None
+    assert cluster.request(method, path, body, {"Accept": accept})[0] == status
+
+
+def test_a_scale_is_printed_with_its_own_columns(cluster):
+    cluster.client().create("deployments.apps", deployment("web", replicas=3))
+    _, table, _ = cluster.request("GET", f"{DEPLOYMENTS}/web/scale", headers={"Accept": TABLE})
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["web", 3, 0]
+
+
+def test_an_expired_list_may_go_on_inconsistently(cluster):
+    client = cluster.client()
+    for name in "abc":
+        client.create("configmaps", config_map(name))
+    _, first, _ = cluster.request("GET", f"{MAPS}?limit=1")
+    client.create("configmaps", config_map("d"))
+    cluster.server.storage.store.compact(cluster.server.storage.revision())
+    token = first["metadata"]["continue"]
+    status, refusal, _ = cluster.request("GET", f"{MAPS}?limit=1&continue={token}")
+    assert (status, refusal["reason"]) == (410, "Expired")
+    token = refusal["metadata"]["continue"]
+    assert decode_token(token) == Continuation(LATEST, "default/a")
+    _, rest, _ = cluster.request("GET", f"{MAPS}?continue={token}")
+    assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "c", "d"]
+    assert int(rest["metadata"]["resourceVersion"]) > int(first["metadata"]["resourceVersion"])
+
+
+def test_a_continue_token_reads_as_it_was_written():
+    assert decode_token(encode_token(Continuation(7, "default/a"))) == Continuation(7, "default/a")
+
+
+@pytest.mark.parametrize(
+    ("user", "tracked"), [("alice", True), ("system:serviceaccount:a:b", True), ("system:kube-x", False)]
+)
+def test_what_people_and_tools_create_says_who_set_it(cluster, user, tracked):
+    client = cluster.user(user, "system:masters")
+    made = client.create("pods", pod("p"))
+    assert bool(made["metadata"].get("managedFields")) is tracked
+
+
+def test_empty_metadata_is_left_out(client):
+    body = config_map("a")
+    body["metadata"] |= {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
+    made = client.create("configmaps", body)
+    assert not {"labels", "annotations", "finalizers", "ownerReferences"} & set(made["metadata"])
+    made["metadata"]["annotations"] = {}
+    assert "annotations" not in client.update("configmaps", made | {"data": {"a": "b"}})["metadata"]
+
+
+def test_a_namespace_that_goes_states_no_grace_period(client):
+    client.create("namespaces", {"metadata": {"name": "going"}})
+    client.delete("namespaces", "going")
+    going = client.get("namespaces", "going")
+    assert going["status"]["phase"] == "Terminating"
+    assert "deletionGracePeriodSeconds" not in going["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        ("/livez?verbose", ["[+]ping ok", "[+]etcd ok", "livez check passed"]),
+        ("/livez?verbose&exclude=etcd", ["[+]ping ok", "[+]etcd excluded: ok", "livez check passed"]),
+        (
+            "/livez?verbose&exclude=x",
+            ["[+]ping ok", "[+]etcd ok", f'{WARN}: no matches for "x"', "livez check passed"],
+        ),
+        ("/livez/etcd", ["ok"]),
+    ],
+)
+def test_health_says_what_was_looked_at(cluster, path, lines):
+    status, text, _ = cluster.request("GET", path)
+    assert (status, text.decode().splitlines()) == (200, lines)
+
+
+def test_metrics_count_requests_and_objects(cluster):
+    client = cluster.client()
+    client.create("configmaps", config_map("a"))
+    client.get("configmaps", "a", "default")
+    text = cluster.request("GET", "/metrics")[1].decode()
+    labels = (
+        'component="apiserver",dry_run="",group="",resource="configmaps",scope="resource",subresource="",verb="GET"'
+    )
+    assert f'apiserver_request_total{{code="200",{labels},version="v1"}} 1.0' in text
+    assert 'apiserver_request_duration_seconds_count{component="apiserver"' in text
+    assert 'apiserver_storage_objects{resource="configmaps"} 1.0' in text
+
+
+def test_the_root_lists_what_may_be_asked_for(cluster):
+    paths = cluster.request("GET", "/")[1]["paths"]
+    assert {"/api/v1", "/apis/apps/v1", "/openapi/v3", "/livez"} <= set(paths)
+    for path in paths:
+        if path not in ("/.well-known/openid-configuration", "/metrics", "/openapi/v2"):
+            assert cluster.request("GET", path)[0] == 200, path
