@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 import urllib3
 
+from agents.kubelet import grpc
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Session
 from api.objects import Object
+from api.protobuf import wire
 from api.runtime import Runtime
 
+_SERVING = 1
 _OUTPUT_LIMIT = 10 * 1024
 _PROBE_AGENT = "kube-probe/1.37"
 
@@ -46,13 +49,15 @@ class Actions:
     runtime: ContainerRuntime
 
     def perform(self, handler: Object, target: Target, timeout: float) -> Answer:
-        """The answer to one handler (`exec`, `httpGet`, `tcpSocket` or `sleep`)."""
+        """The answer to one handler (`exec`, `httpGet`, `tcpSocket`, `grpc` or `sleep`)."""
         if handler.get("exec") is not None:
             return self.execute(target.container_id, tuple(handler["exec"].get("command") or ()), timeout)
         if handler.get("httpGet") is not None:
             return http_get(handler["httpGet"], target, timeout)
         if handler.get("tcpSocket") is not None:
             return connect(handler["tcpSocket"], target, timeout)
+        if handler.get("grpc") is not None:
+            return grpc_health(handler["grpc"], target, timeout)
         if handler.get("sleep") is not None:
             self.clock.sleep(min(timeout, float(handler["sleep"].get("seconds") or 0)))
             return Answer(True)
@@ -136,6 +141,45 @@ def connect(handler: Object, target: Target, timeout: float) -> Answer:
     except OSError as error:
         return Answer(False, f"dial tcp {_bracketed(host)}:{port}: {_cause(error)}")
     return Answer(True)
+
+
+def grpc_health(handler: Object, target: Target, timeout: float) -> Answer:
+    """Ask grpc.health.v1.Health; well if the service is SERVING."""
+    port = int(handler["port"])
+    address = f"{_bracketed(target.address)}:{port}"
+    request = wire.bytes_field(1, handler["service"].encode()) if handler.get("service") else b""
+    try:
+        status = _health_status(
+            grpc.call(
+                lambda: socket.create_connection((target.address, port), timeout=timeout),
+                "/grpc.health.v1.Health/Check",
+                request,
+                authority=address,
+                timeout=timeout,
+                agent=_PROBE_AGENT,
+            )
+        )
+    except grpc.GrpcError as error:
+        return _grpc_failure(error, address, timeout)
+    except wire.Malformed as error:
+        return Answer(False, f"health rpc probe failed: {error}")
+    return Answer(True) if status == _SERVING else Answer(False, f"service unhealthy (responded with {status!r})")
+
+
+def _health_status(answer: bytes) -> int:
+    """HealthCheckResponse.status. Raises wire.Malformed."""
+    return next((int(value) for number, kind, value in wire.fields(answer) if number == 1 and kind == wire.VARINT), 0)
+
+
+def _grpc_failure(error: grpc.GrpcError, address: str, timeout: float) -> Answer:
+    if error.code == grpc.UNIMPLEMENTED:
+        return Answer(False, "this server does not implement the grpc health protocol (grpc.health.v1.Health): "
+                      f"rpc error: code = Unimplemented desc = {error}")  # fmt: skip
+    if error.code == grpc.DEADLINE_EXCEEDED:
+        return Answer(False, f"timeout: health rpc did not complete within {timeout:g}s")
+    if error.code == grpc.UNAVAILABLE:
+        return Answer(False, f'timeout: failed to connect service "{address}" within {timeout:g}s: {error}')
+    return Answer(False, f"health rpc probe failed: {error}")
 
 
 def resolve_port(port: object, container: Object) -> int | None:
