@@ -10,6 +10,8 @@ PATH="$PATH:/usr/sbin:/sbin"
 need podman podman
 need crun crun
 need catatonit catatonit
+need containerd containerd
+need runc runc
 need nft nftables
 need ip iproute2
 need busybox busybox-static

@@ -13,19 +13,20 @@ from collections.abc import Callable, Iterator
 
 from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
+    CONTAINER_RESOURCES,
     Container,
     ContainerRuntimeError,
     ContainerSpec,
     Credentials,
     Image,
     Inventory,
+    Limits,
     NoSuchContainer,
     RuntimeEvent,
     Sandbox,
     SandboxSpec,
     Session,
     State,
-    Stats,
     Version,
 )
 from api.runtime import Runtime
@@ -99,6 +100,7 @@ class FakeRuntime:
             created=self._runtime.time(),
             log_path=spec.log_path,
             spec_hash=spec.labels.get(CONTAINER_HASH, ""),
+            resources=spec.labels.get(CONTAINER_RESOURCES, ""),
         )
         self._by_pod.setdefault(spec.pod.uid, set()).add(container_id)
         return container_id
@@ -117,6 +119,10 @@ class FakeRuntime:
             self._containers[container_id] = dataclasses.replace(
                 container, state=State.EXITED, finished=self._runtime.time(), exit_code=code
             )
+
+    def update_container(self, container_id: str, limits: Limits) -> None:
+        self.inspect(container_id)
+        self._specs[container_id] = dataclasses.replace(self._specs[container_id], limits=limits)
 
     def remove_container(self, container_id: str) -> None:
         container = self._containers.pop(container_id, None)
@@ -146,10 +152,8 @@ class FakeRuntime:
     def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
         raise ContainerRuntimeError("the fake runtime has no processes to attach to")
 
-    def stats(self) -> dict[str, Stats]:
-        now = self._runtime.time()
-        running = [found for found in self._containers.values() if found.state is State.RUNNING]
-        return {found.id: Stats(now, 0, 0, 0) for found in running}
+    def disk_use(self, pod_uid: str) -> dict[str, int]:
+        return {}
 
     def events(self) -> Iterator[RuntimeEvent]:
         self._closed.wait()

@@ -21,6 +21,7 @@ POD_UID = "io.kubernetes.pod.uid"
 CONTAINER_NAME = "io.kubernetes.container.name"
 CONTAINER_IMAGE = "io.kubernetes.container.image"
 CONTAINER_HASH = "io.kubernetes.container.hash"
+CONTAINER_RESOURCES = "io.kubernetes.container.resources"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 SANDBOX_ID = "io.kubernetes.sandbox.id"
 LOG_PATH = "io.kubernetes.container.logPath"
@@ -63,13 +64,14 @@ class PodIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image in the node's storage; size in bytes; `user` is its USER instruction."""
+    """An image in the node's storage; size in bytes; `user` is its USER instruction; a pinned one always stays."""
 
     id: str
     names: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     size: int = 0
     user: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,15 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A path of the node that a container sees; propagation is rprivate, rslave or rshared."""
+    """A path of the node that a container sees; propagation is rprivate, rslave or rshared.
+
+    `recursive` makes what is mounted below it read-only too.
+    """
 
     source: str
     target: str
     read_only: bool = False
+    recursive: bool = False
     propagation: str = "rprivate"
 
 
@@ -113,6 +119,7 @@ class Security:
     capabilities_added: tuple[str, ...] = ()
     capabilities_dropped: tuple[str, ...] = ()
     seccomp_profile: str = ""
+    unmasked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,10 @@ class SandboxSpec:
     cgroup_parent: str = ""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    handler: str = ""
+    share_processes: bool = False
+    privileged: bool = False
+    log_directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,10 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """A container to make in a sandbox. `command` replaces the image's entrypoint, `arguments` its command."""
+    """A container to make in a sandbox. `command` replaces the image's entrypoint, `arguments` its command.
+
+    `target_id` is the container whose processes it sees.
+    """
 
     pod: PodIdentity
     name: str
@@ -161,6 +175,7 @@ class ContainerSpec:
     limits: Limits = Limits()
     security: Security = Security()
     share_processes: bool = False
+    target_id: str = ""
     host_pid: bool = False
     host_ipc: bool = False
     network_namespace: str = ""
@@ -193,6 +208,7 @@ class Container:
     exit_code: int = 0
     log_path: str = ""
     spec_hash: str = ""
+    resources: str = ""
     process: int = 0
     message: str = ""
     out_of_memory: bool = False
@@ -207,17 +223,6 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
-    """A container's use now: CPU nanoseconds since start, memory bytes (total and working set), processes."""
-
-    time: float
-    cpu_nanoseconds: int
-    memory: int
-    working_set: int
-    processes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class RuntimeEvent:
     """A hint that something happened to a pod; what it is now, `list` tells."""
 
@@ -228,11 +233,16 @@ class RuntimeEvent:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The runtime's name and version, e.g. podman 4.3.1, and whether cgroup parents are systemd slices."""
+    """The runtime's name and version (podman 4.3.1), whether cgroup parents are systemd slices, where images lie.
+
+    `recursive_read_only` says that what is mounted below a read-only mount can be read-only too.
+    """
 
     name: str
     version: str
     systemd_cgroups: bool = False
+    image_directory: str = "/"
+    recursive_read_only: bool = False
 
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -299,6 +309,9 @@ class ContainerRuntime(Protocol):
     def signal_container(self, container_id: str, signal: str = "") -> None:
         """Send a signal to its first process; "" is the image's stop signal, else SIGTERM. Gone is no error."""
 
+    def update_container(self, container_id: str, limits: Limits) -> None:
+        """Put other limits into effect on a running container."""
+
     def remove_container(self, container_id: str) -> None:
         """Remove a container, ending it at once if it runs."""
 
@@ -314,8 +327,8 @@ class ContainerRuntime(Protocol):
     def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
         """Join the streams of the container's own process."""
 
-    def stats(self) -> dict[str, Stats]:
-        """The use of every running container, by id."""
+    def disk_use(self, pod_uid: str) -> dict[str, int]:
+        """The bytes that each container of a pod has written into its own root, by id."""
 
     def events(self) -> Iterator[RuntimeEvent]:
         """Hints as they come, until the connection breaks (ContainerRuntimeError)."""

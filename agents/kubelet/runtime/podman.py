@@ -8,6 +8,7 @@ Invariant: nothing is remembered here; all that is known comes from Podman.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,17 +23,16 @@ from agents.kubelet.runtime.interface import (
     ImageNotPresent,
     ImagePullError,
     Inventory,
+    Limits,
     NoSuchContainer,
     RuntimeEvent,
     SandboxSpec,
     Session,
-    Stats,
     Version,
 )
 from agents.kubelet.runtime.podman_api import PodmanApi, stream_lines
 from agents.kubelet.runtime.podman_images import credentials_header, pull_result
 from agents.kubelet.runtime.podman_session import AttachSession, ExecSession
-from agents.kubelet.runtime.podman_stats import container_stats
 from api.transport import Response
 
 _REMOVE = {"force": "true", "v": "true"}
@@ -53,10 +53,11 @@ class PodmanRuntime:
     def version(self) -> Version:
         info = self._api.get("/info")
         systemd = info["host"].get("cgroupManager") == "systemd"
-        return Version("podman", info["version"]["Version"], systemd)
+        return Version("podman", info["version"]["Version"], systemd, (info.get("store") or {}).get("graphRoot") or "/")
 
     def list_images(self) -> list[Image]:
-        return [podman_spec.image_of(entry) for entry in self._api.get("/images/json")]
+        images = [podman_spec.image_of(entry) for entry in self._api.get("/images/json")]
+        return [dataclasses.replace(image, pinned=self._pause_image in image.names) for image in images]
 
     def image(self, reference: str) -> Image | None:
         try:
@@ -83,6 +84,9 @@ class PodmanRuntime:
         self._api.delete(f"/images/{image_id.removeprefix('sha256:')}", {"force": "true"})
 
     def create_sandbox(self, spec: SandboxSpec) -> str:
+        # The API cannot choose an OCI runtime: only that which Podman is configured with can be asked for.
+        if spec.handler and spec.handler != self._api.get("/info")["host"]["ociRuntime"]["name"]:
+            raise ContainerRuntimeError(f'no runtime for "{spec.handler}" is configured')
         try:
             request = podman_spec.sandbox_request(spec, self._pause_image)
             created = self._api.post("/containers/create", self._allowed(request))
@@ -122,6 +126,10 @@ class PodmanRuntime:
             if "not running" not in str(error) and "improper" not in str(error):
                 raise
 
+    def update_container(self, container_id: str, limits: Limits) -> None:
+        # The answer is the container's bare id, not JSON.
+        self._api.send("POST", f"/containers/{container_id}/update", body=podman_spec.resource_limits(limits))
+
     def remove_container(self, container_id: str) -> None:
         self._api.delete(f"/containers/{container_id}", _REMOVE)
 
@@ -143,17 +151,21 @@ class PodmanRuntime:
     def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
         return AttachSession(self._api, container_id, terminal=terminal, stdin=stdin)
 
-    def stats(self) -> dict[str, Stats]:
-        return container_stats(self._api)
+    def disk_use(self, pod_uid: str) -> dict[str, int]:
+        query = {"all": "true", "size": "true", "filters": {"label": [f"{POD_UID}={pod_uid}"]}}
+        listed = self._api.get("/containers/json", query)
+        return {entry["Id"]: int((entry.get("Size") or {}).get("rwSize") or 0) for entry in listed or []}
 
     def events(self) -> Iterator[RuntimeEvent]:
-        query = {"stream": "true", "filters": {"type": ["container"], "label": [POD_UID]}}
+        # No filter by label: it would have to name a value, and with a name alone nothing comes.
+        query = {"stream": "true", "filters": {"type": ["container"]}}
         self._events = response = self._api.lines("/events", query)
         try:
             for event in stream_lines(response):
                 actor = event.get("Actor") or {}
-                uid = (actor.get("Attributes") or {}).get(POD_UID, "")
-                yield RuntimeEvent(uid, actor.get("ID", ""), event.get("Action") or event.get("status") or "")
+                uid = (actor.get("Attributes") or {}).get(POD_UID)
+                if uid:
+                    yield RuntimeEvent(uid, actor.get("ID", ""), event.get("Action") or event.get("status") or "")
         finally:
             self._events = None
             response.close()

@@ -14,6 +14,7 @@ from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
     CONTAINER_IMAGE,
     CONTAINER_NAME,
+    CONTAINER_RESOURCES,
     KIND,
     LOG_PATH,
     POD_NAME,
@@ -99,9 +100,9 @@ def container_request(spec: ContainerSpec) -> dict[str, Any]:
         "netns": _network(spec.network_namespace),
         "utsns": shared if spec.network_namespace else host,
         "ipcns": host if spec.host_ipc else shared,
-        "pidns": host if spec.host_pid else shared if spec.share_processes else {"nsmode": "private"},
+        "pidns": _processes(spec),
         "mounts": [_mount(mount) for mount in spec.mounts],
-        "resource_limits": _limits(spec.limits),
+        "resource_limits": resource_limits(spec.limits),
         "terminal": spec.terminal,
         "stdin": spec.stdin,
     } | _always(spec.cgroup_parent)
@@ -133,12 +134,22 @@ def _network(path: str) -> dict[str, str]:
     return {"nsmode": "path", "value": path} if path else {"nsmode": "host"}
 
 
+def _processes(spec: ContainerSpec) -> dict[str, str]:
+    """Whose processes the container sees: the node's, another container's, the pod's, or its own only."""
+    if spec.host_pid:
+        return {"nsmode": "host"}
+    shared = spec.target_id or (spec.sandbox_id if spec.share_processes else "")
+    return {"nsmode": "container", "value": shared} if shared else {"nsmode": "private"}
+
+
 def _mount(mount: Mount) -> dict[str, Any]:
-    options = ["rbind", mount.propagation, "ro" if mount.read_only else "rw"]
+    mode = "rro" if mount.recursive else "ro" if mount.read_only else "rw"
+    options = ["rbind", mount.propagation, mode]
     return {"destination": mount.target, "source": mount.source, "type": "bind", "options": options}
 
 
-def _limits(limits: Limits) -> dict[str, Any]:
+def resource_limits(limits: Limits) -> dict[str, Any]:
+    """Limits in the form of the OCI runtime specification."""
     found: dict[str, Any] = {}
     cpu: dict[str, int] = {}
     if limits.cpu_shares:
@@ -169,6 +180,8 @@ def _security(security: Security) -> dict[str, Any]:
         found["cap_add"] = list(security.capabilities_added)
     if security.capabilities_dropped:
         found["cap_drop"] = list(security.capabilities_dropped)
+    if security.unmasked:
+        found["unmask"] = ["ALL"]
     if security.seccomp_profile:
         found["seccomp_profile_path"] = security.seccomp_profile
     return found
@@ -217,6 +230,7 @@ def container_of(listed: Mapping[str, Any]) -> Container:
         exit_code=int(listed.get("ExitCode") or 0),
         log_path=labels.get(LOG_PATH, ""),
         spec_hash=labels.get(CONTAINER_HASH, ""),
+        resources=labels.get(CONTAINER_RESOURCES, ""),
         process=int(listed.get("Pid") or 0),
     )
 
