@@ -7,16 +7,21 @@ Source: kubelet's lifecycle predicate admit handler (GeneralPredicates, taints w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import host_ports
+from agents.network.interface import HostPort
 from api.node_selection import wanted
 from api.objects import Object, labels_of, name_of, uid_of
 from api.quantities import Quantity, parse
 from api.tolerations import tolerated
 
 
-def refusal(pod: Object, others: Iterable[Object], node: Object) -> tuple[str, str] | None:
+def refusal(
+    pod: Object, others: Iterable[Object], node: Object, allowed_sysctls: tuple[str, ...] = ()
+) -> tuple[str, str] | None:
     """(reason, message) of the first thing that speaks against the pod, or None."""
     present = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
     return (
@@ -25,7 +30,27 @@ def refusal(pod: Object, others: Iterable[Object], node: Object) -> tuple[str, s
         or _resources(pod, present, node)
         or _ports(pod, present)
         or _operating_system(pod)
+        or _sysctls(pod, allowed_sysctls)
+        or _app_armor(pod)
     )
+
+
+def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> tuple[str, str] | None:
+    """Why the resources that a running pod asks for now cannot be given: Infeasible for ever, or Deferred.
+
+    Source: kubelet's allocation manager canResizePod; core/v1 PodResizePending.
+    """
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    asked = {name: amount for name, amount in requests_of(pod).items() if name in ("cpu", "memory")}
+    for name, amount in asked.items():
+        capacity = parse(allocatable.get(name, "0"))
+        if allocatable and amount.nano > capacity.nano:
+            unit = Quantity.milli if name == "cpu" else Quantity.value
+            message = f"Node didn't have enough capacity: {name}, requested: {unit(amount)}, capacity: {unit(capacity)}"
+            return "Infeasible", message
+    present = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
+    found = _resources(pod, present, node)
+    return ("Deferred", found[1].removeprefix("Pod was rejected: ")) if found is not None else None
 
 
 def requests_of(pod: Object) -> dict[str, Quantity]:
@@ -109,8 +134,8 @@ def _out_of(name: str, requested: int, used: int, capacity: int) -> tuple[str, s
 
 
 def _ports(pod: Object, present: list[Object]) -> tuple[str, str] | None:
-    taken = {(port.host_port, port.protocol): port.host_address for other in present for port in host_ports(other)}
-    for port in host_ports(pod):
+    taken = {(port.host_port, port.protocol): port.host_address for other in present for port in _taken_ports(other)}
+    for port in _taken_ports(pod):
         held = taken.get((port.host_port, port.protocol))
         anywhere = ("", "0.0.0.0", "::")
         if held is not None and (held == port.host_address or held in anywhere or port.host_address in anywhere):
@@ -120,6 +145,62 @@ def _ports(pod: Object, present: list[Object]) -> tuple[str, str] | None:
             )
             return "NodePorts", message
     return None
+
+
+def _taken_ports(pod: Object) -> tuple[HostPort, ...]:
+    """The node's ports that a pod takes: those it asks for, and on the node's network those it names."""
+    if not spec.is_host_network(pod):
+        return host_ports(pod)
+    return tuple(
+        HostPort(port.get("hostPort") or port["containerPort"], port["containerPort"], port.get("protocol") or "TCP")
+        for container in spec.all_containers(pod)
+        for port in container.get("ports") or []
+    )
+
+
+def _sysctls(pod: Object, allowed: tuple[str, ...]) -> tuple[str, str] | None:
+    """Source: kubelet/sysctl allowlist."""
+    for entry in (pod["spec"].get("securityContext") or {}).get("sysctls") or []:
+        name = entry["name"].replace("/", ".")
+        named = any(fnmatchcase(name, pattern) for pattern in allowed)
+        if name not in _SAFE_SYSCTLS and not named:
+            return "SysctlForbidden", f'Pod was rejected: forbidden sysctl: "{name}" not allowlisted'
+        if name.startswith("net.") and spec.is_host_network(pod):
+            message = f'Pod was rejected: forbidden sysctl: "{name}" not allowed with host net enabled'
+            return "SysctlForbidden", message
+        if name.startswith(("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")) and pod["spec"].get("hostIPC"):
+            message = f'Pod was rejected: forbidden sysctl: "{name}" not allowed with host ipc enabled'
+            return "SysctlForbidden", message
+    return None
+
+
+_SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_wmem",
+    }
+)
+
+
+def _app_armor(pod: Object) -> tuple[str, str] | None:
+    contexts = [entry.get("securityContext") or {} for entry in (pod["spec"], *spec.all_containers(pod))]
+    kinds = {(context.get("appArmorProfile") or {}).get("type") for context in contexts}
+    if kinds & {"Localhost", "RuntimeDefault"} and not _APP_ARMOR.exists():
+        return "AppArmor", "Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host"
+    return None
+
+
+_APP_ARMOR = Path("/sys/kernel/security/apparmor")
 
 
 def _operating_system(pod: Object) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""The control groups of pods: found, and taken away once a pod is gone.
+"""The control groups of pods: limited, found, and taken away once a pod is gone.
 
 Podman makes the parent that it is told to use and never removes it; under systemd an empty slice goes by itself.
 Monitors of commands that ran in the pod stay in its group for minutes to keep an exit status nobody asks for.
@@ -17,10 +17,18 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.kubelet.runtime.interface import Limits
+
 log = logging.getLogger(__name__)
 
 ROOT = Path("/sys/fs/cgroup")
 _PATIENCE = 2.0
+_LEAST_SHARES = 2
+_SLICES = (
+    "kubepods.slice",
+    "kubepods.slice/kubepods-burstable.slice",
+    "kubepods.slice/kubepods-besteffort.slice",
+)
 _PLACES = ("kubepods", "kubepods/burstable", "kubepods/besteffort")
 
 
@@ -37,6 +45,27 @@ class PodCgroups:
             entry.name.removeprefix("pod") for base in self._bases() for entry in base.glob("pod*") if entry.is_dir()
         }
 
+    def limit(self, group: str, limits: Limits) -> None:
+        """Put a pod's limits into effect on its group (`limits.cgroup_parent`), making it where it is missing."""
+        unified = (self.root / "cgroup.controllers").exists()
+        for hierarchy in self._controllers(unified, group):
+            for name, value in (_unified_values if unified else _values)(limits).items():
+                _write(hierarchy / name, value)
+
+    def _controllers(self, unified: bool, group: str) -> list[Path]:
+        """The group's directories that have the controllers needed; a slice is systemd's to make."""
+        slice_ = group.endswith(".slice")
+        relative = _slice_path(group) if slice_ else group.strip("/")
+        bases = [self.root] if unified else [self.root / name for name in ("cpu", "memory")]
+        found = []
+        for base in bases:
+            if not base.is_dir() or (slice_ and not (base / relative).is_dir()):
+                continue
+            if not slice_:
+                _make(base, relative, unified)
+            found.append(base / relative)
+        return found
+
     def remove(self, uid: str) -> None:
         """Remove a pod's groups in every hierarchy, with all in them."""
         groups = [base / f"pod{uid}" for base in self._bases() if (base / f"pod{uid}").is_dir()]
@@ -46,11 +75,70 @@ class PodCgroups:
         for directory in directories:
             _remove(directory)
 
+    def controllers(self, uid: str) -> dict[str, Path]:
+        """A pod's directories by controller; "" stands for all of version 2."""
+        found = {}
+        for hierarchy in self._hierarchies():
+            for place in (*_PLACES, *_SLICES):
+                for name in (f"pod{uid}", f"{Path(place).stem}-pod{uid.replace('-', '_')}.slice"):
+                    path = hierarchy / self.parent.strip("/") / place / name
+                    if path.is_dir():
+                        found["" if hierarchy == self.root else hierarchy.name] = path
+        return found
+
+    def _hierarchies(self) -> list[Path]:
+        """The one of version 2, or those of version 1."""
+        if (self.root / "cgroup.controllers").exists():
+            return [self.root]
+        return [entry for entry in self.root.iterdir() if entry.is_dir() and not entry.is_symlink()]
+
     def _bases(self) -> list[Path]:
-        """Where pods' groups lie: below the one hierarchy of version 2, or below each of version 1."""
-        hierarchies = [self.root, *(entry for entry in self.root.iterdir() if not entry.is_symlink())]
-        places = [hierarchy / self.parent.strip("/") / place for hierarchy in hierarchies for place in _PLACES]
+        """Where pods' groups lie."""
+        places = [hierarchy / self.parent.strip("/") / place for hierarchy in self._hierarchies() for place in _PLACES]
         return [place for place in places if place.is_dir()]
+
+
+def _slice_path(name: str) -> str:
+    """`a-b-c.slice` lies at a.slice/a-b.slice/a-b-c.slice."""
+    parts = name.removesuffix(".slice").split("-")
+    return "/".join(f"{'-'.join(parts[: index + 1])}.slice" for index in range(len(parts)))
+
+
+def _make(base: Path, relative: str, unified: bool) -> None:
+    directory = base
+    for part in relative.split("/"):
+        if unified:
+            _write(directory / "cgroup.subtree_control", "+cpu +memory +pids")
+        directory /= part
+        directory.mkdir(exist_ok=True)
+
+
+def _values(limits: Limits) -> dict[str, str]:
+    """Files of version 1 and what is to be written into them."""
+    return {
+        "cpu.shares": str(limits.cpu_shares or _LEAST_SHARES),
+        "cpu.cfs_quota_us": str(limits.cpu_quota or -1),
+        "memory.limit_in_bytes": str(limits.memory or -1),
+    }
+
+
+def _unified_values(limits: Limits) -> dict[str, str]:
+    """Files of version 2; shares of 2 to 262144 become weights of 1 to 10000."""
+    shares = max(_LEAST_SHARES, limits.cpu_shares)
+    return {
+        "cpu.weight": str(1 + (shares - 2) * 9999 // 262142),
+        "cpu.max": f"{limits.cpu_quota or 'max'} 100000",
+        "memory.max": str(limits.memory or "max"),
+    }
+
+
+def _write(file: Path, value: str) -> None:
+    """Write a setting; that the kernel does not have it or not take it (usage above the limit) is said and borne."""
+    try:
+        if file.exists():
+            file.write_text(value)
+    except OSError as error:
+        log.info("%s cannot be set to %s: %s", file, value, error.strerror)
 
 
 def _deepest_first(group: Path) -> list[Path]:

@@ -8,21 +8,28 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from agents.kubelet.credentials import Credentials, CredentialsSettings
 from agents.kubelet.fake_network import FakeNetwork
+from agents.kubelet.image_collection import Policy
 from agents.kubelet.kubelet import Kubelet, KubeletSettings
 from agents.kubelet.node import NodeSettings
 from agents.kubelet.pods.hosts import DnsSettings
+from agents.kubelet.resources import ResourceSettings
+from agents.kubelet.runtime import cni
+from agents.kubelet.runtime.containerd import CriRuntime
 from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError
 from agents.kubelet.runtime.podman import PodmanRuntime
 from agents.kubelet.serving import KubeletServer
+from agents.kubelet.thresholds import DEFAULT, Signal, Threshold, parse_thresholds
 from agents.network.interface import PodNetwork
 from api.kubeconfig import KubeconfigError
 from api.objects import Object
 from api.process import configure_logging, stop_event
+from api.quantities import Quantity, parse
 from api.runtime import Event, Runtime, SystemRuntime
 from api.serving import ListenError
 
@@ -36,8 +43,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--bootstrap-kubeconfig", type=Path, help="used once, to ask for the node's certificate")
     add("--node-name", default="", help="the name of this machine's Node (default: its host name)")
     add("--node-ip", default="", help="this node's address (default: that of the default route)")
-    add("--runtime", choices=("podman", "fake"), default="podman", help="the container runtime (%(default)s)")
+    add(
+        "--runtime",
+        choices=("podman", "containerd", "fake"),
+        default="podman",
+        help="the container runtime (%(default)s)",
+    )
     add("--podman-socket", default="unix:/run/podman/podman.sock", help="(default: %(default)s)")
+    add(
+        "--container-runtime-endpoint",
+        default="unix:/run/containerd/containerd.sock",
+        help="where containerd answers (%(default)s)",
+    )
+    add("--cni-conf-dir", type=Path, default=Path("/etc/cni/net.d"), help="containerd's (%(default)s)")
+    add("--cni-bin-dir", type=Path, default=Path("/opt/cni/bin"), help="containerd's (%(default)s)")
     add("--pause-image", default="localhost/wherry/pause:1", help="what sandboxes run (%(default)s)")
     add("--root-dir", type=Path, default=Path("/var/lib/wherry/kubelet"), help="(default: %(default)s)")
     add("--listen", default="0.0.0.0:10250", help="ADDR:PORT of logs, exec and metrics, by TLS (%(default)s)")
@@ -50,7 +69,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-pods", type=int, default=110, help="pods this node takes (%(default)s)")
     add("--cgroup-root", default="", help="the control group under which pods' groups are made (default: the root)")
+    add("--sync-frequency", type=float, default=60.0, help="seconds between looks at a quiet pod (%(default)s)")
+    add("--pod-manifest-path", type=Path, help="a directory of pods that run whatever the API says")
+    add("--eviction-hard", type=thresholds, default=DEFAULT, help="when pods have to go: SIGNAL<QUANTITY,…")
+    add(
+        "--eviction-pressure-transition-period",
+        type=float,
+        default=300.0,
+        help="seconds for which a pressure is told after it ended (%(default)s)",
+    )
+    add("--image-gc-high-threshold", type=float, default=85.0, help="percent of the disk (%(default)s)")
+    add("--image-gc-low-threshold", type=float, default=80.0, help="percent of the disk (%(default)s)")
+    add("--system-reserved", type=labels, default={}, help="cpu=…,memory=…,ephemeral-storage=… not for pods")
+    add("--kube-reserved", type=labels, default={}, help="the same, for the node's agents")
     add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
+    add("--allowed-unsafe-sysctls", default="", help="names or patterns (kernel.msg*), separated by commas")
     add(
         "--cluster-dns",
         default="10.96.0.10",
@@ -86,6 +119,22 @@ def taints(text: str) -> tuple[Object, ...]:
         key, _, value = left.partition("=")
         found.append({"key": key, "value": value, "effect": effect} if value else {"key": key, "effect": effect})
     return tuple(found)
+
+
+def thresholds(text: str) -> tuple[Threshold, ...]:
+    """`SIGNAL<QUANTITY,…`. Raises ArgumentTypeError."""
+    try:
+        return parse_thresholds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _together(*reservations: Mapping[str, str]) -> dict[str, str]:
+    """The sum of reservations, by resource."""
+    found: dict[str, Quantity] = {}
+    for name, amount in (item for reservation in reservations for item in reservation.items()):
+        found[name] = found.get(name, Quantity(0)) + parse(amount)
+    return {name: str(amount) for name, amount in found.items()}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -135,6 +184,8 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         instance_type=arguments.instance_type,
         provider_id=arguments.provider_id,
         port=int(arguments.listen.rpartition(":")[2]),
+        reserved=_together(arguments.system_reserved, arguments.kube_reserved),
+        kept_memory=sum(entry.amount for entry in arguments.eviction_hard if entry.signal is Signal.MEMORY),
     )
     own = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
     servers = tuple(part for part in arguments.cluster_dns.split(",") if part)
@@ -145,6 +196,14 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         lease_seconds=arguments.node_lease_duration / 4,
         dns=DnsSettings(servers, arguments.cluster_domain, own),
         pids_limit=arguments.pod_max_pids,
+        resources=ResourceSettings(
+            arguments.eviction_hard,
+            arguments.eviction_pressure_transition_period,
+            Policy(arguments.image_gc_high_threshold, arguments.image_gc_low_threshold),
+        ),
+        sync_seconds=arguments.sync_frequency,
+        manifests=arguments.pod_manifest_path,
+        allowed_sysctls=tuple(part for part in arguments.allowed_unsafe_sysctls.split(",") if part),
         cgroup_root=f"/{arguments.cgroup_root.strip('/')}" if arguments.cgroup_root.strip("/") else "",
     )
 
@@ -152,6 +211,10 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
 def _runtime(arguments: argparse.Namespace, clock: Runtime) -> ContainerRuntime:
     if arguments.runtime == "fake":
         return FakeRuntime(clock)
+    if arguments.runtime == "containerd":
+        cni.install(arguments.cni_conf_dir, arguments.cni_bin_dir)
+        path = arguments.container_runtime_endpoint.removeprefix("unix://").removeprefix("unix:")
+        return CriRuntime(path, clock, arguments.pause_image, lowest_oom_score())
     return PodmanRuntime(arguments.podman_socket.removeprefix("unix:"), arguments.pause_image, lowest_oom_score())
 
 

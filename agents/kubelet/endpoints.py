@@ -14,6 +14,7 @@ from typing import Any
 import flask
 import orjson
 
+from agents.kubelet import exposition
 from agents.kubelet.kubelet import Kubelet
 from agents.kubelet.logs import LogOptions, read_log
 from agents.kubelet.pods import spec
@@ -21,7 +22,7 @@ from agents.kubelet.pods.performer import sandbox_name
 from agents.kubelet.pods.view import views
 from agents.kubelet.probes.actions import Actions
 from agents.kubelet.runtime.interface import Container, ContainerRuntimeError, Session, State
-from agents.kubelet.stats import Sample, read_node_use, resource_metrics, summary
+from agents.kubelet.stats import summary
 from agents.kubelet.streaming import handshake
 from agents.kubelet.streaming.command_session import serve_command
 from agents.kubelet.streaming.connections import SocketConnection, TunnelConnection, WebSocketConnection
@@ -50,7 +51,6 @@ class Endpoints:
 
     def __init__(self, kubelet: Kubelet) -> None:
         self._kubelet = kubelet
-        self._before: Sample | None = None
 
     def add_to(self, app: flask.Flask) -> None:
         """Register the routes."""
@@ -70,6 +70,8 @@ class Endpoints:
         app.add_url_rule("/trace", "trace", self._trace)
         app.add_url_rule("/stats/summary", "summary", self._summary)
         app.add_url_rule("/metrics/resource", "resource", self._resource_metrics)
+        app.add_url_rule("/metrics/cadvisor", "cadvisor", self._cadvisor_metrics)
+        app.add_url_rule("/metrics/probes", "probes", self._probe_metrics)
         app.register_error_handler(Refused, lambda error: _text(str(error), error.status))
         app.register_error_handler(ContainerRuntimeError, lambda error: _text(str(error), 500))
 
@@ -216,18 +218,27 @@ class Endpoints:
             raise Refused(500, f"the kernel cannot be asked: {error}") from error
         return _json(facts)
 
-    def _sample(self) -> Sample:
-        return Sample(read_node_use(self._kubelet.clock.time()), self._kubelet.runtime.stats())
-
     def _summary(self) -> flask.Response:
-        now, before = self._sample(), self._before
-        self._before = now
-        found = views(self._kubelet.runtime.list())
-        return _json(summary(self._kubelet.settings.node.name, self._kubelet.pods.items(), found, now, before))
+        kubelet = self._kubelet
+        resources, pods = kubelet.resources, kubelet.pods.items()
+        samples = resources.sampler.pair()
+        only_use = _flag("only_cpu_and_memory")
+        disks = {} if only_use else {uid_of(pod): resources.disk(pod) for pod in pods}
+        found = views(kubelet.runtime.list())
+        return _json(summary(kubelet.settings.node.name, pods, found, samples, resources.pressure(), disks))
 
     def _resource_metrics(self) -> flask.Response:
         found = views(self._kubelet.runtime.list())
-        return _text(resource_metrics(self._kubelet.pods.items(), found, self._sample()), 200)
+        sample = self._kubelet.resources.sampler.now()
+        return _text(exposition.resource_metrics(self._kubelet.pods.items(), found, sample), 200)
+
+    def _cadvisor_metrics(self) -> flask.Response:
+        kubelet = self._kubelet
+        found, sample = views(kubelet.runtime.list()), kubelet.resources.sampler.now()
+        return _text(exposition.cadvisor_metrics(kubelet.pods.items(), found, sample, kubelet.machine), 200)
+
+    def _probe_metrics(self) -> flask.Response:
+        return _text(exposition.probe_metrics(self._kubelet.prober.counts), 200)
 
 
 def log_options(query: dict[str, str], now: float) -> LogOptions:

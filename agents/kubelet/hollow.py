@@ -70,6 +70,9 @@ class HollowBuilder:
             spec.identity(pod), start.name, start.attempt, sandbox.id, image.id, container.get("image", ""), ""
         )
 
+    def resize(self, pod: Object) -> None:
+        return None
+
     def release(self, uid: str) -> None:
         return None
 
@@ -111,6 +114,9 @@ class HollowPods:
         if not found or found[0]["spec"].get("nodeName") != self._node:
             return None
         return found[0]
+
+    def shown(self, pod: Object) -> Object | None:
+        return pod
 
     def synced(self) -> bool:
         return self._informer.synced()
@@ -190,7 +196,7 @@ class HollowCluster:
         )
         states: dict[str, PodState] = {}
         pods = HollowPods(self._informer, name)
-        facts = NodeFacts((address,))
+        facts = NodeFacts((address,), "fake")
         worker = Worker(
             clock, self._client, pods, performer, HollowProbes(), _admit_all, lambda: facts, _as_it_is, states
         )

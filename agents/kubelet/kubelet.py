@@ -14,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.kubelet.admission import refusal
+from agents.kubelet.admission import refusal, resize_problem
 from agents.kubelet.cgroups import PodCgroups
+from agents.kubelet.eviction import refused_by_pressure
 from agents.kubelet.heartbeat import Heartbeat, Report
 from agents.kubelet.lookup import Lookup
-from agents.kubelet.machine import read_machine, read_pressure
+from agents.kubelet.machine import read_machine
 from agents.kubelet.node import Health, NodeSettings
+from agents.kubelet.node_pods import NodePods, pod_uid
 from agents.kubelet.pods import hosts, spec
 from agents.kubelet.pods.builder import BuilderSettings, PodBuilder
 from agents.kubelet.pods.environment import Surroundings
@@ -28,12 +30,14 @@ from agents.kubelet.pods.performer import Performer, PodState
 from agents.kubelet.pods.results import with_results
 from agents.kubelet.pods.status import NodeFacts
 from agents.kubelet.pods.stopper import Stopper
-from agents.kubelet.pods.view import PodView, views
+from agents.kubelet.pods.view import Eviction, PodView, views
 from agents.kubelet.pods.worker import Worker
 from agents.kubelet.probes.actions import Actions
 from agents.kubelet.probes.hooks import Hooks
 from agents.kubelet.probes.prober import Prober
+from agents.kubelet.resources import NodeResources, ResourceSettings
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Version
+from agents.kubelet.static_pods import MirrorPods, StaticPods
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.tokens import TokenManager
 from agents.network.interface import NetworkError, PodNetwork
@@ -41,7 +45,7 @@ from api.client import Client
 from api.errors import ApiError
 from api.events import EventRecorder
 from api.informer import Informer
-from api.objects import Object, uid_of
+from api.objects import Object, is_deleting, uid_of
 from api.runtime import Event, Runtime
 from api.transport import TransportError
 from api.workqueue import WorkQueue, work
@@ -50,6 +54,9 @@ log = logging.getLogger(__name__)
 
 _WORKERS = 24
 _RELIST = 10.0
+_FILES = 5.0
+_PRESSURE = 10.0
+_IMAGES = 300.0
 _HOUSEKEEPING = 30.0
 _HINTS = {"died", "remove", "oom"}
 _SANDBOX_PREFIX = "pod-"
@@ -65,32 +72,12 @@ class KubeletSettings:
     dns: hosts.DnsSettings = field(default_factory=hosts.DnsSettings)
     pids_limit: int = 4096
     cgroup_root: str = ""
+    allowed_sysctls: tuple[str, ...] = ()
+    manifests: Path | None = None
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
     lease_seconds: float = 10.0
     status_seconds: float = 300.0
-
-
-class NodePods:
-    """The pods that the API binds to this node."""
-
-    def __init__(self, informer: Informer) -> None:
-        self._informer = informer
-        informer.add_index("uid", lambda pod: [uid_of(pod)])
-
-    def get(self, uid: str) -> Object | None:
-        """The pod of that uid."""
-        return next(iter(self._informer.by_index("uid", uid)), None)
-
-    def named(self, namespace: str, name: str) -> Object | None:
-        """The pod of that name."""
-        return self._informer.get(f"{namespace}/{name}")
-
-    def items(self) -> list[Object]:
-        """All of them."""
-        return self._informer.items()
-
-    def synced(self) -> bool:
-        """Whether the API's word is known at all."""
-        return self._informer.synced()
+    sync_seconds: float = 60.0
 
 
 class Kubelet:
@@ -110,7 +97,9 @@ class Kubelet:
         pods = Informer(client, "pods", clock, field_selector=f"spec.nodeName={name}")
         nodes = Informer(client, "nodes", clock, field_selector=f"metadata.name={name}")
         self._informers = (pods, nodes, Informer(client, "services", clock))
-        self.pods = NodePods(pods)
+        self.static = StaticPods(settings.manifests, name, clock)
+        self.pods = NodePods(pods, self.static)
+        self._mirrors = MirrorPods(client, clock)
         self.queue = WorkQueue(clock, longest_delay=30.0)
         self.machine = read_machine(settings.root, settings.node_ip)
         self.cgroups = PodCgroups(settings.cgroup_root)
@@ -119,8 +108,20 @@ class Kubelet:
         self._runtime_problem = ""
         self.heartbeat = Heartbeat(client, clock, settings.node, self._report, status_seconds=settings.status_seconds)
         self._seen: dict[str, frozenset[tuple[str, str]]] = {}
+        self.shutting_down = False
         self.worker = self._make_worker(client)
-        pods.add_handler(lambda old, new: self.queue.add(uid_of(new or old or {})))
+        self.resources = NodeResources(
+            clock,
+            runtime,
+            self.volumes,
+            self.cgroups,
+            settings.resources,
+            Path(self._version().image_directory),
+            self._evictable,
+            self._evict,
+            lambda: self._report_later(),
+        )
+        pods.add_handler(lambda old, new: self.queue.add(pod_uid(new or old or {})))
         nodes.add_handler(lambda old, new: self._node_changed(new))
 
     def start(self, stop: Event) -> None:
@@ -132,8 +133,11 @@ class Kubelet:
         for _ in range(_WORKERS):
             self.clock.spawn("pod-worker", work, self.queue, self.worker.look, stop, "pods")
         self.clock.spawn("lease", self._repeat, stop, self.heartbeat.renew_lease, self.settings.lease_seconds)
+        self.clock.spawn("static-pods", self._repeat, stop, self._keep_static_pods, _FILES)
         self.clock.spawn("relist", self._repeat, stop, self._relist, _RELIST)
         self.clock.spawn("housekeeping", self._repeat, stop, self._find_leftovers, _HOUSEKEEPING)
+        self.clock.spawn("eviction", self._repeat, stop, self.resources.eviction.look, _PRESSURE)
+        self.clock.spawn("images", self._repeat, stop, self._collect_images, _IMAGES)
         self.clock.spawn("runtime-events", self._follow_events, stop)
 
     def close(self) -> None:
@@ -161,10 +165,17 @@ class Kubelet:
         actions = Actions(clock, runtime)
         hooks = Hooks(actions, self.recorder, self.address)
         stopper = Stopper(clock, runtime, hooks.pre_stop, self.queue.add)
-        systemd = self._version().systemd_cgroups
+        version = self._version()
         builder = PodBuilder(
             clock,
-            BuilderSettings(settings.dns, systemd, settings.pids_limit, self.machine.memory, settings.root / "seccomp"),
+            BuilderSettings(
+                settings.dns,
+                version.systemd_cgroups,
+                version.recursive_read_only,
+                settings.pids_limit,
+                self.machine.memory,
+                settings.root / "seccomp",
+            ),
             VolumeManager(settings.root, clock, sources),
             self.cgroups,
             sources,
@@ -175,13 +186,25 @@ class Kubelet:
         self.volumes = builder.volumes
         images = ImageManager(clock, runtime, self.recorder, sources)
         performer = Performer(clock, runtime, self.network, builder, images, stopper, hooks.post_start, self.recorder)
-        prober = Prober(clock, actions, self.recorder, self.address, self.queue.add)
+        self.prober = Prober(clock, actions, self.recorder, self.address, self.queue.add)
         states: dict[str, PodState] = {}
 
         def results(pod: Object, view: PodView) -> PodView:
             return with_results(pod, view, builder.termination_log, stopper.was_killed)
 
-        return Worker(clock, client, self.pods, performer, prober, self._admit, self._facts, results, states)
+        return Worker(
+            clock,
+            client,
+            self.pods,
+            performer,
+            self.prober,
+            self._admit,
+            self._facts,
+            results,
+            states,
+            self._admit_resize,
+            settings.sync_seconds,
+        )
 
     def _version(self) -> Version:
         """The runtime's version, asked once. Raises ContainerRuntimeError."""
@@ -190,7 +213,7 @@ class Kubelet:
         return self.version
 
     def _facts(self) -> NodeFacts:
-        return NodeFacts(self.machine.addresses)
+        return NodeFacts(self.machine.addresses, self._version().name)
 
     def _surroundings(self, addresses: tuple[str, ...]) -> Surroundings:
         allocatable = (self.heartbeat.node.get("status") or {}).get("allocatable") or {}
@@ -198,10 +221,20 @@ class Kubelet:
         return Surroundings(addresses, self.machine.addresses, services, allocatable)
 
     def _admit(self, pod: Object) -> tuple[str, str] | None:
-        return refusal(pod, self.pods.items(), self.heartbeat.node) if self.heartbeat.node else None
+        pressed = refused_by_pressure(pod, self.resources.eviction.conditions)
+        if pressed is not None:
+            return pressed
+        return (
+            refusal(pod, self.pods.items(), self.heartbeat.node, self.settings.allowed_sysctls)
+            if self.heartbeat.node
+            else None
+        )
+
+    def _admit_resize(self, pod: Object) -> tuple[str, str] | None:
+        return resize_problem(pod, self.pods.items(), self.heartbeat.node)
 
     def _report(self) -> Report:
-        problems = []
+        problems = ["node is shutting down"] if self.shutting_down else []
         if self._runtime_problem:
             problems.append(f"container runtime is down: {self._runtime_problem}")
         if self._network_problem:
@@ -214,7 +247,7 @@ class Kubelet:
         except ContainerRuntimeError:
             images = []
         self.machine = read_machine(self.settings.root, self.settings.node_ip)
-        health = Health(tuple(problems), read_pressure(self.settings.root))
+        health = Health(tuple(problems), self.resources.eviction.conditions)
         return Report(self.machine, self._version(), images, health)
 
     def _keep_registered(self) -> None:
@@ -241,7 +274,29 @@ class Kubelet:
             return
         self._network_problem = problem
         log.info("the pod network is %s", problem or "ready")
+        self._report_later()
+
+    def _report_later(self) -> None:
         self.clock.spawn("node-status", self._report_soon)
+
+    def _evictable(self) -> list[Object]:
+        """Pods that the node has not already begun to end."""
+        states = self.worker.states
+        return [
+            pod for pod in self.pods.items()
+            if not is_deleting(pod) and (state := states.get(uid_of(pod))) is not None and state.evicted is None
+        ]  # fmt: skip
+
+    def _evict(self, pod: Object, eviction: Eviction) -> None:
+        state = self.worker.states.get(uid_of(pod))
+        if state is None:
+            return
+        state.evicted = eviction
+        self.recorder.record(pod, "Warning", eviction.reason, eviction.message)
+        self.queue.add(uid_of(pod))
+
+    def _collect_images(self) -> None:
+        self.resources.images.collect()
 
     def _report_soon(self) -> None:
         self._try(self.heartbeat.report_status)
@@ -260,6 +315,12 @@ class Kubelet:
             if now.get(uid) != self._seen.get(uid):
                 self.queue.add(uid)
         self._seen = now
+
+    def _keep_static_pods(self) -> None:
+        for uid in self.static.refresh():
+            self.queue.add(uid)
+        if self.pods.synced():
+            self._mirrors.keep(self.static.items(), self.pods.mirrors(), self.heartbeat.node)
 
     def _find_leftovers(self) -> None:
         """Look at every pod that has something on the node and is not (any more) bound to it."""

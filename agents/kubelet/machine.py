@@ -41,6 +41,12 @@ class Pressure:
     disk_available: int
     disk_total: int
     processes_available: int
+    memory_total: int = 0
+    inodes_available: int = 0
+    inodes_total: int = 0
+    image_disk_available: int = 0
+    image_disk_total: int = 0
+    processes_total: int = 0
 
 
 def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
@@ -60,16 +66,24 @@ def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
     )
 
 
-def read_pressure(root_directory: Path) -> Pressure:
-    """How much of memory, disk and processes is left now."""
+def read_pressure(root_directory: Path, image_directory: Path) -> Pressure:
+    """How much of memory, disk and processes is left now; images lie on the disk of `image_directory`."""
     disk = os.statvfs(root_directory)
+    images = os.statvfs(image_directory if image_directory.exists() else root_directory)
+    memory = _meminfo()
     running = sum(1 for entry in Path("/proc").iterdir() if entry.name.isdigit())
     limit = int(_text("/proc/sys/kernel/pid_max") or 32768)
     return Pressure(
-        memory_available=_meminfo().get("MemAvailable", 0),
+        memory_available=memory.get("MemAvailable", 0),
         disk_available=disk.f_frsize * disk.f_bavail,
         disk_total=disk.f_frsize * disk.f_blocks,
         processes_available=limit - running,
+        memory_total=memory["MemTotal"],
+        inodes_available=disk.f_favail,
+        inodes_total=disk.f_files,
+        image_disk_available=images.f_frsize * images.f_bavail,
+        image_disk_total=images.f_frsize * images.f_blocks,
+        processes_total=limit,
     )
 
 

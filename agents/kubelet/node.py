@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agents.kubelet.machine import Machine, Pressure
+from agents.kubelet.machine import Machine
 from agents.kubelet.runtime.interface import Image, Version
 from api.objects import Object, condition
-from api.quantities import canonical
+from api.quantities import Quantity, canonical, parse
 from api.runtime import timestamp
 
 KUBELET_VERSION = "v1.37.0+wherry"
 _IMAGES_REPORTED = 50
-_MEMORY_FLOOR = 100 * 1024 * 1024
-_DISK_FLOOR = 0.10
-_PROCESSES_FLOOR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +30,16 @@ class NodeSettings:
     instance_type: str = "wherry"
     provider_id: str = ""
     port: int = 10250
-    reserved_memory: int = 0
-    reserved_millicpus: int = 0
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    kept_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the kubelet found about itself: the first of `problems` makes the node NotReady."""
+    """What the kubelet found about itself: any of `problems` makes the node NotReady; `pressure` names conditions."""
 
     problems: tuple[str, ...] = ()
-    pressure: Pressure | None = None
+    pressure: frozenset[str] = frozenset()
 
 
 def node_object(settings: NodeSettings, machine: Machine) -> Object:
@@ -87,12 +84,7 @@ def node_status(
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "0",
     }
-    millicpus = machine.cpus * 1000 - settings.reserved_millicpus
-    allocatable = capacity | {
-        "cpu": canonical(f"{millicpus}m"),
-        "memory": canonical(f"{(machine.memory - settings.reserved_memory) // 1024}Ki"),
-        "ephemeral-storage": canonical(machine.disk * 9 // 10),
-    }
+    allocatable = capacity | allocatable_of(settings, machine)
     return {
         "addresses": [
             *({"type": "InternalIP", "address": address} for address in machine.addresses),
@@ -104,6 +96,25 @@ def node_status(
         "daemonEndpoints": {"kubeletEndpoint": {"Port": settings.port}},
         "nodeInfo": _node_info(machine, version),
         "images": _images(images),
+        "runtimeHandlers": [
+            {"name": "", "features": {"recursiveReadOnlyMounts": version.recursive_read_only, "userNamespaces": False}}
+        ],
+        "features": {"supplementalGroupsPolicy": False},
+    }
+
+
+def allocatable_of(settings: NodeSettings, machine: Machine) -> dict[str, str]:
+    """What pods may ask for: all but what is reserved for the system, and memory that eviction keeps free."""
+
+    def reserved(name: str) -> Quantity:
+        return parse(settings.reserved.get(name, "0"))
+
+    memory = max(0, machine.memory - reserved("memory").value() - settings.kept_memory)
+    disk = max(0, machine.disk * 9 // 10 - reserved("ephemeral-storage").value())
+    return {
+        "cpu": canonical(f"{max(0, machine.cpus * 1000 - reserved('cpu').milli())}m"),
+        "memory": canonical(f"{memory // 1024}Ki"),
+        "ephemeral-storage": canonical(disk),
     }
 
 
@@ -130,19 +141,15 @@ def _images(images: list[Image]) -> list[Object]:
 
 def conditions(health: Health, old: Object, now: float) -> list[Object]:
     """MemoryPressure, DiskPressure, PIDPressure and Ready."""
-    pressure = health.pressure
-    short_memory = pressure is not None and pressure.memory_available < _MEMORY_FLOOR
-    short_disk = pressure is not None and pressure.disk_available < _DISK_FLOOR * pressure.disk_total
-    short_processes = pressure is not None and pressure.processes_available < _PROCESSES_FLOOR
     ready = (
         ("False", "KubeletNotReady", "; ".join(health.problems))
         if health.problems
         else ("True", "KubeletReady", "kubelet is posting ready status")
     )
     wanted = (
-        ("MemoryPressure", *_MEMORY[short_memory]),
-        ("DiskPressure", *_DISK[short_disk]),
-        ("PIDPressure", *_PROCESSES[short_processes]),
+        ("MemoryPressure", *_MEMORY["MemoryPressure" in health.pressure]),
+        ("DiskPressure", *_DISK["DiskPressure" in health.pressure]),
+        ("PIDPressure", *_PROCESSES["PIDPressure" in health.pressure]),
         ("Ready", *ready),
     )
     return [_condition(old, now, *entry) for entry in wanted]

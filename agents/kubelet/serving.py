@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import flask
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from agents.kubelet.authorization import Authorizer, NotAllowed
 from agents.kubelet.credentials import Credentials
 from agents.kubelet.endpoints import Endpoints
+from agents.kubelet.exposition import OwnMetrics
 from agents.kubelet.kubelet import Kubelet
+from agents.kubelet.pods.view import views
 from api import pki
 from api.client import Client
 from api.runtime import Event
@@ -84,7 +86,10 @@ class KubeletServer:
         kubelet = self._kubelet
         authorizer = Authorizer(client, kubelet.clock, kubelet.settings.node.name)
         config = {"nodeName": kubelet.settings.node.name, "maxPods": kubelet.settings.node.max_pods}
-        app = service("kubelet", metrics=CollectorRegistry(), config=config)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        registry.register(OwnMetrics(kubelet.settings.node.name, lambda: views(kubelet.runtime.list())))
+        app = service("kubelet", metrics=registry, config=config)
 
         def authorize() -> flask.Response | None:
             request = flask.request

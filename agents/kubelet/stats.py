@@ -1,17 +1,19 @@
-"""What the node and its pods use, in the forms that clients read: /stats/summary and /metrics/resource.
+"""What the node and its pods use, in the form of /stats/summary.
 
-Invariant: pure; CPU is counted since start and, where two samples are known, as a rate.
-Source: k8s.io/kubelet stats/v1alpha1 Summary; resource metrics of the kubelet.
+Invariant: pure; CPU is counted since start and, from two samples, as a rate.
+Source: k8s.io/kubelet stats/v1alpha1 Summary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from agents.kubelet.machine import Pressure
 from agents.kubelet.pods.view import PodView
-from agents.kubelet.runtime.interface import State, Stats
+from agents.kubelet.runtime.interface import Container
+from agents.kubelet.sampling import NodeUse, Sample
+from agents.kubelet.usage import DiskUse, PodUsage, Usage
 from api.objects import Object, name_of, namespace_of, uid_of
 from api.runtime import timestamp
 
@@ -19,114 +21,143 @@ _NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class NodeUse:
-    """The node's own use: CPU nanoseconds since boot, bytes of memory in use and in all."""
+class PodDisk:
+    """The disk that a pod uses: logs and written roots by container, volumes by name."""
 
-    time: float
-    cpu_nanoseconds: int
-    memory_used: int
-    memory_total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Everything at one moment."""
-
-    node: NodeUse
-    containers: Mapping[str, Stats]
+    logs: Mapping[str, DiskUse]
+    roots: Mapping[str, int]
+    volumes: Mapping[str, DiskUse]
 
 
-def read_node_use(now: float) -> NodeUse:
-    """The machine's use, from /proc."""
-    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    idle = ticks[3] + ticks[4]
-    memory = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        memory[name] = int(value.split()[0]) * 1024
-    used = memory["MemTotal"] - memory.get("MemAvailable", 0)
-    return NodeUse(now, (sum(ticks) - idle) * (_NANO // 100), used, memory["MemTotal"])
-
-
-def summary(node: str, pods: list[Object], views: Mapping[str, PodView], now: Sample, before: Sample | None) -> Object:
-    """The Summary object."""
+def summary(
+    node: str,
+    pods: list[Object],
+    views: Mapping[str, PodView],
+    samples: tuple[Sample, Sample],
+    pressure: Pressure,
+    disks: Mapping[str, PodDisk],
+) -> Object:
+    """The Summary object. `disks` may miss pods; what is missing is left out."""
+    now, before = samples
     return {
         "node": {
             "nodeName": node,
-            "cpu": _cpu(now.node.time, now.node.cpu_nanoseconds, *_earlier_node(before)),
-            "memory": {
+            "cpu": _cpu(now.node.time, now.node.cpu_nanoseconds, before.node.time, before.node.cpu_nanoseconds),
+            "memory": _node_memory(now.node),
+            "fs": _file_system(now.node.time, pressure),
+            "runtime": {"imageFs": _image_file_system(now.node.time, pressure)},
+            "rlimit": {
                 "time": timestamp(now.node.time),
-                "availableBytes": now.node.memory_total - now.node.memory_used,
-                "usageBytes": now.node.memory_used,
-                "workingSetBytes": now.node.memory_used,
+                "maxpid": pressure.processes_total,
+                "curproc": pressure.processes_total - pressure.processes_available,
             },
         },
-        "pods": [_pod(pod, views.get(uid_of(pod), PodView()), now, before) for pod in pods],
+        "pods": [
+            _pod(pod, views.get(uid_of(pod), PodView()), use, before.pods.get(uid_of(pod)), disks.get(uid_of(pod)))
+            for pod in pods
+            if (use := now.pods.get(uid_of(pod))) is not None
+        ],
     }
 
 
-def _pod(pod: Object, view: PodView, now: Sample, before: Sample | None) -> Object:
-    containers = []
-    total_cpu, total_rate, total_memory = 0, 0, 0
-    for found in view.containers:
-        stats = now.containers.get(found.id)
-        if found.state is not State.RUNNING or stats is None:
-            continue
-        earlier = before.containers.get(found.id) if before is not None else None
-        cpu = _cpu(stats.time, stats.cpu_nanoseconds, *_earlier(earlier))
-        total_cpu += stats.cpu_nanoseconds
-        total_rate += int(cpu.get("usageNanoCores") or 0)
-        total_memory += stats.working_set
-        memory = {
-            "time": timestamp(stats.time),
-            "usageBytes": stats.memory,
-            "workingSetBytes": stats.working_set,
-        }
-        containers.append({"name": found.name, "startTime": timestamp(found.started), "cpu": cpu, "memory": memory})
-    moment = timestamp(now.node.time)
-    return {
+def _pod(pod: Object, view: PodView, use: PodUsage, before: PodUsage | None, disk: PodDisk | None) -> Object:
+    earlier = before.pod if before is not None else None
+    stats: Object = {
         "podRef": {"name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)},
         "startTime": (pod.get("status") or {}).get("startTime"),
-        "containers": containers,
-        "cpu": {"time": moment, "usageNanoCores": total_rate, "usageCoreNanoSeconds": total_cpu},
-        "memory": {"time": moment, "usageBytes": total_memory, "workingSetBytes": total_memory},
+        "containers": [
+            _container(found, use.containers[found.id], before, disk)
+            for found in view.running()
+            if found.id in use.containers
+        ],
+        "cpu": _cpu_of(use.pod, earlier),
+        "memory": _memory_of(use.pod),
+        "process_stats": {"process_count": use.pod.processes},
+    }
+    if use.network:
+        entries = [
+            {"name": name, "rxBytes": i.received_bytes, "rxErrors": i.received_errors, "txBytes": i.sent_bytes,
+             "txErrors": i.sent_errors}
+            for name, i in sorted(use.network.items())
+        ]  # fmt: skip
+        stats["network"] = {"time": timestamp(use.pod.time), **entries[0], "interfaces": entries}
+    if disk is not None:
+        moment = timestamp(use.pod.time)
+        stats["volume"] = [
+            {"name": name, "time": moment, "usedBytes": found.bytes, "inodesUsed": found.inodes}
+            for name, found in sorted(disk.volumes.items())
+        ]
+        every = [*disk.logs.values(), *disk.volumes.values()]
+        stats["ephemeral-storage"] = {
+            "time": moment,
+            "usedBytes": sum(found.bytes for found in every) + sum(disk.roots.values()),
+            "inodesUsed": sum(found.inodes for found in every),
+        }
+    return stats
+
+
+def _container(found: Container, use: Usage, before: PodUsage | None, disk: PodDisk | None) -> Object:
+    earlier = before.containers.get(found.id) if before is not None else None
+    stats: Object = {
+        "name": found.name,
+        "startTime": timestamp(found.started),
+        "cpu": _cpu_of(use, earlier),
+        "memory": _memory_of(use),
+    }
+    if disk is not None:
+        moment, logs = timestamp(use.time), disk.logs.get(found.name, DiskUse())
+        stats["rootfs"] = {"time": moment, "usedBytes": disk.roots.get(found.id, 0)}
+        stats["logs"] = {"time": moment, "usedBytes": logs.bytes, "inodesUsed": logs.inodes}
+    return stats
+
+
+def _cpu_of(use: Usage, before: Usage | None) -> Object:
+    if before is None:
+        return {"time": timestamp(use.time), "usageCoreNanoSeconds": use.cpu_nanoseconds}
+    return _cpu(use.time, use.cpu_nanoseconds, before.time, before.cpu_nanoseconds)
+
+
+def _cpu(time: float, count: int, before_time: float, before_count: int) -> Object:
+    rate = max(0, count - before_count) / (time - before_time) if time > before_time else 0.0
+    return {"time": timestamp(time), "usageNanoCores": int(rate), "usageCoreNanoSeconds": count}
+
+
+def _memory_of(use: Usage) -> Object:
+    return {
+        "time": timestamp(use.time),
+        "usageBytes": use.memory,
+        "workingSetBytes": use.working_set,
+        "rssBytes": use.resident,
+        "pageFaults": use.page_faults,
+        "majorPageFaults": use.major_page_faults,
     }
 
 
-def _cpu(moment: float, used: int, earlier: float, used_before: int) -> Object:
-    found: Object = {"time": timestamp(moment), "usageCoreNanoSeconds": used}
-    if earlier and moment > earlier and used >= used_before:
-        found["usageNanoCores"] = int((used - used_before) / (moment - earlier))
-    return found
+def _node_memory(node: NodeUse) -> Object:
+    return {
+        "time": timestamp(node.time),
+        "availableBytes": node.memory_total - node.memory_used,
+        "usageBytes": node.memory_used,
+        "workingSetBytes": node.memory_used,
+    }
 
 
-def _earlier(stats: Stats | None) -> tuple[float, int]:
-    return (stats.time, stats.cpu_nanoseconds) if stats is not None else (0.0, 0)
+def _file_system(time: float, pressure: Pressure) -> Object:
+    return {
+        "time": timestamp(time),
+        "availableBytes": pressure.disk_available,
+        "capacityBytes": pressure.disk_total,
+        "usedBytes": pressure.disk_total - pressure.disk_available,
+        "inodesFree": pressure.inodes_available,
+        "inodes": pressure.inodes_total,
+        "inodesUsed": pressure.inodes_total - pressure.inodes_available,
+    }
 
 
-def _earlier_node(before: Sample | None) -> tuple[float, int]:
-    return (before.node.time, before.node.cpu_nanoseconds) if before is not None else (0.0, 0)
-
-
-def resource_metrics(pods: list[Object], views: Mapping[str, PodView], now: Sample) -> str:
-    """/metrics/resource in the Prometheus text format."""
-    node = now.node
-    lines = [
-        "# TYPE node_cpu_usage_seconds_total counter",
-        f"node_cpu_usage_seconds_total {node.cpu_nanoseconds / _NANO:.6f} {int(node.time * 1000)}",
-        "# TYPE node_memory_working_set_bytes gauge",
-        f"node_memory_working_set_bytes {node.memory_used} {int(node.time * 1000)}",
-    ]
-    cpu, memory = [], []
-    for pod in pods:
-        for found in views.get(uid_of(pod), PodView()).running():
-            stats = now.containers.get(found.id)
-            if stats is None:
-                continue
-            labels = f'container="{found.name}",namespace="{namespace_of(pod)}",pod="{name_of(pod)}"'
-            moment = int(stats.time * 1000)
-            cpu.append(f"container_cpu_usage_seconds_total{{{labels}}} {stats.cpu_nanoseconds / _NANO:.6f} {moment}")
-            memory.append(f"container_memory_working_set_bytes{{{labels}}} {stats.working_set} {moment}")
-    lines += ["# TYPE container_cpu_usage_seconds_total counter", *cpu]
-    lines += ["# TYPE container_memory_working_set_bytes gauge", *memory]
-    return "\n".join([*lines, "# TYPE scrape_error gauge", "scrape_error 0", ""])
+def _image_file_system(time: float, pressure: Pressure) -> Object:
+    return {
+        "time": timestamp(time),
+        "availableBytes": pressure.image_disk_available,
+        "capacityBytes": pressure.image_disk_total,
+        "usedBytes": pressure.image_disk_total - pressure.image_disk_available,
+    }

@@ -16,7 +16,8 @@ def remaining(backoff: BackOff | None, finished: float, now: float) -> float:
     """Seconds still to wait after an end at `finished`; 0 if it may start now."""
     if backoff is None or finished - backoff.updated > 2 * LONGEST:
         return 0.0
-    return max(0.0, finished + backoff.delay - now)
+    # A clock that was set back must not make anybody wait for longer than the delay.
+    return min(backoff.delay, max(0.0, finished + backoff.delay - now))
 
 
 def following(backoff: BackOff | None, finished: float, now: float) -> BackOff:

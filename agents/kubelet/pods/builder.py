@@ -19,6 +19,7 @@ from agents.kubelet.pods.security import security
 from agents.kubelet.pods.sync import Start
 from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
+    CONTAINER_RESOURCES,
     ContainerSpec,
     Image,
     Mount,
@@ -34,6 +35,7 @@ from api.transport import TransportError
 
 _CONFIG_ERROR = "CreateContainerConfigError"
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+_NETWORK_NAMESPACE = "io.kubernetes.network.namespace"
 TERMINATION_LOG = "/dev/termination-log"
 
 
@@ -43,6 +45,7 @@ class BuilderSettings:
 
     dns: hosts.DnsSettings
     systemd_cgroups: bool = False
+    recursive_read_only: bool = False
     pids_limit: int = 4096
     node_memory: int = 0
     seccomp_root: Path = Path("/var/lib/wherry/kubelet/seccomp")
@@ -71,17 +74,48 @@ class PodBuilder:
     def sandbox(self, pod: Object, attempt: int, namespace_path: str) -> SandboxSpec:
         """The sandbox to make."""
         context = pod["spec"].get("securityContext") or {}
+        try:
+            hostname = hosts.host_name_in_container(pod, self.settings.dns.domain)
+        except ValueError as error:
+            raise NotReadyToStart("FailedCreatePodSandBox", str(error)) from error
         return SandboxSpec(
             pod=spec.identity(pod),
             attempt=attempt,
-            hostname=hosts.hostname(pod),
+            hostname=hostname,
             network_namespace=namespace_path,
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
-            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent),
+            cgroup_parent=self._cgroup(pod),
             sysctls={entry["name"]: entry["value"] for entry in context.get("sysctls") or []},
-            labels={"io.kubernetes.network.namespace": namespace_path},
+            labels={_NETWORK_NAMESPACE: namespace_path},
+            handler=self._handler(pod),
+            share_processes=spec.shares_processes(pod),
+            privileged=any(
+                (entry.get("securityContext") or {}).get("privileged") for entry in spec.all_containers(pod)
+            ),
+            log_directory=str(self.volumes.directory(uid_of(pod)) / "logs"),
         )
+
+    def _handler(self, pod: Object) -> str:
+        """The runtime's name of the pod's RuntimeClass, "" for its default. Raises NotReadyToStart."""
+        name = pod["spec"].get("runtimeClassName")
+        if not name:
+            return ""
+        try:
+            found = self.sources.get("runtimeclasses.node.k8s.io", "", name)
+        except (ApiError, TransportError) as error:
+            raise NotReadyToStart("FailedCreatePodSandBox", f"RuntimeClass {name} cannot be read: {error}") from error
+        if found is None:
+            message = f'Failed to create pod sandbox: runtimeclasses.node.k8s.io "{name}" not found'
+            raise NotReadyToStart("FailedCreatePodSandBox", message)
+        return str(found.get("handler") or "")
+
+    def resize(self, pod: Object) -> None:
+        """Bring the pod's own control group to the sum of what its containers may use."""
+        self.cgroups.limit(self._cgroup(pod), limits.pod_limits(pod))
+
+    def _cgroup(self, pod: Object) -> str:
+        return limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent)
 
     def container(
         self, pod: Object, container: Object, start: Start, sandbox: Sandbox, image: Image, addresses: tuple[str, ...]
@@ -93,6 +127,7 @@ class PodBuilder:
             mounts = self._mounts(pod, container, start, addresses, variables)
         except (VolumeError, ApiError, TransportError, OSError) as error:
             raise StartProblem(_CONFIG_ERROR, str(error)) from error
+        self.resize(pod)
         log_path = self._log_path(pod, start)
         log_path.parent.mkdir(parents=True, exist_ok=True)
         return ContainerSpec(
@@ -111,15 +146,19 @@ class PodBuilder:
             limits=limits.container_limits(container, self.settings.pids_limit),
             security=security(pod, container, image, self.settings.seccomp_root),
             share_processes=spec.shares_processes(pod),
+            target_id=start.target_id,
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
-            network_namespace=sandbox.labels.get("io.kubernetes.network.namespace", ""),
-            cgroup_parent=limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent),
+            network_namespace=sandbox.labels.get(_NETWORK_NAMESPACE, ""),
+            cgroup_parent=self._cgroup(pod),
             oom_score_adjust=limits.oom_score(pod, container, self.settings.node_memory),
             terminal=bool(container.get("tty")),
             stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
-            labels={CONTAINER_HASH: spec.container_hash(container)},
+            labels={
+                CONTAINER_HASH: spec.container_hash(container),
+                CONTAINER_RESOURCES: spec.resources_text(container),
+            },
         )
 
     def release(self, uid: str) -> None:
@@ -174,4 +213,11 @@ class PodBuilder:
             source.mkdir(parents=True)
         propagation = _PROPAGATION.get(entry.get("mountPropagation") or "", "rprivate")
         read_only = bool(entry.get("readOnly")) or self.volumes.is_projected(pod, entry["name"])
-        return Mount(str(source), entry["mountPath"], read_only, propagation)
+        wanted = entry.get("recursiveReadOnly") or "Disabled"
+        if wanted == "Enabled" and not self.settings.recursive_read_only:
+            name = entry["name"]
+            raise VolumeError(
+                f'volume "{name}" requested recursive read-only mount, but it is not supported by the runtime'
+            )
+        recursive = read_only and wanted != "Disabled" and self.settings.recursive_read_only
+        return Mount(str(source), entry["mountPath"], read_only, recursive, propagation)

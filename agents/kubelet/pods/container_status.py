@@ -16,8 +16,11 @@ from api.runtime import timestamp
 OOM_EXIT_CODE = 137
 
 
-def statuses(pod: Object, view: PodView, memory: Memory, now: float) -> Object:
-    """containerStatuses, initContainerStatuses and ephemeralContainerStatuses; a list that would be empty is absent."""
+def statuses(pod: Object, view: PodView, memory: Memory, now: float, runtime: str) -> Object:
+    """containerStatuses, initContainerStatuses and ephemeralContainerStatuses; a list that would be empty is absent.
+
+    `runtime` is the name that container ids begin with.
+    """
     groups = {
         "initContainerStatuses": spec.init_containers(pod),
         "containerStatuses": spec.containers(pod),
@@ -30,9 +33,37 @@ def statuses(pod: Object, view: PodView, memory: Memory, now: float) -> Object:
             continue
         before = {entry["name"]: entry for entry in (pod.get("status") or {}).get(field) or []}
         found[field] = [
-            _status(pod, entry, view, memory, before.get(entry["name"]), now, ready_to_run) for entry in entries
+            _status(pod, entry, view, memory, before.get(entry["name"]), now, ready_to_run, runtime)
+            | _described(entry, memory, before.get(entry["name"]))
+            for entry in entries
         ]
     return found
+
+
+def _described(container: Object, memory: Memory, before: Object | None) -> Object:
+    """What the spec promises and the container has: resources, as far as they are put into effect, and mounts."""
+    found: Object = {}
+    resources = container.get("resources")
+    if container["name"] in memory.unresized:
+        found = {key: (before or {})[key] for key in ("resources", "allocatedResources") if key in (before or {})}
+    elif resources:
+        found["resources"] = resources
+        if resources.get("requests"):
+            found["allocatedResources"] = resources["requests"]
+    mounts = [_mount_status(entry) for entry in container.get("volumeMounts") or []]
+    return found | ({"volumeMounts": mounts} if mounts else {})
+
+
+def _mount_status(entry: Object) -> Object:
+    status: Object = {"name": entry["name"], "mountPath": entry["mountPath"]}
+    if entry.get("readOnly"):
+        status |= {"readOnly": True, "recursiveReadOnly": _recursive(entry)}
+    return status
+
+
+def _recursive(entry: Object) -> str:
+    wanted = str(entry.get("recursiveReadOnly") or "Disabled")
+    return "Disabled" if wanted == "IfPossible" else wanted
 
 
 def _status(
@@ -43,6 +74,7 @@ def _status(
     before: Object | None,
     now: float,
     ready_to_run: bool,
+    runtime: str,
 ) -> Object:
     name = container["name"]
     latest = view.latest(name)
@@ -53,13 +85,13 @@ def _status(
     previous = next((f for f in view.containers if f.name == name and f.attempt < latest.attempt), None)
     status: Object = {
         "name": name,
-        "state": state_of(pod, latest),
-        "lastState": state_of(pod, previous) if previous is not None else (before or {}).get("lastState") or {},
+        "state": state_of(latest, runtime),
+        "lastState": state_of(previous, runtime) if previous is not None else (before or {}).get("lastState") or {},
         "ready": False,
         "restartCount": latest.attempt,
         "image": latest.image or container.get("image", ""),
         "imageID": latest.image_id,
-        "containerID": f"podman://{latest.id}",
+        "containerID": f"{runtime}://{latest.id}",
         "started": False,
     }
     if latest.state is State.RUNNING:
@@ -79,13 +111,8 @@ def _wait_for_restart(
     name = container["name"]
     problem = memory.problems.get(name)
     pause = backoff.remaining(memory.backoffs.get(name), ended.finished, now)
-    sidecar = spec.is_sidecar(container)
-    again = (
-        sidecar
-        or spec.restart_policy(pod) == "Always"
-        or (spec.restart_policy(pod) == "OnFailure" and ended.exit_code != 0)
-    )
-    init_done = container in spec.init_containers(pod) and not sidecar and ended.exit_code == 0
+    again = spec.restarts_after(pod, container, ended.exit_code)
+    init_done = container in spec.init_containers(pod) and not spec.is_sidecar(container) and ended.exit_code == 0
     if not again or init_done or spec.is_terminal(pod) or pod["metadata"].get("deletionTimestamp"):
         return
     if problem is not None:
@@ -144,7 +171,7 @@ def _lost(before: Object) -> Object:
     return status
 
 
-def state_of(pod: Object, found: Container) -> Object:
+def state_of(found: Container, runtime: str) -> Object:
     """The ContainerState of an attempt."""
     if found.state is State.RUNNING:
         return {"running": {"startedAt": timestamp(found.started)}}
@@ -156,22 +183,22 @@ def state_of(pod: Object, found: Container) -> Object:
                 "message": "The container could not be located when the pod was terminated",
                 "startedAt": timestamp(found.started),
                 "finishedAt": timestamp(found.finished),
-                "containerID": f"podman://{found.id}",
+                "containerID": f"{runtime}://{found.id}",
             }
         }
     terminated = {
         "exitCode": found.exit_code,
-        "reason": _reason(pod, found),
+        "reason": _reason(found),
         "startedAt": timestamp(found.started),
         "finishedAt": timestamp(found.finished),
-        "containerID": f"podman://{found.id}",
+        "containerID": f"{runtime}://{found.id}",
     }
     if found.message:
         terminated["message"] = found.message
     return {"terminated": terminated}
 
 
-def _reason(pod: Object, found: Container) -> str:
+def _reason(found: Container) -> str:
     if found.exit_code == 0:
         return "Completed"
     return "OOMKilled" if found.out_of_memory else "Error"

@@ -22,6 +22,7 @@ fe00::2\tip6-allrouters
 _MANAGED = "# Kubernetes-managed hosts file.\n"
 _MANAGED_HOST_NETWORK = "# Kubernetes-managed hosts file (host network).\n"
 _LONGEST = 63
+_LONGEST_FULL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,27 @@ class DnsSettings:
 
 def hostname(pod: Object) -> str:
     """What a pod calls itself."""
-    return str(pod["spec"].get("hostname") or name_of(pod))[:_LONGEST].rstrip("-.")
+    spoken = pod["spec"].get("hostnameOverride") or pod["spec"].get("hostname") or name_of(pod)
+    return str(spoken)[:_LONGEST].rstrip("-.")
+
+
+def host_name_in_container(pod: Object, domain: str) -> str:
+    """The name that the kernel shows in the pod: with setHostnameAsFQDN the full one. Raises ValueError if too long."""
+    full = full_name(pod, domain)
+    if not pod["spec"].get("setHostnameAsFQDN") or not full:
+        return hostname(pod)
+    if len(full) > _LONGEST_FULL:
+        raise ValueError(
+            f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long "
+            f"({_LONGEST_FULL} characters is the max, {len(full)} characters requested)"
+        )
+    return full
+
+
+def full_name(pod: Object, domain: str) -> str:
+    """The pod's name in the cluster's domain, "" without a subdomain."""
+    subdomain = pod["spec"].get("subdomain")
+    return f"{hostname(pod)}.{subdomain}.{namespace_of(pod)}.svc.{domain}" if subdomain else ""
 
 
 def hosts_file(pod: Object, addresses: Sequence[str], node_hosts: str, domain: str) -> str:
@@ -44,9 +65,8 @@ def hosts_file(pod: Object, addresses: Sequence[str], node_hosts: str, domain: s
     if spec.is_host_network(pod):
         return _MANAGED_HOST_NETWORK + node_hosts + aliases
     name = hostname(pod)
-    subdomain = pod["spec"].get("subdomain")
-    full = f"{name}.{subdomain}.{namespace_of(pod)}.svc.{domain}\t" if subdomain else ""
-    own = "".join(f"{address}\t{full}{name}\n" for address in addresses)
+    full = full_name(pod, domain)
+    own = "".join(f"{address}\t{full + chr(9) if full else ''}{name}\n" for address in addresses)
     return _MANAGED + _LOCAL + own + aliases
 
 

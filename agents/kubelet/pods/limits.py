@@ -6,7 +6,7 @@ GetContainerOOMScoreAdjust.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from agents.kubelet.pods import spec
 from agents.kubelet.runtime.interface import Limits
@@ -31,6 +31,31 @@ def container_limits(container: Object, pids: int) -> Limits:
     return Limits(shares, quota, memory, pids)
 
 
+def pod_limits(pod: Object) -> Limits:
+    """What the pod as a whole may use: its own resources if it names some, else the sum of its containers'.
+
+    A limit holds for the pod only if every container has one. Source: kubelet/cm ResourceConfigForPod.
+    """
+    own = pod["spec"].get("resources")
+    if own:
+        return container_limits({"resources": own}, 0)
+    sidecars = [entry for entry in spec.init_containers(pod) if spec.is_sidecar(entry)]
+    regular = [container_limits(entry, 0) for entry in [*spec.containers(pod), *sidecars]]
+    once = [container_limits(entry, 0) for entry in spec.init_containers(pod) if not spec.is_sidecar(entry)]
+
+    def total(amount: Callable[[Limits], int], *, limited: bool) -> int:
+        amounts = [amount(entry) for entry in regular]
+        if limited and not all(amounts):
+            return 0
+        return max([sum(amounts), *(amount(entry) for entry in once)])
+
+    return Limits(
+        cpu_shares=total(lambda entry: entry.cpu_shares, limited=False),
+        cpu_quota=total(lambda entry: entry.cpu_quota, limited=True),
+        memory=total(lambda entry: entry.memory, limited=True),
+    )
+
+
 def cgroup_parent(pod: Object, systemd: bool, root: str = "") -> str:
     """The pod's cgroup: ROOT/kubepods/burstable/podUID, or its systemd slice."""
     qos = spec.qos_class(pod).lower()
@@ -45,7 +70,7 @@ def cgroup_parent(pod: Object, systemd: bool, root: str = "") -> str:
 def oom_score(pod: Object, container: Object, node_memory: int) -> int:
     """How willingly the kernel ends the container when memory is short."""
     qos = spec.qos_class(pod)
-    if int(pod["spec"].get("priority") or 0) >= 2_000_000_000 or qos == "Guaranteed":
+    if spec.is_critical(pod) or qos == "Guaranteed":
         return -997
     if qos == "BestEffort":
         return 1000

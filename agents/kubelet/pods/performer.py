@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods.limits import container_limits
 from agents.kubelet.pods.stopper import Stopper
-from agents.kubelet.pods.sync import Plan, SandboxAction, Start
-from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading
+from agents.kubelet.pods.sync import Plan, Resize, SandboxAction, Start
+from agents.kubelet.pods.view import BackOff, Eviction, Memory, PodView, Problem, Reading
 from agents.kubelet.runtime.interface import (
     Container,
     ContainerRuntime,
@@ -72,6 +73,9 @@ class SpecBuilder(Protocol):
     ) -> ContainerSpec:
         """The container to make. Raises StartProblem."""
 
+    def resize(self, pod: Object) -> None:
+        """Bring the pod's own control group to the sum of what its containers may use."""
+
     def release(self, uid: str) -> None:
         """Take the pod's volumes and directories down. Raises NotReadyToStart if that has to wait."""
 
@@ -102,14 +106,29 @@ class PodState:
     retries: dict[str, float] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
     rejected: tuple[str, str] | None = None
+    evicted: Eviction | None = None
     admitted: bool = False
     addresses: tuple[str, ...] = ()
     seen: float = 0.0
+    resized: dict[str, str] = field(default_factory=dict)
+    resize_problem: tuple[str, str] | None = None
+    unresized: frozenset[str] = frozenset()
     reported: Object | None = None
 
     def memory(self, readings: dict[str, Reading]) -> Memory:
         """The values that the decision reads."""
-        return Memory(readings, dict(self.backoffs), dict(self.problems), self.rejected, self.addresses, self.seen)
+        return Memory(
+            readings,
+            dict(self.backoffs),
+            dict(self.problems),
+            self.rejected,
+            self.evicted,
+            self.addresses,
+            self.seen,
+            dict(self.resized),
+            self.resize_problem,
+            self.unresized,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +157,9 @@ class Performer:
             self._tell_waiting(pod, name, view, state)
         for dead in plan.removals:
             self.runtime.remove_container(dead.id)
+            state.resized.pop(dead.id, None)
+        for resize in plan.resizes:
+            self._resize(pod, resize, state)
         if plan.sandbox is SandboxAction.CREATE:
             return self._create_sandbox(pod, view, state)
         if plan.sandbox is SandboxAction.STOP and view.sandbox is not None:
@@ -147,7 +169,7 @@ class Performer:
         if plan.starts:
             self.builder.prepare(pod, state.addresses)
         started = [self._start(pod, start, view, state, before_waiting) for start in plan.starts]
-        return any(started)
+        return any(started) or bool(plan.resizes)
 
     def remove(self, uid: str, view: PodView) -> None:
         """Take away all that a gone pod had on the node."""
@@ -186,6 +208,12 @@ class Performer:
             message = f"Failed to create pod sandbox: {error}"
             raise NotReadyToStart("FailedCreatePodSandBox", message) from error
         return True
+
+    def _resize(self, pod: Object, resize: Resize, state: PodState) -> None:
+        container = spec.find_container(pod, resize.container.name) or {}
+        self.builder.resize(pod)
+        self.runtime.update_container(resize.container.id, container_limits(container, 0))
+        state.resized[resize.container.id] = resize.resources
 
     def _start(
         self, pod: Object, start: Start, view: PodView, state: PodState, before_waiting: Callable[[], None]

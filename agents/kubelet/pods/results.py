@@ -37,11 +37,11 @@ def _completed(pod: Object, found: Container, file_of: TerminationLog, was_kille
         return found
     container = spec.find_container(pod, found.name) or {}
     limited = bool(((container.get("resources") or {}).get("limits") or {}).get("memory"))
-    # The runtime does not tell: a container with a memory limit that dies of a SIGKILL nobody here sent was
+    # Where the runtime does not tell: a container with a memory limit that dies of a SIGKILL nobody here sent was
     # ended by the kernel.
-    out_of_memory = found.exit_code == _KILLED and limited and not was_killed(found.id)
+    killed = found.exit_code == _KILLED and limited and not was_killed(found.id)
     message = _message(found, container, file_of(found.pod.uid, found.name, found.attempt))
-    return dataclasses.replace(found, message=message, out_of_memory=out_of_memory)
+    return dataclasses.replace(found, message=message, out_of_memory=found.out_of_memory or killed)
 
 
 def _message(found: Container, container: Object, path: Path) -> str:

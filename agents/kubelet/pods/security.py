@@ -43,6 +43,7 @@ def security(pod: Object, container: Object, image: Image, seccomp_root: Path) -
         no_new_privileges=context.get("allowPrivilegeEscalation") is False,
         capabilities_added=tuple(_capability(name) for name in capabilities.get("add") or []),
         capabilities_dropped=tuple(_capability(name) for name in capabilities.get("drop") or []),
+        unmasked=context.get("procMount") == "Unmasked",
         seccomp_profile=_seccomp(effective(pod, container, "seccompProfile"), privileged, seccomp_root),
     )
 

@@ -67,9 +67,35 @@ def is_sidecar(container: Object) -> bool:
     return bool(container.get("restartPolicy") == "Always")
 
 
+def stop_signal(container: Object) -> str:
+    """The signal that ends a container, "" for its image's."""
+    return str((container.get("lifecycle") or {}).get("stopSignal") or "")
+
+
+def may_restart(pod: Object) -> bool:
+    """Whether some container of the pod may run again after a failure."""
+    return any(restarts_after(pod, container, 1) for container in containers(pod))
+
+
 def restart_policy(pod: Object) -> str:
     """Always, OnFailure or Never."""
     return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def restarts_after(pod: Object, container: Object, exit_code: int) -> bool:
+    """Whether a container that ended with that status is to run again: by its own rules and policy, else the pod's.
+
+    Source: kubelet/container ShouldContainerBeRestarted; core/v1 ContainerRestartRule.
+    """
+    if container in ephemeral_containers(pod):
+        return False
+    for rule in container.get("restartPolicyRules") or []:
+        codes = rule.get("exitCodes") or {}
+        listed = exit_code in (codes.get("values") or [])
+        if listed is (codes.get("operator") == "In") and rule.get("action") in ("Restart", "RestartAllContainers"):
+            return True
+    policy = container.get("restartPolicy") or restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
 def grace_period(pod: Object) -> float:
@@ -107,6 +133,39 @@ def container_hash(container: Object) -> str:
     """
     content = orjson.dumps([container["name"], container.get("image")])
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def resources_text(container: Object) -> str:
+    """The CPU and memory of a container in one canonical text, to see whether they changed."""
+    resources = container.get("resources") or {}
+    chosen = {
+        kind: {name: amount for name, amount in (resources.get(kind) or {}).items() if name in ("cpu", "memory")}
+        for kind in ("limits", "requests")
+    }
+    return orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def resize_restarts(container: Object, before: str, after: str) -> bool:
+    """Whether the change of resources asks for a restart of the container."""
+    old, new = orjson.loads(before), orjson.loads(after)
+    changed = {
+        name
+        for name in ("cpu", "memory")
+        if any((old.get(kind) or {}).get(name) != (new.get(kind) or {}).get(name) for kind in ("limits", "requests"))
+    }
+    policies = {entry["resourceName"]: entry["restartPolicy"] for entry in container.get("resizePolicy") or []}
+    return any(policies.get(name) == "RestartContainer" for name in changed)
+
+
+def is_critical(pod: Object) -> bool:
+    """Whether the node must run the pod before others. Source: kubelet/types IsCriticalPod."""
+    return int(pod["spec"].get("priority") or 0) >= 2_000_000_000 or is_static(pod)
+
+
+def is_static(pod: Object) -> bool:
+    """Whether the pod comes from a file of the node and not from the API."""
+    source = (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source")
+    return source is not None and source != "api"
 
 
 def qos_class(pod: Object) -> str:

@@ -16,14 +16,15 @@ from api.objects import Object, condition
 from api.runtime import timestamp
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
-_OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+_OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", "PodResizePending")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What a pod's status says of its node: addresses, the preferred first."""
+    """What a pod's status says of its node: addresses, the preferred first, and the runtime's name."""
 
     addresses: tuple[str, ...] = ()
+    runtime: str = "podman"
 
 
 def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now: float) -> Object:
@@ -44,10 +45,12 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
         addresses = tuple(entry["ip"] for entry in old.get("podIPs") or [])
     if addresses:
         status |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
-    status |= container_status.statuses(pod, view, memory, now)
+    status |= container_status.statuses(pod, view, memory, now, node.runtime)
     status["phase"] = old["phase"] if spec.is_terminal(pod) else phase(pod, status)
     _explain(pod, status, old, now)
-    status["conditions"] = _conditions(pod, status, view, now)
+    if memory.evicted is not None and not view.running():
+        status |= {"phase": "Failed", "reason": memory.evicted.reason, "message": memory.evicted.message}
+    status["conditions"] = _conditions(pod, status, view, memory, now)
     return {name: value for name, value in status.items() if value not in (None, "", [])}
 
 
@@ -55,8 +58,7 @@ def phase(pod: Object, status: Object) -> str:
     """The phase that container statuses amount to."""
     if deadline_exceeded_in(pod, status):
         return "Failed"
-    policy = spec.restart_policy(pod)
-    initial = _initial_phase(pod, status, policy)
+    initial = _initial_phase(pod, status)
     if initial:
         return initial
     entries = status.get("containerStatuses") or []
@@ -65,12 +67,10 @@ def phase(pod: Object, status: Object) -> str:
         return "Pending"
     if any("running" in e["state"] or "waiting" in e["state"] for e in entries):
         return "Running"
-    codes = [e["state"]["terminated"]["exitCode"] for e in entries]
-    if policy == "Always":
+    codes = {e["name"]: e["state"]["terminated"]["exitCode"] for e in entries}
+    if any(spec.restarts_after(pod, c, codes[c["name"]]) for c in spec.containers(pod) if c["name"] in codes):
         return "Running"
-    if all(code == 0 for code in codes):
-        return "Succeeded"
-    return "Failed" if policy == "Never" else "Running"
+    return "Succeeded" if all(code == 0 for code in codes.values()) else "Failed"
 
 
 def deadline_exceeded_in(pod: Object, status: Object) -> bool:
@@ -78,7 +78,7 @@ def deadline_exceeded_in(pod: Object, status: Object) -> bool:
     return bool(status.get("reason") == "DeadlineExceeded")
 
 
-def _initial_phase(pod: Object, status: Object, policy: str) -> str:
+def _initial_phase(pod: Object, status: Object) -> str:
     """Pending or Failed while init containers decide, else ""."""
     if any("running" in e["state"] or "terminated" in e["state"] for e in status.get("containerStatuses") or []):
         return ""
@@ -93,7 +93,7 @@ def _initial_phase(pod: Object, status: Object, policy: str) -> str:
         if ended is None:
             return "Pending"
         if ended["exitCode"] != 0:
-            return "Failed" if policy == "Never" else "Pending"
+            return "Pending" if spec.restarts_after(pod, container, ended["exitCode"]) else "Failed"
     return ""
 
 
@@ -118,7 +118,7 @@ def _rejected(pod: Object, rejected: tuple[str, str], now: float) -> Object:
     }
 
 
-def _conditions(pod: Object, status: Object, view: PodView, now: float) -> list[Object]:
+def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now: float) -> list[Object]:
     old = (pod.get("status") or {}).get("conditions") or []
     has_sandbox = view.sandbox is not None and view.sandbox.state is State.RUNNING
     reached = bool(status.get("podIP")) or spec.is_host_network(pod)
@@ -130,6 +130,18 @@ def _conditions(pod: Object, status: Object, view: PodView, now: float) -> list[
     fresh.append(_ready(pod, containers_ready))
     fresh.append(containers_ready)
     fresh.append({"type": "PodScheduled", "status": "True"})
+    if memory.evicted is not None:
+        fresh.append(
+            {
+                "type": "DisruptionTarget",
+                "status": "True",
+                "reason": memory.evicted.disruption,
+                "message": memory.evicted.message,
+            }
+        )
+    if memory.resize_problem is not None:
+        reason, message = memory.resize_problem
+        fresh.append({"type": "PodResizePending", "status": "True", "reason": reason, "message": message})
     generation = pod["metadata"].get("generation")
     merged = []
     for entry in fresh:
@@ -142,7 +154,8 @@ def _conditions(pod: Object, status: Object, view: PodView, now: float) -> list[
         if generation is not None:
             entry["observedGeneration"] = generation
         merged.append(entry)
-    return merged + [entry for entry in old if entry.get("type") not in _OWNED]
+    mine = {*_OWNED, *(entry["type"] for entry in fresh)}
+    return merged + [entry for entry in old if entry.get("type") not in mine]
 
 
 def _initialized(pod: Object, status: Object) -> Object:
@@ -237,8 +250,9 @@ def status_patch(pod: Object, fresh: Object) -> Object | None:
                 for entry in after or []
                 if not _same_condition(known.get(entry["type"]), entry)
             ]
-            if differing:
-                changes[name] = differing
+            gone = [kind for kind in _PASSING if kind in known and not any(e["type"] == kind for e in after or [])]
+            if differing or gone:
+                changes[name] = [*differing, *({"type": kind, "$patch": "delete"} for kind in gone)]
         elif before != after:
             listed = isinstance(after, list) and name in ("podIPs", "hostIPs")
             changes[name] = [*(after or []), {"$patch": "replace"}] if listed else after
@@ -247,6 +261,7 @@ def status_patch(pod: Object, fresh: Object) -> Object | None:
     return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": changes}
 
 
+_PASSING = ("PodResizePending",)
 _CLEARED = ("podIP", "podIPs", "reason", "message", "containerStatuses", "initContainerStatuses")
 
 

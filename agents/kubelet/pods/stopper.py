@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from agents.kubelet.pods import spec
 from agents.kubelet.runtime.interface import Container, ContainerRuntime, ContainerRuntimeError, NoSuchContainer, State
 from api.objects import Object
 from api.runtime import Runtime
@@ -69,7 +70,8 @@ class Stopper:
                     soonest = self._clock.monotonic() + _AFTER_HOOK
                     self._deadlines[container.id] = max(self._deadlines[container.id], soonest)
             if self._left(container.id) > 0:
-                self._runtime.signal_container(container.id)
+                wanted = spec.find_container(pod, container.name) if pod is not None else None
+                self._runtime.signal_container(container.id, spec.stop_signal(wanted or {}))
                 self._wait(container.id, lambda: self._left(container.id))
             if self._runs(container.id):
                 self._killed.add(container.id)

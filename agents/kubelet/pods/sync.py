@@ -48,17 +48,29 @@ class Start:
     name: str
     attempt: int
     because: str
+    target_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Put a running container's present resources into effect."""
+
+    container: Container
+    resources: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The next steps, in this order: stops, removals, sandbox, starts. `again` asks for another look in seconds.
+    """The next steps, in this order: stops, removals, resizes, sandbox, starts.
+
+    `again` asks for another look in that many seconds.
 
     `gone` says that nothing of the pod runs any more and it may be forgotten.
     """
 
     stops: tuple[Stop, ...] = ()
     removals: tuple[Container, ...] = ()
+    resizes: tuple[Resize, ...] = ()
     sandbox: SandboxAction = SandboxAction.KEEP
     starts: tuple[Start, ...] = ()
     waiting: tuple[str, ...] = ()
@@ -74,6 +86,7 @@ class _Draft:
     stops: list[Stop] = field(default_factory=list)
     removals: list[Container] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
+    resizes: list[Resize] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     again: float | None = None
@@ -85,6 +98,7 @@ class _Draft:
         return Plan(
             stops=tuple(self.stops),
             removals=tuple(self.removals),
+            resizes=tuple(self.resizes),
             starts=tuple(self.starts),
             waiting=tuple(self.waiting),
             because="; ".join(self.reasons) or "all is as it should be",
@@ -100,7 +114,8 @@ def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
         return _take_down(pod, view, grace, "the pod is deleted", remove=True)
     ended = why_ended(pod, view, memory, now)
     if ended:
-        return _take_down(pod, view, spec.grace_period(pod), ended, remove=False)
+        grace = spec.grace_period(pod) if memory.evicted is None else memory.evicted.grace
+        return _take_down(pod, view, grace, ended, remove=False)
     if view.sandbox is None or view.sandbox.state is not State.RUNNING or view.old_sandboxes:
         return _renew_sandbox(view)
     return _keep_running(pod, view, memory, now)
@@ -118,16 +133,15 @@ def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
     """Why nothing of the pod shall run any more, or ""."""
     if memory.rejected is not None:
         return f"the node refused the pod: {memory.rejected[1]}"
+    if memory.evicted is not None:
+        return f"the node ends the pod: {memory.evicted.message}"
     if spec.is_terminal(pod):
         return "the pod has ended"
     if deadline_exceeded(pod, now):
         return "the pod was active for longer than its deadline"
-    policy = spec.restart_policy(pod)
-    if policy != "Never" and policy != "OnFailure":
-        return ""
     for container in spec.init_containers(pod):
         latest = view.latest(container["name"])
-        if policy == "Never" and not spec.is_sidecar(container) and _failed(latest):
+        if not spec.is_sidecar(container) and _failed(latest) and latest is not None and not _restarts(pod, latest):
             return f"init container {container['name']} failed"
     latest_regular = [view.latest(container["name"]) for container in spec.containers(pod)]
     if all(found is not None and not _restarts(pod, found) for found in latest_regular):
@@ -230,7 +244,7 @@ def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now
     latest = view.latest(name)
     if latest is None or latest.state is State.CREATED:
         attempt = latest.attempt if latest is not None else _recorded_attempts(pod, name)
-        _start(name, attempt, "it has not run yet", memory, now, draft)
+        _start(name, attempt, "it has not run yet", memory, now, draft, _target(container, view))
     elif latest.state is State.RUNNING:
         _check_running(pod, container, latest, memory, draft)
     elif _restarts(pod, latest):
@@ -243,13 +257,22 @@ def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now
             _start(name, latest.attempt + 1, f"it ended with {latest.exit_code}", memory, now, draft)
 
 
-def _start(name: str, attempt: int, because: str, memory: Memory, now: float, draft: _Draft) -> None:
+def _target(container: Object, view: PodView) -> str:
+    """The running container whose processes an ephemeral container wants to see."""
+    wanted = container.get("targetContainerName")
+    found = view.latest(wanted) if wanted else None
+    return found.id if found is not None and found.state is State.RUNNING else ""
+
+
+def _start(
+    name: str, attempt: int, because: str, memory: Memory, now: float, draft: _Draft, target_id: str = ""
+) -> None:
     problem = memory.problems.get(name)
-    if problem is not None and problem.retry > now:
+    if problem is not None and now < problem.retry < now + backoff.LONGEST:
         draft.look_again(problem.retry - now)
         draft.reasons.append(f"container {name}: {problem.message}")
         return
-    draft.starts.append(Start(name, attempt, because))
+    draft.starts.append(Start(name, attempt, because, target_id))
     draft.reasons.append(f"container {name} starts: {because}")
 
 
@@ -263,6 +286,18 @@ def _check_running(pod: Object, container: Object, found: Container, memory: Mem
         message = f"Container {name} failed {reading.failed_probe} probe, will be restarted"
         grace = spec.grace_period(pod) if reading.grace is None else reading.grace
         draft.stops.append(Stop(found, grace, message))
+    elif memory.resize_problem is None and (wanted := resize_of(container, found, memory)):
+        if spec.resize_restarts(container, memory.resized.get(found.id, found.resources), wanted):
+            draft.stops.append(Stop(found, spec.grace_period(pod), f"Container {name} resize requires restart"))
+        else:
+            draft.resizes.append(Resize(found, wanted))
+            draft.reasons.append(f"container {name} gets other resources")
+
+
+def resize_of(container: Object, found: Container, memory: Memory) -> str:
+    """The resources that a running container should get and does not have yet, or ""."""
+    wanted, present = spec.resources_text(container), memory.resized.get(found.id, found.resources)
+    return wanted if present and wanted != present else ""
 
 
 def _recorded_attempts(pod: Object, name: str) -> int:
@@ -280,12 +315,7 @@ def _restarts(pod: Object, found: Container) -> bool:
     if found.state is not State.EXITED:
         return True
     container = spec.find_container(pod, found.name)
-    if container is not None and container in spec.ephemeral_containers(pod):
-        return False
-    if container is not None and spec.is_sidecar(container):
-        return True
-    policy = spec.restart_policy(pod)
-    return policy == "Always" or (policy == "OnFailure" and found.exit_code != 0)
+    return container is not None and spec.restarts_after(pod, container, found.exit_code)
 
 
 def _failed(found: Container | None) -> bool:

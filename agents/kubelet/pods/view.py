@@ -89,15 +89,30 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Eviction:
+    """Why the node ends a pod for good, and within how many seconds."""
+
+    reason: str
+    message: str
+    grace: float
+    disruption: str = "TerminationByKubelet"
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the kubelet knows of a pod beyond the runtime. `readings` is by container id, the rest by name.
 
-    `seen` is when the kubelet first saw the pod.
+    `seen` is when the kubelet first saw the pod; `evicted` says that the node ends it. `resized` is what a container's
+    resources are by now, by id; `resize_problem` says why the resources asked for cannot be given yet.
     """
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
     backoffs: Mapping[str, BackOff] = field(default_factory=dict)
     problems: Mapping[str, Problem] = field(default_factory=dict)
     rejected: tuple[str, str] | None = None
+    evicted: Eviction | None = None
     addresses: tuple[str, ...] = ()
     seen: float = 0.0
+    resized: Mapping[str, str] = field(default_factory=dict)
+    resize_problem: tuple[str, str] | None = None
+    unresized: frozenset[str] = frozenset()

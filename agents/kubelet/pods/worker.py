@@ -17,20 +17,19 @@ from typing import Protocol
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import NotReadyToStart, Performer, PodState
 from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
-from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan
+from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of
 from agents.kubelet.pods.view import PodView, Reading, view_of
 from agents.kubelet.runtime.interface import ContainerRuntimeError, State
 from agents.network.interface import NetworkError
 from api.client import STRATEGIC_MERGE_PATCH, Client
 from api.errors import Conflict, NotFound
-from api.objects import Object, is_deleting, name_of, namespace_of
+from api.objects import Object, is_deleting, name_of, namespace_of, uid_of
 from api.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 _STEPS = 8
 _AFTER_FAILURE = 2.0
-_REGULAR_LOOK = 60.0
 
 
 class PodSource(Protocol):
@@ -38,6 +37,9 @@ class PodSource(Protocol):
 
     def get(self, uid: str) -> Object | None:
         """The pod, or None if it is not bound here."""
+
+    def shown(self, pod: Object) -> Object | None:
+        """The API's object that carries the pod's status, or None if there is none yet."""
 
     def synced(self) -> bool:
         """Whether the API's word is known at all."""
@@ -61,7 +63,8 @@ Results = Callable[[Object, PodView], PodView]
 class Worker:
     """Looks at pods of one node.
 
-    `admit(pod)` says why the node refuses a pod (reason, message), or None; `results(pod, view)` fills in what the
+    `admit(pod)` says why the node refuses a pod (reason, message), or None; `admit_resize` why it cannot have the
+    resources that it asks for now; `regular_look` is in seconds; `results(pod, view)` fills in what the
     runtime does not tell of ended containers.
     """
 
@@ -74,6 +77,8 @@ class Worker:
     facts: Callable[[], NodeFacts]
     results: Results
     states: dict[str, PodState]
+    admit_resize: Admission = lambda pod: None
+    regular_look: float = 60.0
 
     def look(self, uid: str) -> float | None:
         """Bring one pod nearer to what it should be; seconds until the next look, None if it is gone.
@@ -110,7 +115,7 @@ class Worker:
         else:
             plan = Plan(again=0.1)
         self._publish(pod, self._view(uid) if plan.starts or plan.stops or failed else view, state)
-        return _AFTER_FAILURE if failed else min(_REGULAR_LOOK, plan.again or _REGULAR_LOOK)
+        return _AFTER_FAILURE if failed else min(self.regular_look, plan.again or self.regular_look)
 
     def _plan(self, pod: Object, view: PodView, state: PodState) -> Plan:
         if not state.admitted and not is_deleting(pod) and not spec.is_terminal(pod):
@@ -120,6 +125,14 @@ class Worker:
                     self.performer.recorder.record(pod, "Warning", *state.rejected)
             state.admitted = True
         readings = self.probes.readings(pod, view)
+        memory = state.memory(readings)
+        pending = frozenset(
+            found.name
+            for found in view.running()
+            if (container := spec.find_container(pod, found.name)) and resize_of(container, found, memory)
+        )
+        state.resize_problem = self.admit_resize(pod) if pending and not is_deleting(pod) else None
+        state.unresized = pending if state.resize_problem is not None else frozenset()
         return decide(pod, view, state.memory(readings), self.clock.time())
 
     def _perform(self, pod: Object, plan: Plan, view: PodView, state: PodState) -> bool:
@@ -183,9 +196,10 @@ class Worker:
             pod = pod | {"status": reported["status"]}
         readings = self.probes.readings(pod, view)
         fresh = pod_status(pod, view, state.memory(readings), self.facts(), self.clock.time())
-        patch = status_patch(pod, fresh)
-        if patch is None:
+        patch, shown = status_patch(pod, fresh), self.pods.shown(pod)
+        if patch is None or shown is None:
             return
+        patch["metadata"] = {"uid": uid_of(shown)}
         try:
             state.reported = self.client.patch(
                 "pods",

@@ -19,7 +19,7 @@ from agents.kubelet.pods.view import PodView, Reading
 from agents.kubelet.probes.actions import Actions, Target
 from agents.kubelet.probes.thresholds import Kind, Tally, Timing, advance, initial, timing
 from agents.kubelet.runtime.interface import Container
-from api.objects import Object, uid_of
+from api.objects import Object, name_of, namespace_of, uid_of
 from api.runtime import Event, Runtime
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ class Prober:
         self._address = address
         self._notify = notify
         self._probed: dict[str, dict[str, _Probed]] = {}
+        self.counts: dict[tuple[str, str, str, str, str, str], int] = {}
         self._lock = clock.lock()
 
     def readings(self, pod: Object, view: PodView) -> dict[str, Reading]:
@@ -98,6 +99,8 @@ class Prober:
         with self._lock:
             for probed in self._probed.pop(uid, {}).values():
                 probed.stop.set()
+            for key in [key for key in self.counts if key[2] == uid]:
+                del self.counts[key]
 
     def _begin(self, pod: Object, container: Container, known: dict[str, _Probed]) -> None:
         wanted = spec.find_container(pod, container.name)
@@ -113,7 +116,7 @@ class Prober:
     def _run(self, pod: Object, probed: _Probed, kind: Kind) -> None:
         probe = probed.spec[_FIELDS[kind]]
         numbers = timing(probe)
-        wait = probed.container.started + numbers.delay - self._clock.time()
+        wait = min(numbers.delay, probed.container.started + numbers.delay - self._clock.time())
         while not probed.stop.wait(max(0.0, wait)):
             wait = numbers.period
             if kind is not Kind.STARTUP and not probed.started:
@@ -129,6 +132,9 @@ class Prober:
         if probed.stop.is_set():
             return
         before = probed.reading()
+        result = "successful" if answer.ok else "failed"
+        key = (namespace_of(pod), name_of(pod), uid_of(pod), probed.container.name, kind.value, result)
+        self.counts[key] = self.counts.get(key, 0) + 1
         probed.tallies[kind] = advance(probed.tallies[kind], answer.ok, numbers)
         if not answer.ok:
             message = f"{kind.value.capitalize()} probe failed: {answer.text}"

@@ -26,10 +26,11 @@ class VolumeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One projected file."""
+    """One projected file; `user` owns it, None leaves it to root."""
 
     content: bytes
     mode: int
+    user: int | None = None
 
 
 class Tokens(Protocol):
@@ -74,7 +75,10 @@ class Collector:
         if kind == "serviceAccountToken":
             seconds = int(source.get("expirationSeconds") or 3600)
             token = self.tokens.token(pod, source.get("audience") or "", seconds)
-            return {source["path"]: File(token.encode(), mode)}
+            user = _common_user(pod)
+            grouped = (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None
+            # Only whom the token is for reads it, where that can be told.
+            return {source["path"]: File(token.encode(), 0o600 if grouped or user is not None else mode, user)}
         raise VolumeError(f"projected volumes from {kind} are not supported")
 
     def _keys(self, pod: Object, plural: str, word: str, source: Object, mode: int) -> Payload:
@@ -119,6 +123,16 @@ def _contents(found: Object) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     texts = {key: str(value).encode() for key, value in data.items()}
     return texts | {key: base64.b64decode(value) for key, value in binary.items()}
+
+
+def _common_user(pod: Object) -> int | None:
+    """The user that all containers of the pod run as by their specs. Source: volume/util FsUserFrom."""
+    default = (pod["spec"].get("securityContext") or {}).get("runAsUser")
+    users = {
+        (container.get("securityContext") or {}).get("runAsUser", default) for container in spec.all_containers(pod)
+    }
+    only = users.pop() if len(users) == 1 else None
+    return None if only is None else int(only)
 
 
 def _mode(source: Object, default: int, field: str = "defaultMode") -> int:

@@ -37,9 +37,8 @@ def write_payload(directory: Path, payload: Payload, stamp: str, group: int | No
         target = fresh / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.content)
-        target.chmod(file.mode if group is None else file.mode | 0o040)
-        if group is not None:
-            os.chown(target, -1, group)
+        target.chmod(file.mode if group is None else file.mode | 0o440)
+        os.chown(target, -1 if file.user is None else file.user, -1 if group is None else group)
     old = current.readlink() if current.is_symlink() else None
     link = directory / _NEW
     link.unlink(missing_ok=True)

@@ -80,5 +80,14 @@ def rejected(reason: str) -> Check:
     return check
 
 
+def evicted(message: str) -> Check:
+    def check(found: Object) -> bool:
+        status = found["status"]
+        disrupted = any(e["type"] == "DisruptionTarget" and e["status"] == "True" for e in status["conditions"])
+        return rejected("Evicted")(found) and status["message"] == message and disrupted
+
+    return check
+
+
 def http_server(port: int) -> str:
     return f"mkdir -p /www && echo ok > /www/index.html && exec httpd -f -p {port} -h /www"

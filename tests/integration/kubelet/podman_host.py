@@ -173,6 +173,8 @@ class Node(Host):
     def __init__(self) -> None:
         super().__init__()
         self.podman_socket = self.directory / "podman.sock"
+        self.manifests = self.directory / "manifests"
+        self.manifests.mkdir()
         self.client: Client
 
     def start_podman(self) -> None:
@@ -224,7 +226,8 @@ class Node(Host):
             *("--bootstrap-kubeconfig", f"{self.directory}/server/admin.kubeconfig"),
             *("--node-name", NODE, "--root-dir", f"{self.directory}/kubelet"),
             *("--podman-socket", f"unix:{self.podman_socket}", "--cluster-dns", "10.96.0.10"),
-            *("--cgroup-root", self.cgroup),
+            *("--cgroup-root", self.cgroup, "--sync-frequency", "5"),
+            *("--pod-manifest-path", str(self.manifests)),
         ]
         self.start("kubelet", sys.executable, "-m", "control.cli.main", "kubelet", *words)
 

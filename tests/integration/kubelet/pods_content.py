@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pod_case import Case, once, phase, pod, shell, waiting
+from pod_case import RUN, Case, container, evicted, once, phase, pod, shell, waiting
 
 CONFIG = {"configMap": {"name": "settings"}}
 
@@ -35,6 +35,44 @@ ENVIRONMENT = [
         "services", once("env | grep KUBERNETES_SERVICE_PORT="), phase("Succeeded"), log="KUBERNETES_SERVICE_PORT=443"
     ),
     Case("host-name", once("hostname", hostname="rower"), phase("Succeeded"), log="rower"),
+    Case(
+        "full-host-name",
+        once("hostname; cat /etc/hosts", hostname="rower", subdomain="crew", setHostnameAsFQDN=True),
+        phase("Succeeded"),
+        log="rower.crew.table.svc.cluster.local\n",
+    ),
+    Case(
+        "too-long-full-host-name",
+        pod(hostname="r" * 40, subdomain="crew", setHostnameAsFQDN=True),
+        waiting("ContainerCreating"),
+        events=("FailedCreatePodSandBox",),
+    ),
+    Case(
+        "expanded-sub-path",
+        once(
+            "echo kept > /v/file; cat /all/expanded-sub-path/file",
+            env=[{"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            volumeMounts=[
+                {"name": "v", "mountPath": "/v", "subPathExpr": "$(NAME)"},
+                {"name": "v", "mountPath": "/all"},
+            ],
+            volumes=[{"name": "v", "emptyDir": {}}],
+        ),
+        phase("Succeeded"),
+        log="kept",
+    ),
+    Case(
+        "optional-sources",
+        once(
+            "ls /o | wc -l; echo [$X]",
+            env=[{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "absent", "key": "x", "optional": True}}}],
+            envFrom=[{"secretRef": {"name": "absent", "optional": True}}],
+            volumeMounts=[{"name": "o", "mountPath": "/o"}],
+            volumes=[{"name": "o", "configMap": {"name": "absent", "optional": True}}],
+        ),
+        phase("Succeeded"),
+        log="0\n[]",
+    ),
     Case(
         "hosts-file",
         once("cat /etc/hosts", hostAliases=[{"ip": "192.0.2.7", "hostnames": ["mooring"]}]),
@@ -135,6 +173,77 @@ VOLUMES = [
         ),
         phase("Succeeded"),
         log="color\nlabels\nshape\ntoken\nlong enough",
+    ),
+    Case(
+        "token-belongs-to-the-user",
+        once(
+            "stat -L -c '%u %a' /t/token",
+            securityContext={"runAsUser": 1234},
+            volumeMounts=[{"name": "t", "mountPath": "/t"}],
+            volumes=[{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+        ),
+        phase("Succeeded"),
+        log="1234 600",
+    ),
+    Case(
+        "default-modes",
+        once(
+            "stat -L -c %a /s/color; stat -c %a /e",
+            volumeMounts=[{"name": "s", "mountPath": "/s"}, {"name": "e", "mountPath": "/e"}],
+            volumes=[
+                {"name": "s", "configMap": {"name": "settings", "defaultMode": 0o440}},
+                {"name": "e", "emptyDir": {}},
+            ],
+        ),
+        phase("Succeeded"),
+        log="440\n777",
+    ),
+    Case(
+        "read-only-below-if-possible",
+        once(
+            "touch /h/x 2>&1; true",
+            volumeMounts=[{"name": "h", "mountPath": "/h", "readOnly": True, "recursiveReadOnly": "IfPossible"}],
+            volumes=[{"name": "h", "hostPath": {"path": "/dev", "type": "Directory"}}],
+        ),
+        lambda p: (
+            phase("Succeeded")(p)
+            and container(p)["volumeMounts"][0]
+            == {"name": "h", "mountPath": "/h", "readOnly": True, "recursiveReadOnly": "Disabled"}
+        ),
+        log="touch: /h/x: Read-only file system",
+    ),
+    Case(
+        "read-only-below-demanded",
+        pod(
+            shell(volumeMounts=[{"name": "h", "mountPath": "/h", "readOnly": True, "recursiveReadOnly": "Enabled"}]),
+            volumes=[{"name": "h", "hostPath": {"path": "/dev", "type": "Directory"}}],
+        ),
+        waiting("CreateContainerConfigError", "requested recursive read-only mount"),
+    ),
+    Case(
+        "made-host-path",
+        once(
+            "touch /h/file && echo made",
+            volumeMounts=[{"name": "h", "mountPath": "/h"}],
+            volumes=[{"name": "h", "hostPath": {"path": "/run/made-host-path", "type": "DirectoryOrCreate"}}],
+        ),
+        phase("Succeeded"),
+        log="made",
+    ),
+    Case(
+        "volume-above-its-limit",
+        pod(
+            shell(f"dd if=/dev/zero of=/e/f bs=1M count=4; {RUN}", volumeMounts=[{"name": "e", "mountPath": "/e"}]),
+            volumes=[{"name": "e", "emptyDir": {"sizeLimit": "1Mi"}}],
+        ),
+        evicted('Usage of EmptyDir volume "e" exceeds the limit "1Mi". '),
+        events=("Evicted",),
+    ),
+    Case(
+        "container-above-its-disk-limit",
+        pod(shell(f"dd if=/dev/zero of=/f bs=1M count=4; {RUN}", resources={"limits": {"ephemeral-storage": "1Mi"}})),
+        evicted('Container app exceeded its local ephemeral storage limit "1Mi". '),
+        events=("Evicted",),
     ),
     Case(
         "wrong-host-path",

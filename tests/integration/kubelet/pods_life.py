@@ -63,6 +63,34 @@ LIFE = [
         once("sleep 0.5; echo main done", initContainers=[{**shell(), "name": "side", "restartPolicy": "Always"}]),
         lambda p: phase("Succeeded")(p) and "terminated" in container(p, "initContainerStatuses")["state"],
     ),
+    Case(
+        "own-restart-rule",
+        {
+            "restartPolicy": "Never",
+            "containers": [
+                shell(
+                    "test -f /data/again && exit 0; touch /data/again; exit 42",
+                    volumeMounts=[{"name": "d", "mountPath": "/data"}],
+                    restartPolicy="Never",
+                    restartPolicyRules=[{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}],
+                )
+            ],
+            "volumes": [{"name": "d", "emptyDir": {}}],
+        },
+        lambda p: phase("Succeeded")(p) and restarted(p),
+    ),
+    Case(
+        "own-stop-signal",
+        pod(
+            shell(
+                "trap 'exit 7' USR1; while true; do sleep 0.1; done",
+                lifecycle={"stopSignal": "SIGUSR1"},
+                livenessProbe={"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1},
+            ),
+            os={"name": "linux"},
+        ),
+        lambda p: restarted(p) and container(p)["lastState"]["terminated"]["exitCode"] == 7,
+    ),
     Case("deadline", pod(activeDeadlineSeconds=2), rejected("DeadlineExceeded")),
     Case("message-from-file", once("echo -n why > /dev/termination-log; exit 1"), terminated(1, "Error", "why")),
     Case(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pod_case import Case, once, phase, pod, shell, terminated, waiting
+from pod_case import Case, once, phase, pod, rejected, shell, terminated, waiting
 
 SECURITY = [
     Case(
@@ -68,6 +68,29 @@ SECURITY = [
         ),
         phase("Succeeded"),
         log="33554432",
+    ),
+    Case(
+        "safe-sysctl",
+        once("cat /proc/sys/net/ipv4/ip_unprivileged_port_start")
+        | {"securityContext": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]}},
+        phase("Succeeded"),
+        log="80\n",
+    ),
+    Case(
+        "forbidden-sysctl",
+        pod() | {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "65536"}]}},
+        lambda p: (
+            rejected("SysctlForbidden")(p)
+            and p["status"]["message"] == 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'
+        ),
+        events=("SysctlForbidden",),
+    ),
+    Case("runtime-class", once("echo by class", runtimeClassName="other"), phase("Succeeded"), log="by class"),
+    Case(
+        "unknown-handler",
+        pod(runtimeClassName="unknown"),
+        waiting("ContainerCreating"),
+        events=("FailedCreatePodSandBox",),
     ),
     Case(
         "shared-processes",

@@ -32,6 +32,8 @@ def table(node: Node) -> Iterator[Node]:
     data = {"color": "red", "shape": "round"}
     client.create("configmaps", {"metadata": metadata | {"name": "settings"}, "data": data})
     client.create("secrets", {"metadata": metadata | {"name": "keys"}, "stringData": {"token": "s3cret"}})
+    for name, handler in (("other", "crun"), ("unknown", "no-such-runtime")):
+        client.create("runtimeclasses.node.k8s.io", {"metadata": {"name": name}, "handler": handler})
     eventually(lambda: _has_account(node), "the namespace has its service account")
     for case in CASES:
         labels = {"case": case.name}

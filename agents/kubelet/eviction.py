@@ -1,0 +1,133 @@
+"""Which pod has to go when the node is short of something, and which has used more than its own limit.
+
+Invariant: pure; critical pods are never chosen. Words and order are the original's.
+Source: kubelet/eviction helpers (rankMemoryPressure, rankDiskPressureFunc, rankPIDPressure, evictionMessage) and
+eviction_manager's localStorageEviction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from agents.kubelet.admission import requests_of
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.view import Eviction
+from agents.kubelet.thresholds import RESOURCES, Shortage, Signal
+from api.objects import Object, uid_of
+from api.quantities import Quantity, canonical, parse
+
+REASON = "Evicted"
+AT_ONCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a pod uses: bytes of memory and processes, by container; bytes of disk, by container and by volume."""
+
+    memory: Mapping[str, int] = field(default_factory=dict)
+    processes: int = 0
+    disk: Mapping[str, int] = field(default_factory=dict)
+    volumes: Mapping[str, int] = field(default_factory=dict)
+    inodes: int = 0
+
+    def of(self, signal: Signal) -> int:
+        """What the pod has of what a signal measures."""
+        if signal is Signal.MEMORY:
+            return sum(self.memory.values())
+        if signal is Signal.PROCESSES:
+            return self.processes
+        if signal is Signal.NODE_INODES:
+            return self.inodes
+        return sum(self.disk.values()) + sum(self.volumes.values())
+
+
+def victim(shortage: Shortage, pods: list[Object], use_of: Callable[[Object], Use]) -> tuple[Object, Eviction] | None:
+    """The pod to evict first and how users are told; None if no pod may be evicted."""
+    candidates = [pod for pod in pods if not spec.is_critical(pod) and not spec.is_terminal(pod)]
+    if not candidates:
+        return None
+    uses = {uid_of(pod): use_of(pod) for pod in candidates}
+    chosen = max(candidates, key=lambda pod: _rank(shortage.signal, pod, uses[uid_of(pod)]))
+    return chosen, Eviction(REASON, _message(shortage, chosen, uses[uid_of(chosen)]), AT_ONCE)
+
+
+def _rank(signal: Signal, pod: Object, use: Use) -> tuple[bool, int, int]:
+    """Greater goes earlier: over its request, then low priority, then much above its request."""
+    amount = use.of(signal)
+    request = 0
+    if signal in (Signal.MEMORY, Signal.NODE_DISK, Signal.IMAGE_DISK):
+        request = requests_of(pod).get(RESOURCES[signal], Quantity(0)).value()
+    over = amount > request if signal is not Signal.PROCESSES else False
+    return over, -int(pod["spec"].get("priority") or 0), amount - request
+
+
+def _message(shortage: Shortage, pod: Object, use: Use) -> str:
+    resource = RESOURCES[shortage.signal]
+    binary = shortage.signal not in (Signal.NODE_INODES, Signal.PROCESSES)
+    wanted, available = _shown(shortage.wanted, binary), _shown(shortage.available, binary)
+    text = f"The node was low on resource: {resource}. Threshold quantity: {wanted}, available: {available}. "
+    amounts = {"memory": use.memory, "ephemeral-storage": use.disk}.get(resource, {})
+    for container in spec.containers(pod):
+        request = ((container.get("resources") or {}).get("requests") or {}).get(resource, "0")
+        amount = amounts.get(container["name"], 0)
+        if amount > parse(request).value():
+            text += (
+                f"Container {container['name']} was using {_shown(amount, True)}, request is {request}, "
+                f"has larger consumption of {resource}. "
+            )
+    return text
+
+
+def _shown(amount: int, binary: bool) -> str:
+    return canonical(f"{amount // 1024}Ki") if binary and amount >= 1024 else str(amount)
+
+
+def over_own_limit(pod: Object, use: Use) -> Eviction | None:
+    """Whether the pod uses more disk than its volumes', its containers' or its own limit allow."""
+    if spec.is_critical(pod) and spec.is_static(pod):
+        return None
+    for volume in pod["spec"].get("volumes") or []:
+        limit = (volume.get("emptyDir") or {}).get("sizeLimit")
+        if limit and use.volumes.get(volume["name"], 0) > parse(limit).value() > 0:
+            return Eviction(REASON, f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". ', 0.0)
+    limits = {container["name"]: _disk_limit(container) for container in spec.containers(pod)}
+    for name, limit in limits.items():
+        if limit and use.disk.get(name, 0) > parse(limit).value():
+            message = f'Container {name} exceeded its local ephemeral storage limit "{limit}". '
+            return Eviction(REASON, message, AT_ONCE)
+    total = sum(parse(limit).value() for limit in limits.values() if limit)
+    if total and use.of(Signal.NODE_DISK) > total:
+        shown = _shown(total, True)
+        message = f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
+        return Eviction(REASON, message, AT_ONCE)
+    return None
+
+
+def limits_disk(pod: Object) -> bool:
+    """Whether the pod has a limit of disk that must be watched."""
+    volumes = pod["spec"].get("volumes") or []
+    return any((volume.get("emptyDir") or {}).get("sizeLimit") for volume in volumes) or any(
+        _disk_limit(container) for container in spec.containers(pod)
+    )
+
+
+def _disk_limit(container: Object) -> str:
+    return str(((container.get("resources") or {}).get("limits") or {}).get("ephemeral-storage") or "")
+
+
+def refused_by_pressure(pod: Object, conditions: frozenset[str]) -> tuple[str, str] | None:
+    """Why a node under pressure takes no more of such pods. Source: eviction manager's Admit."""
+    held = sorted(conditions)
+    if not held or spec.is_critical(pod):
+        return None
+    if held == ["MemoryPressure"]:
+        tolerated = any(
+            entry.get("key") in (None, "", "node.kubernetes.io/memory-pressure")
+            and entry.get("effect") in (None, "", "NoSchedule")
+            for entry in pod["spec"].get("tolerations") or []
+            if entry.get("operator") == "Exists"
+        )
+        if spec.qos_class(pod) != "BestEffort" or tolerated:
+            return None
+    return REASON, f"The node had condition: [{' '.join(held)}]. "

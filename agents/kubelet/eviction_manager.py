@@ -1,0 +1,89 @@
+"""Watches the node's memory, disk and processes, and ends pods before the kernel has to.
+
+One look: what is short? For disk, first remove what nobody uses; if that is not enough, or it is memory or
+processes, one pod goes. Pods that use more disk than they may go whatever the node has left.
+
+Invariant: at most one pod a look is ended for the node's sake; the conditions told are those that new pods are
+judged by.
+Source: kubelet/eviction eviction_manager.synchronize.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agents.kubelet.eviction import Use, limits_disk, over_own_limit, victim
+from agents.kubelet.machine import Pressure
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.view import Eviction
+from agents.kubelet.thresholds import CONDITIONS, Conditions, Shortage, Threshold, shortages
+from api.objects import Object, name_of, namespace_of
+from api.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What the manager reads of the node and does to it."""
+
+    pressure: Callable[[], Pressure]
+    pods: Callable[[], list[Object]]
+    use: Callable[[Object], Use]
+    reclaim: Callable[[], None]
+    evict: Callable[[Object, Eviction], None]
+
+
+class EvictionManager:
+    """The watch over one node. `changed()` is called when the conditions are others than before."""
+
+    def __init__(
+        self,
+        clock: Runtime,
+        node: Node,
+        thresholds: tuple[Threshold, ...],
+        transition: float,
+        changed: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._node = node
+        self._thresholds = thresholds
+        self._conditions = Conditions(transition)
+        self._changed = changed
+        self.conditions: frozenset[str] = frozenset()
+
+    def look(self) -> None:
+        """Look once, and act."""
+        found = shortages(self._node.pressure(), self._thresholds)
+        self._tell(found)
+        if any(CONDITIONS[shortage.signal] == "DiskPressure" for shortage in found):
+            log.warning("the node is short of disk: unused images and ended containers are removed")
+            self._node.reclaim()
+            found = shortages(self._node.pressure(), self._thresholds)
+        if found:
+            self._evict_one(found[0])
+        for pod in self._node.pods():
+            if limits_disk(pod) and not spec.is_terminal(pod):
+                excess = over_own_limit(pod, self._node.use(pod))
+                if excess is not None:
+                    self._evict(pod, excess)
+
+    def _tell(self, found: list[Shortage]) -> None:
+        conditions = self._conditions.update(found, self._clock.monotonic())
+        if conditions != self.conditions:
+            log.warning("the node's pressure: %s", ", ".join(sorted(conditions)) or "none")
+            self.conditions = conditions
+            self._changed()
+
+    def _evict_one(self, shortage: Shortage) -> None:
+        chosen = victim(shortage, self._node.pods(), self._node.use)
+        if chosen is None:
+            log.warning("the node is short of %s and has no pod that may be evicted", shortage.signal)
+            return
+        self._evict(*chosen)
+
+    def _evict(self, pod: Object, eviction: Eviction) -> None:
+        log.warning("pod %s/%s is evicted: %s", namespace_of(pod), name_of(pod), eviction.message)
+        self._node.evict(pod, eviction)

@@ -1,0 +1,102 @@
+"""Images that nobody uses are removed when the disk fills, the longest unused first.
+
+Invariant: an image of a container that is there, of whatever state, and a pinned one stay.
+Source: kubelet/images image_gc_manager.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Image
+from api.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Above `high` percent of use images go until `low` is reached; none that is younger than `minimum_age`."""
+
+    high: float = 85.0
+    low: float = 80.0
+    minimum_age: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """When an image was first seen here and last used by a container."""
+
+    first: float
+    used: float = 0.0
+
+
+def bytes_to_free(available: int, total: int, policy: Policy) -> int:
+    """How much must go to come down to the lower mark; 0 below the upper one."""
+    used = total - available
+    if total <= 0 or used * 100 / total < policy.high:
+        return 0
+    return int(used - total * policy.low / 100)
+
+
+def removable(
+    images: list[Image], in_use: set[str], known: Mapping[str, Known], now: float, minimum_age: float
+) -> list[Image]:
+    """Images that may go, in the order in which they go."""
+    free = [image for image in images if image.id not in in_use and not image.pinned]
+    old = [image for image in free if now - known.get(image.id, Known(now)).first >= minimum_age]
+    return sorted(old, key=lambda image: (known[image.id].used, known[image.id].first, image.id))
+
+
+class ImageCollector:
+    """Removes images of one node. `space()` tells (available, total) of the disk that they lie on."""
+
+    def __init__(
+        self, clock: Runtime, runtime: ContainerRuntime, space: Callable[[], tuple[int, int]], policy: Policy
+    ) -> None:
+        self._clock = clock
+        self._runtime = runtime
+        self._space = space
+        self._policy = policy
+        self._known: dict[str, Known] = {}
+
+    def collect(self) -> int:
+        """Come down to the lower mark if the upper one is passed; bytes freed. Raises ContainerRuntimeError."""
+        images, in_use = self._look()
+        wanted = bytes_to_free(*self._space(), self._policy)
+        if wanted <= 0:
+            return 0
+        freed = self._remove(images, in_use, wanted)
+        if freed < wanted:
+            log.warning("image garbage collection freed %d bytes and wanted %d: the rest is in use", freed, wanted)
+        return freed
+
+    def collect_all(self) -> int:
+        """Remove every image that is not used, however young; bytes freed. Raises ContainerRuntimeError."""
+        images, in_use = self._look()
+        return self._remove(images, in_use, None)
+
+    def _look(self) -> tuple[list[Image], set[str]]:
+        now = self._clock.time()
+        images = self._runtime.list_images()
+        in_use = {container.image_id for container in self._runtime.list().containers}
+        known = {image.id: self._known.get(image.id, Known(now)) for image in images}
+        self._known = {key: Known(entry.first, now if key in in_use else entry.used) for key, entry in known.items()}
+        return images, in_use
+
+    def _remove(self, images: list[Image], in_use: set[str], wanted: int | None) -> int:
+        freed = 0
+        age = self._policy.minimum_age if wanted is not None else 0.0
+        for image in removable(images, in_use, self._known, self._clock.time(), age):
+            if wanted is not None and freed >= wanted:
+                break
+            try:
+                self._runtime.remove_image(image.id)
+            except ContainerRuntimeError as error:
+                log.info("image %s was not removed: %s", image.id, error)
+                continue
+            log.info("image %s %s was removed to free its %d bytes", image.id, list(image.names), image.size)
+            freed += image.size
+        return freed

@@ -1,0 +1,115 @@
+"""The node's resources in one place: what pods use, what is left, and what is done when too little is.
+
+Invariant: measuring disks walks directories, so it is done only when asked for or when the node is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.kubelet.cgroups import PodCgroups
+from agents.kubelet.eviction import Use
+from agents.kubelet.eviction_manager import EvictionManager, Node
+from agents.kubelet.image_collection import ImageCollector, Policy
+from agents.kubelet.machine import Pressure, read_pressure
+from agents.kubelet.pods import spec
+from agents.kubelet.pods.view import Eviction, PodView, views
+from agents.kubelet.runtime.interface import ContainerRuntime, State
+from agents.kubelet.sampling import Sample, Sampler, read_node_use
+from agents.kubelet.stats import PodDisk
+from agents.kubelet.thresholds import DEFAULT, Threshold, parse_thresholds
+from agents.kubelet.usage import disk_use, pod_usage
+from agents.kubelet.volumes.manager import VolumeManager
+from api.objects import Object, uid_of
+from api.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSettings:
+    """When the node is short of something, and how images are collected."""
+
+    thresholds: tuple[Threshold, ...] = parse_thresholds(DEFAULT)
+    transition: float = 300.0
+    images: Policy = field(default_factory=Policy)
+
+
+class NodeResources:
+    """Measures one node and keeps it from running out. `pods()` are those that may be evicted by `evict`."""
+
+    def __init__(
+        self,
+        clock: Runtime,
+        runtime: ContainerRuntime,
+        volumes: VolumeManager,
+        cgroups: PodCgroups,
+        settings: ResourceSettings,
+        image_directory: Path,
+        pods: Callable[[], list[Object]],
+        evict: Callable[[Object, Eviction], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._clock, self._runtime, self._volumes, self._cgroups = clock, runtime, volumes, cgroups
+        self._image_directory = image_directory
+        self._pods = pods
+        self.sampler = Sampler(clock, self._sample)
+        self.images = ImageCollector(clock, runtime, self._image_space, settings.images)
+        node = Node(self.pressure, pods, self.use, self._reclaim, evict)
+        self.eviction = EvictionManager(clock, node, settings.thresholds, settings.transition, changed)
+
+    def pressure(self) -> Pressure:
+        """What is left now."""
+        return read_pressure(self._volumes.root, self._image_directory)
+
+    def disk(self, pod: Object, *, roots: bool = True) -> PodDisk:
+        """The disk that a pod uses; the written roots are asked of the runtime."""
+        directory = self._volumes.directory(uid_of(pod))
+        names = [container["name"] for container in spec.all_containers(pod)]
+        volumes = [volume["name"] for volume in pod["spec"].get("volumes") or [] if volume.get("emptyDir") is not None]
+        return PodDisk(
+            logs={name: disk_use(directory / "logs" / name) for name in names},
+            roots=self._runtime.disk_use(uid_of(pod)) if roots else {},
+            volumes={name: disk_use(self._volumes.path(pod, name)) for name in volumes},
+        )
+
+    def use(self, pod: Object) -> Use:
+        """What a pod uses, as eviction compares pods."""
+        view = views(self._runtime.list(uid_of(pod))).get(uid_of(pod), PodView())
+        running = {found.id: found.name for found in view.running()}
+        measured = pod_usage(self._cgroups, uid_of(pod), list(running), self._clock.time())
+        disk = self.disk(pod)
+        written = dict.fromkeys(disk.logs, 0)
+        for found in view.containers:
+            written[found.name] = written.get(found.name, 0) + disk.roots.get(found.id, 0)
+        containers = measured.containers if measured is not None else {}
+        return Use(
+            memory={name: containers[key].working_set for key, name in running.items() if key in containers},
+            processes=measured.pod.processes if measured is not None else 0,
+            disk={name: amount + disk.logs[name].bytes for name, amount in written.items() if name in disk.logs},
+            volumes={name: found.bytes for name, found in disk.volumes.items()},
+            inodes=sum(found.inodes for found in [*disk.logs.values(), *disk.volumes.values()]),
+        )
+
+    def _sample(self) -> Sample:
+        found = views(self._runtime.list())
+        now = self._clock.time()
+        measured = {
+            uid: use
+            for uid, view in found.items()
+            if (use := pod_usage(self._cgroups, uid, [entry.id for entry in view.running()], now)) is not None
+        }
+        return Sample(read_node_use(now), measured)
+
+    def _image_space(self) -> tuple[int, int]:
+        pressure = self.pressure()
+        return pressure.image_disk_available, pressure.image_disk_total
+
+    def _reclaim(self) -> None:
+        """Remove ended containers of pods that have ended, then all images that nobody uses."""
+        ended = {uid_of(pod) for pod in self._pods() if spec.is_terminal(pod)}
+        for uid, view in views(self._runtime.list()).items():
+            for found in view.containers if uid in ended else ():
+                if found.state is State.EXITED:
+                    self._runtime.remove_container(found.id)
+        self.images.collect_all()

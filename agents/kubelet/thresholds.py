@@ -1,0 +1,119 @@
+"""When a node is short of something: eviction thresholds, as the operator writes them, against what is left.
+
+Invariant: pure. A pressure that ended is still told for the transition period, so that conditions do not flap.
+Source: kubelet/eviction api and helpers (ParseThresholdConfig, thresholdsMet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agents.kubelet.machine import Pressure
+from api.quantities import parse
+
+
+class Signal(StrEnum):
+    """What is measured."""
+
+    MEMORY = "memory.available"
+    NODE_DISK = "nodefs.available"
+    NODE_INODES = "nodefs.inodesFree"
+    IMAGE_DISK = "imagefs.available"
+    PROCESSES = "pid.available"
+
+
+CONDITIONS = {
+    Signal.MEMORY: "MemoryPressure",
+    Signal.NODE_DISK: "DiskPressure",
+    Signal.NODE_INODES: "DiskPressure",
+    Signal.IMAGE_DISK: "DiskPressure",
+    Signal.PROCESSES: "PIDPressure",
+}
+RESOURCES = {
+    Signal.MEMORY: "memory",
+    Signal.NODE_DISK: "ephemeral-storage",
+    Signal.NODE_INODES: "inodes",
+    Signal.IMAGE_DISK: "ephemeral-storage",
+    Signal.PROCESSES: "pids",
+}
+DEFAULT = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Less than `amount` (or, if `percent` is set, that part of all there is) is too little."""
+
+    signal: Signal
+    amount: int = 0
+    percent: float = 0.0
+
+    def quantity(self, total: int) -> int:
+        """The amount in units of the signal."""
+        return int(total * self.percent / 100) if self.percent else self.amount
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A threshold that is met: how much is left and how much should be."""
+
+    signal: Signal
+    available: int
+    wanted: int
+
+
+def parse_thresholds(text: str) -> tuple[Threshold, ...]:
+    """`memory.available<100Mi,nodefs.available<10%`. Raises ValueError naming the part that is wrong."""
+    found = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, less, value = part.partition("<")
+        try:
+            signal = Signal(name)
+            if not less:
+                raise ValueError
+            if value.endswith("%"):
+                found.append(Threshold(signal, percent=float(value[:-1])))
+            else:
+                found.append(Threshold(signal, amount=parse(value).value()))
+        except ValueError as error:
+            known = ", ".join(Signal)
+            raise ValueError(f"{part!r} is not SIGNAL<QUANTITY or SIGNAL<N%, of the signals {known}") from error
+    return tuple(found)
+
+
+def measured(pressure: Pressure) -> Mapping[Signal, tuple[int, int]]:
+    """(available, total) of each signal."""
+    return {
+        Signal.MEMORY: (pressure.memory_available, pressure.memory_total),
+        Signal.NODE_DISK: (pressure.disk_available, pressure.disk_total),
+        Signal.NODE_INODES: (pressure.inodes_available, pressure.inodes_total),
+        Signal.IMAGE_DISK: (pressure.image_disk_available, pressure.image_disk_total),
+        Signal.PROCESSES: (pressure.processes_available, pressure.processes_total),
+    }
+
+
+def shortages(pressure: Pressure, thresholds: tuple[Threshold, ...]) -> list[Shortage]:
+    """The thresholds that are met; memory first, because it hurts first."""
+    found = []
+    amounts = measured(pressure)
+    for threshold in thresholds:
+        available, total = amounts[threshold.signal]
+        wanted = threshold.quantity(total)
+        if total and available < wanted:
+            found.append(Shortage(threshold.signal, available, wanted))
+    return sorted(found, key=lambda shortage: shortage.signal is not Signal.MEMORY)
+
+
+@dataclass(slots=True)
+class Conditions:
+    """The pressure conditions of a node over time; `transition` seconds must pass after the last shortage."""
+
+    transition: float = 300.0
+    last_met: dict[str, float] = field(default_factory=dict)
+
+    def update(self, found: list[Shortage], now: float) -> frozenset[str]:
+        """The conditions that hold now, by name."""
+        for shortage in found:
+            self.last_met[CONDITIONS[shortage.signal]] = now
+        return frozenset(name for name, met in self.last_met.items() if met == now or now - met < self.transition)

@@ -1,0 +1,172 @@
+"""What happens to pods that run already: other resources, other content, containers added, files and figures read."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from pod_case import BUSYBOX, RUN, shell
+from podman_host import NODE, Node, eventually
+
+from api.client import STRATEGIC_MERGE_PATCH
+from api.errors import NotFound
+from api.objects import Object, condition, is_true
+
+pytestmark = pytest.mark.integration
+
+NAMESPACE = "default"
+
+
+@pytest.fixture
+def steady(node: Node) -> Iterator[Node]:
+    """The node with one pod that runs, called `steady`."""
+    config = {"metadata": {"name": "live", "namespace": NAMESPACE}, "data": {"word": "before"}}
+    node.client.create("configmaps", config)
+    resources = {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}}
+    mount = {"volumeMounts": [{"name": "live", "mountPath": "/live"}]}
+    body = {
+        "terminationGracePeriodSeconds": 1,
+        "containers": [shell(RUN, resources=resources, **mount)],
+        "volumes": [{"name": "live", "configMap": {"name": "live"}}],
+    }
+    metadata = {"name": "steady", "namespace": NAMESPACE}
+    node.client.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body})
+    eventually(lambda: is_true(pod(node), "Ready"), "the pod is Ready", 60)
+    yield node
+    node.client.delete("configmaps", "live", NAMESPACE)
+    node.client.delete("pods", "steady", NAMESPACE, grace_period_seconds=1)
+    eventually(lambda: "steady" not in names(node), "the pod is gone")
+
+
+def pod(node: Node, name: str = "steady") -> Object:
+    return node.client.get("pods", name, NAMESPACE)
+
+
+def names(node: Node) -> list[str]:
+    return [found["metadata"]["name"] for found in node.client.list("pods", NAMESPACE).items]
+
+
+def status(node: Node) -> Object:
+    return dict(pod(node)["status"]["containerStatuses"][0])
+
+
+def group_file(node: Node, name: str, inner: str = "") -> str:
+    """A file of the pod's control group, or of that of its container."""
+    uid, controller = pod(node)["metadata"]["uid"], name.partition(".")[0]
+    base = Path("/sys/fs/cgroup") / controller / node.cgroup / "kubepods" / "burstable" / f"pod{uid}"
+    found = [entry for entry in base.glob(f"*{inner}*") if "conmon" not in entry.name] if inner else [base]
+    return (found[0] / name).read_text().strip()
+
+
+def resize(node: Node, **resources: dict[str, str]) -> None:
+    patch = {"spec": {"containers": [{"name": "app", "resources": resources}]}}
+    node.client.patch("pods", "steady", patch, NAMESPACE, subresource="resize", content_type=STRATEGIC_MERGE_PATCH)
+
+
+def test_a_running_container_gets_other_resources_without_a_restart(steady: Node) -> None:
+    before = status(steady)
+    identifier = before["containerID"].partition("://")[2]
+    assert group_file(steady, "memory.limit_in_bytes") == str(64 * 1024**2)
+    resize(steady, requests={"cpu": "80m", "memory": "32Mi"}, limits={"cpu": "200m", "memory": "128Mi"})
+    wanted = str(128 * 1024**2)
+    eventually(lambda: group_file(steady, "memory.limit_in_bytes", identifier) == wanted, "the container has it")
+    assert group_file(steady, "memory.limit_in_bytes") == wanted
+    assert group_file(steady, "cpu.cfs_quota_us", identifier) == "20000"
+    eventually(lambda: status(steady)["allocatedResources"]["cpu"] == "80m", "the status says so")
+    assert (status(steady)["containerID"], status(steady)["restartCount"]) == (before["containerID"], 0)
+
+
+def test_resources_that_the_node_does_not_have_are_pending(steady: Node) -> None:
+    resize(steady, requests={"cpu": "50m", "memory": "900Gi"}, limits={"cpu": "100m", "memory": "900Gi"})
+    found = eventually(lambda: condition(pod(steady), "PodResizePending"), "the resize is pending")
+    assert (found["reason"], found["message"].split(",")[0]) == (
+        "Infeasible",
+        "Node didn't have enough capacity: memory",
+    )
+    assert status(steady)["allocatedResources"]["memory"] == "32Mi"
+    resize(steady, requests={"cpu": "50m", "memory": "32Mi"}, limits={"cpu": "100m", "memory": "64Mi"})
+    eventually(lambda: condition(pod(steady), "PodResizePending") is None, "nothing is pending any more")
+
+
+def test_a_changed_config_map_shows_in_the_volume(steady: Node) -> None:
+    steady.client.patch("configmaps", "live", {"data": {"word": "after"}}, NAMESPACE)
+    path = Path(steady.directory) / "kubelet/pods" / pod(steady)["metadata"]["uid"]
+    word = path / "volumes/kubernetes.io~configmap/live/word"
+    eventually(lambda: word.read_text() == "after", "the volume has the new content")
+
+
+def test_an_added_container_sees_the_processes_of_its_target(steady: Node) -> None:
+    added = {
+        "name": "debugger",
+        "image": BUSYBOX,
+        "command": ["sh", "-c", "ps | grep -c '[t]rap'; sleep 1"],
+        "targetContainerName": "app",
+    }
+    steady.client.patch(
+        "pods",
+        "steady",
+        {"spec": {"ephemeralContainers": [added]}},
+        NAMESPACE,
+        subresource="ephemeralcontainers",
+        content_type=STRATEGIC_MERGE_PATCH,
+    )
+
+    def ended() -> bool:
+        entries = pod(steady)["status"].get("ephemeralContainerStatuses") or [{}]
+        return "terminated" in (entries[0].get("state") or {})
+
+    eventually(ended, "the added container has run")
+    log = steady.client.raw("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/steady/log?container=debugger").decode()
+    assert int(log) >= 1
+
+
+def test_the_node_tells_what_its_pods_use(steady: Node) -> None:
+    proxy = f"/api/v1/nodes/{NODE}/proxy"
+    summary = orjson.loads(steady.client.raw("GET", f"{proxy}/stats/summary"))
+    found = next(entry for entry in summary["pods"] if entry["podRef"]["name"] == "steady")
+    assert summary["node"]["cpu"]["usageNanoCores"] > 0
+    assert found["containers"][0]["cpu"]["usageNanoCores"] > 0
+    assert 0 < found["containers"][0]["memory"]["workingSetBytes"] <= found["memory"]["workingSetBytes"]
+    assert found["network"]["name"] == "eth0"
+    labels = 'container="app",namespace="default",pod="steady"'
+    resource = steady.client.raw("GET", f"{proxy}/metrics/resource").decode()
+    assert f"container_cpu_usage_seconds_total{{{labels}}}" in resource
+    cadvisor = steady.client.raw("GET", f"{proxy}/metrics/cadvisor").decode()
+    assert "container_network_receive_bytes_total" in cadvisor
+    assert "kubelet_running_pods" in steady.client.raw("GET", f"{proxy}/metrics").decode()
+
+
+def test_a_file_of_the_node_is_a_pod_that_the_api_only_shows(node: Node) -> None:
+    manifest = node.manifests / "watch.yaml"
+    text = f"""
+        apiVersion: v1
+        kind: Pod
+        metadata: {{name: watch, namespace: default}}
+        spec:
+          terminationGracePeriodSeconds: 1
+          containers: [{{name: app, image: "{BUSYBOX}", command: [sleep, "1000"]}}]
+    """
+    manifest.write_text(textwrap.dedent(text))
+    name = f"watch-{NODE}"
+    eventually(lambda: name in names(node) and is_true(pod(node, name), "Ready"), "the mirror pod is Ready", 60)
+    first = pod(node, name)
+    assert first["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
+    node.client.delete("pods", name, NAMESPACE, grace_period_seconds=0)
+    again = eventually(lambda: _another(node, name, first), "the mirror pod is there again")
+    assert "watch" in node.podman("ps", "--format", "{{.Names}}")
+    eventually(lambda: is_true(pod(node, name), "Ready"), "it shows the same running pod")
+    ids = [found["status"]["containerStatuses"][0]["containerID"] for found in (first, pod(node, name))]
+    assert again and ids[0] == ids[1]
+    manifest.unlink()
+    eventually(lambda: name not in names(node), "the mirror pod is gone")
+    eventually(lambda: "watch" not in node.podman("ps", "--format", "{{.Names}}"), "its container is gone")
+
+
+def _another(node: Node, name: str, first: Object) -> bool:
+    try:
+        return bool(pod(node, name)["metadata"]["uid"] != first["metadata"]["uid"])
+    except NotFound:
+        return False
