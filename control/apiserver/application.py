@@ -126,6 +126,7 @@ def make_server(
     methods.append(BootstrapTokenMethod(cache, runtime))
     registry = built_in_registry()
     hooks = Hooks(cache, runtime)
+    authorizer = Authorizer((NodeMethod(cache), rbac))
     return ApiServer(
         config=config,
         runtime=runtime,
@@ -133,8 +134,8 @@ def make_server(
         storage=Storage(store, cache, runtime),
         cache=cache,
         authenticator=Authenticator(methods),
-        authorizer=Authorizer((NodeMethod(cache), rbac)),
-        admission=Pipeline(plugins(cache)),
+        authorizer=authorizer,
+        admission=Pipeline(plugins(cache, hooks, authorizer)),
         custom=CustomResources(cache, registry, hooks),
         tokens=tokens,
     )

@@ -5,6 +5,7 @@ Invariant: the order is the original's (kubeapiserver/options/plugins.go).
 
 from __future__ import annotations
 
+from control.apiserver.admission.expressions import Expressions
 from control.apiserver.admission.limit_ranger import LimitRanger
 from control.apiserver.admission.namespaces import NamespaceLifecycle
 from control.apiserver.admission.node_restriction import NodeRestriction
@@ -13,11 +14,15 @@ from control.apiserver.admission.priority import Priority
 from control.apiserver.admission.resource_quota import ResourceQuota
 from control.apiserver.admission.service_account import ServiceAccount
 from control.apiserver.admission.tolerations import DefaultTolerationSeconds
+from control.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
+from control.apiserver.authorization.chain import Authorizer
 from control.apiserver.cache import Cache
+from control.apiserver.hooks.client import Hooks
 
 
-def plugins(cache: Cache) -> list[Plugin]:
+def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer) -> list[Plugin]:
     """One of each, over a server's cache."""
+    expressions = Expressions(authorizer)
     return [
         NamespaceLifecycle(cache),
         LimitRanger(),
@@ -25,5 +30,7 @@ def plugins(cache: Cache) -> list[Plugin]:
         NodeRestriction(),
         DefaultTolerationSeconds(),
         Priority(cache),
+        MutatingWebhooks(cache, hooks, expressions),
+        ValidatingWebhooks(cache, hooks, expressions),
         ResourceQuota(),
     ]

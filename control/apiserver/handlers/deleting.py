@@ -79,6 +79,7 @@ def delete_object(op: Operation, options: DeleteOptions) -> tuple[Stored, bool]:
     def change(current: Stored) -> Object | None:
         obj = op.endpoint.opened(current.object())
         _check_preconditions(op, obj, options)
+        op.server.admission.mutate(op, {}, obj)
         op.server.admission.validate(op, {}, obj)
         kept = begin_deletion(op, obj, options)
         gone[0] = kept is None

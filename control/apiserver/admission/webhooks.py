@@ -1,0 +1,208 @@
+"""MutatingAdmissionWebhook and ValidatingAdmissionWebhook: programs of others that change or refuse objects.
+
+Invariant: every mutating webhook has answered before the first validating one is asked; a webhook that does not
+answer refuses or is passed over, as its failurePolicy says.
+Source: apiserver/pkg/admission/plugin/webhook/{mutating,validating}/dispatcher.go.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from api import errors
+from api.objects import Object
+from api.patches import json_patch
+from control.apiserver.admission.conditions import ConditionFailed, hold
+from control.apiserver.admission.expressions import Expressions, values_of
+from control.apiserver.admission.matching import Match
+from control.apiserver.admission.pipeline import PluginBase
+from control.apiserver.admission.review import admission_request, from_version, in_version
+from control.apiserver.cache import Cache
+from control.apiserver.cached import CachedObject
+from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers.decoding import check_fields, completed
+from control.apiserver.hooks.client import HookFailed, Hooks
+from control.apiserver.operation import Operation
+
+log = logging.getLogger(__name__)
+
+_GROUP = "admissionregistration.k8s.io"
+_DEFAULT_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook of a configuration."""
+
+    declared: Mapping[str, Any]
+    match: Match
+
+    @property
+    def name(self) -> str:
+        """How messages name it."""
+        return str(self.declared["name"])
+
+    @property
+    def fails_open(self) -> bool:
+        """Whether it is passed over when it does not answer."""
+        return bool(self.declared.get("failurePolicy") == "Ignore")
+
+
+class Webhooks(PluginBase):
+    """The webhooks of one kind of configuration, by the names of their configurations."""
+
+    plural = ""
+
+    def __init__(self, cache: Cache, hooks: Hooks, expressions: Expressions) -> None:
+        self._hooks = hooks
+        self._expressions = expressions
+        self._configured: dict[str, list[Webhook]] = {}
+        self._ordered: list[Webhook] = []
+        cache.collection(_GROUP, self.plural).observe(self._changed)
+
+    def handles(self, operation: Operation) -> bool:
+        return bool(self._ordered)
+
+    def _changed(self, old: CachedObject | None, new: CachedObject | None) -> None:
+        found = new or old
+        assert found is not None
+        self._configured.pop(found.key, None)
+        if new is not None:
+            declared = new.object().get("webhooks") or []
+            self._configured[new.key] = [Webhook(one, Match.from_json(one)) for one in declared]
+        self._ordered = [hook for _, hooks in sorted(self._configured.items()) for hook in hooks]
+
+    def _ask(self, webhook: Webhook, operation: Operation, new: Object, old: Object | None) -> Answer | None:
+        """What the webhook answers, None if it is not asked or passed over. Raises ApiError."""
+        endpoint = webhook.match.find(operation, new, old)
+        if endpoint is None:
+            return None
+        uid = self._hooks.runtime.uuid()
+        request = admission_request(operation, endpoint, new, old, uid)
+        conditions = webhook.declared.get("matchConditions") or ()
+        try:
+            if conditions and not hold(self._expressions, conditions, values_of(operation, request)):
+                return None
+        except ConditionFailed as error:
+            if webhook.fails_open:
+                return None
+            raise errors.Forbidden(
+                f"{operation.resource.plural} {operation.name!r} is forbidden: {error}", name=operation.name
+            ) from error
+        if operation.dry_run and webhook.declared.get("sideEffects") not in ("None", "NoneOnDryRun"):
+            raise errors.BadRequest(f'admission webhook "{webhook.name}" does not support dry run')
+        return self._call(webhook, endpoint, request, operation)
+
+    def _call(self, webhook: Webhook, endpoint: Endpoint, request: Object, operation: Operation) -> Answer | None:
+        versions = webhook.declared.get("admissionReviewVersions") or ["v1"]
+        version = next((one for one in versions if one in ("v1", "v1beta1")), "v1")
+        review = {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": request}
+        seconds = float(webhook.declared.get("timeoutSeconds") or _DEFAULT_SECONDS)
+        try:
+            answer = self._hooks.call(webhook.declared["clientConfig"], review, seconds)
+            response = _response(answer, request["uid"], version)
+        except HookFailed as error:
+            if webhook.fails_open:
+                log.warning("failing open, webhook %s failed: %s", webhook.name, error)
+                return None
+            raise errors.InternalError(
+                f'Internal error occurred: failed calling webhook "{webhook.name}": failed to call webhook: {error}'
+            ) from error
+        operation.warnings += [str(text) for text in response.get("warnings") or ()]
+        if not response.get("allowed"):
+            raise denied(webhook.name, response.get("status") or response.get("result") or {})
+        return Answer(endpoint, response)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An AdmissionResponse that allows, and the endpoint in whose version its patch speaks."""
+
+    endpoint: Endpoint
+    response: Mapping[str, Any]
+
+
+def _response(review: Any, uid: str, version: str) -> Mapping[str, Any]:
+    """The checked AdmissionResponse. Raises HookFailed."""
+    response = review.get("response") if isinstance(review, dict) else None
+    if not isinstance(response, dict):
+        raise HookFailed("webhook response was absent")
+    if version == "v1" and (review.get("apiVersion"), review.get("kind")) != ("admission.k8s.io/v1", "AdmissionReview"):
+        found = f"{review.get('apiVersion')}, Kind={review.get('kind')}"
+        raise HookFailed(
+            f"received invalid webhook response: expected webhook response of "
+            f"admission.k8s.io/v1, Kind=AdmissionReview, got {found}"
+        )
+    if version == "v1" and response.get("uid") != uid:
+        raise HookFailed(
+            f'received invalid webhook response: expected response.uid="{uid}", got "{response.get("uid")}"'
+        )
+    return response
+
+
+def denied(name: str, status: Mapping[str, Any]) -> errors.ApiError:
+    """The refusal of a webhook, in the original's words."""
+    why = status.get("message") or status.get("reason")
+    by = f'admission webhook "{name}" denied the request'
+    code = int(status.get("code") or 0)
+    body = {**status, "message": f"{by}: {why}" if why else f"{by} without explanation"}
+    return errors.from_status(code if code >= 400 else 400, body)
+
+
+class MutatingWebhooks(Webhooks):
+    """The mutating ones: one after the other, and once more if others changed what they had seen."""
+
+    plural = "mutatingwebhookconfigurations"
+
+    def mutate(self, operation: Operation, new: Object, old: Object | None) -> Object:
+        again: list[tuple[Webhook, Object]] = []
+        for webhook in self._ordered:
+            answer = self._ask(webhook, operation, new, old)
+            if answer is not None:
+                new = _patched(webhook, operation, answer, new)
+                if webhook.declared.get("reinvocationPolicy") == "IfNeeded":
+                    again.append((webhook, new))
+        for webhook, seen in again:
+            if new != seen:
+                answer = self._ask(webhook, operation, new, old)
+                new = _patched(webhook, operation, answer, new) if answer else new
+        return new
+
+
+class ValidatingWebhooks(Webhooks):
+    """The validating ones."""
+
+    plural = "validatingwebhookconfigurations"
+
+    def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
+        for webhook in self._ordered:
+            self._ask(webhook, operation, new, old)
+
+
+def _patched(webhook: Webhook, operation: Operation, answer: Answer, new: Object) -> Object:
+    """The object as the answer changes it. Raises InternalError for a patch that cannot be applied."""
+    encoded = answer.response.get("patch")
+    if not encoded or not new:
+        return new
+    before = in_version(operation, answer.endpoint, new)
+    try:
+        if answer.response.get("patchType", "JSONPatch") != "JSONPatch":
+            raise ValueError(f'unsupported patch type "{answer.response.get("patchType")}"')
+        after = json_patch.apply(before, orjson.loads(base64.b64decode(encoded)))
+        if not isinstance(after, dict):
+            raise ValueError("the patch does not leave an object")
+    except (ValueError, binascii.Error, errors.ApiError) as error:
+        raise errors.InternalError(
+            f'Internal error occurred: failed calling webhook "{webhook.name}": cannot apply the patch: {error}'
+        ) from error
+    if operation.subresource == "scale":
+        return new
+    changed = from_version(operation, answer.endpoint, after)
+    return completed(operation, check_fields(operation, changed))
