@@ -105,6 +105,19 @@ def plan(others: Iterable[Peer], own: Iterable[LinkAddress], bridge_index: int, 
     return Plan(tuple(routes), tuple(tunnels), tuple(unreachable))
 
 
+def unanswered(here: str, there: str, address: str, gateway: str, *, tunnelled: bool) -> str:
+    """Why the pods' gateway of a node does not answer another node, when the node itself does at its address."""
+    if tunnelled:
+        return (
+            f"node {there} answers at {address}, but not through VXLAN: "
+            f"a firewall between {here} and {there} drops UDP port {VXLAN_PORT}"
+        )
+    return (
+        f"node {there} answers at {address}, but not for its pods at {gateway}: "
+        f"a firewall between {here} and {there} drops packets of pods, or {there} does not forward them"
+    )
+
+
 def tunnel_routes(tunnels: Iterable[Tunnel], link: int) -> tuple[set[Route], set[Neighbour], set[Neighbour]]:
     """Routes, neighbours and forwarding entries of the VXLAN device with index `link`."""
     tunnels = list(tunnels)

@@ -34,6 +34,7 @@ from agents.proxy.node_balancers import NodeBalancers
 from agents.proxy.node_events import NodeEvents
 from agents.proxy.node_network import NodeNetwork
 from agents.proxy.node_policies import NodePolicies
+from agents.proxy.node_reach import NodeReach
 from agents.proxy.service_proxy import ServiceProxy
 from api import kubeconfig
 from api.client import Client
@@ -125,8 +126,9 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
         recorder = EventRecorder(client, runtime, NAME, arguments.node_name)
         recorder.start()
         informers = Informers(client, runtime)
-        parts = _parts(arguments, runtime, informers, NodeEvents(recorder, arguments.node_name), metrics)
-        state["proxy"] = parts[0]
+        state["proxy"], parts = _parts(
+            arguments, runtime, informers, NodeEvents(recorder, arguments.node_name), metrics
+        )
         status = _run_parts(informers, parts, runtime, stop)
         recorder.close()
     finally:
@@ -136,26 +138,30 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
 
 def _parts(
     arguments: argparse.Namespace, runtime: Runtime, informers: Informers, events: NodeEvents, metrics: Metrics
-) -> tuple[ServiceProxy, *tuple[_Part, ...]]:
-    """All parts of the proxy; no name server if the cluster has none."""
+) -> tuple[ServiceProxy, list[_Part]]:
+    """The services' part, and all parts of the proxy; no name server if the cluster has none."""
     cluster_networks, service_networks = _networks(arguments.cluster_cidr), _networks(arguments.service_cidr)
     version4 = tuple(network for network in cluster_networks if ":" not in network)
     name = arguments.node_name
     proxy = ServiceProxy(informers, runtime, name, version4, events, metrics, arguments.cluster_dns)
-    network = NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics)
-    policies = NodePolicies(informers, runtime, name, events, metrics)
-    balancers = NodeBalancers(informers, runtime, name, events)
+    parts: list[_Part] = [
+        proxy,
+        NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics),
+        NodePolicies(informers, runtime, name, events, metrics),
+        NodeBalancers(informers, runtime, name, events),
+        NodeReach(informers, runtime, name, events),
+    ]
     if not arguments.cluster_dns:
-        return proxy, network, policies, balancers
+        return proxy, parts
     text = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
     upstream = Upstream(servers_of(text, (arguments.cluster_dns,)), runtime)
     resolver = Resolver(Zone(arguments.cluster_domain, (*cluster_networks, *service_networks)), upstream, runtime)
     metrics.count_queries(resolver)
     dns = ClusterDns(informers, resolver, arguments.cluster_domain)
-    return proxy, network, policies, balancers, NodeDns(informers, runtime, name, resolver, dns)
+    return proxy, [*parts, NodeDns(informers, runtime, name, resolver, dns)]
 
 
-def _run_parts(informers: Informers, parts: tuple[_Part, ...], runtime: Runtime, stop: Event) -> int:
+def _run_parts(informers: Informers, parts: list[_Part], runtime: Runtime, stop: Event) -> int:
     """Let the parts work from complete lists on until `stop`, and wait for them to end; the exit status.
 
     A part that fails ends the process, whose supervisor starts it afresh.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.network import policies
+from agents.network import policies, routes
 from agents.network.routes import VXLAN_LINK, VXLAN_PORT, node_address
 from agents.proxy import rules
 from api.objects import Object, key_of, labels_of, name_of, namespace_of
@@ -93,11 +93,7 @@ def between_hop(source: Object, target: Object, gateway: str, route: Facts, echo
         return Hop(where, f"{way}: {gateway} answers")
     if not echoes.get(address):
         return Hop(where, way, f"{there} does not answer at {address}: it is off, or the network between is cut")
-    if tunnelled:
-        problem = (f"{there} answers at {address}, but not through VXLAN: "
-                   f"a firewall between {here} and {there} drops UDP port {VXLAN_PORT}")  # fmt: skip
-    else:
-        problem = f"{there} answers at {address}, but not for its pods at {gateway}: is wherry0 up there?"
+    problem = routes.unanswered(here, there, address, gateway, tunnelled=tunnelled)
     return Hop(where, way, problem)
 
 

@@ -1,0 +1,226 @@
+"""Everybody reaches everybody in the lab, also after each thing that breaks networks; names, policies and traces hold."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from labs import WHERRY, Lab, eventually, run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+NODES = ("node1", "node2")
+PAGE = "It lands anywhere."
+IMAGE = "localhost/wherry/demo:1"
+
+# Asks for the page at all targets at once, and prints the names of those that gave it.
+ASK_FROM_POD = (
+    "for t in %s; do ( n=${t%%%%=*}; a=${t#*=}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | "
+    "/bin/busybox nc -w 4 ${a%%:*} ${a##*:} 2>/dev/null | /bin/busybox grep -q lands && echo $n ) & done; wait"
+)
+ASK_FROM_NODE = """
+import socket, sys, threading
+def ask(name, address):
+    try:
+        with socket.create_connection(address, timeout=4) as asking:
+            asking.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            page = b"".join(iter(lambda: asking.recv(65536), b""))
+    except OSError:
+        return
+    if b"lands" in page:
+        print(name, flush=True)
+for target in sys.argv[1:]:
+    name, _, place = target.partition("=")
+    host, _, port = place.rpartition(":")
+    threading.Thread(target=ask, args=(name, (host, int(port)))).start()
+"""
+# Opens so many connections a second for so long, and prints how many got the page and what became of the others.
+LOAD = """
+import collections, socket, sys, threading, time
+address, rate, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+outcomes = collections.Counter()
+def ask():
+    try:
+        with socket.create_connection((address, 80), timeout=10) as asking:
+            asking.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            page = b"".join(iter(lambda: asking.recv(65536), b""))
+        outcomes["page" if b"lands" in page else "empty"] += 1
+    except OSError as error:
+        outcomes[type(error).__name__] += 1
+start, tasks = time.monotonic(), []
+for number in range(int(rate * seconds)):
+    time.sleep(max(0.0, start + number / rate - time.monotonic()))
+    tasks.append(threading.Thread(target=ask))
+    tasks[-1].start()
+for task in tasks:
+    task.join()
+import json
+print(json.dumps(outcomes))
+"""
+
+
+@dataclass
+class Network:
+    """The lab with a pod on each node that asks, and the demo that answers."""
+
+    lab: Lab
+    targets: dict[str, str]
+
+    def reached(self) -> dict[str, set[str]]:
+        """For each client the targets that answer it: pods, nodes, and the machine outside."""
+        words = " ".join(f"{name}={place}" for name, place in self.targets.items())
+
+        def pod(name: str) -> set[str]:
+            said = self.lab.kubectl("exec", f"asker-{name}", "--", "/bin/sh", "-c", ASK_FROM_POD % words, check=False)
+            return set(said.split())
+
+        def node(name: str) -> set[str]:
+            return set(self.lab.ssh(name, f"{python(ASK_FROM_NODE)} {words}", check=False).split())
+
+        with ThreadPoolExecutor() as pool:
+            pods, nodes = list(pool.map(pod, NODES)), list(pool.map(node, NODES))
+        outside = {f"port-{name}" for name in NODES if PAGE in self.lab.ask(name)}
+        return {**dict(zip(("pod1", "pod2"), pods)), **dict(zip(NODES, nodes)), "outside": outside}
+
+    def whole(self) -> bool:
+        """Whether everybody reaches everybody."""
+        inside = set(self.targets)
+        wanted = dict.fromkeys(("pod1", "pod2", *NODES), inside) | {"outside": {"port-node1", "port-node2"}}
+        found = self.reached()
+        assert found == wanted, {client: sorted(wanted[client] - found[client]) for client in wanted}
+        return True
+
+
+def python(script: str) -> str:
+    """A shell command that runs a script of Python."""
+    encoded = base64.b64encode(script.encode()).decode()
+    return f'python3 -c "import base64; exec(base64.b64decode(\\"{encoded}\\"))"'
+
+
+@pytest.fixture(scope="module")
+def network(lab: Lab) -> Iterator[Network]:
+    for name in NODES:
+        asker = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"asker-{name}", "labels": {"app": "asker"}},
+                 "spec": {"nodeName": name, "terminationGracePeriodSeconds": 0, "containers": [
+                     {"name": "main", "image": IMAGE, "ports": [{"containerPort": 8080}]}]}}  # fmt: skip
+        lab.kubectl("apply", "-f", "-", stdin=json.dumps(asker))
+    eventually(lambda: len(lab.running_pods("app=asker")) == 2, 60, "the asking pods run")
+    eventually(lambda: len(lab.running_pods("app=demo")) == 3, 90, "the demo runs")
+    pods = {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in lab.running_pods("app=demo")}
+    service = lab.kubectl("get", "service", "demo", "-o", "jsonpath={.spec.clusterIP}")
+    addresses = {node["metadata"]["name"]: node["status"]["addresses"][0]["address"] for node in lab.objects("nodes")}
+    targets = {f"pod-{name}": f"{pods[name]}:8080" for name in NODES}
+    targets |= {f"port-{name}": f"{addresses[name]}:30080" for name in NODES}
+    yield Network(lab, targets | {"service": f"{service}:80"})
+    lab.kubectl("delete", "pod", "-l", "app=asker", "--wait=false")
+
+
+def test_everybody_reaches_everybody(network: Network) -> None:
+    eventually(network.whole, 20, "everybody reaches everybody")
+
+
+@pytest.mark.parametrize("name, address", [
+    ("demo", "demo"), ("demo.default", "demo"), ("demo.default.svc.cluster.local", "demo"),
+    ("kubernetes", "kubernetes"),
+])  # fmt: skip
+def test_pods_find_services_by_their_names(network: Network, name: str, address: str) -> None:
+    expected = network.lab.kubectl("get", "service", address, "-o", "jsonpath={.spec.clusterIP}")
+    said = network.lab.kubectl("exec", "asker-node2", "--", "/bin/busybox", "nslookup", name, check=False)
+    assert expected in said, said
+
+
+FAULTS = {
+    "kill -9 of the proxy": "systemctl kill --kill-whom=main --signal=SIGKILL wherry-proxy",
+    "all tables flushed": "nft flush ruleset",
+    "a route deleted": "ip route del $(ip route show proto 87 | grep ' via ' | head -1)",
+    "the bridge down": "ip link set wherry0 down",
+    "the bridge deleted": "ip link del wherry0",
+    "forwarding off": "echo 0 > /proc/sys/net/ipv4/ip_forward",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_everybody_reaches_everybody_again_after(network: Network, fault: str) -> None:
+    network.lab.ssh("node1", FAULTS[fault])
+    eventually(network.whole, 30, f"everybody reaches everybody after {fault}")
+
+
+def test_repairs_are_said_in_events(network: Network) -> None:
+    reasons = {event["reason"] for event in network.lab.objects("events", "-A")}
+    assert {"ServiceRulesRepaired", "PodNetworkRepaired"} <= reasons
+
+
+def test_a_policy_shuts_pods_off_and_its_end_lets_them_in_again(network: Network) -> None:
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "closed"},
+              "spec": {"podSelector": {"matchLabels": {"app": "demo"}},
+                       "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}]}}  # fmt: skip
+    network.lab.kubectl("apply", "-f", "-", stdin=json.dumps(policy))
+    try:
+        # A node always reaches its own pods, also through a service.
+        eventually(lambda: not network.reached()["pod1"], 20, "the policy holds")
+        found = run([*trace(network), "pod/asker-node1", "service/demo"], check=False)
+        assert found.returncode == 1 and "these network policies judge it: ingress default/closed" in found.stdout
+    finally:
+        network.lab.kubectl("delete", "networkpolicy", "closed")
+    eventually(network.whole, 20, "everybody reaches everybody again")
+
+
+def trace(network: Network) -> list[str]:
+    return [*WHERRY, "trace", "--kubeconfig", str(network.lab.files / "admin.kubeconfig")]
+
+
+def test_a_trace_names_every_hop(network: Network) -> None:
+    found = run([*trace(network), "pod/asker-node1", "service/demo"])
+    for words in ("pod default/asker-node1", "chain spread-3", "route 10.244.", "node1 -> node2", "accepted"):
+        assert words in found.stdout, found.stdout
+    assert "broken" not in found.stdout.lower()
+
+
+ROLLING = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: rolling}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: rolling}}
+  template:
+    metadata: {labels: {app: rolling}}
+    spec:
+      containers:
+        - name: web
+          image: "localhost/wherry/demo:1"
+          ports: [{containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 5}
+          lifecycle: {preStop: {exec: {command: ["/bin/busybox", "sleep", "4"]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: rolling}
+spec:
+  selector: {app: rolling}
+  ports: [{port: 80, targetPort: 8080}]
+"""
+
+
+def test_no_connection_fails_during_a_rolling_update(network: Network) -> None:
+    lab = network.lab
+    lab.kubectl("apply", "-f", "-", stdin=ROLLING)
+    try:
+        eventually(lambda: len(lab.running_pods("app=rolling")) == 3, 60, "three replicas are Ready")
+        address = lab.kubectl("get", "service", "rolling", "-o", "jsonpath={.spec.clusterIP}")
+        before = {pod["metadata"]["name"] for pod in lab.running_pods("app=rolling")}
+        with ThreadPoolExecutor() as pool:
+            load = pool.submit(lab.ssh, "node1", f"{python(LOAD)} {shlex.quote(address)} 200 30")
+            lab.kubectl("rollout", "restart", "deployment/rolling")
+            lab.kubectl("rollout", "status", "deployment/rolling", "--timeout=60s", timeout=70)
+            outcomes = json.loads(load.result())
+        after = {pod["metadata"]["name"] for pod in lab.running_pods("app=rolling")}
+        assert not before & after
+        assert outcomes == {"page": 6000}
+    finally:
+        lab.kubectl("delete", "deployment,service", "rolling", "--wait=false")
