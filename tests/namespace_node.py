@@ -20,7 +20,7 @@ from ipaddress import IPv4Address, ip_network
 
 from agents.network import links, observation, policies, routes
 from agents.network.announcing import Announcer
-from agents.network.interface import HostPort
+from agents.network.interface import Bandwidth, HostPort
 from agents.network.netlink_network import NetlinkPodNetwork
 from agents.network.nftables.table import NftTable
 from agents.network.nftables.values import Ruleset
@@ -67,9 +67,10 @@ class Node:
         self.network = NetlinkPodNetwork(Path(state), SystemRuntime())
         self.network.configure(tuple(cidrs))
 
-    def attach(self, sandbox: str, host_ports: list[dict] | None = None) -> dict:
+    def attach(self, sandbox: str, host_ports: list[dict] | None = None, bandwidth: dict | None = None) -> dict:
         """Attach a sandbox."""
-        return asdict(self.network.attach(sandbox, tuple(HostPort(**port) for port in host_ports or ())))
+        ports = tuple(HostPort(**port) for port in host_ports or ())
+        return asdict(self.network.attach(sandbox, ports, Bandwidth(**bandwidth or {})))
 
     def detach(self, sandbox: str) -> None:
         """Detach a sandbox."""

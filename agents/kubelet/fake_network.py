@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from agents.network.interface import Attachment, HostPort, NetworkError
+from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
 
 
 class FakeNetwork:
@@ -25,7 +25,9 @@ class FakeNetwork:
             self._cidrs = pod_cidrs
             self._next = self._hosts()
 
-    def attach(self, sandbox: str, host_ports: tuple[HostPort, ...] = ()) -> Attachment:
+    def attach(
+        self, sandbox: str, host_ports: tuple[HostPort, ...] = (), bandwidth: Bandwidth = UNLIMITED
+    ) -> Attachment:
         known = self._attachments.get(sandbox)
         if known is None:
             address = self._free_address()

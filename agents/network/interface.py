@@ -34,13 +34,26 @@ class HostPort:
     host_address: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Bandwidth:
+    """How many bits a second a sandbox may take (`ingress`) and send (`egress`); 0 for as many as there are."""
+
+    ingress: int = 0
+    egress: int = 0
+
+
+UNLIMITED = Bandwidth()
+
+
 class PodNetwork(Protocol):
     """Makes and removes the network namespaces of sandboxes on this node."""
 
     def configure(self, pod_cidrs: tuple[str, ...]) -> None:
         """Take the node's podCIDRs (from Node.spec); `attach` before this raises NetworkError."""
 
-    def attach(self, sandbox: str, host_ports: tuple[HostPort, ...] = ()) -> Attachment:
+    def attach(
+        self, sandbox: str, host_ports: tuple[HostPort, ...] = (), bandwidth: Bandwidth = UNLIMITED
+    ) -> Attachment:
         """Make the namespace named `sandbox` with loopback up, an address of the podCIDR and a default route.
 
         Again for the same sandbox: the same attachment. Raises NetworkError (no address left, kernel refused).

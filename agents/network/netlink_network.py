@@ -20,9 +20,9 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-from agents.network import links, namespaces, rtnetlink, sysctl
+from agents.network import links, namespaces, rtnetlink, shaping, sysctl
 from agents.network.hostports import HostPortTable
-from agents.network.interface import Attachment, HostPort, NetworkError
+from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
 from agents.network.ipam import AddressBook, Reservation, gateway_of
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
 from agents.network.rtnetlink import Network, Route
@@ -68,7 +68,9 @@ class NetlinkPodNetwork:
             self._ensure_node()
             self._sync_host_ports()
 
-    def attach(self, sandbox: str, host_ports: tuple[HostPort, ...] = ()) -> Attachment:
+    def attach(
+        self, sandbox: str, host_ports: tuple[HostPort, ...] = (), bandwidth: Bandwidth = UNLIMITED
+    ) -> Attachment:
         """Make the namespace named `sandbox` with loopback up, an address of the podCIDR and a default route.
 
         Again for the same sandbox: the same attachment. Raises NetworkError (no address left, kernel refused).
@@ -83,7 +85,7 @@ class NetlinkPodNetwork:
             try:
                 fresh = namespaces.create(self._namespace(sandbox))
                 stale = fresh or before is None or before.addresses != reservation.addresses
-                self._wire(sandbox, reservation, stale=stale)
+                self._wire(sandbox, reservation, bandwidth, stale=stale)
             except (OSError, NetlinkError, sysctl.SysctlError) as error:
                 raise NetworkError(f"the network of sandbox {sandbox} cannot be made: {error}") from error
             if host_ports or (before is not None and before.host_ports):
@@ -129,7 +131,7 @@ class NetlinkPodNetwork:
     def _effective_mtu(self) -> int:
         return self._mtu or links.uplink_mtu(self._kernel)
 
-    def _wire(self, sandbox: str, reservation: Reservation, *, stale: bool) -> None:
+    def _wire(self, sandbox: str, reservation: Reservation, bandwidth: Bandwidth, *, stale: bool) -> None:
         name = host_interface(sandbox)
         namespace = self._namespace(sandbox)
         bridge = links.find_link(self._kernel, links.BRIDGE) or self._ensure_node()
@@ -139,11 +141,14 @@ class NetlinkPodNetwork:
             present = None
         if present is None:
             self._create_link(sandbox, reservation, bridge, namespace)
-        if not self._configure_inside(namespace, reservation):
+        if not self._configure_inside(namespace, reservation, bandwidth.egress):
             self._delete_link(name)
             self._create_link(sandbox, reservation, bridge, namespace)
-            if not self._configure_inside(namespace, reservation):
+            if not self._configure_inside(namespace, reservation, bandwidth.egress):
                 raise NetlinkError(errno.ENODEV, f"{_INTERFACE} does not stay in {namespace}")
+        made = links.find_link(self._kernel, name) if bandwidth.ingress else None
+        if made is not None:
+            self._kernel.request(shaping.limit(made.index, bandwidth.ingress))
 
     def _create_link(self, sandbox: str, reservation: Reservation, bridge: rtnetlink.Link, namespace: Path) -> None:
         pair = rtnetlink.VethPair(
@@ -165,13 +170,16 @@ class NetlinkPodNetwork:
         finally:
             os.close(descriptor)
 
-    def _configure_inside(self, namespace: Path, reservation: Reservation) -> bool:
+    def _configure_inside(self, namespace: Path, reservation: Reservation, egress: int) -> bool:
         """Address and routes inside the namespace; False if the interface is not there."""
         with NetlinkSocket(links.NETLINK_ROUTE, str(namespace)) as kernel:
             interface = links.find_link(kernel, _INTERFACE)
             if interface is None:
                 return False
-            for error in kernel.batch(self._inside_messages(interface.index, reservation)):
+            messages = self._inside_messages(interface.index, reservation)
+            if egress:
+                messages.append(shaping.limit(interface.index, egress))
+            for error in kernel.batch(messages):
                 if error is not None:
                     raise error
         with namespaces.inside(namespace):

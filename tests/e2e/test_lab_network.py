@@ -1,4 +1,4 @@
-"""Everybody reaches everybody in the lab, also after each thing that breaks networks; names, policies and traces hold."""
+"""Everybody reaches everybody in the lab, also after each thing that breaks networks; names, policies, traces hold."""
 
 from __future__ import annotations
 

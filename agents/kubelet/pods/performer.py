@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods.bandwidth import bandwidth
 from agents.kubelet.pods.limits import container_limits
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.sync import Plan, Resize, SandboxAction, Start
@@ -188,7 +189,7 @@ class Performer:
         if spec.is_host_network(pod):
             return ()
         name = sandbox_name(pod["metadata"]["uid"])
-        return self.network.attach(name, host_ports(pod)).addresses
+        return self.network.attach(name, host_ports(pod), bandwidth(pod)).addresses
 
     def _create_sandbox(self, pod: Object, view: PodView, state: PodState) -> bool:
         attempt = 0
@@ -201,7 +202,8 @@ class Performer:
         try:
             path = ""
             if not spec.is_host_network(pod):
-                attachment = self.network.attach(sandbox_name(pod["metadata"]["uid"]), host_ports(pod))
+                name = sandbox_name(pod["metadata"]["uid"])
+                attachment = self.network.attach(name, host_ports(pod), bandwidth(pod))
                 path, state.addresses = attachment.namespace_path, attachment.addresses
             self.runtime.create_sandbox(self.builder.sandbox(pod, attempt, path))
         except (NetworkError, ContainerRuntimeError) as error:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,20 @@ def test_killing_the_process_between_any_two_steps_leaks_nothing(host: Host) -> 
     for name in left:
         host.detach(sandbox=name)
     assert host.counts() == before
+
+
+def test_a_pods_bandwidth_is_limited_in_both_directions(host: Host) -> None:
+    host.attach(sandbox="free")
+    limited = {"ingress": 20_000_000, "egress": 10_000_000}
+    address = host.attach(sandbox="slow", bandwidth=limited)["addresses"][0]
+    host.attach(sandbox="slow", bandwidth=limited)
+    assert "rate 10Mbit" in host.sh("ip netns exec slow tc qdisc show dev eth0")
+    assert host.sh("tc qdisc show").count("rate 20Mbit") == 1
+    for name in ("free", "slow"):
+        host.serve(name, 80, pod=name)
+    started = time.monotonic()
+    assert host.answer(address, 80, pod="free", size=5_000_000) == "slow"
+    assert time.monotonic() - started > 1.0
 
 
 def test_an_exhausted_network_is_said_with_its_name(host: Host) -> None:
