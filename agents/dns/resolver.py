@@ -1,8 +1,8 @@
 """Answers DNS messages: from memory, from the zone, or from other servers.
 
 An answer is kept as the bytes that follow its number, under the bytes of the question: a client that asks again is
-answered without anything being read or written. A change of the zone forgets what was kept of it; what another
-server said is kept for as long as that allowed, and passed on with the time that is left.
+answered without anything being read or written. A change of the zone forgets the answers that its names are in; what
+another server said is kept for as long as that allowed, and passed on with the time that is left.
 
 Invariant: `quick` never waits; what it cannot answer, `slow` does.
 """
@@ -65,6 +65,8 @@ class Resolver:
         self._upstream = upstream
         self._runtime = runtime
         self._own: dict[bytes, bytes] = {}
+        # The questions whose kept answers a name is part of.
+        self._about: dict[str, list[bytes]] = {}
         self._others: dict[bytes, _Kept] = {}
         self.hits = 0
         self.queries = 0
@@ -72,8 +74,9 @@ class Resolver:
 
     def update(self, owner: str, names: Names) -> None:
         """Put the names of a service in place of its present ones."""
-        if self._zone.replace(owner, names):
-            self._own.clear()
+        for name in self._zone.replace(owner, names):
+            for asked in self._about.pop(name, ()):
+                self._own.pop(asked, None)
 
     def quick(self, data: bytes) -> bytes | None:
         """The answer to a datagram if it takes no other server; None if it does."""
@@ -92,7 +95,8 @@ class Resolver:
         found = self._zone.resolve(asked.name, asked.rdtype)
         if self._leads_out(found, asked.rdtype):
             return None
-        return self._keep(data, _written(self._followed(found, query), query, datagram=True))
+        found = self._followed(found, query)
+        return self._keep(data, _names_in(found, asked.name), _written(found, query, datagram=True))
 
     def slow(self, data: bytes, *, datagram: bool = True) -> bytes:
         """The answer to a message, however long that takes."""
@@ -129,10 +133,13 @@ class Resolver:
             self._others[data[2:]] = _Kept(response, query, self._runtime.monotonic(), min(seconds, _LONGEST_KEPT))
         return answer
 
-    def _keep(self, data: bytes, answer: bytes) -> bytes:
+    def _keep(self, data: bytes, names: set[str], answer: bytes) -> bytes:
         if len(self._own) >= _KEPT:
             self._own.clear()
+            self._about.clear()
         self._own[data[2:]] = answer[2:]
+        for name in names:
+            self._about.setdefault(name, []).append(data[2:])
         return answer
 
     def _leads_out(self, found: Answer, kind: RdataType) -> bool:
@@ -163,6 +170,13 @@ class Resolver:
             self.failures += 1
             log.info("%s could not be resolved: %s", target, error)
             return ()
+
+
+def _names_in(found: Answer, asked: Name) -> set[str]:
+    """The names that an answer follows from: what was asked, what it leads to, and whose addresses come with it."""
+    owners = [rrset.name for rrset in (*found.answers, *found.additional)]
+    targets = [record.target for rrset in found.answers for record in rrset if hasattr(record, "target")]
+    return {_text(name) for name in (asked, *owners, *targets)}
 
 
 def _written(found: Answer, query: Message, *, datagram: bool) -> bytes:

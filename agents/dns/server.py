@@ -26,6 +26,7 @@ _WAITING = 256
 _CONNECTIONS = 128
 _IDLE = 10.0
 _BUFFER = 4 << 20
+_ATTEMPTS = 10
 
 
 class DnsServer:
@@ -36,10 +37,9 @@ class DnsServer:
         self._runtime = runtime
         self._waiting = 0
         self._connections = 0
-        self._datagrams = _bound(socket.SOCK_DGRAM, address, port)
+        self._datagrams, self._streams = _bound_both(address, port)
         self._datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self.port = int(self._datagrams.getsockname()[1])
-        self._streams = _bound(socket.SOCK_STREAM, address, self.port)
         self._streams.listen(_CONNECTIONS)
 
     def start(self, stop: Event) -> None:
@@ -109,6 +109,20 @@ class DnsServer:
             log.debug("a DNS connection ended: %s", error)
         finally:
             self._connections -= 1
+
+
+def _bound_both(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Sockets for datagrams and streams at one port; one that is free for both, if any will do. Raises OSError."""
+    attempts = _ATTEMPTS if port == 0 else 1
+    while True:
+        datagrams = _bound(socket.SOCK_DGRAM, address, port)
+        try:
+            return datagrams, _bound(socket.SOCK_STREAM, address, int(datagrams.getsockname()[1]))
+        except OSError:
+            datagrams.close()
+            attempts -= 1
+            if not attempts:
+                raise
 
 
 def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:

@@ -113,11 +113,12 @@ class Zone:
         self._serial = 0
         self._version = f"dns-version.{self.domain}"
 
-    def replace(self, owner: str, names: Names) -> bool:
-        """Put names in place of the owner's present ones; whether that changed anything."""
+    def replace(self, owner: str, names: Names) -> frozenset[str]:
+        """Put names in place of the owner's present ones; the names whose answers that may have changed."""
         old = self._parts.get(owner, {})
-        if old == names:
-            return False
+        touched = {name for name in old.keys() | names.keys() if old.get(name) != names.get(name)}
+        if not touched:
+            return frozenset()
         for name in old:
             holders = self._records[name]
             del holders[owner]
@@ -133,7 +134,7 @@ class Zone:
         else:
             self._parts.pop(owner, None)
         self._serial += 1
-        return True
+        return frozenset(touched.union(*map(_ancestors, touched)))
 
     def owns(self, name: str) -> bool:
         """Whether questions about the name are answered here and not elsewhere."""

@@ -125,7 +125,7 @@ def test_everybody_reaches_everybody(network: Network) -> None:
 
 
 @pytest.mark.parametrize("name, address", [
-    ("demo", "demo"), ("demo.default", "demo"), ("demo.default.svc.cluster.local", "demo"),
+    ("demo", "demo"), ("demo.default.svc.cluster.local", "demo"),
     ("kubernetes", "kubernetes"),
 ])  # fmt: skip
 def test_pods_find_services_by_their_names(network: Network, name: str, address: str) -> None:

@@ -126,6 +126,29 @@ def test_a_change_is_in_the_next_answer(site: Site) -> None:
     assert answer.rcode() == dns.rcode.NXDOMAIN and answer.authority[0].rdtype == dns.rdatatype.SOA
 
 
+def test_a_change_is_in_every_answer_that_it_is_part_of(site: Site) -> None:
+    ports = [{"name": "http", "port": 80}]
+    site.publish("near", type="ExternalName", externalName="web.shop.svc.cluster.local")
+    questions = [("near.shop.svc.cluster.local", "A"), ("_http._tcp.web.shop.svc.cluster.local", "SRV"),
+                 ("shop.svc.cluster.local", "A"), ("web.shop.svc.cluster.local", "AAAA")]  # fmt: skip
+
+    def said() -> list[str]:
+        answers = [site.ask(*question) for question in questions]
+        return [" ".join([dns.rcode.to_text(a.rcode()), *(r.to_text() for s in a.answer + a.additional for r in s)])
+                for a in answers]  # fmt: skip
+
+    known = "NOERROR web.shop.svc.cluster.local."
+    assert said() == [known, "NXDOMAIN", "NOERROR", "NXDOMAIN"]
+    for address in ("10.96.0.20", "10.96.0.21"):
+        site.publish("web", address, ports=ports)
+        located = f"NOERROR 0 100 80 web.shop.svc.cluster.local. {address}"
+        assert said() == [f"{known} {address}", located, "NOERROR", "NOERROR"]
+        site.publish("other", address)
+        assert said() == [f"{known} {address}", located, "NOERROR", "NOERROR"]
+    site.publish("web")
+    assert said() == [known, "NXDOMAIN", "NOERROR", "NXDOMAIN"]
+
+
 def test_an_answer_repeats_the_question_as_it_was_spelled(site: Site) -> None:
     site.publish("web", "10.96.0.20")
     for name in ("wEb.shop.SVC.cluster.local.", "web.SHOP.svc.cluster.local."):
