@@ -18,11 +18,13 @@ from control.cli.errors import CommandError
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Where a subcommand lives; `service` commands run for long and use gevent."""
+    """Where a subcommand lives; `service` commands run for long and use gevent. Where several share a module, `suffix`
+    ends the names of their functions."""
 
     module: str
     help: str
     service: bool = False
+    suffix: str = ""
 
 
 COMMANDS: dict[str, Command] = {
@@ -35,6 +37,9 @@ COMMANDS: dict[str, Command] = {
     "bundle": Command("control.cli.bundle", "pack Wherry and its dependencies for the nodes"),
     "trace": Command("control.cli.trace", "the way of a packet from a pod, hop by hop, and what breaks it"),
     "token": Command("control.cli.token", "bootstrap tokens: create, list, revoke"),
+    "backup": Command("control.cli.store", "write a verified copy of the cluster's state", suffix="_backup"),
+    "restore": Command("control.cli.store", "put a copy of the cluster's state back", suffix="_restore"),
+    "store": Command("control.cli.store", "look at the store, or move it to another engine"),
     "pki": Command("control.cli.pki", "the cluster's authority and certificates"),
     "server": Command("control.cli.server", "the whole control plane on this machine", service=True),
     "node": Command("control.cli.node", "the agents of one node on this machine", service=True),
@@ -83,8 +88,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=command.help, description=command.help)
         if name == chosen:
             module = importlib.import_module(command.module)
-            module.configure(subparser)
-            subparser.set_defaults(run=module.run)
+            getattr(module, f"configure{command.suffix}")(subparser)
+            subparser.set_defaults(run=getattr(module, f"run{command.suffix}"))
     return parser
 
 

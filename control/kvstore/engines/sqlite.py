@@ -34,6 +34,7 @@ from control.kvstore.mvcc import FIRST_REVISION, POSITION_BITS, Record, first_id
 from control.kvstore.store import StoreError, Unavailable
 
 FILE_NAME = "store.db"
+RESTORING = FILE_NAME + ".restoring"
 RECLAIM_STEP = 400
 RECLAIM_ABOVE = 1000
 WAL_LIMIT = 16 << 20
@@ -61,8 +62,9 @@ class SqliteLog:
 
     def _check_nothing_lost(self) -> None:
         wal = self.path.with_name(FILE_NAME + "-wal")
-        if wal.exists():
-            raise corrupt(self.path, f"it is missing, but {wal.name} is there")
+        for other in (wal, self.path.with_name(RESTORING)):
+            if other.exists():
+                raise corrupt(self.path, f"it is missing, but {other.name} is there")
 
     def _open(self) -> None:
         try:

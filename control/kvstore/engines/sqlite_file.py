@@ -48,7 +48,7 @@ def corrupt(path: Path, what: str) -> Corrupt:
     """The error that names the file and the way back."""
     return Corrupt(
         f"the store's file {path} is damaged: {what}; bring back the last backup with "
-        f"`wherry restore --data-dir {path.parent} FILE` (the damaged file is kept aside)"
+        f"`wherry restore --store sqlite:{path.parent} FILE` (the damaged file is kept aside)"
     )
 
 
