@@ -15,6 +15,10 @@ from typing import Protocol
 from api.objects import Object
 
 
+class ConfigError(Exception):
+    """A provider's file cannot be used; one sentence why."""
+
+
 class ProviderError(Exception):
     """The provider could not do or tell what was asked; one sentence why."""
 
@@ -65,10 +69,14 @@ class LoadBalancers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """Where a Service is reached: `ingress` for its status, and annotations that tell nodes who announces it."""
+    """Where a Service is reached: `ingress` for its status, and annotations that tell nodes who announces it.
+
+    `check_again`: seconds after which the provider wants to look at it again, None if only changes matter.
+    """
 
     ingress: tuple[Object, ...]
     annotations: dict[str, str] = field(default_factory=dict)
+    check_again: float | None = None
 
 
 class Routes(Protocol):

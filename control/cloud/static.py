@@ -14,7 +14,11 @@ The file is YAML:
     loadBalancer:
       addresses: [192.168.56.200-192.168.56.210, 192.168.57.0/28]
 
-An address is announced by one ready node, which the Service's annotation names; when that node fails, another is named.
+`inventory: hosts.ini` (and `group: nodes`) takes the machines from an inventory. The file is read again when it
+changes.
+
+An address is announced by one ready node, which the Service's annotation names; when that node fails, another is named:
+nodes that announce are looked at every second, long before their leases run out.
 
 Invariant: an address belongs to one Service at a time; a Service keeps its address while it lasts.
 """
@@ -22,90 +26,86 @@ Invariant: an address belongs to one Service at a time; a Service keeps its addr
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from api.objects import Object, annotations_of, is_deleting, is_true, key_of, name_of
-from control.cloud.provider import Balancer, Metadata, Provider, ProviderError
+from api.objects import Object, annotations_of, is_deleting, is_true, key_of, labels_of, name_of
+from api.runtime import Runtime
+from control.cloud.provider import Balancer, ConfigError, Metadata, Provider, ProviderError
+from control.cloud.reachability import Reachability
+from control.cloud.static_machines import File, Machine, machines_of, read_document
 
 ANNOUNCER = "cloud.wherry.dev/announced-by"
 
-_STATES = ("running", "shutdown", "gone")
+CHECK_PERIOD = 1.0
+_EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
-class ConfigError(Exception):
-    """The provider's file cannot be used; one sentence why."""
+def load(path: Path | None, runtime: Runtime, reaches: Callable[[str, int], bool]) -> Provider:
+    """The provider of that file; without one it knows no machine and has no addresses. Raises ConfigError.
 
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """One entry of the file."""
-
-    metadata: Metadata
-    state: str = "running"
-
-
-def load(path: Path | None) -> Provider:
-    """The provider of that file; without one it knows no machine and has no addresses. Raises ConfigError."""
+    `reaches` tells whether a machine answers at (address, port).
+    """
     if path is None:
-        return Provider("static", instances=StaticInstances({}))
+        return Provider("static", instances=StaticInstances(dict))
     try:
-        document = yaml.safe_load(path.read_text()) or {}
-        machines = {str(entry["name"]): _machine(entry) for entry in document.get("machines") or []}
+        document = read_document(path)
+        machines_of(path, document)
         pool = tuple(_ranges((document.get("loadBalancer") or {}).get("addresses") or []))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path} is not a static provider's file: {error!r}") from error
-    return Provider("static", StaticInstances(machines), StaticLoadBalancers(pool) if pool else None)
+    file = File(path)
+    balancers = StaticLoadBalancers(pool, Reachability(runtime, reaches)) if pool else None
+    return Provider("static", StaticInstances(file.machines), balancers)
 
 
 class StaticInstances:
     """Machines as the file tells of them; others are taken for granted."""
 
-    def __init__(self, machines: Mapping[str, Machine]) -> None:
+    def __init__(self, machines: Callable[[], Mapping[str, Machine]]) -> None:
         self._machines = machines
 
     def exists(self, node: Object) -> bool:
         """False only for a machine that the file calls gone."""
-        machine = self._machines.get(name_of(node))
+        machine = self._machines().get(name_of(node))
         return machine is None or machine.state != "gone"
 
     def shutdown(self, node: Object) -> bool:
         """Whether the file says so."""
-        machine = self._machines.get(name_of(node))
+        machine = self._machines().get(name_of(node))
         return machine is not None and machine.state == "shutdown"
 
     def metadata(self, node: Object) -> Metadata | None:
         """What the file says of the machine."""
-        machine = self._machines.get(name_of(node))
+        machine = self._machines().get(name_of(node))
         return machine.metadata if machine else None
 
 
 class StaticLoadBalancers:
     """Hands out addresses of a pool: ranges of (first, last)."""
 
-    def __init__(self, pool: Sequence[tuple[int, int, int]]) -> None:
+    def __init__(self, pool: Sequence[tuple[int, int, int]], reachability: Reachability) -> None:
         self._pool = pool
+        self._reachability = reachability
+        # What was given lately, for the informer that shows the Services may lag behind.
+        self._given: dict[str, str] = {}
 
     def ensure(self, service: Object, nodes: Sequence[Object], services: Sequence[Object]) -> Balancer:
-        """Its address, kept or newly taken, and the node that announces it."""
+        """Its address, kept or newly taken, and the node that announces it, looked at every second."""
         others = [one for one in services if key_of(one) != key_of(service)]
-        address = choose_address(service, others, self._pool)
-        announcer = choose_announcer(service, nodes)
-        return Balancer(({"ip": address, "ipMode": "VIP"},), {ANNOUNCER: announcer})
+        self._given = {key: self._given[key] for one in others if (key := key_of(one)) in self._given}
+        taken = {address for one in others for address in addresses_of(one)} | set(self._given.values())
+        address = self._given[key_of(service)] = choose_address(service, taken, self._pool)
+        announcer = choose_announcer(service, nodes, self._reachability.alive)
+        return Balancer(({"ip": address, "ipMode": "VIP"},), {ANNOUNCER: announcer}, CHECK_PERIOD)
 
     def delete(self, service: Object) -> None:
-        """Nothing is kept here: an address is free once no Service shows it."""
+        """The address is free once no Service shows it."""
+        self._given.pop(key_of(service), None)
 
 
-def choose_address(service: Object, others: Iterable[Object], pool: Sequence[tuple[int, int, int]]) -> str:
+def choose_address(service: Object, taken: Container[str], pool: Sequence[tuple[int, int, int]]) -> str:
     """The address for the service: the one it asks for, the one it has, or the first free one."""
-    taken = {address for other in others for address in addresses_of(other)}
     wanted = str(service["spec"].get("loadBalancerIP") or "")
     if wanted:
         if wanted in taken:
@@ -122,36 +122,30 @@ def choose_address(service: Object, others: Iterable[Object], pool: Sequence[tup
     raise ProviderError("the pool of load balancer addresses is exhausted")
 
 
-def choose_announcer(service: Object, nodes: Sequence[Object]) -> str:
-    """The node that announces the address: as before while it is ready; "" if no node is."""
-    able = sorted(name_of(node) for node in nodes if is_true(node, "Ready") and not is_deleting(node))
+def choose_announcer(service: Object, nodes: Sequence[Object], alive: Callable[[Object], bool]) -> str:
+    """The node that announces the address: as before while it is ready and `alive`; "" if no node is.
+
+    If no node at all seems alive, the fault is likelier ours than theirs, and everything stays as it is.
+    """
+    able = {name_of(node): node for node in nodes if _may_announce(node)}
     present = annotations_of(service).get(ANNOUNCER, "")
-    if present in able or not able:
-        return present if present in able else ""
+    if present in able and alive(able[present]):
+        return present
+    living = sorted(name for name, node in able.items() if alive(node))
+    if not living:
+        return present if present in able else next(iter(sorted(able)), "")
     # Spread the announcing of different Services over the nodes.
-    return able[sum(key_of(service).encode()) % len(able)]
+    return living[sum(key_of(service).encode()) % len(living)]
+
+
+def _may_announce(node: Object) -> bool:
+    return is_true(node, "Ready") and not is_deleting(node) and _EXCLUDED not in labels_of(node)
 
 
 def addresses_of(service: Object) -> list[str]:
     """The addresses in a Service's status."""
     balancer = (service.get("status") or {}).get("loadBalancer") or {}
     return [one["ip"] for one in balancer.get("ingress") or [] if one.get("ip")]
-
-
-def _machine(entry: Mapping[str, Any]) -> Machine:
-    name, state = str(entry["name"]), str(entry.get("state") or "running")
-    if state not in _STATES:
-        raise ValueError(f"machine {name}: state {state} is none of {', '.join(_STATES)}")
-    addresses = tuple((kind, str(address)) for kind, address in (entry.get("addresses") or {}).items())
-    metadata = Metadata(
-        provider_id=str(entry.get("providerID") or f"static://{name}"),
-        addresses=addresses,
-        instance_type=str(entry.get("instanceType") or ""),
-        zone=str(entry.get("zone") or ""),
-        region=str(entry.get("region") or ""),
-        labels={str(key): str(value) for key, value in (entry.get("labels") or {}).items()},
-    )
-    return Machine(metadata, state)
 
 
 def _ranges(entries: Iterable[str]) -> Iterator[tuple[int, int, int]]:

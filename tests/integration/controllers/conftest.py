@@ -14,7 +14,7 @@ from api.client import Client
 from api.errors import NotFound
 from api.objects import Object
 from api.pki import Pair, new_authority
-from api.runtime import SystemRuntime
+from api.runtime import Event, SystemRuntime
 from api.transport import WsgiTransport
 from control.apiserver.application import application, make_server
 from control.apiserver.authentication.certificates import ENVIRON_USER, EnvironMethod
@@ -73,8 +73,12 @@ class ControlPlane:
             self.as_user("system:kube-scheduler"), self.runtime, {profile.name: profile}, Metrics(CollectorRegistry())
         )
         controllers = manager(self.as_user("system:kube-controller-manager"), self.runtime, settings)
-        for name, term in (("scheduler", scheduler), ("controllers", controllers)):
-            self._tasks.append(self.runtime.spawn(name, term.run, self.stop))
+        self.spawn("scheduler", scheduler.run)
+        self.spawn("controllers", controllers.run)
+
+    def spawn(self, name: str, run: Callable[[Event], None]) -> None:
+        """Run a term until the control plane is closed."""
+        self._tasks.append(self.runtime.spawn(name, run, self.stop))
 
     def nodes(self, count: int, prefix: str = "node", **settings: Any) -> HollowCluster:
         """Hollow nodes PREFIX-0, …, ready to take pods."""
