@@ -32,7 +32,8 @@ HIJACK = "wherry.hijack"
 
 _RECEIVE = 1 << 16
 _READ_AT_ONCE = 1 << 18
-_DISCARDED = 1 << 18
+# A client that is still sending when the connection closes may never see why its request was refused.
+_DISCARDED = 1 << 23
 _SENT_TOGETHER = 1 << 14
 _NO_BODY = ("204", "304")
 
@@ -44,6 +45,7 @@ class Connection:
         self._application = application
         self._socket = sock
         self._rest = b""
+        self._broke_off = False
         self._environ = _connection_environ(sock, address)
         self.hijacked = False
 
@@ -114,6 +116,7 @@ class Connection:
         while least > 0:
             more = self._socket.recv(_RECEIVE)
             if not more:
+                self._broke_off = True
                 raise ConnectionError("the client closed the connection within a body")
             least -= len(more)
             yield more
@@ -127,6 +130,7 @@ class Connection:
             yield piece
 
     def _chunks(self) -> Iterator[bytes]:
+        self._broke_off = True
         while size := http1.chunk_size(self._line()):
             yield from self._pieces(size)
             if self._line():
@@ -134,6 +138,7 @@ class Connection:
         while self._line():
             # Trailers carry nothing that anybody here asks for.
             continue
+        self._broke_off = False
 
     def _line(self) -> bytes:
         while b"\r\n" not in self._rest:
@@ -149,7 +154,10 @@ class Connection:
             return True
         if isinstance(body, io.BufferedReader) and isinstance(body.raw, Body) and body.raw.unasked:
             return False
-        return len(body.read(_DISCARDED)) < _DISCARDED
+        for _ in range(_DISCARDED // _READ_AT_ONCE):
+            if not body.read(_READ_AT_ONCE):
+                return not self._broke_off
+        return False
 
     def _hijack(self) -> tuple[socket.socket, BinaryIO]:
         self.hijacked = True

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from api.errors import BadRequest
 from api.objects import Object
 
 _METADATA = b'"metadata":{'
@@ -20,7 +21,7 @@ _ITEM_START = b'"metadata":{"resourceVersion":"'
 
 
 def encode(obj: Mapping[str, Any], api_version: str, kind: str) -> bytes:
-    """The text to store for `obj`, under the storage version's names."""
+    """The text to store for `obj`, under the storage version's names. Raises BadRequest for what JSON cannot hold."""
     metadata = dict(obj["metadata"])
     metadata.pop("resourceVersion", None)
     metadata.pop("selfLink", None)
@@ -28,7 +29,10 @@ def encode(obj: Mapping[str, Any], api_version: str, kind: str) -> bytes:
     for key, value in obj.items():
         if key not in body:
             body[key] = value
-    return orjson.dumps(body)
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise BadRequest(f"the object cannot be stored as JSON: {error}") from error
 
 
 def attach(stored: bytes, revision: int) -> bytes:

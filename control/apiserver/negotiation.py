@@ -146,6 +146,11 @@ def parse_json(content: bytes, kind: str, version: str) -> Object:
     """A JSON object. Raises BadRequest in the original's words."""
     try:
         found = orjson.loads(content)
+        if content.count(b"{") + content.count(b"[") > _DEEPEST:
+            # What is nested deeper than the encoder goes could be read, but never written.
+            orjson.dumps(found)
+    except TypeError:
+        found, why = None, "exceeded max depth"
     except orjson.JSONDecodeError as error:
         found, why = None, f"couldn't get version/kind; json parse error: {error}"
     else:

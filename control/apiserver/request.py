@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from api import errors
+from api.http1 import BadMessage
 from control.apiserver.identity import ANONYMOUS, User
 
 LARGEST_BODY = 3 * 1024 * 1024
@@ -133,17 +134,20 @@ class Request:
 
     @cached_property
     def body(self) -> bytes:
-        """The whole body. Raises RequestEntityTooLarge."""
+        """The whole body. Raises RequestEntityTooLarge, and BadRequest for one that breaks off."""
         length = self.environ.get("CONTENT_LENGTH") or ""
         if length.isdigit() and int(length) > LARGEST_BODY:
             raise _too_large()
         stream = self.environ["wsgi.input"]
-        if length.isdigit():
-            content: bytes = stream.read(int(length))
-        elif "chunked" in self.header("Transfer-Encoding").lower():
-            content = stream.read(LARGEST_BODY + 1)
-        else:
-            return b""
+        try:
+            if length.isdigit():
+                content: bytes = stream.read(int(length))
+            elif "chunked" in self.header("Transfer-Encoding").lower():
+                content = stream.read(LARGEST_BODY + 1)
+            else:
+                return b""
+        except (OSError, BadMessage) as error:
+            raise errors.BadRequest(f"unable to read the body: {error}") from error
         if len(content) > LARGEST_BODY:
             raise _too_large()
         return content

@@ -42,7 +42,7 @@ def create_object(op: Operation, obj: Object) -> Stored:
     for attempt in range(_GENERATE_ATTEMPTS if generated else 1):
         if generated:
             metadata["name"] = names.generate(metadata["generateName"], op.server.runtime.random())
-        op.name = metadata.get("name") or ""
+        op.name = metadata.setdefault("name", "")
         try:
             return _create_named(op, obj)
         except AlreadyExists:

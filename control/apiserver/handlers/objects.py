@@ -20,9 +20,15 @@ _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGrace
 def check_kind(operation: Operation, obj: Object) -> None:
     """The body must be of the resource's kind and version; absent ones are filled in. Raises BadRequest."""
     resource = operation.resource
-    kind, version = obj.get("kind") or "", obj.get("apiVersion") or ""
+    kind, version = obj.get("kind", ""), obj.get("apiVersion", "")
     if kind == resource.kind and version == resource.api_version:
         return
+    for field, value in (("apiVersion", version), ("kind", kind)):
+        if value is not None and not isinstance(value, str):
+            raise errors.BadRequest(
+                f"couldn't get version/kind; json parse error: json: cannot unmarshal {_json_type(value)} "
+                f"into Go struct field .{field} of type string"
+            )
     if version and version != resource.api_version:
         raise errors.BadRequest(
             f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
@@ -55,7 +61,7 @@ def metadata_of(obj: Object) -> dict[str, Any]:
 
 
 def _json_type(value: Any) -> str:
-    return {str: "string", bool: "bool", list: "array"}.get(type(value), "number")
+    return {str: "string", bool: "bool", list: "array", dict: "object"}.get(type(value), "number")
 
 
 def check_address(operation: Operation, metadata: dict[str, Any]) -> None:

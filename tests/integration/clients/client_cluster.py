@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import yaml
 
 from api import kubeconfig
 from api.client import Client
@@ -30,6 +34,20 @@ class ClientCluster:
         self.client: Client = kubeconfig.client(self.kubeconfig, "tests")
         self._wherry("hollow", "--kubeconfig", str(self.kubeconfig), "--nodes", "2")
         self.until(lambda: len(self.client.list("nodes").items) == 2, "two nodes have registered")
+
+    def tls_context(self) -> ssl.SSLContext:
+        """TLS as the administrator."""
+        document = yaml.safe_load(self.kubeconfig.read_text())
+        user, server = document["users"][0]["user"], document["clusters"][0]["cluster"]
+        for name, source, key in (
+            ("ca", server, "certificate-authority-data"),
+            ("crt", user, "client-certificate-data"),
+            ("key", user, "client-key-data"),
+        ):
+            (self.directory / f"admin.{name}").write_bytes(base64.b64decode(source[key]))
+        context = ssl.create_default_context(cafile=str(self.directory / "admin.ca"))
+        context.load_cert_chain(str(self.directory / "admin.crt"), str(self.directory / "admin.key"))
+        return context
 
     def _wherry(self, *arguments: str) -> subprocess.Popen[str]:
         log = (self.directory / f"{arguments[0]}.log").open("w")
