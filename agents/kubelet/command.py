@@ -24,6 +24,7 @@ from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError
 from agents.kubelet.runtime.podman import PodmanRuntime
 from agents.kubelet.serving import KubeletServer
+from agents.kubelet.shutdown import Grace, is_machine_stopping
 from agents.kubelet.thresholds import DEFAULT, Signal, Threshold, parse_thresholds
 from agents.network.interface import PodNetwork
 from api.kubeconfig import KubeconfigError
@@ -69,6 +70,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-pods", type=int, default=110, help="pods this node takes (%(default)s)")
     add("--cgroup-root", default="", help="the control group under which pods' groups are made (default: the root)")
+    add(
+        "--shutdown-grace-period",
+        type=float,
+        default=30.0,
+        help="seconds that pods get when the machine goes down (%(default)s)",
+    )
+    add(
+        "--shutdown-grace-period-critical-pods",
+        type=float,
+        default=10.0,
+        help="seconds of these that are for critical pods (%(default)s)",
+    )
     add("--sync-frequency", type=float, default=60.0, help="seconds between looks at a quiet pod (%(default)s)")
     add("--pod-manifest-path", type=Path, help="a directory of pods that run whatever the API says")
     add("--eviction-hard", type=thresholds, default=DEFAULT, help="when pods have to go: SIGNAL<QUANTITY,…")
@@ -141,15 +154,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `wherry kubelet` until SIGTERM; the exit status."""
     configure_logging(arguments.verbosity)
     clock = SystemRuntime()
-    stop = stop_event(clock)
+    asked = stop_event(clock)
     try:
-        return _serve(arguments, clock, stop)
+        return _serve(arguments, clock, asked)
     except (KubeconfigError, ListenError, ContainerRuntimeError, OSError) as error:
         print(f"wherry kubelet: {error}", file=sys.stderr)
         return 1
 
 
-def _serve(arguments: argparse.Namespace, clock: Runtime, stop: Event) -> int:
+def _serve(arguments: argparse.Namespace, clock: Runtime, asked: Event) -> int:
+    """Run until `asked` to stop; when the machine goes down, only after the pods have been ended."""
     arguments.root_dir.mkdir(parents=True, exist_ok=True)
     settings = _settings(arguments)
     credentials = Credentials(
@@ -158,18 +172,23 @@ def _serve(arguments: argparse.Namespace, clock: Runtime, stop: Event) -> int:
         ),
         clock,
     )
-    client = credentials.client(stop)
+    client = credentials.client(asked)
     if client is None:
         return 0
     runtime = _runtime(arguments, clock)
-    if not _wait_for(runtime, clock, stop):
+    if not _wait_for(runtime, clock, asked):
         return 0
-    kubelet = Kubelet(client, clock, runtime, _network(arguments, clock), settings)
+    stop = clock.event()
+    kubelet = Kubelet(client, clock, runtime, _network(arguments, clock), settings, credentials.skew)
     server = KubeletServer(kubelet, client, credentials, arguments.listen, arguments.ca_file)
     kubelet.start(stop)
     clock.spawn("certificates", credentials.keep, stop)
     clock.spawn("server", server.run, stop)
-    stop.wait()
+    asked.wait()
+    grace = Grace(arguments.shutdown_grace_period, arguments.shutdown_grace_period_critical_pods)
+    if grace.total and is_machine_stopping():
+        kubelet.shut_down(grace)
+    stop.set()
     server.close()
     kubelet.close()
     return 0

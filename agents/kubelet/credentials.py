@@ -20,6 +20,7 @@ from agents.kubelet.certificates import (
     CertificateDenied,
     obtain,
 )
+from agents.kubelet.clock_skew import DatedTransport
 from api import kubeconfig, pki
 from api.client import Client
 from api.errors import ApiError
@@ -52,6 +53,7 @@ class Credentials:
         self._clock = clock
         self._own = Certificate(settings.directory, "kubelet-client", CLIENT_SIGNER, settings.node)
         self._client: Client | None = None
+        self._dated: DatedTransport | None = None
 
     def client(self, stop: Event) -> Client | None:
         """A client of the API; waits for the certificate if it has to be asked for. None if `stop` came first.
@@ -61,8 +63,13 @@ class Credentials:
         if self._settings.bootstrap is not None and self._must_bootstrap() and not self._bootstrap(stop):
             return None
         transport = FollowingTransport(self._settings.kubeconfig, self._clock, watched=(self._own.file,))
-        self._client = Client(transport, user_agent=_AGENT)
+        self._dated = DatedTransport(transport, self._clock)
+        self._client = Client(self._dated, user_agent=_AGENT)
         return self._client
+
+    def skew(self) -> float:
+        """How many seconds the API server's clock is ahead of this machine's."""
+        return self._dated.skew if self._dated is not None else 0.0
 
     def serving(self, names: Sequence[str], stop: Event) -> Path | None:
         """The server's certificate and key, asked for if there is none for these names; None if `stop` came first."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agents.kubelet import clock_skew, shutdown
 from agents.kubelet.admission import refusal, resize_problem
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import refused_by_pressure
@@ -90,7 +91,9 @@ class Kubelet:
         runtime: ContainerRuntime,
         network: PodNetwork,
         settings: KubeletSettings,
+        skew: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._skew, self._said_of_clock = skew, False
         self.clock, self.runtime, self.network, self.settings = clock, runtime, network, settings
         name = settings.node.name
         self.recorder = EventRecorder(client, clock, "kubelet", name)
@@ -136,9 +139,22 @@ class Kubelet:
         self.clock.spawn("static-pods", self._repeat, stop, self._keep_static_pods, _FILES)
         self.clock.spawn("relist", self._repeat, stop, self._relist, _RELIST)
         self.clock.spawn("housekeeping", self._repeat, stop, self._find_leftovers, _HOUSEKEEPING)
+        self.clock.spawn("clock", self._repeat, stop, self._check_clock, self.settings.lease_seconds)
         self.clock.spawn("eviction", self._repeat, stop, self.resources.eviction.look, _PRESSURE)
         self.clock.spawn("images", self._repeat, stop, self._collect_images, _IMAGES)
         self.clock.spawn("runtime-events", self._follow_events, stop)
+
+    def shut_down(self, grace: shutdown.Grace) -> None:
+        """End the node's pods because the machine goes down."""
+        self.shutting_down = True
+        self._report_soon()
+        chosen = shutdown.groups(self.pods.items(), grace)
+        log.info("the machine goes down: %d pods are ended", sum(len(group.pods) for group in chosen))
+        shutdown.end_pods(self.clock, chosen, self._evict, self._has_ended)
+
+    def _has_ended(self, uid: str) -> bool:
+        pod = self.pods.get(uid)
+        return pod is None or spec.is_terminal(pod)
 
     def close(self) -> None:
         """Let the tasks end. Containers go on."""
@@ -221,6 +237,8 @@ class Kubelet:
         return Surroundings(addresses, self.machine.addresses, services, allocatable)
 
     def _admit(self, pod: Object) -> tuple[str, str] | None:
+        if self.shutting_down:
+            return shutdown.REFUSAL
         pressed = refused_by_pressure(pod, self.resources.eviction.conditions)
         if pressed is not None:
             return pressed
@@ -294,6 +312,14 @@ class Kubelet:
         state.evicted = eviction
         self.recorder.record(pod, "Warning", eviction.reason, eviction.message)
         self.queue.add(uid_of(pod))
+
+    def _check_clock(self) -> None:
+        said = clock_skew.sentence(self._skew())
+        if said and not self._said_of_clock and self.heartbeat.node:
+            log.warning(said)
+            node = {"apiVersion": "v1", "kind": "Node"} | self.heartbeat.node
+            self.recorder.record(node, "Warning", "ClockSkew", said)
+        self._said_of_clock = bool(said)
 
     def _collect_images(self) -> None:
         self.resources.images.collect()

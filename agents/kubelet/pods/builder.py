@@ -150,6 +150,7 @@ class PodBuilder:
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
             network_namespace=sandbox.labels.get(_NETWORK_NAMESPACE, ""),
+            hostname=hosts.host_name_in_container(pod, self.settings.dns.domain),
             cgroup_parent=self._cgroup(pod),
             oom_score_adjust=limits.oom_score(pod, container, self.settings.node_memory),
             terminal=bool(container.get("tty")),

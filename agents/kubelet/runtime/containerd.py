@@ -108,8 +108,12 @@ class CriRuntime:
             "config": cri_spec.container_config(adjusted, directory),
             "sandbox_config": {
                 "metadata": {"name": spec.pod.name, "namespace": spec.pod.namespace, "uid": spec.pod.uid},
+                "hostname": spec.hostname,
                 "log_directory": directory,
-                "linux": {"cgroup_parent": spec.cgroup_parent},
+                "linux": {
+                    "cgroup_parent": spec.cgroup_parent,
+                    "security_context": {"privileged": spec.security.privileged},
+                },
             },
         }
         answer = self._api.runtime("CreateContainer", "CreateContainerRequest -> ContainerReference", request)

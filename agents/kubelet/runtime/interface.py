@@ -179,6 +179,7 @@ class ContainerSpec:
     host_pid: bool = False
     host_ipc: bool = False
     network_namespace: str = ""
+    hostname: str = ""
     cgroup_parent: str = ""
     oom_score_adjust: int = 0
     terminal: bool = False

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from podman_host import NODE, Node, eventually, missing
-
-from api.objects import is_true
+from podman_host import Node, missing
 
 
 @pytest.fixture(scope="session")
@@ -19,15 +17,7 @@ def node() -> Iterator[Node]:
     try:
         host.start_podman()
         host.load_images()
-        host.start_control_plane()
-        host.start_kubelet()
-        eventually(lambda: _is_ready(host), "the node is Ready")
-        eventually(lambda: "server listens" in host.log("kubelet"), "the kubelet serves")
+        host.start_cluster()
         yield host
     finally:
         host.close()
-
-
-def _is_ready(host: Node) -> bool:
-    found = host.client.list("nodes").items
-    return len(found) == 1 and found[0]["metadata"]["name"] == NODE and is_true(found[0], "Ready")

@@ -22,11 +22,13 @@ from typing import Any
 from agents.network.namespaces import inside
 from api import kubeconfig
 from api.client import Client
+from api.objects import is_true
 from api.transport import Request, Response, Transport, TransportError, UnixTransport
 
 BUSYBOX = "localhost/test/busybox:1"
 PAUSE = "localhost/wherry/pause:1"
 NODE = "node1"
+_MONITORS = (b"conmon", b"containerd-shim")
 _ROOT = Path(__file__).resolve().parents[3]
 _CONTAINERS_CONF = """[containers]
 log_driver = "k8s-file"
@@ -168,10 +170,11 @@ class Host:
 
 
 class Node(Host):
-    """A host with Podman, a control plane in memory, and a kubelet."""
+    """A host with a runtime, a control plane in memory, and a kubelet, which gets `options` too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         super().__init__()
+        self.options = options
         self.podman_socket = self.directory / "podman.sock"
         self.manifests = self.directory / "manifests"
         self.manifests.mkdir()
@@ -219,6 +222,13 @@ class Node(Host):
         transport = kubeconfig.load(self.directory / "server" / "admin.kubeconfig")
         self.client = Client(InsideTransport(transport, self.namespace), user_agent="tests")
 
+    def start_cluster(self) -> None:
+        """The control plane and the kubelet, until the node is Ready and serves."""
+        self.start_control_plane()
+        self.start_kubelet()
+        eventually(lambda: _is_ready(self), "the node is Ready")
+        eventually(lambda: "server listens" in self.log("kubelet"), "the kubelet serves")
+
     def start_kubelet(self) -> None:
         """The kubelet; again after it was killed."""
         words = [
@@ -228,6 +238,7 @@ class Node(Host):
             *("--podman-socket", f"unix:{self.podman_socket}", "--cluster-dns", "10.96.0.10"),
             *("--cgroup-root", self.cgroup, "--sync-frequency", "5"),
             *("--pod-manifest-path", str(self.manifests)),
+            *self.options,
         ]
         self.start("kubelet", sys.executable, "-m", "control.cli.main", "kubelet", *words)
 
@@ -242,15 +253,24 @@ class Node(Host):
             return False
 
 
+def _is_ready(host: Node) -> bool:
+    found = host.client.list("nodes").items
+    return len(found) == 1 and found[0]["metadata"]["name"] == NODE and is_true(found[0], "Ready")
+
+
 def _processes_naming(directory: Path) -> list[int]:
-    """Monitors that Podman started for this host and that outlive it for a while: its directory is in their words."""
+    """Monitors of containers that outlive this host's runtime for a while: its directory is in their words."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if entry.name.isdigit() and f"{directory}/".encode() in words and b"conmon" in words:
+        if (
+            entry.name.isdigit()
+            and f"{directory}/".encode() in words
+            and (b"conmon" in words or b"containerd-shim" in words)
+        ):
             found.append(int(entry.name))
     return found
 
@@ -262,6 +282,9 @@ def _mounts_below(directory: Path) -> list[str]:
 
 def _remove_cgroups(name: str) -> None:
     for group in [*Path("/sys/fs/cgroup").glob(f"*/{name}"), *Path("/sys/fs/cgroup").glob(name)]:
+        for processes in group.rglob("cgroup.procs"):
+            for word in processes.read_text().split():
+                os.kill(int(word), signal.SIGKILL)
         for inner in sorted((entry for entry in group.rglob("*") if entry.is_dir()), reverse=True):
             _try_rmdir(inner)
         _try_rmdir(group)

@@ -1,0 +1,67 @@
+"""Puts a table of pods on a node and checks what comes of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pod_case import NAMESPACE, Case
+from podman_host import Node, eventually
+
+from api.errors import NotFound
+from api.objects import Object
+
+
+def create(node: Node, cases: list[Case], handler: str) -> None:
+    """Every pod of the table at once, and what they refer to; `handler` is the runtime's name of its OCI runtime."""
+    client = node.client
+    client.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    metadata = {"namespace": NAMESPACE}
+    data = {"color": "red", "shape": "round"}
+    client.create("configmaps", {"metadata": metadata | {"name": "settings"}, "data": data})
+    client.create("secrets", {"metadata": metadata | {"name": "keys"}, "stringData": {"token": "s3cret"}})
+    for name, known in (("other", handler), ("unknown", "no-such-runtime")):
+        client.create("runtimeclasses.node.k8s.io", {"metadata": {"name": name}, "handler": known})
+    eventually(lambda: _has_account(node), "the namespace has its service account")
+    for case in cases:
+        labels = {"case": case.name}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"name": case.name, "labels": labels}}
+        client.create("pods", body | {"spec": case.pod})
+
+
+def delete(node: Node, cases: list[Case]) -> None:
+    """All of them, until nothing is left."""
+    for case in cases:
+        node.client.delete("pods", case.name, NAMESPACE, grace_period_seconds=1)
+    eventually(lambda: not node.client.list("pods", NAMESPACE).items, "all pods of the table are gone", 60)
+
+
+def check(node: Node, case: Case) -> None:
+    """What must come true of one pod."""
+    found: Object = {}
+
+    def holds() -> Any:
+        nonlocal found
+        found = node.client.get("pods", case.name, NAMESPACE)
+        return case.status(found)
+
+    try:
+        eventually(holds, f"{case.name} is as it should be")
+        if case.log:
+            path = f"/api/v1/namespaces/{NAMESPACE}/pods/{case.name}/log?container=app"
+            eventually(lambda: case.log in node.client.raw("GET", path).decode(), f"the log says {case.log!r}", 10)
+        for reason in case.events:
+            eventually(lambda reason=reason: reason in _reasons(node, case.name), f"there is an event {reason}", 10)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nstatus: {found.get('status')}\nevents: {_reasons(node, case.name)}") from error
+
+
+def _has_account(node: Node) -> bool:
+    try:
+        return bool(node.client.get("serviceaccounts", "default", NAMESPACE))
+    except NotFound:
+        return False
+
+
+def _reasons(node: Node, name: str) -> set[str]:
+    events = node.client.list("events", NAMESPACE, field_selector=f"involvedObject.name={name}").items
+    return {f"{event['reason']}" for event in events}

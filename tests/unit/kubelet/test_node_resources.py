@@ -1,0 +1,212 @@
+"""When a node is short of something and who has to go, as tables; what groups count; which images go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.kubelet import clock_skew, shutdown
+from agents.kubelet.cgroups import PodCgroups
+from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, victim
+from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
+from agents.kubelet.machine import Machine, Pressure
+from agents.kubelet.node import NodeSettings, allocatable_of
+from agents.kubelet.pods.limits import pod_limits
+from agents.kubelet.runtime.interface import Image, Limits
+from agents.kubelet.thresholds import DEFAULT, Conditions, Shortage, Signal, parse_thresholds, shortages
+from agents.kubelet.usage import Interface, interfaces, pod_usage
+
+pytestmark = pytest.mark.unit
+
+GIB, MIB = 1024**3, 1024**2
+
+
+def pod(name: str, priority: int = 0, **resources: Any) -> dict[str, Any]:
+    requests = {key: value for key, value in resources.items() if value}
+    container = {"name": "app", "image": "x", "resources": {"requests": requests} if requests else {}}
+    return {
+        "metadata": {"name": name, "namespace": "default", "uid": name},
+        "spec": {"containers": [container], "priority": priority},
+        "status": {},
+    }
+
+
+def pressure(**low: int) -> Pressure:
+    plenty = {
+        "memory_available": 8 * GIB, "memory_total": 16 * GIB, "disk_available": 50 * GIB, "disk_total": 100 * GIB,
+        "inodes_available": 500, "inodes_total": 1000, "image_disk_available": 50 * GIB,
+        "image_disk_total": 100 * GIB, "processes_available": 30000, "processes_total": 32768,
+    }  # fmt: skip
+    return Pressure(**plenty | low)
+
+
+SHORTAGES = [
+    ("plenty", DEFAULT, {}, []),
+    ("memory", DEFAULT, {"memory_available": 99 * MIB}, [("memory.available", 100 * MIB)]),
+    ("just enough memory", DEFAULT, {"memory_available": 100 * MIB}, []),
+    ("disk", DEFAULT, {"disk_available": 9 * GIB}, [("nodefs.available", 10 * GIB)]),
+    ("inodes", DEFAULT, {"inodes_available": 49}, [("nodefs.inodesFree", 50)]),
+    ("images", DEFAULT, {"image_disk_available": 14 * GIB}, [("imagefs.available", 15 * GIB)]),
+    ("processes", "pid.available<1k", {"processes_available": 999}, [("pid.available", 1000)]),
+    ("memory comes first", DEFAULT, {"disk_available": 0, "memory_available": 0},
+     [("memory.available", 100 * MIB), ("nodefs.available", 10 * GIB)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "low", "wanted"), [pytest.param(*c[1:], id=c[0]) for c in SHORTAGES])
+def test_thresholds_say_what_is_short(text: str, low: dict[str, int], wanted: list[tuple[str, int]]) -> None:
+    found = shortages(pressure(**low), parse_thresholds(text))
+    assert [(shortage.signal.value, shortage.wanted) for shortage in found] == wanted
+
+
+@pytest.mark.parametrize("text", ["memory.available", "memory<1Gi", "memory.available<much", "memory.available<x%"])
+def test_a_wrong_threshold_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match="is not SIGNAL<QUANTITY"):
+        parse_thresholds(text)
+
+
+def test_a_pressure_that_ended_is_told_for_a_while() -> None:
+    conditions = Conditions(transition=300)
+    short = [Shortage(Signal.NODE_DISK, 0, 1)]
+    told = [conditions.update(found, now) for found, now in ((short, 0), ([], 10), ([], 299), ([], 301))]
+    assert told == [frozenset({"DiskPressure"})] * 3 + [frozenset()]
+
+
+VICTIMS = [
+    ("the one above its request", {"a": (400, 0, "500Mi"), "b": (300, 0, "100Mi")}, "b"),
+    ("of those the one of low priority", {"a": (900, 10, ""), "b": (300, 5, "")}, "b"),
+    ("then the one that is most above", {"a": (900, 0, "100Mi"), "b": (950, 0, "500Mi")}, "a"),
+    ("no critical one", {"a": (900, 2_000_000_000, ""), "b": (1, 0, "")}, "b"),
+]
+
+
+@pytest.mark.parametrize(("pods", "wanted"), [pytest.param(*c[1:], id=c[0]) for c in VICTIMS])
+def test_who_goes_when_memory_is_short(pods: dict[str, tuple[int, int, str]], wanted: str) -> None:
+    made = [pod(name, priority, memory=request) for name, (_, priority, request) in pods.items()]
+
+    def use(of: dict[str, Any]) -> Use:
+        return Use(memory={"app": pods[of["metadata"]["name"]][0] * MIB})
+
+    chosen = victim(Shortage(Signal.MEMORY, 50 * MIB, 100 * MIB), made, use)
+    assert chosen is not None and chosen[0]["metadata"]["name"] == wanted
+    assert chosen[1].message.startswith(
+        "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. Container app was using "
+    )
+
+
+def test_nobody_goes_if_all_are_critical() -> None:
+    assert victim(Shortage(Signal.MEMORY, 0, 1), [pod("a", 2_000_001_000)], lambda _: Use()) is None
+
+
+def test_disk_beyond_a_limit_is_said_of_whom_it_is() -> None:
+    made = pod("a")
+    made["spec"]["volumes"] = [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]
+    made["spec"]["containers"][0]["resources"] = {"limits": {"ephemeral-storage": "2Mi"}}
+    cases = [
+        (Use(volumes={"v": 2 * MIB}), 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '),
+        (Use(disk={"app": 3 * MIB}), 'Container app exceeded its local ephemeral storage limit "2Mi". '),
+        (Use(disk={"app": 2 * MIB}, volumes={"v": MIB}),
+         "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "),
+    ]  # fmt: skip
+    assert [found.message for use, _ in cases if (found := over_own_limit(made, use))] == [text for _, text in cases]
+    assert over_own_limit(made, Use(disk={"app": MIB}, volumes={"v": MIB})) is None
+
+
+ADMISSIONS = [
+    ("no pressure", pod("a"), set(), None),
+    ("best effort under memory pressure", pod("a"), {"MemoryPressure"}, "The node had condition: [MemoryPressure]. "),
+    ("burstable under memory pressure", pod("a", memory="1Mi"), {"MemoryPressure"}, None),
+    ("any under disk pressure", pod("a", memory="1Mi"), {"DiskPressure"}, "The node had condition: [DiskPressure]. "),
+    ("critical under disk pressure", pod("a", 2_000_000_000), {"DiskPressure"}, None),
+]
+
+
+@pytest.mark.parametrize(("made", "conditions", "wanted"), [pytest.param(*c[1:], id=c[0]) for c in ADMISSIONS])
+def test_who_is_taken_under_pressure(made: dict[str, Any], conditions: set[str], wanted: str | None) -> None:
+    found = refused_by_pressure(made, frozenset(conditions))
+    assert found == (None if wanted is None else ("Evicted", wanted))
+
+
+def test_images_go_by_when_they_were_used() -> None:
+    images = [Image("used"), Image("never"), Image("young"), Image("pinned", pinned=True), Image("running")]
+    known = {"used": Known(0, 500), "never": Known(0), "young": Known(990), "pinned": Known(0), "running": Known(0)}
+    found = removable(images, {"running"}, known, 1000.0, 120.0)
+    assert [image.id for image in found] == ["never", "used"]
+    assert (bytes_to_free(20, 100, Policy()), bytes_to_free(10, 100, Policy())) == (0, 10)
+
+
+def test_what_is_reserved_is_not_for_pods() -> None:
+    settings = NodeSettings("n", reserved={"cpu": "500m", "memory": "1Gi"}, kept_memory=100 * MIB)
+    found = allocatable_of(settings, Machine(cpus=2, memory=4 * GIB, disk=10 * GIB))
+    assert (found["cpu"], found["memory"]) == ("1500m", "2972Mi")
+
+
+def test_a_pods_limits_are_the_sum_of_its_containers() -> None:
+    both = {"limits": {"cpu": "100m", "memory": "16Mi"}}
+    made = pod("a")
+    made["spec"]["containers"] = [{"name": "a", "resources": both}, {"name": "b", "resources": both}]
+    made["spec"]["initContainers"] = [{"name": "i", "resources": {"limits": {"cpu": "1", "memory": "8Mi"}}}]
+    assert pod_limits(made) == Limits(1024, 100_000, 32 * MIB)
+    made["spec"]["containers"].append({"name": "free"})
+    assert (pod_limits(made).memory, pod_limits(made).cpu_quota) == (0, 0)
+    made["spec"]["resources"] = {"limits": {"cpu": "2", "memory": "1Gi"}}
+    assert pod_limits(made) == Limits(2048, 200_000, GIB)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_pods_groups_count_and_take(tmp_path: Path, version: int) -> None:
+    groups = PodCgroups("/host", tmp_path)
+    files = {"cpuacct.usage": "9", "memory.usage_in_bytes": "100", "pids.current": "3"}
+    stat = {"memory.stat": "total_inactive_file 40\ntotal_rss 7\n"}
+    if version == 2:
+        (tmp_path / "cgroup.controllers").touch()
+        files = {"cpu.stat": "usage_usec 9\n", "memory.current": "100", "pids.current": "3", "cgroup.procs": ""}
+        stat = {"memory.stat": "inactive_file 40\nanon 7\n"}
+    for controller in ("cpu", "cpuacct", "memory", "pids") if version == 1 else (".",):
+        inner = tmp_path / controller / "host/kubepods/burstable/podu1/libpod-c1"
+        inner.mkdir(parents=True)
+        (inner.parent / "libpod-conmon-c1").mkdir()
+        for directory in (inner, inner.parent):
+            for name, text in (files | stat).items():
+                (directory / name).write_text(text)
+            for name in ("memory.limit_in_bytes", "cpu.shares", "cpu.weight", "memory.max", "cpu.max"):
+                (directory / name).touch()
+    found = pod_usage(groups, "u1", ["c1"], 5.0)
+    assert found is not None
+    use = found.containers["c1"]
+    assert (use.cpu_nanoseconds, use.working_set, use.resident, use.processes) == (
+        9 if version == 1 else 9000,
+        60,
+        7,
+        3,
+    )
+    assert groups.known() == {"u1"}
+    groups.limit("/host/kubepods/burstable/podu1", Limits(1024, 0, 64 * MIB))
+    file = "memory/host/kubepods/burstable/podu1/memory.limit_in_bytes" if version == 1 else (
+        "host/kubepods/burstable/podu1/memory.max")  # fmt: skip
+    assert (tmp_path / file).read_text() == str(64 * MIB)
+
+
+def test_a_pods_interfaces_are_read() -> None:
+    text = "Inter-|\n face |\n    lo: 9 1 0 0 0 0 0 0 9 1 0 0\n  eth0: 100 1 2 0 0 0 0 0 200 3 4 0\n"
+    assert interfaces(text) == {"eth0": Interface(100, 2, 200, 4)}
+
+
+def test_regular_pods_end_before_critical_ones() -> None:
+    pods = [pod("a"), pod("b", 2_000_000_000), pod("done") | {"status": {"phase": "Succeeded"}}]
+    found = shutdown.groups(pods, shutdown.Grace(30, 10))
+    assert [([p["metadata"]["name"] for p in group.pods], group.seconds) for group in found] == [
+        (["a"], 20),
+        (["b"], 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("skew", "wanted"),
+    [(0, ""), (4.9, ""), (-3, ""), (60, "60 s behind the API server's"), (-7, "7 s ahead of the API server's")],
+)
+def test_a_clock_that_goes_apart_is_said(skew: float, wanted: str) -> None:
+    found = clock_skew.sentence(skew)
+    assert wanted in found and bool(found) == bool(wanted)

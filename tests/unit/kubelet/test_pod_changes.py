@@ -1,0 +1,223 @@
+"""Changes to running pods, pods from files, and messages to runtimes, as tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from agents.kubelet import grpc
+from agents.kubelet.admission import refusal, resize_problem
+from agents.kubelet.pods import hosts, spec
+from agents.kubelet.pods.sync import decide
+from agents.kubelet.pods.view import Eviction, Memory, PodView, Reading
+from agents.kubelet.runtime import cri_messages
+from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
+from agents.kubelet.static_pods import BadManifest, mirror_of, static_pod
+
+pytestmark = pytest.mark.unit
+
+IDENTITY = PodIdentity("web", "default", "u1")
+SMALL = {"requests": {"cpu": "100m", "memory": "16Mi"}}
+LARGE = {"requests": {"cpu": "200m", "memory": "16Mi"}}
+
+
+def pod(resources: dict[str, Any] = SMALL, **container: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "default", "uid": "u1"},
+        "spec": {"containers": [{"name": "app", "image": "x:1", "resources": resources} | container]},
+        "status": {},
+    }
+
+
+def running(resources: str) -> PodView:
+    sandbox = Sandbox("s0", IDENTITY, 0, State.RUNNING, 0.0)
+    found = Container("c0", IDENTITY, "app", 0, "s0", State.RUNNING, "x:1", "sha256:x", resources=resources)
+    return PodView(sandbox, (), (found,))
+
+
+RESIZES = [
+    ("as it is", SMALL, {}, {}, "nothing"),
+    ("other resources", LARGE, {}, {}, "resize"),
+    ("already in effect", LARGE, {}, {"resized": {"c0": spec.resources_text({"resources": LARGE})}}, "nothing"),
+    ("restart asked for", LARGE, {"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]}, {},
+     "stop: Container app resize requires restart"),
+    ("restart asked for another resource", LARGE,
+     {"resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}, {}, "resize"),
+    ("the node has no room", LARGE, {}, {"resize_problem": ("Deferred", "no")}, "nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wanted", "more", "memory", "outcome"), [pytest.param(*c[1:], id=c[0]) for c in RESIZES])
+def test_resources_of_a_running_container(
+    wanted: dict[str, Any], more: dict[str, Any], memory: dict[str, Any], outcome: str
+) -> None:
+    view = running(spec.resources_text({"resources": SMALL}))
+    plan = decide(pod(wanted, **more), view, Memory({"c0": Reading()}, **memory), 0.0)
+    words = [f"stop: {stop.message}" for stop in plan.stops] + ["resize" for _ in plan.resizes]
+    assert (words or ["nothing"]) == [outcome]
+
+
+def test_a_resize_is_held_against_the_node() -> None:
+    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "300m", "memory": "1Gi", "pods": "9"}}}
+    other = pod(LARGE) | {"metadata": {"name": "o", "namespace": "default", "uid": "u2"}}
+    assert resize_problem(pod(SMALL), [other], node) is None
+    assert (resize_problem(pod(LARGE), [other], node) or ("",))[0] == "Deferred"
+    assert (resize_problem(pod({"requests": {"cpu": "2"}}), [], node) or ("",))[0] == "Infeasible"
+
+
+def test_an_evicted_pod_gets_no_more_time_than_the_eviction_gives() -> None:
+    memory = Memory({"c0": Reading()}, evicted=Eviction("Evicted", "why", 1.0))
+    (stop,) = decide(pod(), running(""), memory, 0.0).stops
+    assert stop.grace == 1.0
+
+
+RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [7]}}
+RESTARTS = [
+    ("Always", {}, 0, True),
+    ("OnFailure", {}, 0, False),
+    ("OnFailure", {}, 1, True),
+    ("Never", {}, 1, False),
+    ("Never", {"restartPolicy": "Always"}, 0, True),
+    ("Never", {"restartPolicyRules": [RULE]}, 7, True),
+    ("Never", {"restartPolicyRules": [RULE]}, 8, False),
+    ("Never", {"restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "NotIn", "values": [7]}}]}, 8,
+     True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "container", "code", "wanted"), RESTARTS)
+def test_which_containers_run_again(policy: str, container: dict[str, Any], code: int, wanted: bool) -> None:
+    made = pod(**container)
+    made["spec"]["restartPolicy"] = policy
+    assert spec.restarts_after(made, made["spec"]["containers"][0], code) is wanted
+
+
+REFUSALS = [
+    ("safe", {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}, {}, ""),
+    ("unsafe", {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}, {},
+     'forbidden sysctl: "kernel.msgmax" not allowlisted'),
+    ("of the node's network", {"sysctls": [{"name": "net/ipv4/tcp_syncookies", "value": "1"}]}, {"hostNetwork": True},
+     'forbidden sysctl: "net.ipv4.tcp_syncookies" not allowed with host net enabled'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("context", "more", "wanted"), [pytest.param(*c[1:], id=c[0]) for c in REFUSALS])
+def test_which_sysctls_are_taken(context: dict[str, Any], more: dict[str, Any], wanted: str) -> None:
+    made = pod()
+    made["spec"] |= {"securityContext": context} | more
+    found = refusal(made, [], {"metadata": {"name": "n"}})
+    assert found == (("SysctlForbidden", f"Pod was rejected: {wanted}") if wanted else None)
+    if "msgmax" in wanted:
+        assert refusal(made, [], {"metadata": {"name": "n"}}, ("kernel.msg*",)) is None
+
+
+def test_pods_on_the_nodes_network_take_its_ports() -> None:
+    made = pod(ports=[{"containerPort": 80}])
+    made["spec"]["hostNetwork"] = True
+    other = made | {"metadata": {"name": "o", "namespace": "default", "uid": "u2"}}
+    assert (refusal(made, [other], {"metadata": {"name": "n"}}) or ("",))[0] == "NodePorts"
+
+
+MANIFEST = "{apiVersion: v1, kind: Pod, metadata: {name: Web}, spec: {containers: [{name: app, image: x}]}}"
+
+
+def test_a_file_is_a_pod_of_its_own_uid() -> None:
+    first, again = (static_pod(MANIFEST, "/m/web.yaml", "node1", now) for now in (1.0, 2.0))
+    other = static_pod(MANIFEST.replace("image: x", "image: y"), "/m/web.yaml", "node1", 1.0)
+    assert first["metadata"]["name"] == "web-node1"
+    assert first["metadata"]["uid"] == again["metadata"]["uid"] != other["metadata"]["uid"]
+    assert spec.is_static(first) and spec.is_critical(first)
+    mirror = mirror_of(first, {"metadata": {"name": "node1", "uid": "n"}})
+    assert mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"] == first["metadata"]["uid"]
+    assert mirror["metadata"]["ownerReferences"] == [
+        {"apiVersion": "v1", "kind": "Node", "name": "node1", "uid": "n", "controller": True}
+    ]
+
+
+@pytest.mark.parametrize("text", ["{", "kind: Service", "kind: Pod\nspec: {}", "- 1"])
+def test_a_file_that_is_no_pod_is_named(text: str) -> None:
+    with pytest.raises(BadManifest, match=r"/m/x\.yaml"):
+        static_pod(text, "/m/x.yaml", "node1", 1.0)
+
+
+def test_full_host_names() -> None:
+    made = pod()
+    made["spec"] |= {"subdomain": "crew", "setHostnameAsFQDN": True}
+    assert hosts.host_name_in_container(made, "cluster.local") == "web.crew.default.svc.cluster.local"
+    made["spec"]["hostname"] = "h" * 40
+    with pytest.raises(ValueError, match="is too long"):
+        hosts.host_name_in_container(made, "cluster.local")
+
+
+MESSAGES = [
+    ("VersionResponse", {"runtime_name": "containerd", "runtime_version": "1.6"}),
+    ("ListContainersResponse", {"containers": [{"id": "a", "labels": {"k": "v", "": "x"}}, {"id": "b", "state": 2}]}),
+    ("ContainerConfig", {"command": ["sh", ""], "envs": [{"key": "A", "value": "ä"}], "tty": True}),
+    ("ContainerStatusResponse", {"status": {"id": "c", "exit_code": -1, "created_at": 1_800_000_000_000_000_000}}),
+    ("LinuxContainerSecurityContext", {"run_as_user": {}, "supplemental_groups": [0, 7]}),
+]
+
+
+@pytest.mark.parametrize(("message", "values"), MESSAGES)
+def test_messages_survive_the_way_there_and_back(message: str, values: dict[str, Any]) -> None:
+    assert cri_messages.decode(message, cri_messages.encode(message, values)) == values
+
+
+@dataclasses.dataclass
+class Peer:
+    """A gRPC server for one call: what it answers, and what it was asked."""
+
+    status: str
+    body: bytes
+    asked: bytes = b""
+
+    def serve(self, sock: socket.socket) -> None:
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        connection.initiate_connection()
+        sock.sendall(connection.data_to_send())
+        while data := sock.recv(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    self.asked += event.data or b""
+                    connection.acknowledge_received_data(event.flow_controlled_length or 0, 1)
+                if isinstance(event, h2.events.StreamEnded):
+                    connection.send_headers(1, [(":status", "200"), ("content-type", "application/grpc")])
+                    if self.body:
+                        framed = b"\0" + len(self.body).to_bytes(4, "big") + self.body
+                        for start in range(0, len(framed), 16_000):
+                            connection.send_data(1, framed[start : start + 16_000])
+                    trailers = [("grpc-status", self.status), ("grpc-message", "no%20such")]
+                    connection.send_headers(1, trailers, end_stream=True)
+                    sock.sendall(connection.data_to_send())
+                    return
+            sock.sendall(connection.data_to_send())
+
+
+@pytest.mark.parametrize(("status", "body", "code"), [("0", b"x" * 40_000, 0), ("0", b"", 0), ("5", b"", 5)])
+def test_calls_end_with_the_answer_or_the_status(status: str, body: bytes, code: int) -> None:
+    ours, theirs = socket.socketpair()
+    peer = Peer(status, body)
+    server = threading.Thread(target=peer.serve, args=(theirs,))
+    server.start()
+    try:
+        if code:
+            with pytest.raises(grpc.GrpcError, match="no such") as caught:
+                grpc.call(lambda: ours, "/a.B/C", b"ask", authority="x", timeout=5, agent="t")
+            assert caught.value.code == code
+        else:
+            large = b"q" * 200_000
+            assert grpc.call(lambda: ours, "/a.B/C", large, authority="x", timeout=5, agent="t") == body
+            assert peer.asked[5:] == large
+    finally:
+        ours.close()
+        server.join(5)
+        theirs.close()
