@@ -82,7 +82,10 @@ class Node:
 
     def services(self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16") -> str:
         """Make the table of services; what had to be changed."""
-        self.table = self.table or NftTable(rules.TABLE)
+        if self.table is None:
+            self.table = NftTable(rules.TABLE)
+            if self.policy_table is not None:
+                self.policy_table.table.beside(self.table)
         return str(self.table.reconcile(rules.desired(services, slices, NodeView(node), (cluster,))))
 
     def repair(self, ruleset: None = None) -> bool:
@@ -91,7 +94,10 @@ class Node:
 
     def policies(self, objects: list, pods: list, namespaces: list, node: str, cidr: str) -> None:
         """Make the table of policies, or change it to what it shall be."""
-        self.policy_table = self.policy_table or PolicyTable()
+        if self.policy_table is None:
+            self.policy_table = PolicyTable()
+            if self.table is not None:
+                self.policy_table.table.beside(self.table)
         self.policy_table.apply(policies.desired(objects, policies.cluster_of(pods, namespaces), node, [cidr]))
 
     def routes(self, nodes: list, name: str, address: str, cidr: str) -> list[str]:

@@ -14,13 +14,13 @@ class PolicyTable:
     """One task at a time; every call raises NetlinkError if the kernel refuses, and the next one starts afresh."""
 
     def __init__(self) -> None:
-        self._table = NftTable(TABLE)
+        self.table = NftTable(TABLE)
         # None: what is there, perhaps of a former process, has to be read.
         self._present: Ruleset | None = None
 
     def close(self) -> None:
         """Close the socket; the table stays."""
-        self._table.close()
+        self.table.close()
 
     def apply(self, wanted: Ruleset) -> Difference:
         """Make the table so; what was different from what the last call left."""
@@ -28,18 +28,18 @@ class PolicyTable:
         if not wanted.chains:
             found = Difference([])
             if before is None or before.chains:
-                self._table.remove()
+                self.table.remove()
         elif before is None or not before.chains:
-            found = self._table.reconcile(wanted)
+            found = self.table.reconcile(wanted)
         else:
-            found = self._table.replace(*changes(before, wanted))
+            found = self.table.replace(*changes(before, wanted))
         self._present = wanted
         return found
 
     def repair(self) -> Difference:
         """Undo what others did to the table since the last call."""
         wanted = self._present
-        if wanted is None or not wanted.chains or self._table.unchanged():
+        if wanted is None or not wanted.chains or self.table.unchanged():
             return Difference([])
         self._present = None
         return self.apply(wanted)

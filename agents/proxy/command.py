@@ -144,10 +144,12 @@ def _parts(
     version4 = tuple(network for network in cluster_networks if ":" not in network)
     name = arguments.node_name
     proxy = ServiceProxy(informers, runtime, name, version4, events, metrics, arguments.cluster_dns)
+    policies = NodePolicies(informers, runtime, name, events, metrics)
+    proxy.table.beside(policies.table)
     parts: list[_Part] = [
         proxy,
         NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics),
-        NodePolicies(informers, runtime, name, events, metrics),
+        policies,
         NodeBalancers(informers, runtime, name, events),
         NodeReach(informers, runtime, name, events),
     ]

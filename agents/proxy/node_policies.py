@@ -46,6 +46,7 @@ class NodePolicies:
         self._changed = runtime.condition()
         self._dirty = True
         self._table = PolicyTable()
+        self.table = self._table.table
 
     def watch(self) -> None:
         """Look at every change of what policies are about."""

@@ -69,7 +69,7 @@ class ServiceProxy:
         self._changed = runtime.condition()
         self._dirty: set[str] = set()
         self._everything = True
-        self._table = NftTable(rules.TABLE)
+        self.table = NftTable(rules.TABLE)
         self._tracking = conntrack.ConnectionTracking()
         self._composition = Composition(rules.base(cluster_networks))
         self._parts: dict[str, ServiceRules] = {}
@@ -93,14 +93,14 @@ class ServiceProxy:
                     self._rebuild()
                 elif keys:
                     self._update(keys)
-                elif not self._table.unchanged():
+                elif not self.table.unchanged():
                     self._repair()
                 self._failures = 0
                 self.in_sync = True
             except NetlinkError as error:
                 self._failed(error, stop)
         self._health.close()
-        self._table.close()
+        self.table.close()
         self._tracking.close()
 
     def wake(self) -> None:
@@ -152,13 +152,13 @@ class ServiceProxy:
                 self._parts[key] = self._rules_of(key)
                 self._composition.replace(key, self._parts[key].ruleset)
             self._composition.replace(_DNS, self._dns_rules())
-            found = self._table.reconcile(self._composition.whole())
+            found = self.table.reconcile(self._composition.whole())
         log.info("table %s holds %d services: %s", rules.TABLE, len(self._parts), found)
         self._forget_flows({front: ends for part in self._parts.values() for front, ends in part.backends.items()})
         self._count()
 
     def _repair(self) -> None:
-        found = self._table.reconcile(self._composition.whole())
+        found = self.table.reconcile(self._composition.whole())
         if found:
             self._metrics.repairs.inc()
             message = f"The nftables table {rules.TABLE} was changed by somebody else and has been repaired: {found}"
@@ -184,7 +184,7 @@ class ServiceProxy:
         self._count()
 
     def _send(self, leaving: Ruleset, coming: Ruleset) -> None:
-        found = self._table.replace(leaving, coming)
+        found = self.table.replace(leaving, coming)
         log.debug("table %s: %s", rules.TABLE, found)
 
     def _rules_of(self, key: str) -> ServiceRules:

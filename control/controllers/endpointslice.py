@@ -97,10 +97,25 @@ def endpoint(pod: Object, node: Object | None, address: str, service: Object) ->
     zone = labels_of(node).get(_ZONE) if node else None
     if zone:
         found["zone"] = zone
+    hints = _hints(str(service["spec"].get("trafficDistribution") or ""), found)
+    if hints:
+        found["hints"] = hints
     hostname = pod["spec"].get("hostname")
     if hostname and pod["spec"].get("subdomain") == name_of(service):
         found["hostname"] = hostname
     return found
+
+
+def _hints(distribution: str, found: Object) -> Object:
+    """Whom the endpoint is for, if the service prefers the near ones."""
+    if not distribution or not found["conditions"]["ready"]:
+        return {}
+    hints: Object = {}
+    if found.get("zone"):
+        hints["forZones"] = [{"name": found["zone"]}]
+    if distribution == "PreferSameNode" and found.get("nodeName"):
+        hints["forNodes"] = [{"name": found["nodeName"]}]
+    return hints
 
 
 def pod_ports(service: Object, pod: Object) -> list[Object]:

@@ -143,6 +143,12 @@ class NftTable:
         self._content = Content()
         self._ruleset_sets: dict[str, Set] = {}
         self._generation = 0
+        self._siblings: list[NftTable] = []
+
+    def beside(self, other: NftTable) -> None:
+        """Let two tables of one process know of each other's changes, which neither takes for somebody else's."""
+        self._siblings.append(other)
+        other._siblings.append(self)
 
     def close(self) -> None:
         """Close the socket; the table stays."""
@@ -251,6 +257,9 @@ class NftTable:
                 return False
             described = _describe(messages, error.index - 1)
             raise NetlinkError(error.code, f"table {self.name}: {described}{error}", error.index) from error
+        for sibling in self._siblings if generation else ():
+            if sibling._generation == generation:
+                sibling._generation += 1
         return True
 
     def _read_generation(self) -> int:

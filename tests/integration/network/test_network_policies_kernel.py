@@ -222,3 +222,15 @@ def test_a_connection_that_was_let_through_goes_on(cluster: Cluster) -> None:
     assert cluster.reach("idle", "web:8080") == set()
     host.sh(f"touch {flag}; for i in $(seq 100); do [ -s {flag}.answer ] && break; sleep 0.05; done")
     assert host.sh(f"cat {flag}.answer").startswith("web ")
+
+
+def test_the_tables_of_one_process_do_not_take_each_others_changes_for_somebody_elses(cluster: Cluster) -> None:
+    host = cluster.hosts["one"]
+    host.services(services=[], slices=[], node="one")
+    cluster.apply(ingress())
+    host.services(services=[], slices=[], node="one")
+    assert host.repair()
+    cluster.apply(ingress({}))
+    assert host.repair()
+    host.sh("nft add table ip foreign; nft delete table ip foreign")
+    assert not host.repair()

@@ -46,6 +46,22 @@ def test_every_state_of_a_pod_has_its_conditions() -> None:
     }
 
 
+@pytest.mark.parametrize(("distribution", "ready", "hints"), [
+    ("", True, None),
+    ("PreferClose", True, {"forZones": [{"name": "a"}]}),
+    ("PreferSameZone", True, {"forZones": [{"name": "a"}]}),
+    ("PreferSameNode", True, {"forZones": [{"name": "a"}], "forNodes": [{"name": "n1"}]}),
+    ("PreferClose", False, None),
+])  # fmt: skip
+def test_endpoints_are_meant_for_who_is_near(distribution: str, ready: bool, hints: Any) -> None:
+    one = backend("p", "10.0.0.1", ready=ready)
+    one["spec"]["nodeName"] = "n1"
+    nodes = {"n1": {"metadata": meta("n1", labels={"topology.kubernetes.io/zone": "a"})}}
+    wanted = {"trafficDistribution": distribution} if distribution else {}
+    (found,) = endpointslice.decide(service(**wanted), [one], nodes, []).create[0]["endpoints"]
+    assert found.get("hints") == hints
+
+
 def test_a_service_with_nobody_behind_it_has_one_empty_slice() -> None:
     changes = endpointslice.decide(service(), [], {}, [])
     assert [one["endpoints"] for one in changes.create] == [[]]
