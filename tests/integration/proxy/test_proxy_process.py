@@ -208,3 +208,29 @@ def test_policies_of_the_api_are_in_force_and_repaired(site: Site) -> None:
     site.apply(policy)
     wait_for(lambda: site.host.reach(a, b, pod="client") == {a, b}, "the changed policy")
     assert site.host.reach(b, pod="a") == set()
+
+
+def test_a_balancers_address_is_answered_for_and_its_health_told(site: Site) -> None:
+    def health() -> str:
+        asking = "import urllib.request as u, sys\ntry: print(u.urlopen(sys.argv[1]).read().decode())\n"
+        asking += "except Exception as error: print(error)"
+        return site.host.sh(shlex.join([sys.executable, "-c", asking, "http://127.0.0.1:32123/healthz"]))
+
+    balanced = service()
+    balanced["metadata"]["annotations"] = {"cloud.wherry.dev/announced-by": "one"}
+    balanced["spec"] |= {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 32123}
+    site.apply(balanced, endpoint_slice(*site.pods))
+    status = {"loadBalancer": {"ingress": [{"ip": "192.168.9.200"}]}}
+    site.host.put_status(kubeconfig=site.kubeconfig, resource="services", obj=balanced | {"status": status})
+    wait_for(lambda: "192.168.9.200/32" in site.host.sh("ip -o addr show"), "taking the address")
+    wait_for(lambda: "AddressAnnounced" in site.reasons(), "the event about the address")
+    wait_for(lambda: '"localEndpoints":2' in health(), "the health of two endpoints")
+    site.host.sh("ip link del wherry-lb")
+    wait_for(lambda: "192.168.9.200/32" in site.host.sh("ip -o addr show"), "taking the address again")
+    away = endpoint_slice("10.244.2.9")
+    away["endpoints"][0]["nodeName"] = "two"
+    site.apply(away)
+    wait_for(lambda: "503" in health(), "the health of no endpoint")
+    balanced["metadata"]["annotations"] = {"cloud.wherry.dev/announced-by": "two"}
+    site.apply(balanced)
+    wait_for(lambda: "wherry-lb" not in site.host.sh("ip link"), "giving the address up")
