@@ -13,6 +13,7 @@ from api import pki
 from api.client import Client
 from api.runtime import SystemRuntime
 from api.transport import Request, WsgiTransport
+from control.apiserver.admission.policy_status import PolicyController
 from control.apiserver.application import Application, application, make_server
 from control.apiserver.authentication.certificates import ENVIRON_USER, EnvironMethod
 from control.apiserver.authentication.jwt import SigningKey
@@ -70,12 +71,17 @@ def running() -> Iterator[Cluster]:
     server.cache.start(stop)
     assert server.cache.wait_synced(10)
     Bootstrap(server).once()
-    definitions = DefinitionController(server)
-    definitions.start(stop)
+    controllers: list[DefinitionController | PolicyController] = [
+        DefinitionController(server),
+        PolicyController(server),
+    ]
+    for controller in controllers:
+        controller.start(stop)
     made = Cluster(server, application(server, {}))
     made.client().create("serviceaccounts", {"metadata": {"name": "default", "namespace": "default"}})
     yield made
     stop.set()
-    definitions.close()
+    for controller in controllers:
+        controller.close()
     server.cache.close()
     store.close()

@@ -18,10 +18,17 @@ from cel_expr_python import cel
 from api.cel.functions import FUNCTIONS
 
 DYN = "dyn"
+ADMISSION_VARIABLES = dict.fromkeys(
+    (
+        "object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer",
+        "authorizer.requestResource",
+    ),
+    DYN,
+)  # fmt: skip
+"""What the expressions of webhooks and admission policies may name."""
 _STANDARD = (
     "strings", "optional", "math", "sets", "bindings", "encoders", "lists", "two-var-comprehensions",
 )  # fmt: skip
-_LOCATION = re.compile(r"ERROR: <input>")
 _MISSING_KEY = re.compile(r'^NOT_FOUND: Key not found in map : "(.*)"$', re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
 _OVERLOAD = re.compile(r"^No matching overloads found.*", re.DOTALL)
@@ -97,4 +104,4 @@ def _runtime_error(text: str) -> str:
     return _OVERLOAD.sub("no such overload", text)
 
 
-__all__ = ["DYN", "CelError", "Environment", "Program"]
+__all__ = ["ADMISSION_VARIABLES", "DYN", "CelError", "Environment", "Program"]

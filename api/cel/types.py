@@ -43,6 +43,7 @@ class Types:
             self.pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
         self._resolve = resolve
         self._count = 0
+        self._named: dict[str, str] = {}
 
     def add(self, schema: Schema) -> str:
         """The name of the type of values with that schema."""
@@ -50,6 +51,7 @@ class Types:
         file.package = f"{_PACKAGE}{self._count}"
         file.dependency.extend(module.DESCRIPTOR.name for module in (struct_pb2, timestamp_pb2, duration_pb2))
         self._count += 1
+        self._named.clear()
         name = self._type(schema, file, 0)
         self.pool.AddSerializedFile(file.SerializeToString())
         return name
@@ -64,7 +66,7 @@ class Types:
             return f"list<{self._type(schema.get('items') or {}, file, depth + 1)}>"
         if kind == "object":
             if schema.get("properties"):
-                return f"{file.package}.{self._message(schema, file, depth)}"
+                return self._message(str(declared.get("$ref") or ""), schema, file, depth)
             extra = schema.get("additionalProperties")
             return f"map<string, {self._type(extra, file, depth + 1)}>" if isinstance(extra, Mapping) else "dyn"
         if kind == "string" and schema.get("format") in _FORMATS:
@@ -73,12 +75,18 @@ class Types:
             return "bytes"
         return _SCALARS[kind][1] if kind in _SCALARS else "dyn"
 
-    def _message(self, schema: Schema, file: Any, depth: int) -> str:
+    def _message(self, reference: str, schema: Schema, file: Any, depth: int) -> str:
+        """The message of an object; one that is referred to by name is made once."""
+        if reference in self._named:
+            return self._named[reference]
         message = file.message_type.add(name=f"T{len(file.message_type)}")
-        for number, (name, declared) in enumerate(sorted(schema["properties"].items()), 1):
-            field = message.field.add(name=escaped(name), number=number, label=_FIELD.LABEL_OPTIONAL)
+        name = f"{file.package}.{message.name}"
+        if reference:
+            self._named[reference] = name
+        for number, (field_name, declared) in enumerate(sorted(schema["properties"].items()), 1):
+            field = message.field.add(name=escaped(field_name), number=number, label=_FIELD.LABEL_OPTIONAL)
             self._fill(field, message, declared, file, depth + 1)
-        return str(message.name)
+        return name
 
     def _fill(self, field: Any, message: Any, declared: Schema, file: Any, depth: int) -> None:
         kind = self._type(declared, file, depth)
@@ -92,7 +100,7 @@ class Types:
             _set_type(entry.field.add(name="value", number=2, label=_FIELD.LABEL_OPTIONAL), inner)
             field.label, field.type = _FIELD.LABEL_REPEATED, _FIELD.TYPE_MESSAGE
             # Map entries must bear the name that the field gives them.
-            entry.name = "".join(part.capitalize() for part in field.name.split("_")) + "Entry"
+            entry.name = "".join(part[:1].upper() + part[1:] for part in field.name.split("_")) + "Entry"
             field.type_name = f".{file.package}.{message.name}.{entry.name}"
         else:
             _set_type(field, kind if _is_simple(kind) else "dyn")

@@ -6,8 +6,10 @@ Source: the original's validation of webhook configurations, admission policies 
 from __future__ import annotations
 
 import urllib.parse
+from functools import lru_cache
 
-from api import names
+from api import cel, names
+from api.cel.authorizer import authorizer_functions
 from api.objects import Object
 from api.validation import fields
 from api.validation.fields import Causes
@@ -132,7 +134,25 @@ def _conditions(path: str, holder: Object) -> Causes:
         seen.add(name)
         if not str(condition.get("expression") or "").strip():
             found.append(fields.required(f"{place}.expression"))
+        else:
+            found += _compiles(f"{place}.expression", condition["expression"], "BOOL")
     return found
+
+
+def _compiles(path: str, text: str, wanted: str) -> Causes:
+    """Whether an expression compiles, and to which type ("": any)."""
+    try:
+        found = _environment().compile(text).result_type
+    except cel.CelError as error:
+        return [fields.invalid(path, text, str(error))]
+    if wanted and found not in (wanted, "DYN"):
+        return [fields.invalid(path, text, f"must evaluate to {wanted.lower()}")]
+    return []
+
+
+@lru_cache(1)
+def _environment() -> cel.Environment:
+    return cel.Environment(cel.ADMISSION_VARIABLES, functions=authorizer_functions(None))
 
 
 def _policy(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -155,6 +175,12 @@ def _policy(new: Object, old: Object | None, subresource: str) -> Causes:
         for path, validation in fields.each(spec, "validations", "spec"):
             if not str(validation.get("expression") or "").strip():
                 found.append(fields.required(f"{path}.expression", "expression is not specified"))
+            else:
+                found += _compiles(f"{path}.expression", validation["expression"], "BOOL")
+            if validation.get("messageExpression"):
+                found += _compiles(f"{path}.messageExpression", validation["messageExpression"], "STRING")
+        for path, variable in fields.each(spec, "variables", "spec"):
+            found += _compiles(f"{path}.expression", variable.get("expression") or "", "")
     return found
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from api.process import configure_logging, stop_event
 from api.runtime import SystemRuntime
 from api.serving import ListenError, Server, Tls
+from control.apiserver.admission.policy_status import PolicyController
 from control.apiserver.application import application, make_server
 from control.apiserver.authentication.certificates import CertificateMethod
 from control.apiserver.authentication.jwt import SigningKey
@@ -80,11 +81,16 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 1
     Bootstrap(server).start(stop)
-    definitions = DefinitionController(server)
-    definitions.start(stop)
+    controllers: list[DefinitionController | PolicyController] = [
+        DefinitionController(server),
+        PolicyController(server),
+    ]
+    for controller in controllers:
+        controller.start(stop)
     print(f"ready: https://{arguments.listen}", flush=True)
     stop.wait()
-    definitions.close()
+    for controller in controllers:
+        controller.close()
     server.cache.close()
     http.stop()
     store.close()

@@ -5,11 +5,14 @@ Invariant: the order is the original's (kubeapiserver/options/plugins.go).
 
 from __future__ import annotations
 
+from control.apiserver.admission.defaults import DefaultIngressClass, DefaultStorageClass, RuntimeClass
 from control.apiserver.admission.expressions import Expressions
 from control.apiserver.admission.limit_ranger import LimitRanger
 from control.apiserver.admission.namespaces import NamespaceLifecycle
 from control.apiserver.admission.node_restriction import NodeRestriction
 from control.apiserver.admission.pipeline import Plugin
+from control.apiserver.admission.pod_security import PodSecurity
+from control.apiserver.admission.policies import ValidatingPolicies
 from control.apiserver.admission.priority import Priority
 from control.apiserver.admission.resource_quota import ResourceQuota
 from control.apiserver.admission.service_account import ServiceAccount
@@ -28,9 +31,14 @@ def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer) -> list[Plugin]:
         LimitRanger(),
         ServiceAccount(),
         NodeRestriction(),
+        PodSecurity(cache),
         DefaultTolerationSeconds(),
         Priority(cache),
+        DefaultStorageClass(cache),
+        DefaultIngressClass(cache),
+        RuntimeClass(cache),
         MutatingWebhooks(cache, hooks, expressions),
+        ValidatingPolicies(cache, expressions),
         ValidatingWebhooks(cache, hooks, expressions),
         ResourceQuota(),
     ]
