@@ -1,0 +1,57 @@
+"""How a trace is judged and written."""
+
+from __future__ import annotations
+
+import pytest
+
+from control.cli import trace_hops
+from control.cli.trace_hops import Hop
+
+pytestmark = pytest.mark.unit
+
+ONE, TWO = ({"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": address}]}}
+            for name, address in (("one", "192.0.2.1"), ("two", "192.0.2.2")))  # fmt: skip
+
+
+@pytest.mark.parametrize("link, gateway, node, problem", [
+    ("eth0", True, True, ""),
+    ("eth0", False, True, "a firewall between one and two drops packets of pods"),
+    ("wherry-vxlan", False, True, "a firewall between one and two drops UDP port 4789"),
+    ("wherry-vxlan", False, False, "two does not answer at 192.0.2.2"),
+])  # fmt: skip
+def test_the_way_between_nodes(link: str, gateway: bool, node: bool, problem: str) -> None:
+    echoes = {"10.244.2.1": gateway, "192.0.2.2": node}
+    hop = trace_hops.between_hop(ONE, TWO, "10.244.2.1", {"link": link}, echoes)
+    assert hop.where == "one -> two" and problem in hop.problem and bool(hop.problem) is bool(problem)
+
+
+@pytest.mark.parametrize("outcome, held_by, problem", [
+    ("accepted", [], ""), ("refused", [], "nothing listens"), ("timeout", ["ingress a/p"], "judge it: ingress a/p"),
+    ("timeout", [], "the pod itself does not answer"),
+])  # fmt: skip
+def test_the_connection(outcome: str, held_by: list[str], problem: str) -> None:
+    assert problem in trace_hops.connection_hop("one", "x", outcome, held_by).problem
+
+
+def test_only_policies_that_select_the_pod_and_judge_the_direction_are_named() -> None:
+    pod = {"metadata": {"name": "web", "namespace": "a", "labels": {"app": "web"}}}
+
+    def policy(name: str, namespace: str, app: str) -> dict:
+        spec = {"podSelector": {"matchLabels": {"app": app}}, "policyTypes": ["Ingress"]}
+        return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+    policies = [policy("p", "a", "web"), policy("q", "b", "web"), policy("r", "a", "db")]
+    assert trace_hops.policies_judging(policies, pod, "ingress") == ["ingress a/p"]
+    assert trace_hops.policies_judging(policies, pod, "egress") == []
+    assert trace_hops.policies_judging(policies, None, "ingress") == []
+
+
+def test_the_first_broken_hop_stands_out() -> None:
+    hops = [Hop("one", "a"), Hop("one -> two", "b", "cut"), Hop("two", "c", "down")]
+    assert trace_hops.written(hops).splitlines() == [
+        " 1  one         ok      a",
+        " 2  one -> two  BROKEN  b",
+        "                        cut",
+        " 3  two         broken  c",
+        "                        down",
+    ]
