@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -128,6 +129,16 @@ def request_subject(request: bytes) -> tuple[Subject, tuple[str, ...]]:
 def certificate_subject(certificate_der: bytes) -> Subject:
     """Who a certificate (DER) speaks for."""
     return _subject(x509.load_der_x509_certificate(certificate_der).subject)
+
+
+def is_issued_by(certificate_der: bytes, authority: bytes) -> bool:
+    """Whether the authority (PEM) signed the certificate (DER)."""
+    try:
+        found = x509.load_der_x509_certificate(certificate_der)
+        found.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def server_names(certificate: bytes) -> tuple[str, ...]:

@@ -38,11 +38,15 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """A server's certificate and key files, and the authority that client certificates must come from."""
+    """A server's certificate and key files, and the authority that client certificates must come from.
+
+    `proxy_ca_file` is a second authority, of front proxies: whoever uses it tells the two apart.
+    """
 
     certificate_file: str
     key_file: str
     client_ca_file: str | None = None
+    proxy_ca_file: str | None = None
     require_client: bool = False
 
     def context(self) -> ssl.SSLContext:
@@ -51,6 +55,8 @@ class Tls:
         context.load_cert_chain(self.certificate_file, self.key_file)
         if self.client_ca_file:
             context.load_verify_locations(self.client_ca_file)
+            if self.proxy_ca_file:
+                context.load_verify_locations(self.proxy_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED if self.require_client else ssl.CERT_OPTIONAL
         return context
 

@@ -13,14 +13,13 @@ from api import pki
 from api.client import Client
 from api.runtime import SystemRuntime
 from api.transport import Request, WsgiTransport
-from control.apiserver.admission.policy_status import PolicyController
 from control.apiserver.application import Application, application, make_server
 from control.apiserver.authentication.certificates import ENVIRON_USER, EnvironMethod
 from control.apiserver.authentication.jwt import SigningKey
 from control.apiserver.bootstrap import Bootstrap
 from control.apiserver.config import Config
-from control.apiserver.custom.controller import DefinitionController
 from control.apiserver.identity import AUTHENTICATED_GROUP, MASTERS_GROUP, User
+from control.apiserver.loops import loops
 from control.apiserver.server import ApiServer
 from control.kvstore.engines.memory import open_memory
 
@@ -53,6 +52,11 @@ class Cluster:
         decoded = orjson.loads(text) if response.headers.get("Content-Type") == "application/json" else text
         return response.status, decoded, dict(response.headers)
 
+    def raw(self, method: str, path: str, headers: dict[str, str]) -> Any:
+        """The decoded JSON of an administrator's request, whatever its media type."""
+        transport = WsgiTransport(self.application, {ENVIRON_USER: ADMIN})
+        return orjson.loads(transport.send(Request(method, path, headers)).read())
+
     def text(self, method: str, path: str) -> bytes:
         """The body of an administrator's request, read to its end."""
         return WsgiTransport(self.application, {ENVIRON_USER: ADMIN}).send(Request(method, path)).read()
@@ -71,10 +75,7 @@ def running() -> Iterator[Cluster]:
     server.cache.start(stop)
     assert server.cache.wait_synced(10)
     Bootstrap(server).once()
-    controllers: list[DefinitionController | PolicyController] = [
-        DefinitionController(server),
-        PolicyController(server),
-    ]
+    controllers = loops(server)
     for controller in controllers:
         controller.start(stop)
     made = Cluster(server, application(server, {}))

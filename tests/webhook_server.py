@@ -22,12 +22,17 @@ Answer = Callable[[dict[str, Any]], Any]
 
 @dataclass
 class WebhookServer:
-    """`answer` gets the decoded body of each request and gives the body of the answer; `asked` keeps them."""
+    """`answer` gets the decoded body of each POST and gives the body of the answer; `asked` keeps them.
+
+    GET answers with `documents` by path; `heads` keeps path and headers.
+    """
 
     port: int = 0
     ca_bundle: str = ""
     answer: Answer = lambda body: {}
     asked: list[dict[str, Any]] = field(default_factory=list)
+    documents: dict[str, Any] = field(default_factory=dict)
+    heads: list[tuple[str, Any]] = field(default_factory=list)
 
     def config(self, path: str = "/") -> dict[str, str]:
         """A clientConfig that reaches this server."""
@@ -62,6 +67,15 @@ def webhook_server(directory: Path) -> Iterator[WebhookServer]:
             body = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
             made.asked.append(body)
             content = orjson.dumps(made.answer(body))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            made.heads.append((self.path, self.headers))
+            content = orjson.dumps(made.documents.get(self.path.partition("?")[0], {}))
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

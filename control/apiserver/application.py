@@ -19,6 +19,7 @@ from api.runtime import Runtime
 from control.apiserver import discovery, observe, version
 from control.apiserver.admission.pipeline import Pipeline
 from control.apiserver.admission.plugins import plugins
+from control.apiserver.aggregation.remote import Aggregator
 from control.apiserver.authentication.bootstrap_tokens import BootstrapTokenMethod
 from control.apiserver.authentication.chain import Authenticator
 from control.apiserver.authentication.chain import Method as AuthenticationMethod
@@ -91,13 +92,16 @@ class Application:
         if "HTTP_IMPERSONATE_USER" in request.environ or "HTTP_IMPERSONATE_GROUP" in request.environ:
             request.user = impersonated(request, server.authorizer)
         server.authorizer.check(attributes(request))
+        remote = server.aggregator.find(request)
+        if remote is not None:
+            return server.aggregator.proxy(remote, request)
         if request.info.is_resource:
             return routing.handle(server, request)
         if request.path == "/":
             return json_response({"paths": discovery.paths(server.registry)})
         if request.path.startswith("/api"):
             address = f"{server.config.advertise_address}:{server.config.advertise_port}"
-            found = discovery.respond(server.registry, request, address)
+            found = discovery.respond(server.registry, request, address, server.aggregator.remotes())
             if found is None:
                 raise page_not_found()
             return found
@@ -137,6 +141,7 @@ def make_server(
         authorizer=authorizer,
         admission=Pipeline(plugins(cache, hooks, authorizer)),
         custom=CustomResources(cache, registry, hooks),
+        aggregator=Aggregator(cache, runtime, config.pki_directory),
         tokens=tokens,
     )
 

@@ -10,11 +10,14 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
+import orjson
+
 from api import errors
 from api.objects import Object
 from api.runtime import Event
 from api.volumes import LOCAL_PATH
 from control.apiserver.admission.priority import SYSTEM_CLASSES
+from control.apiserver.authentication.request_headers import EXTRA_PREFIX, GROUP_HEADER, USER_HEADER
 from control.apiserver.authorization import default_roles
 from control.apiserver.authorization.default_policy import completed_binding, completed_role
 from control.apiserver.handlers.creating import create_object
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 NAMESPACES = ("kube-system", "default", "kube-public", "kube-node-lease")
 _RBAC = "rbac.authorization.k8s.io"
 _PERIOD = 30.0
+FRONT_PROXY_AUTHORITY = "front-proxy-ca.crt"
+FRONT_PROXY_NAMES = ["front-proxy-client"]
 # The original's installers put DNS at the tenth address of the services' network.
 _DNS_OFFSET = 10
 
@@ -95,6 +100,7 @@ class Bootstrap:
             self.ensure("storage.k8s.io", "v1", "storageclasses", _LOCAL_CLASS)
             self._own_service()
             self._dns_service()
+            self._extension_authentication()
         except (errors.ApiError, StoreError) as error:
             log.warning("bootstrap objects could not be made, trying again: %s", error)
 
@@ -149,6 +155,34 @@ class Bootstrap:
         }
         metadata = {"name": "kube-dns", "namespace": "kube-system", "labels": labels}
         self.ensure("", "v1", "services", {"metadata": metadata, "spec": spec})
+
+    def _extension_authentication(self) -> None:
+        """What add-ons that serve an API read to know whom to believe (system config of delegated authentication)."""
+        directory = self._server.config.pki_directory
+        metadata = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+        data = {
+            "requestheader-allowed-names": orjson.dumps(FRONT_PROXY_NAMES).decode(),
+            "requestheader-extra-headers-prefix": orjson.dumps([EXTRA_PREFIX]).decode(),
+            "requestheader-group-headers": orjson.dumps([GROUP_HEADER]).decode(),
+            "requestheader-username-headers": orjson.dumps([USER_HEADER]).decode(),
+        }
+        files = {"client-ca-file": "ca.crt", "requestheader-client-ca-file": FRONT_PROXY_AUTHORITY}
+        for field, name in files.items():
+            if directory is not None and (directory / name).exists():
+                data[field] = (directory / name).read_text()
+        self.ensure("", "v1", "configmaps", {"metadata": metadata, "data": data}, _with("data"))
+        role = {
+            "metadata": {"name": "extension-apiserver-authentication-reader", "namespace": "kube-system"},
+            "rules": [
+                {
+                    "apiGroups": [""],
+                    "resources": ["configmaps"],
+                    "resourceNames": [metadata["name"]],
+                    "verbs": ["get", "list", "watch"],
+                }
+            ],
+        }
+        self.ensure(_RBAC, "v1", "roles", role)
 
     def ensure(self, group: str, version: str, plural: str, obj: Object, complete: Complete | None = None) -> None:
         """Create an object unless it is there; what is there is completed by `complete`, if that finds it lacking."""

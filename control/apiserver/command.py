@@ -14,13 +14,14 @@ from pathlib import Path
 from api.process import configure_logging, stop_event
 from api.runtime import SystemRuntime
 from api.serving import ListenError, Server, Tls
-from control.apiserver.admission.policy_status import PolicyController
 from control.apiserver.application import application, make_server
 from control.apiserver.authentication.certificates import CertificateMethod
+from control.apiserver.authentication.chain import Method
 from control.apiserver.authentication.jwt import SigningKey
-from control.apiserver.bootstrap import Bootstrap
+from control.apiserver.authentication.request_headers import RequestHeaderMethod
+from control.apiserver.bootstrap import FRONT_PROXY_AUTHORITY, FRONT_PROXY_NAMES, Bootstrap
 from control.apiserver.config import Config, Network
-from control.apiserver.custom.controller import DefinitionController
+from control.apiserver.loops import loops
 from control.apiserver.proxy.kubelets import kubelet_context
 from control.kvstore.client import open_store
 from control.kvstore.store import StoreError
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         store = open_store(arguments.store, runtime)
         signing_key = SigningKey((arguments.pki_dir / "service-account.key").read_bytes())
-        server = make_server(store, runtime, config, authentication=[CertificateMethod()], signing_key=signing_key)
+        methods = _certificate_methods(arguments.pki_dir)
+        server = make_server(store, runtime, config, authentication=methods, signing_key=signing_key)
         server.kubelet_tls = kubelet_context(arguments.pki_dir)
         tls = _tls(arguments.pki_dir)
         http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls)
@@ -81,10 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 1
     Bootstrap(server).start(stop)
-    controllers: list[DefinitionController | PolicyController] = [
-        DefinitionController(server),
-        PolicyController(server),
-    ]
+    controllers = loops(server)
     for controller in controllers:
         controller.start(stop)
     print(f"ready: https://{arguments.listen}", flush=True)
@@ -111,7 +110,21 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def _tls(directory: Path) -> Tls:
-    return Tls(str(directory / "apiserver.crt"), str(directory / "apiserver.key"), str(directory / "ca.crt"))
+    proxy_authority = directory / FRONT_PROXY_AUTHORITY
+    return Tls(
+        str(directory / "apiserver.crt"),
+        str(directory / "apiserver.key"),
+        str(directory / "ca.crt"),
+        str(proxy_authority) if proxy_authority.exists() else None,
+    )
+
+
+def _certificate_methods(directory: Path) -> list[Method]:
+    """Front proxies first: their certificates make nobody a user by themselves."""
+    authority = directory / FRONT_PROXY_AUTHORITY
+    if not authority.exists():
+        return [CertificateMethod()]
+    return [RequestHeaderMethod(authority.read_bytes(), FRONT_PROXY_NAMES), CertificateMethod()]
 
 
 def _shown(arguments: argparse.Namespace) -> dict[str, str]:

@@ -7,12 +7,13 @@ Source: "Kubernetes API Concepts", Discovery API; apidiscovery.k8s.io/v2.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from api.registry import Entry, Registry
+from control.apiserver.aggregation.remote import Remote
 from control.apiserver.request import Request
 from control.apiserver.response import Response, json_response
 
@@ -33,15 +34,25 @@ def api_versions(address: str) -> Json:
     }
 
 
-def group_list(registry: Registry) -> Json:
+def _groups(registry: Registry, remotes: Sequence[Remote]) -> dict[str, list[str]]:
+    """Each group with its versions, local and remote ones."""
+    found = registry.groups()
+    for remote in remotes:
+        versions = found.setdefault(remote.group, [])
+        if remote.version not in versions:
+            versions.append(remote.version)
+    return found
+
+
+def group_list(registry: Registry, remotes: Sequence[Remote] = ()) -> Json:
     """/apis."""
-    groups = [_group(name, versions) for name, versions in registry.groups().items() if name]
+    groups = [_group(name, versions) for name, versions in _groups(registry, remotes).items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def group(registry: Registry, name: str) -> Json | None:
+def group(registry: Registry, name: str, remotes: Sequence[Remote] = ()) -> Json | None:
     """/apis/GROUP, None if it is not served."""
-    versions = registry.groups().get(name)
+    versions = _groups(registry, remotes).get(name)
     return {"kind": "APIGroup", "apiVersion": "v1"} | _group(name, versions) if name and versions else None
 
 
@@ -116,8 +127,10 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 
-def aggregated(registry: Registry, group_names: Iterable[str], version: str) -> Json:
+def aggregated(registry: Registry, group_names: Iterable[str], version: str, remotes: Sequence[Remote] = ()) -> Json:
     """The APIGroupDiscoveryList of some groups."""
+    away = {(remote.group, remote.version): remote for remote in remotes}
+    groups = _groups(registry, remotes)
     items = []
     for name in group_names:
         versions = [
@@ -126,7 +139,9 @@ def aggregated(registry: Registry, group_names: Iterable[str], version: str) -> 
                 "resources": [_aggregated_resource(entry) for entry in _entries(registry, name, served)],
                 "freshness": "Current",
             }
-            for served in registry.groups().get(name, ())
+            if (name, served) not in away
+            else _remote_version(away[name, served])
+            for served in groups.get(name, ())
         ]
         metadata: Json = {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None}
         items.append({"metadata": metadata, "versions": versions})
@@ -163,26 +178,47 @@ def _aggregated_resource(entry: Entry) -> Json:
     return described
 
 
+def _remote_version(remote: Remote) -> Json:
+    """A version that an add-on serves, from the resources that it told."""
+    resources: dict[str, Json] = {}
+    for one in remote.resources:
+        name, _, subresource = str(one["name"]).partition("/")
+        kind = _kind(one.get("group") or remote.group, one.get("version") or remote.version, str(one["kind"]))
+        if subresource and name in resources:
+            part = {"subresource": subresource, "responseKind": kind, "verbs": one.get("verbs") or []}
+            resources[name].setdefault("subresources", []).append(part)
+        elif not subresource:
+            resources[name] = {
+                "resource": name,
+                "responseKind": kind,
+                "scope": "Namespaced" if one.get("namespaced") else "Cluster",
+                "singularResource": one.get("singularName") or str(one["kind"]).lower(),
+                "verbs": one.get("verbs") or [],
+            } | {field: one[field] for field in ("shortNames", "categories") if one.get(field)}
+    freshness = "Current" if remote.available else "Stale"
+    return {"version": remote.version, "resources": list(resources.values()), "freshness": freshness}
+
+
 def _kind(group_name: str, version: str, kind: str) -> Json:
     return {"group": group_name, "version": version, "kind": kind}
 
 
-def respond(registry: Registry, request: Request, address: str) -> Response | None:
+def respond(registry: Registry, request: Request, address: str, remotes: Sequence[Remote] = ()) -> Response | None:
     """The discovery document of a path, None if the path has none."""
     parts = request.path.strip("/").split("/")
     wanted = _aggregated_version(request)
     if parts in (["api"], ["apis"]) and wanted:
-        names = [""] if parts == ["api"] else [name for name in registry.groups() if name]
-        return _cacheable(request, aggregated(registry, names, wanted), _AGGREGATED[wanted])
+        names = [""] if parts == ["api"] else [name for name in _groups(registry, remotes) if name]
+        return _cacheable(request, aggregated(registry, names, wanted, remotes), _AGGREGATED[wanted])
     document: Json | None = None
     if parts == ["api"]:
         document = api_versions(address)
     elif parts == ["apis"]:
-        document = group_list(registry)
+        document = group_list(registry, remotes)
     elif parts[0] == "api" and len(parts) == 2:
         document = resource_list(registry, "", parts[1])
     elif parts[0] == "apis" and len(parts) == 2:
-        document = group(registry, parts[1])
+        document = group(registry, parts[1], remotes)
     elif parts[0] == "apis" and len(parts) == 3:
         document = resource_list(registry, parts[1], parts[2])
     return json_response(document) if document else None

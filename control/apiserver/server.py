@@ -23,6 +23,7 @@ from control.apiserver.strategies.special import SPECIAL
 
 if TYPE_CHECKING:
     from control.apiserver.admission.pipeline import Pipeline
+    from control.apiserver.aggregation.remote import Aggregator
     from control.apiserver.authentication.chain import Authenticator
     from control.apiserver.authentication.service_accounts import Tokens
     from control.apiserver.authorization.chain import Authorizer
@@ -43,6 +44,7 @@ class ApiServer:
     authorizer: Authorizer
     admission: Pipeline
     custom: CustomResources
+    aggregator: Aggregator
     tokens: Tokens | None = None
     kubelet_tls: ssl.SSLContext | None = None
     metrics: RequestMetrics = field(default_factory=RequestMetrics)

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from api import errors
@@ -33,22 +33,33 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 
 
+# What identifies the client to this server is nobody else's business; the front proxy's headers are its own.
+_OF_THE_CLIENT = ("Host", "Authorization", "X-Remote-")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes; `tls` is None for plain HTTP. `path` carries its encoded query."""
+    """Where a request goes; `tls` is None for plain HTTP. `path` carries its encoded query.
+
+    `identity` are headers that say on whose behalf; `server_name` is whom the certificate must be made out to, if
+    that is not the host.
+    """
 
     host: str
     port: int
     path: str
     tls: ssl.SSLContext | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    identity: tuple[tuple[str, str], ...] = ()
+    server_name: str = ""
 
     def connect(self) -> socket.socket:
         """A connected socket. Raises ServiceUnavailable."""
         try:
             plain = socket.create_connection((self.host, self.port), timeout=CONNECT_SECONDS)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connected = self.tls.wrap_socket(plain, server_hostname=self.host) if self.tls else plain
+            connected = (
+                self.tls.wrap_socket(plain, server_hostname=self.server_name or self.host) if self.tls else plain
+            )
         except OSError as error:
             raise errors.ServiceUnavailable(f"error trying to reach service: dial tcp {self}: {error}") from error
         connected.settimeout(None)
@@ -75,7 +86,14 @@ def send(target: Target, method: str, headers: Mapping[str, str], body: bytes = 
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.sock = connected
     try:
-        connection.request(method, target.path, body or None, dict(headers))
+        connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in ({"Host": str(target)} | dict(headers)).items():
+            connection.putheader(name, value)
+        for name, value in target.identity:
+            connection.putheader(name, value)
+        if body or method in ("POST", "PUT", "PATCH"):
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body or None)
         return connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         connected.close()
@@ -104,13 +122,13 @@ def _headers(request: Request, target: Target) -> dict[str, str]:
     for key, value in request.environ.items():
         if key.startswith("HTTP_"):
             name = key[5:].replace("_", "-").title()
-            if name.lower() not in _HOP_BY_HOP and name not in ("Host", "Authorization"):
+            if name.lower() not in _HOP_BY_HOP and not name.startswith(_OF_THE_CLIENT):
                 found[name] = value
     if request.environ.get("CONTENT_TYPE"):
         found["Content-Type"] = request.environ["CONTENT_TYPE"]
     found["Host"] = str(target)
     found["X-Forwarded-For"] = request.environ.get("REMOTE_ADDR", "")
-    return found | dict(target.headers)
+    return found
 
 
 def _upgrade(runtime: Runtime, request: Request, target: Target) -> Response:
@@ -118,6 +136,7 @@ def _upgrade(runtime: Runtime, request: Request, target: Target) -> Response:
     backend = target.connect()
     headers = _headers(request, target) | {"Connection": "Upgrade", "Upgrade": request.header("Upgrade")}
     lines = [f"{request.method} {target.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines += [f"{name}: {value}" for name, value in target.identity]
     backend.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
     file = backend.makefile("rb")
     head, status = _read_head(file)

@@ -1,0 +1,93 @@
+"""APIServices: local ones are always there; an add-on's group is discovered, and requests for it handed on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from crd_objects import eventually
+from webhook_server import webhook_server
+
+from api.objects import condition
+from control.apiserver.identity import AUTHENTICATED_GROUP, MASTERS_GROUP, User
+
+pytestmark = pytest.mark.integration
+
+SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+METRICS = "/apis/metrics.k8s.io/v1beta1"
+AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+RESOURCES = {
+    "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "metrics.k8s.io/v1beta1",
+    "resources": [{"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get"]}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def addon(tmp_path):
+    with webhook_server(tmp_path) as made:
+        made.documents[METRICS] = RESOURCES
+        made.documents[f"{METRICS}/pods"] = {"kind": "PodMetricsList", "items": []}
+        yield made
+
+
+def available(cluster: Any, name: str) -> Any:
+    return condition(cluster.request("GET", f"{SERVICES}/{name}")[1], "Available")
+
+
+def register(cluster: Any, addon: Any) -> None:
+    spec = {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
+            "service": {"name": "hook", "namespace": "default"}, "caBundle": addon.ca_bundle}  # fmt: skip
+    body = {"metadata": {"name": "v1beta1.metrics.k8s.io"}, "spec": spec}
+    status, refused, _ = cluster.request("POST", SERVICES, body)
+    assert status == 201, refused
+
+
+def serve_addon(cluster: Any, addon: Any) -> None:
+    port = {"name": "", "port": addon.port, "protocol": "TCP"}
+    service = {"metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443, "targetPort": addon.port}]}}
+    assert cluster.request("POST", "/api/v1/namespaces/default/services", service)[0] == 201
+    labels = {"kubernetes.io/service-name": "hook"}
+    metadata = {"name": "hook-1", "namespace": "default", "labels": labels}
+    body = {"metadata": metadata, "addressType": "IPv4", "ports": [port], "endpoints": [{"addresses": ["127.0.0.1"]}]}
+    made = cluster.server.endpoint("discovery.k8s.io", "v1", "endpointslices")
+    cluster.server.storage.create(made.key("default", "hook-1"), body)
+
+
+def test_local_groups_have_services_that_are_always_available(cluster):
+    found = eventually(lambda: available(cluster, "v1.apps"))
+    assert (found["status"], found["reason"]) == ("True", "Local")
+    labels = cluster.request("GET", f"{SERVICES}/v1.")[1]["metadata"]["labels"]
+    assert labels == {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+
+
+def test_an_addon_is_asked_discovered_and_reached_with_the_users_identity(cluster, addon):
+    register(cluster, addon)
+    found = eventually(lambda: available(cluster, "v1beta1.metrics.k8s.io"))
+    assert (found["status"], found["reason"]) == ("False", "ServiceNotFound")
+    assert cluster.request("GET", f"{METRICS}/pods")[0] == 503
+    serve_addon(cluster, addon)
+    # Any change makes the controller look again.
+    cluster.request("PATCH", f"{SERVICES}/v1beta1.metrics.k8s.io", {"metadata": {"labels": {"look": "now"}}},
+                    {"Content-Type": "application/merge-patch+json"})  # fmt: skip
+    eventually(lambda: available(cluster, "v1beta1.metrics.k8s.io")["status"] == "True")
+    cluster.server.cache.catch_up()
+    assert "metrics.k8s.io" in {group["name"] for group in cluster.request("GET", "/apis")[1]["groups"]}
+    items = cluster.raw("GET", "/apis", AGGREGATED)["items"]
+    (group,) = [item for item in items if item["metadata"]["name"] == "metrics.k8s.io"]
+    assert group["versions"][0]["resources"][0]["responseKind"]["kind"] == "PodMetrics"
+    assert cluster.request("GET", METRICS)[1] == RESOURCES
+    user = User("jane", (MASTERS_GROUP, "dev", AUTHENTICATED_GROUP), extra={"scopes": ("a", "b")})
+    headers = {"X-Remote-User": "root", "Authorization": "Bearer secret"}
+    status, body, _ = cluster.request("GET", f"{METRICS}/pods?limit=1", None, headers, user)
+    assert (status, body["kind"]) == (200, "PodMetricsList")
+    path, seen = addon.heads[-1]
+    assert path == f"{METRICS}/pods?limit=1"
+    assert (seen.get_all("X-Remote-User"), seen.get("Authorization")) == (["jane"], None)
+    assert seen.get_all("X-Remote-Group") == [MASTERS_GROUP, "dev", AUTHENTICATED_GROUP]
+    assert seen.get_all("X-Remote-Extra-scopes") == ["a", "b"]
+
+
+def test_what_delegated_authentication_reads_is_there(cluster):
+    path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    data = cluster.request("GET", path)[1]["data"]
+    assert data["requestheader-username-headers"] == '["X-Remote-User"]'
