@@ -208,7 +208,7 @@ class Answer:
             if not self._began:
                 self._send_whole(b"")
             elif self._chunked:
-                self._socket.sendall(http1.LAST_CHUNK)
+                _send(self._socket, http1.LAST_CHUNK)
         finally:
             close = getattr(result, "close", None)
             if close is not None:
@@ -225,18 +225,14 @@ class Answer:
         head = self._head(len(body))
         if not self._has_body:
             body = b""
-        if len(body) <= _SENT_TOGETHER:
-            _send(self._socket, head + body)
-        else:
-            _send(self._socket, head)
-            self._socket.sendall(body)
+        _send(self._socket, head, body)
 
     def _write(self, data: bytes) -> None:
         """`write` of WSGI; the first call, if only of nothing, sends the head."""
         head = b"" if self._began else self._head(None)
         if data and self._has_body:
-            head += http1.chunk(data) if self._chunked else data
-        if head:
+            _send(self._socket, head, http1.chunk(data) if self._chunked else data)
+        elif head:
             _send(self._socket, head)
 
     def _head(self, length: int | None) -> bytes:
@@ -308,11 +304,20 @@ class _ReadAhead(io.RawIOBase):
         return count
 
 
-def _send(sock: socket.socket, data: bytes) -> None:
-    """`sendall`, which asks the kernel for the size of its buffers before each call, only where it is needed."""
-    sent = sock.send(data)
-    if sent < len(data):
-        sock.sendall(data[sent:])
+def _send(sock: socket.socket, first: bytes, second: bytes = b"") -> None:
+    """Send all of both, small ones in one piece.
+
+    As `sendall` does, which under gevent asks the kernel for the size of its buffers and starts a timer first.
+    """
+    if len(second) <= _SENT_TOGETHER:
+        first, second = first + second, b""
+    for data in (first, second) if second else (first,):
+        sent = sock.send(data)
+        if sent < len(data):
+            # Over TLS each call takes one record.
+            view = memoryview(data)
+            while sent < len(data):
+                sent += sock.send(view[sent:])
 
 
 def _connection_environ(sock: socket.socket, address: Any) -> dict[str, Any]:

@@ -278,7 +278,11 @@ class Cache:
 
     def _follow(self, stop: Flag) -> None:
         self._watch = watch = self._store.watch(
-            ROOT.encode(), prefix_end(ROOT.encode()), revision=self.revision + 1, progress_seconds=_PROGRESS_SECONDS
+            ROOT.encode(),
+            prefix_end(ROOT.encode()),
+            revision=self.revision + 1,
+            progress_seconds=_PROGRESS_SECONDS,
+            previous=False,
         )
         try:
             for batch in watch:

@@ -8,7 +8,7 @@ Invariant: the stored text has no resourceVersion; every text that leaves this m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -44,6 +44,25 @@ def attach(stored: bytes, revision: int) -> bytes:
 def list_item(text: bytes) -> bytes:
     """A client's text without kind and apiVersion: list items of built-in resources carry neither."""
     return b"{" + text[text.index(_ITEM_START) :]
+
+
+def list_text(head: bytes, texts: Sequence[bytes], *, bare: bool) -> bytes:
+    """A list's text: `head` is that of the list without items; `bare` leaves kind and apiVersion out of the items.
+
+    What may be megabytes is copied once.
+    """
+    if not texts:
+        return head[:-1] + b',"items":[]}'
+    pieces, before, between = list(texts), b"", b","
+    if bare:
+        # What comes before the metadata is the same in all but a few of them.
+        start = texts[0].index(_ITEM_START)
+        same = texts[0][:start]
+        pieces = [text[start:] if text.startswith(same) else list_item(text)[1:] for text in texts]
+        before, between = b"{", b",{"
+    pieces[0] = b'%b,"items":[%b%b' % (head[:-1], before, pieces[0])
+    pieces[-1] += b"]}"
+    return between.join(pieces)
 
 
 def decode(text: bytes) -> Object:

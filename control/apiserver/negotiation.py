@@ -93,7 +93,7 @@ def _accepted(clause: tuple[str, Mapping[str, str]]) -> Accepted | None:
     if known is None:
         return None
     if not wanted:
-        return Accepted(known)
+        return PLAIN if known == JSON else Accepted(known)
     version = parameters.get("v", "v1")
     if wanted not in _AS or parameters.get("g", "meta.k8s.io") != "meta.k8s.io" or version not in ("v1", "v1beta1"):
         return None

@@ -23,9 +23,9 @@ StartResponse = Callable[..., Any]
 
 @dataclass(slots=True)
 class Response:
-    """Status, body (bytes, or an iterable for a stream), media type and further headers."""
+    """Status, body (whole, in the pieces of a list, or an iterable for a stream), media type and further headers."""
 
-    body: bytes | Iterable[bytes]
+    body: bytes | list[bytes] | Iterable[bytes]
     status: int = 200
     content_type: str = JSON
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -33,10 +33,11 @@ class Response:
     def send(self, start_response: StartResponse) -> Iterable[bytes]:
         """Answer in the way of WSGI."""
         headers = [("Content-Type", self.content_type), *_COMMON, *self.headers]
-        if isinstance(self.body, bytes):
-            headers.append(("Content-Length", str(len(self.body))))
+        if isinstance(self.body, bytes | list):
+            pieces = self.body if isinstance(self.body, list) else [self.body]
+            headers.append(("Content-Length", str(sum(map(len, pieces)))))
             start_response(_PHRASES[self.status], headers)
-            return [self.body]
+            return pieces
         # Clients wait for the head of a stream before they begin to read.
         start_response(_PHRASES[self.status], headers)(b"")
         return self.body

@@ -213,12 +213,20 @@ class RemoteStore:
         result: TxnResult = self._call(Op.TXN, wire.TxnCall(list(compares), list(success), list(failure)))
         return result
 
-    def watch(self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0) -> StoreWatch:
+    def watch(
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        revision: int = 0,
+        progress_seconds: float = 0.0,
+        previous: bool = True,
+    ) -> StoreWatch:
         if self._closed:
             raise Unavailable("the store's client was closed")
         try:
             connection = _Connection(self._dial)
-            connection.send(wire.frame(1, Op.WATCH, wire.WatchCall(key, end, revision, progress_seconds)))
+            connection.send(wire.frame(1, Op.WATCH, wire.WatchCall(key, end, revision, progress_seconds, previous)))
             (_, kind, body), *begun = connection.receive()
         except OSError as error:
             raise self._unreachable(error) from error

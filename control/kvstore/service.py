@@ -169,7 +169,11 @@ class Session:
         try:
             call = wire.decode(wire.REQUESTS[Op.WATCH], body)
             watch = self._store.watch(
-                call.key, call.end, revision=call.revision, progress_seconds=call.progress_seconds
+                call.key,
+                call.end,
+                revision=call.revision,
+                progress_seconds=call.progress_seconds,
+                previous=call.previous,
             )
             self._watches.add(watch)
             with closing(watch):

@@ -133,7 +133,7 @@ class TxnResult(msgspec.Struct, frozen=True, array_like=True):
 
 class StoreEvent(msgspec.Struct, frozen=True, array_like=True):
     """One change. For a delete `value` of `current` is empty and its mod_revision is the deletion's.
-    `previous` is the key before the change, None if it was absent (always given: deletes need the old object)."""
+    `previous` is the key before the change, None if it was absent or the watch did not ask for it."""
 
     deleted: bool
     current: KeyValue
@@ -187,8 +187,19 @@ class Store(Protocol):
     ) -> TxnResult:
         """Run atomically; returns once the write is durable. Raises LeaseNotFound, Unavailable (see in_doubt)."""
 
-    def watch(self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0) -> StoreWatch:
-        """Events from `revision` on (0: after now); a progress mark after each `progress_seconds` without events."""
+    def watch(
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        revision: int = 0,
+        progress_seconds: float = 0.0,
+        previous: bool = True,
+    ) -> StoreWatch:
+        """Events from `revision` on (0: after now); a progress mark after each `progress_seconds` without events.
+
+        Without `previous`, events do not say what was before, which costs less.
+        """
 
     def lease_grant(self, seconds: int) -> int:
         """A new lease id whose keys are deleted `seconds` after its last keep-alive."""

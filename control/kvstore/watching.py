@@ -33,10 +33,10 @@ class Watchers:
         self._runtime = runtime
         self._open: set[LocalWatch] = set()
 
-    def open(self, key: bytes, end: bytes, revision: int, progress_seconds: float) -> LocalWatch:
+    def open(self, key: bytes, end: bytes, revision: int, progress_seconds: float, previous: bool) -> LocalWatch:
         """A watch from `revision` on (0: after now)."""
         position = revision if revision > 0 else self.index.revision + 1
-        watch = LocalWatch(self, key, end, position, progress_seconds, self._runtime.event())
+        watch = LocalWatch(self, key, end, position, progress_seconds, previous, self._runtime.event())
         self._open.add(watch)
         return watch
 
@@ -46,11 +46,11 @@ class Watchers:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Records were committed and are in the index."""
-        events: dict[int, StoreEvent] = {}
+        events: dict[tuple[int, bool], StoreEvent] = {}
         for watch in self._open:
             wanted = [record for record in records if watch.wants(record)]
             if wanted:
-                watch.offer(self.index.revision, [self._event(record, events) for record in wanted])
+                watch.offer(self.index.revision, [self._event(record, watch.previous, events) for record in wanted])
 
     def fail(self, error: StoreError) -> None:
         """End every watch with an error."""
@@ -58,20 +58,20 @@ class Watchers:
             watch.fail(error)
         self._open.clear()
 
-    def _event(self, record: Record, known: dict[int, StoreEvent]) -> StoreEvent:
-        event = known.get(record.id)
+    def _event(self, record: Record, previous: bool, known: dict[tuple[int, bool], StoreEvent]) -> StoreEvent:
+        event = known.get((record.id, previous))
         if event is None:
-            event = known[record.id] = self._read_event(record)
+            event = known[record.id, previous] = self._read_event(record, previous)
         return event
 
-    def _read_event(self, record: Record) -> StoreEvent:
-        before = self.index.before(record.key, record.id)
+    def _read_event(self, record: Record, with_previous: bool) -> StoreEvent:
+        before = self.index.before(record.key, record.id) if with_previous else None
         previous = key_value(record.key, before, self._log.read([before.id])[0]) if before else None
         revision = record.id >> POSITION_BITS
         current = KeyValue(record.key, record.value, record.create_revision, revision, record.version, record.lease)
         return StoreEvent(not record.version, current, previous)
 
-    def history(self, key: bytes, end: bytes, position: int) -> WatchBatch:
+    def history(self, key: bytes, end: bytes, position: int, previous: bool) -> WatchBatch:
         """The next step of events from `position` on. Raises Compacted."""
         index = self.index
         if position <= index.compact_revision:
@@ -84,20 +84,28 @@ class Watchers:
             whole = [record for record in records if record.id < first_id(cut)]
             reached = cut - 1 if whole else cut
             records = whole or self._log.since(first_id(cut), first_id(cut + 1) - 1, key, end, 0)
-        return WatchBatch(reached, [self._read_event(record) for record in records])
+        return WatchBatch(reached, [self._read_event(record, previous) for record in records])
 
 
 class LocalWatch:
     """One open watch; `StoreWatch` says how it is used."""
 
     def __init__(
-        self, watchers: Watchers, key: bytes, end: bytes, position: int, progress_seconds: float, wake: Event
+        self,
+        watchers: Watchers,
+        key: bytes,
+        end: bytes,
+        position: int,
+        progress_seconds: float,
+        previous: bool,
+        wake: Event,
     ) -> None:
         self._watchers = watchers
         self._key = key
         self._end = end
         self._position = position
         self._progress = progress_seconds or None
+        self.previous = previous
         self._wake = wake
         self._queue: deque[WatchBatch] = deque()
         self._queued = 0
@@ -163,6 +171,6 @@ class LocalWatch:
             return batch
         if not self._behind:
             return None
-        batch = self._watchers.history(self._key, self._end, self._position)
+        batch = self._watchers.history(self._key, self._end, self._position, self.previous)
         self._behind = batch.revision < self._watchers.index.revision
         return batch if batch.events or self._behind else None

@@ -95,6 +95,7 @@ class WatchCall(msgspec.Struct, frozen=True, array_like=True):
     end: bytes
     revision: int
     progress_seconds: float
+    previous: bool
 
 
 class _Error(msgspec.Struct, frozen=True, array_like=True):
@@ -143,7 +144,7 @@ def send(connection: socket.socket, data: bytes) -> None:
     """`sendall`, which under gevent asks the kernel for the size of its buffers first, only where it is needed."""
     sent = connection.send(data)
     if sent < len(data):
-        connection.sendall(data[sent:])
+        connection.sendall(memoryview(data)[sent:])
 
 
 class Frames:

@@ -9,7 +9,8 @@ Source: `FieldsV1` in the API reference; structured-merge-diff's fieldpath seria
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 Path = tuple[str, ...]
@@ -22,9 +23,13 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
-def encode(paths: Iterable[Path]) -> dict[str, Any]:
-    """The FieldsV1 object; a member with members below it is marked by `.`."""
-    known = set(paths)
+@lru_cache(maxsize=1024)
+def encode(paths: Paths) -> dict[str, Any]:
+    """The FieldsV1 object, not to be changed; a member with members below it is marked by `.`.
+
+    Objects of a kind mostly have the same fields, so the answer is remembered.
+    """
+    known = paths
     root: dict[str, Any] = {}
     for path in sorted(known):
         node = root

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.patches.apply.paths import Path, Paths
-from api.patches.apply.shapes import Shape
+from api.patches.apply.shapes import LEAF, Shape
 
 _ABSENT: Any = object()
 
@@ -64,6 +64,9 @@ def compare(old: Any, new: Any, shape: Shape) -> Difference:
 
 
 def _compare(old: Any, new: Any, shape: Shape, path: Path, found: Difference) -> None:
+    if old is _ABSENT and new is not _ABSENT:
+        _add(new, shape, path, found.added)
+        return
     if old == new:
         return
     whole_old, whole_new = old is _ABSENT or shape.fits(old), new is _ABSENT or shape.fits(new)
@@ -84,6 +87,19 @@ def _compare(old: Any, new: Any, shape: Shape, path: Path, found: Difference) ->
             _compare(one, other, shape.child(name), (*path, element), found)
     if path and (old is _ABSENT or new is _ABSENT):
         _note(old, new, path, found)
+
+
+def _add(new: Any, shape: Shape, path: Path, added: set[Path]) -> None:
+    """Note a value that came, and everything in it."""
+    added.add(path)
+    if not new or not shape.fits(new):
+        return
+    for element, inner, child in _parts(new, shape):
+        place = (*path, element)
+        if child is LEAF:
+            added.add(place)
+        else:
+            _add(inner, child, place, added)
 
 
 def _note(old: Any, new: Any, path: Path, found: Difference) -> None:

@@ -21,6 +21,8 @@ from control.apiserver.request import Request
 from control.apiserver.response import JSON, Response, warning_headers
 from control.apiserver.server import ApiServer
 
+_COPIED = 1 << 16
+
 
 def object_response(
     server: ApiServer, endpoint: Endpoint, request: Request, text: bytes, status: int = 200
@@ -36,7 +38,7 @@ def object_response(
 def text_response(request: Request, form: Accepted, text: bytes, status: int = 200) -> Response:
     """A JSON text in the media type asked for, with the request's warnings."""
     if form is PLAIN and not request.warnings and not pretty(request):
-        return Response(text + b"\n", status)
+        return Response([text, b"\n"] if len(text) > _COPIED else text + b"\n", status)
     body, media = render(request, form, text)
     return Response(body, status, media, warning_headers(request.warnings))
 

@@ -160,9 +160,8 @@ def list_response(
         return text_response(request, form, orjson.dumps(listing))
     resource = endpoint.entry.resource
     is_plain = not endpoint.custom and not endpoint.conversion
-    items = [codec.list_item(text) for text in outgoing] if is_plain else outgoing
     head = orjson.dumps({"kind": endpoint.entry.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
-    return text_response(request, form, b'%b,"items":[%b]}' % (head[:-1], b",".join(items)))
+    return text_response(request, form, codec.list_text(head, outgoing, bare=is_plain))
 
 
 def _resource_version(request: Request) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,18 @@ class EtcdStore:
         }
         return etcd_json.txn_result(self._call("kv/txn", message))
 
-    def watch(self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0) -> StoreWatch:
+    def watch(
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        revision: int = 0,
+        progress_seconds: float = 0.0,
+        previous: bool = True,
+    ) -> StoreWatch:
         check_watched(key, end)
-        return EtcdWatch(self._open_watch, self._runtime, key, end, revision, progress_seconds)
+        opened = partial(self._open_watch, previous)
+        return EtcdWatch(opened, self._runtime, key, end, revision, progress_seconds)
 
     def lease_grant(self, seconds: int) -> int:
         if seconds <= 0:
@@ -173,8 +183,8 @@ class EtcdStore:
             return response
         raise Unavailable(f"no etcd member can be reached: {'; '.join(failures)}")
 
-    def _open_watch(self, key: bytes, end: bytes, revision: int) -> Response:
-        create = etcd_json.range_request(key, end, prev_kv=True, start_revision=str(max(revision, 0)))
+    def _open_watch(self, previous: bool, key: bytes, end: bytes, revision: int) -> Response:
+        create = etcd_json.range_request(key, end, prev_kv=previous, start_revision=str(max(revision, 0)))
         return self._send("watch", {"create_request": create}, reads=True, stream=True)
 
     def _oldest_readable(self) -> int:

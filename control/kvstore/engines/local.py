@@ -111,11 +111,19 @@ class LocalStore:
         outcomes = self._writers.submit_all([_job(transaction) for transaction in transactions])
         return [result if error is None else error for result, error in outcomes]
 
-    def watch(self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0) -> StoreWatch:
+    def watch(
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        revision: int = 0,
+        progress_seconds: float = 0.0,
+        previous: bool = True,
+    ) -> StoreWatch:
         check_watched(key, end)
         with self._lock:
             self._check_open()
-            return self._watchers.open(key, end, revision, progress_seconds)
+            return self._watchers.open(key, end, revision, progress_seconds, previous)
 
     def lease_grant(self, seconds: int) -> int:
         if seconds <= 0:
