@@ -44,8 +44,9 @@ class Collection:
         self.floor = floor
         self.fields = fields
         self._history: deque[Change] = deque()
-        self._watchers: set[Watcher] = set()
-        self._triggers: dict[tuple[str, str], set[Watcher]] = {}
+        # In the order of their arrival, so that the same requests always lead to the same order of answers.
+        self._watchers: dict[Watcher, None] = {}
+        self._triggers: dict[tuple[str, str], dict[Watcher, None]] = {}
         self._observers: list[Observer] = []
 
     def select(self, namespace: str) -> list[CachedObject]:
@@ -106,15 +107,15 @@ class Collection:
         for change in self._history:
             if change.revision > since:
                 watcher.push(change)
-        group = self._watchers if watcher.trigger is None else self._triggers.setdefault(watcher.trigger, set())
-        group.add(watcher)
+        group = self._watchers if watcher.trigger is None else self._triggers.setdefault(watcher.trigger, {})
+        group[watcher] = None
 
     def discard(self, watcher: Watcher) -> None:
         """Stop feeding a watcher."""
-        self._watchers.discard(watcher)
+        self._watchers.pop(watcher, None)
         if watcher.trigger is not None:
-            group = self._triggers.get(watcher.trigger, set())
-            group.discard(watcher)
+            group = self._triggers.get(watcher.trigger, {})
+            group.pop(watcher, None)
             if not group:
                 self._triggers.pop(watcher.trigger, None)
 

@@ -31,18 +31,18 @@ class Watchers:
         self.lock = lock
         self._log = log
         self._runtime = runtime
-        self._open: set[LocalWatch] = set()
+        self._open: dict[LocalWatch, None] = {}
 
     def open(self, key: bytes, end: bytes, revision: int, progress_seconds: float, previous: bool) -> LocalWatch:
         """A watch from `revision` on (0: after now)."""
         position = revision if revision > 0 else self.index.revision + 1
         watch = LocalWatch(self, key, end, position, progress_seconds, previous, self._runtime.event())
-        self._open.add(watch)
+        self._open[watch] = None
         return watch
 
     def forget(self, watch: LocalWatch) -> None:
         """The watch was closed."""
-        self._open.discard(watch)
+        self._open.pop(watch, None)
 
     def publish(self, records: Sequence[Record]) -> None:
         """Records were committed and are in the index."""
