@@ -27,7 +27,7 @@ from agents.kubelet.pods.sync import Start
 from agents.kubelet.pods.view import PodView, Reading
 from agents.kubelet.pods.worker import Worker
 from agents.kubelet.runtime.fake import FakeRuntime
-from agents.kubelet.runtime.interface import Container, ContainerSpec, Image, Sandbox, SandboxSpec
+from agents.kubelet.runtime.interface import Container, ContainerRuntime, ContainerSpec, Image, Sandbox, SandboxSpec
 from api.client import Client
 from api.informer import Informer
 from api.objects import Object, name_of, uid_of
@@ -123,6 +123,14 @@ class HollowPods:
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """What of a node outlives its kubelet: its containers and their addresses."""
+
+    runtime: ContainerRuntime
+    network: FakeNetwork
+
+
+@dataclass(frozen=True, slots=True)
 class HollowNode:
     """One node: its heartbeat, the worker that looks at its pods, and its network."""
 
@@ -132,12 +140,18 @@ class HollowNode:
 
 
 class HollowCluster:
-    """N hollow nodes; `start` registers them and keeps them going until `stop`."""
+    """N hollow nodes; `start` registers them and keeps them going until `stop`.
 
-    def __init__(self, client: Client, clock: Runtime, settings: HollowSettings) -> None:
+    `ground(name)` gives what a node of that name already has; without it every node begins empty.
+    """
+
+    def __init__(
+        self, client: Client, clock: Runtime, settings: HollowSettings, ground: Callable[[str], Ground] | None = None
+    ) -> None:
         self._client = client
         self._clock = clock
         self._settings = settings
+        self._ground = ground
         self._pods = WorkQueue(clock, longest_delay=_LONGEST_DELAY)
         self._beats = WorkQueue(clock, longest_delay=_LONGEST_DELAY)
         self._owner: dict[str, str] = {}
@@ -154,8 +168,9 @@ class HollowCluster:
         """Run in tasks until `stop` is set and `close` called."""
         self._informer.start(stop)
         self._node_informer.start(stop)
-        for name in self.nodes:
+        for name, node in self.nodes.items():
             self._beats.add(name)
+            self._adopt(name, node)
         for _ in range(self._settings.workers):
             self._clock.spawn("hollow-pods", work, self._pods, self._look, stop, "hollow pods")
             self._clock.spawn("hollow-beats", work, self._beats, self._beat, stop, "hollow nodes")
@@ -171,6 +186,14 @@ class HollowCluster:
         """How many nodes the API has by now."""
         return len(self._registered)
 
+    def _adopt(self, name: str, node: HollowNode) -> None:
+        """Look at what an earlier kubelet left: its pods may be gone from the API."""
+        present = node.worker.performer.runtime.list()
+        uids = [sandbox.pod.uid for sandbox in present.sandboxes] + [one.pod.uid for one in present.containers]
+        for uid in uids:
+            self._owner[uid] = name
+            self._pods.add(uid)
+
     def _node(self, name: str, index: int) -> HollowNode:
         settings, clock = self._settings, self._clock
         address = str(_ADDRESSES[index % (_ADDRESSES.num_addresses - 2) + 1])
@@ -184,12 +207,12 @@ class HollowCluster:
             kernel="hollow",
             os_image="hollow",
         )
-        runtime = FakeRuntime(clock)
+        ground = self._ground(name) if self._ground else Ground(FakeRuntime(clock), FakeNetwork(_pod_range(index)))
+        runtime, network = ground.runtime, ground.network
         report = Report(machine, runtime.version())
         heartbeat = Heartbeat(
             self._client, clock, NodeSettings(name, settings.max_pods, instance_type="hollow"), lambda: report
         )
-        network = FakeNetwork(_pod_range(index))
         stopper = Stopper(clock, runtime, _no_hook, self._pods.add)
         performer = Performer(
             clock, runtime, network, HollowBuilder(), HollowImages(), stopper, _no_post_start, Silence()
