@@ -25,6 +25,8 @@ Handler = Callable[[Object | None, Object | None], None]
 IndexFunction = Callable[[Object], Iterable[str]]
 
 _LONGEST_PAUSE = 30.0
+# The server sends a bookmark about every minute: a stream that is silent for longer has lost its other end.
+_LONGEST_SILENCE = 120.0
 
 
 class Informer:
@@ -146,7 +148,7 @@ class Informer:
             self.resource,
             resource_version=self.resource_version,
             timeout_seconds=seconds,
-            read_timeout=seconds + 30,
+            read_timeout=_LONGEST_SILENCE,
             **self._scope,
         )
         try:
