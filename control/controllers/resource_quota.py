@@ -1,6 +1,7 @@
 """Resource quota: keeps `status.used` true; admission counts up between two looks, this counts anew.
 
-Invariant: what is written is the sum over what the server lists, so that an error of admission does not last.
+Invariant: what is written is the sum over what the server lists, so that an error of admission does not last; but
+nothing is given back while an object that was charged may still be on its way into the lists.
 Source: kubernetes pkg/controller/resourcequota and pkg/quota/v1/evaluator/core (what counts, scopes).
 """
 
@@ -18,6 +19,8 @@ _RESOURCE = "resourcequotas"
 _PERIOD = 300.0
 # Deletions come in crowds: they are counted once for all.
 _SETTLE = 0.5
+# For so long after a charge its object may not be in the store or not in our informers yet.
+_IN_FLIGHT = 10.0
 _COUNTED = {
     "pods": "pods",
     "services": "services",
@@ -157,7 +160,11 @@ class ResourceQuotaController(Loop):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        # By quota: the amounts last seen, and when each of them was last charged by admission.
+        self._seen: dict[str, dict[str, str]] = {}
+        self._charged: dict[str, dict[str, float]] = {}
         self._quotas = self.watch(_RESOURCE)
+        self._quotas.add_handler(self._on_quota)
         self._counted = {name: context.informers.of(resource) for name, resource in _COUNTED.items()}
         for informer in self._counted.values():
             informer.add_index("namespace", lambda obj: (namespace_of(obj),))
@@ -171,13 +178,35 @@ class ResourceQuotaController(Loop):
         namespace = namespace_of(quota)
         present = {name: informer.by_index("namespace", namespace) for name, informer in self._counted.items()}
         counts = {name: len(objects) for name, objects in present.items()}
-        status = {
-            "hard": quota["spec"].get("hard") or {},
-            "used": used(quota, present["pods"], counts, present["services"], present["persistentvolumeclaims"]),
-        }
+        counted = used(quota, present["pods"], counts, present["services"], present["persistentvolumeclaims"])
+        held = self._held(key, (quota.get("status") or {}).get("used") or {}, counted)
+        status = {"hard": quota["spec"].get("hard") or {}, "used": counted | held}
         if status != (quota.get("status") or {}):
+            self._seen[key] = status["used"]
             self.client.update_status(_RESOURCE, copy(quota) | {"status": status})
-        return _PERIOD
+        return _IN_FLIGHT if held else _PERIOD
+
+    def _held(self, key: str, shown: Mapping[str, str], counted: Mapping[str, str]) -> dict[str, str]:
+        """The amounts that are higher than what was counted, and may yet turn out to be right."""
+        soonest = self.runtime.monotonic() - _IN_FLIGHT
+        charged = self._charged.get(key, {})
+        return {
+            name: shown[name]
+            for name, amount in counted.items()
+            if name in shown and parse(amount) < parse(shown[name]) and charged.get(name, soonest) > soonest
+        }
+
+    def _on_quota(self, old: Object | None, new: Object | None) -> None:
+        """Whatever differs from what we saw or wrote last was charged by admission."""
+        key = key_of(new or old or {})
+        if new is None:
+            self._seen.pop(key, None)
+            self._charged.pop(key, None)
+            return
+        shown, seen = (new.get("status") or {}).get("used") or {}, self._seen.get(key, {})
+        now, charged = self.runtime.monotonic(), self._charged.setdefault(key, {})
+        charged.update({name: now for name, amount in shown.items() if seen.get(name) != amount})
+        self._seen[key] = dict(shown)
 
     def _on_change(self, old: Object | None, new: Object | None) -> None:
         """Something went or ended: what it took is free again. What came was counted by admission."""
