@@ -4,10 +4,13 @@ PYTHON ?= python3
 LAB ?= wherry
 WORKERS ?= 2
 TESTS ?= tests
+SEEDS ?= 1000
+SEED ?= 0
+SCENARIO ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := .venv/bin
 
-.PHONY: lab lab-down test lint format clean
+.PHONY: lab lab-down test simulate lint format clean
 
 lab: .venv/runs ## three hosts on this machine, a cluster on them, and a demo that answers
 	@$(SUDO) $(BIN)/wherry lab up --name $(LAB) --workers $(WORKERS)
@@ -18,6 +21,9 @@ lab-down: .venv/runs ## leaves no process, mount, namespace, link or file
 test: .venv/develops ## all tests that run without real virtual machines
 	@$(SUDO) sh tests/packages.sh
 	@$(SUDO) $(BIN)/python -m pytest -m "not vagrant" $(TESTS)
+
+simulate: .venv/develops ## the control plane under virtual time and faults: SEEDS of all scenarios, or of SCENARIO
+	@cd tests && ../$(BIN)/python -m simulation $(SCENARIO) --seeds $(SEEDS) --seed $(SEED)
 
 lint: .venv/develops ## style, types, and who may import whom
 	@$(BIN)/ruff format --check

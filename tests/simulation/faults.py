@@ -17,8 +17,6 @@ from control.kvstore.store import StoreError
 if TYPE_CHECKING:
     from simulation.world import World
 
-KINDS = ("crash", "trip", "cut-off", "loss", "storm", "break-streams", "compact", "skew", "slow")
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -57,6 +55,7 @@ def draw(seed: str, kinds: Sequence[str], targets: Sequence[str], *, most: int, 
 
 def carry_out(world: World, plan: Plan) -> None:
     """Start a task for each fault of the plan; times count from now."""
+    world.expect(plan)
     for index, fault in enumerate(plan):
         world.runtime.spawn_in(world.runtime.root, f"fault-{index}", _carry_out_one, world, fault)
 
@@ -77,6 +76,13 @@ def _crash(world: World, fault: Fault) -> None:
 
 def _restart(world: World, fault: Fault) -> None:
     world.restart(fault.target)
+
+
+def _reboot(world: World, fault: Fault) -> None:
+    """A power cut of a node: its containers end with its kubelet."""
+    world.crash(fault.target)
+    if fault.target.startswith("node"):
+        world.machines.of(f"{fault.target}-0").power_cut()
 
 
 def _trip(world: World, fault: Fault) -> None:
@@ -137,6 +143,7 @@ def _nothing(world: World, fault: Fault) -> None:
 
 _ACTIONS = {
     "crash": (_crash, _restart),
+    "reboot": (_reboot, _restart),
     "trip": (_trip, _untrip),
     "cut-off": (_cut_off, _reconnect),
     "loss": (_weather, _fine_weather),

@@ -9,7 +9,7 @@ Invariant: a client learns of an answer only through here; nothing reaches a par
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,11 @@ from api.transport import Request, TransportError, WsgiTransport
 
 @dataclass(slots=True)
 class Weather:
-    """How the network behaves now: seconds of delay each way, and chances in [0, 1] for each request."""
+    """How the network behaves now: seconds of delay each way, and chances in [0, 1] for each request.
+
+    Requests travel independently of each other, so they overtake; a repeated one arrives up to `echo` seconds after
+    the first.
+    """
 
     shortest_delay: float = 0.0005
     longest_delay: float = 0.005
@@ -29,6 +33,7 @@ class Weather:
     lose_answer: float = 0.0
     repeat: float = 0.0
     break_stream: float = 0.0
+    echo: float = 0.5
 
 
 class Network:
@@ -41,15 +46,16 @@ class Network:
         self.slow: dict[str, float] = {}
         self.tripwires: dict[str, int] = {}
         self.on_write: dict[str, Callable[[], None]] = {}
+        self.on_acknowledged: Callable[[str, bytes], None] = lambda what, body: None
         self._servers: dict[str, tuple[Process, Callable[..., Iterable[bytes]]]] = {}
 
     def serve(self, name: str, process: Process, application: Callable[..., Iterable[bytes]]) -> None:
         """From now on `name` is answered by `application` in `process`."""
         self._servers[name] = (process, application)
 
-    def transport(self, client: Process, server: str, environ: Mapping[str, Any]) -> NetworkTransport:
-        """How `client` reaches `server`; `environ` says who it is (its verified certificate)."""
-        return NetworkTransport(self, client, server, environ)
+    def transport(self, client: Process, servers: Sequence[str], environ: Mapping[str, Any]) -> NetworkTransport:
+        """How `client` reaches one of `servers`; `environ` says who it is (its verified certificate)."""
+        return NetworkTransport(self, client, servers, environ)
 
     def lookup(self, client: Process, server: str) -> tuple[Process, Callable[..., Iterable[bytes]]]:
         """The server's process and application. Raises TransportError if nobody answers."""
@@ -117,16 +123,31 @@ class _Answer:
 
 
 class NetworkTransport:
-    """`api.transport.Transport` through the simulated network."""
+    """`api.transport.Transport` through the simulated network; after a failure it turns to the next server."""
 
-    def __init__(self, network: Network, client: Process, server: str, environ: Mapping[str, Any]) -> None:
+    def __init__(self, network: Network, client: Process, servers: Sequence[str], environ: Mapping[str, Any]) -> None:
         self._network = network
         self._client = client
-        self._server = server
+        self._servers = list(servers)
         self._environ = environ
+        self._turn = network.runtime.choices.randrange(len(servers)) if len(servers) > 1 else 0
+
+    @property
+    def _server(self) -> str:
+        return self._servers[self._turn % len(self._servers)]
 
     def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> NetworkResponse:
         """The answer, after what the weather does to it. Raises TransportError."""
+        try:
+            response = self._send(request, timeout, stream)
+        except TransportError:
+            self._turn += 1
+            raise
+        if request.method != "GET" and response.status < 300:
+            self._network.on_acknowledged(f"{request.method} {request.path} of {self._client.name}", response.read())
+        return response
+
+    def _send(self, request: Request, timeout: float | None, stream: bool) -> NetworkResponse:
         network = self._network
         network.trip(self._client)
         network.delay(self._client.name)
@@ -135,7 +156,7 @@ class NetworkTransport:
         process, application = network.lookup(self._client, self._server)
         network.arrived(self._client, request)
         if request.method != "GET" and network.happens(network.weather.repeat):
-            self._start(process, application, request)
+            network.runtime.spawn_in(process, "echo", self._echo, process, application, request)
         answer = self._start(process, application, request)
         if network.happens(network.weather.lose_answer):
             self._silence(request, timeout)
@@ -146,6 +167,10 @@ class NetworkTransport:
         network.delay(self._client.name)
         network.trip(self._client)
         return response
+
+    def _echo(self, process: Process, application: Callable[..., Iterable[bytes]], request: Request) -> None:
+        self._network.runtime.sleep(self._network.runtime.choices.uniform(0.0, self._network.weather.echo))
+        self._start(process, application, request)
 
     def _start(self, process: Process, application: Callable[..., Iterable[bytes]], request: Request) -> _Answer:
         answer = _Answer(self._network.runtime)

@@ -13,6 +13,7 @@ import itertools
 import random
 import traceback
 import uuid
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ class Process:
         self.name = name
         self.skew = skew
         self.alive = True
-        self.tasks: set[VirtualTask] = set()
+        self.tasks: dict[VirtualTask, None] = {}
 
 
 class VirtualTask:
@@ -59,7 +60,7 @@ class VirtualTask:
             self._runtime.failures.append((self.name, "".join(traceback.format_exception(error))))
         finally:
             self.done = True
-            self.process.tasks.discard(self)
+            self.process.tasks.pop(self, None)
             self.finished.set()
 
     def is_alive(self) -> bool:
@@ -77,6 +78,7 @@ class VirtualRuntime:
         self.choices = random.Random(seed)
         self.now = 0.0
         self.steps = 0
+        self.digest = 0
         self.failures: list[tuple[str, str]] = []
         self.root = Process("root")
         self._ready: list[VirtualTask] = []
@@ -122,7 +124,7 @@ class VirtualRuntime:
     def spawn_in(self, process: Process, name: str, function: Callable[..., None], *arguments: Any) -> VirtualTask:
         """Start a task of a process."""
         task = VirtualTask(self, process, f"{process.name}/{name}", lambda: function(*arguments))
-        process.tasks.add(task)
+        process.tasks[task] = None
         self._current[task.greenlet] = task
         self.wake(task)
         return task
@@ -131,7 +133,7 @@ class VirtualRuntime:
         """End all tasks of a process where they stand, before any other task goes on."""
         process.alive = False
         self._ready = [task for task in self._ready if task.process.alive]
-        self._doomed += sorted(process.tasks, key=lambda task: task.name)
+        self._doomed += process.tasks
         if getcurrent() is self.hub:
             self._end_doomed()
 
@@ -200,7 +202,7 @@ class VirtualRuntime:
             if task.greenlet:
                 task.greenlet.throw(GreenletExit)
             task.done = True
-            task.process.tasks.discard(task)
+            task.process.tasks.pop(task, None)
             task.finished.set()
             self._current.pop(task.greenlet, None)
 
@@ -210,6 +212,8 @@ class VirtualRuntime:
         task = self._ready.pop(index)
         if task.done:
             return
+        # Equal digests after equal numbers of steps: the same tasks ran in the same order at the same moments.
+        self.digest = zlib.crc32(f"{self.now} {task.name}".encode(), self.digest)
         task.greenlet.switch()
         if task.greenlet.dead:
             self._current.pop(task.greenlet, None)
@@ -253,7 +257,10 @@ class _Waiters:
             self._runtime.wake(self._tasks.pop(index))
 
     def wake_all(self) -> None:
-        self.wake(len(self._tasks))
+        # In which order they go on is drawn when they do.
+        for task in self._tasks:
+            self._runtime.wake(task)
+        self._tasks.clear()
 
     def _expire(self, task: VirtualTask) -> None:
         if task in self._tasks:

@@ -13,14 +13,17 @@ from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from simulation import rules
 from simulation.checks import Checks
 from simulation.faults import Plan
+from simulation.machines import Machines
 from simulation.network import Network
 from simulation.store_link import StoreHost, StoreLink
 from simulation.virtual_runtime import EPOCH, Process, VirtualRuntime
 from simulation.witness import Witness
 
-from agents.kubelet.hollow import HollowCluster, HollowSettings
+from agents.kubelet.fake_network import FakeNetwork
+from agents.kubelet.hollow import Ground, HollowCluster, HollowSettings
 from api import pki
 from api.client import Client
 from api.component import Term
@@ -42,8 +45,6 @@ from control.scheduler.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-API = "apiserver-0"
-
 
 @cache
 def certificate(user: str, *groups: str) -> bytes:
@@ -63,17 +64,30 @@ def _authority() -> pki.Pair:
 class World:
     """One cluster in virtual time. `start()` brings everything up; `run` lets time pass."""
 
-    def __init__(self, seed: int, *, nodes: int = 3, standby: bool = False, grace_seconds: float = 40.0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        nodes: int = 3,
+        servers: int = 1,
+        standby: bool = False,
+        grace_seconds: float = 40.0,
+        seconds_to_converge: float = 300.0,
+    ) -> None:
         self.seed = seed
+        self.seconds_to_converge = seconds_to_converge
         self.runtime = VirtualRuntime(seed)
         self.network = Network(self.runtime)
         self.store = StoreHost(self.runtime, open_memory(self.runtime))
         self.checks = Checks(self.runtime, self.store.store)
+        self.network.on_acknowledged = self.checks.acknowledged
+        self.machines = Machines(self)
         self.witness = Witness(self)
         self.processes: dict[str, Process] = {}
         self.node_names = [f"node{index}-0" for index in range(nodes)]
         self.timeline: list[str] = []
-        self._started = 0.0
+        self._servers = [f"apiserver-{number}" for number in range(servers)]
+        self.faults_end = 0.0
         self._starters: dict[str, Callable[[Process], None]] = {}
         self._standby = standby
         self._options = Options(node_monitor_grace_period=grace_seconds, authority_certificate=b"simulated")
@@ -82,15 +96,15 @@ class World:
 
     def start(self) -> World:
         """Bring the control plane and the nodes up and wait until every node is Ready."""
-        self.add(API, self._apiserver)
+        for name in self._servers:
+            self.add(name, self._apiserver(name))
         for number in range(2 if self._standby else 1):
             self.add(f"scheduler-{number}", self._scheduler(f"scheduler-{number}"))
             self.add(f"controllers-{number}", self._controllers(f"controllers-{number}"))
         self.add("witness", self.witness.start)
         for index in range(len(self.node_names)):
-            self.add(f"node{index}", self._node(f"node{index}"))
+            self.add(f"node{index}", self._node(index))
         self.until("every node is Ready", self._nodes_ready, seconds=120)
-        self._started = self.runtime.now
         return self
 
     def client(self, name: str = "user", user: str = "kubernetes-admin", *groups: str) -> Client:
@@ -120,20 +134,27 @@ class World:
         self.runtime.run(seconds=seconds)
         self.checks.raise_if_broken(self)
 
-    def until(self, what: str, condition: Callable[[], bool], *, seconds: float) -> None:
-        """Let time pass until the condition holds; a violation if it does not within virtual `seconds`."""
+    def until(self, what: str, condition: Callable[[], bool], *, seconds: float = 0.0) -> None:
+        """Let time pass until the condition holds; a violation if it does not within virtual `seconds`.
+
+        Without `seconds` it must hold within the scenario's time to converge, counted from the end of all faults.
+        """
+        seconds = seconds or max(0.0, self.faults_end - self.runtime.now) + self.seconds_to_converge
         limit = self.runtime.now + seconds
         while not condition():
             if self.runtime.now >= limit:
-                self.checks.violated("convergence", f"{what}: not within {seconds:.0f} s")
+                self.checks.violated(rules.CONVERGENCE, f"{what}: not within {seconds:.0f} s")
                 break
             self.runtime.run(condition, seconds=min(0.5, limit - self.runtime.now))
         self.checks.raise_if_broken(self)
 
-    def until_faults_end(self, plan: Plan) -> None:
+    def expect(self, plan: Plan) -> None:
+        """Know when the last fault of a plan that begins now will be over."""
+        self.faults_end = self.runtime.now + max((fault.at + fault.lasts for fault in plan), default=0.0) + 0.1
+
+    def until_faults_end(self) -> None:
         """Let time pass until the last fault is over."""
-        end = max((fault.at + fault.lasts for fault in plan), default=0.0)
-        self.run(max(0.0, self._started + end + 0.1 - self.runtime.now))
+        self.run(max(0.0, self.faults_end - self.runtime.now))
 
     def close(self) -> None:
         """End every process, so that a finished world holds nothing."""
@@ -178,21 +199,24 @@ class World:
 
     def _client(self, process: Process, user: str, *groups: str) -> Client:
         environ = {PEER_CERTIFICATE: certificate(user, *groups)}
-        return Client(self.network.transport(process, API, environ), user_agent=process.name)
+        return Client(self.network.transport(process, self._servers, environ), user_agent=process.name)
 
-    def _apiserver(self, process: Process) -> None:
-        stop = self.runtime.event()
-        server = make_server(
-            StoreLink(self.store, self.network, process),
-            self.runtime,
-            Config(advertise_address="192.0.2.1"),
-            authentication=[CertificateMethod()],
-        )
-        server.cache.start(stop)
-        server.cache.wait_synced()
-        self.network.serve(API, process, application(server, {}))
-        Bootstrap(server).start(stop)
-        stop.wait()
+    def _apiserver(self, name: str) -> Callable[[Process], None]:
+        def starter(process: Process) -> None:
+            stop = self.runtime.event()
+            server = make_server(
+                StoreLink(self.store, self.network, process),
+                self.runtime,
+                Config(advertise_address="192.0.2.1"),
+                authentication=[CertificateMethod()],
+            )
+            server.cache.start(stop)
+            server.cache.wait_synced()
+            self.network.serve(name, process, application(server, {}))
+            Bootstrap(server).start(stop)
+            stop.wait()
+
+        return starter
 
     def _scheduler(self, name: str) -> Callable[[Process], None]:
         def make(client: Client) -> Term:
@@ -217,12 +241,18 @@ class World:
 
         return starter
 
-    def _node(self, name: str) -> Callable[[Process], None]:
+    def _node(self, index: int) -> Callable[[Process], None]:
+        name = f"node{index}"
+        network = FakeNetwork(f"100.64.{index}.0/24")
+
         def starter(process: Process) -> None:
             client = self._client(process, f"system:node:{name}-0", "system:nodes", "system:masters")
             settings = HollowSettings(nodes=1, prefix=name, cpus=4, workers=2)
             stop = self.runtime.event()
-            HollowCluster(client, self.runtime, settings).start(stop)
+            cluster = HollowCluster(
+                client, self.runtime, settings, lambda node: Ground(self.machines.of(node), network)
+            )
+            cluster.start(stop)
             stop.wait()
 
         return starter
