@@ -71,11 +71,16 @@ class StoreLink:
     def txn(self, compares: Any, success: Any, failure: Any = ()) -> TxnResult:
         return self._call("txn", lambda: self._host.store.txn(compares, success, failure))
 
-    def watch(self, key: bytes, end: bytes = b"", **options: Any) -> StoreWatch:
-        opened = self._call(
-            "watch",
-            lambda: self._host.watch(self._host.store.watch(key, end, **options)),
-        )
+    def watch(
+        self, key: bytes, end: bytes = b"", *, revision: int = 0, progress_seconds: float = 0.0, previous: bool = True
+    ) -> StoreWatch:
+        def open_watch() -> StoreWatch:
+            watch = self._host.store.watch(
+                key, end, revision=revision, progress_seconds=progress_seconds, previous=previous
+            )
+            return self._host.watch(watch)
+
+        opened = self._call("watch", open_watch)
         return _WatchLink(self._host, self._network, opened)
 
     def lease_grant(self, seconds: int) -> int:
