@@ -175,11 +175,22 @@ class _Listener(StreamServer):  # type: ignore[misc]
 
 
 class Server:
-    """Listens on `host:port` or `unix:/path` and serves a WSGI application until `stop`."""
+    """Listens on `host:port` or `unix:/path` and serves a WSGI application until `stop`.
 
-    def __init__(self, application: Application, listen: str, *, tls: Tls | None = None, backlog: int = 4096) -> None:
+    The kernel spreads connections over the processes that listen `shared` on one port.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        listen: str,
+        *,
+        tls: Tls | None = None,
+        backlog: int = 4096,
+        shared: bool = False,
+    ) -> None:
         self.listen = listen
-        self._socket = _listen(listen, backlog)
+        self._socket = _listen(listen, backlog, shared)
         self._context = tls.context() if tls else None
         self._server = _Listener(self._socket, application, self._context)
 
@@ -204,7 +215,7 @@ class Server:
             Path(self.listen.removeprefix("unix:")).unlink(missing_ok=True)
 
 
-def _listen(address: str, backlog: int) -> Any:
+def _listen(address: str, backlog: int, shared: bool) -> Any:
     import gevent.socket
 
     try:
@@ -223,6 +234,8 @@ def _listen(address: str, backlog: int) -> Any:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listener = gevent.socket.socket(family, socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind((host.strip("[]"), int(port)))
         listener.listen(backlog)
     except (OSError, ValueError) as error:

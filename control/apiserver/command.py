@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The flags of `wherry apiserver`."""
     parser.add_argument("--store", required=True, help="unix:PATH of the kvstore")
     parser.add_argument("--listen", default="0.0.0.0:6443", help="ADDR:PORT to serve TLS on (%(default)s)")
+    parser.add_argument("--share-port", action="store_true", help="let others of this user listen on the port too")
     parser.add_argument("--pki-dir", type=Path, required=True, help="certificates and keys")
     parser.add_argument("--advertise-address", default="", help="address that nodes and pods reach this server at")
     parser.add_argument("--service-cidr", type=_network, default="10.96.0.0/16", help="(default: %(default)s)")
@@ -70,18 +71,19 @@ def run(arguments: argparse.Namespace) -> int:
         server = make_server(store, runtime, config, authentication=methods, signing_key=signing_key)
         server.kubelet_tls = kubelet_context(arguments.pki_dir)
         tls = _tls(arguments.pki_dir)
-        http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls)
+        http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls, shared=arguments.share_port)
     except (StoreError, ListenError, OSError, ValueError) as error:
         print(f"wherry apiserver: {error}", file=sys.stderr)
         return 1
     server.cache.start(stop)
-    http.start()
     if not server.cache.wait_synced(_FILL_SECONDS):
         print(
             f"wherry apiserver: the store at {arguments.store} did not answer within {_FILL_SECONDS:.0f} s",
             file=sys.stderr,
         )
         return 1
+    # Not before: on a shared port this process would be asked while another could answer.
+    http.start()
     Bootstrap(server).start(stop)
     controllers = loops(server)
     for controller in controllers:

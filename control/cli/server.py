@@ -64,6 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--listen", default=DEFAULT_LISTEN, help="ADDR:PORT of the API; port 0 picks a free one")
     parser.add_argument("--store", default="sqlite", help="sqlite, memory, or etcd=URL[,URL…] (default: sqlite)")
+    parser.add_argument(
+        "--apiservers", type=int, default=1, help="API servers on the one port; more use more cores (default: 1)"
+    )
     parser.add_argument("--server-name", action="append", default=[], help="another name or address in the certificate")
     parser.add_argument("--service-cidr", default="10.96.0.0/16", help="addresses of Services (default: %(default)s)")
     parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="addresses of pods (default: %(default)s)")
@@ -125,7 +128,7 @@ def _free_port(host: str) -> int:
 def _preload(components: list[Component]) -> None:
     """Load the components' modules before forking, so that children share them and start at once."""
     for component in components:
-        importlib.import_module(command_line.COMMANDS[component.name].module)
+        importlib.import_module(command_line.COMMANDS[component.arguments[0]].module)
     gc.collect()
     gc.freeze()
 
@@ -133,7 +136,7 @@ def _preload(components: list[Component]) -> None:
 def _components(layout: Layout, arguments: argparse.Namespace) -> list[Component]:
     store = f"unix:{layout.socket('kvstore')}"
     listen = f"[{layout.host}]:{layout.port}" if ":" in layout.host else f"{layout.host}:{layout.port}"
-    apiserver = (
+    apiserver: tuple[str, ...] = (
         *("apiserver", "--store", store, "--listen", listen, "--pki-dir", str(layout.pki)),
         *("--service-cidr", arguments.service_cidr),
     )
@@ -145,9 +148,14 @@ def _components(layout: Layout, arguments: argparse.Namespace) -> list[Component
         *("--pki-dir", str(layout.pki), "--cluster-cidr", arguments.cluster_cidr),
         *("--node-monitor-grace-period", arguments.node_monitor_grace_period),
     )
+    if arguments.apiservers > 1:
+        apiserver = (*apiserver, "--share-port")
     return [
         Component("kvstore", kvstore, _ready(lambda: UnixTransport(str(layout.socket("kvstore"))))),
-        Component("apiserver", apiserver, _ready(lambda: kubeconfig.load(layout.kubeconfig("admin")))),
+        *(
+            Component(name, apiserver, _ready(lambda: kubeconfig.load(layout.kubeconfig("admin"))))
+            for name in ("apiserver", *(f"apiserver-{number}" for number in range(2, arguments.apiservers + 1)))
+        ),
         _client_component(layout, "scheduler"),
         _client_component(layout, "controller-manager", *controllers),
         _client_component(layout, "cloud-controller-manager"),

@@ -223,7 +223,8 @@ def measure(store: Callable[[Path], Etcd] | None, options: argparse.Namespace) -
             if etcd:
                 etcd.start()
             try:
-                with control_plane(etcd.spec if etcd else "sqlite") as plane:
+                servers = f"--apiservers={options.apiservers}"
+                with control_plane(etcd.spec if etcd else "sqlite", servers) as plane:
                     rounds.append(Bench(plane, options).round())
             finally:
                 if etcd:
@@ -236,6 +237,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=3000)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--apiservers", type=int, default=1)
     parser.add_argument("--watchers", type=int, default=100)
     parser.add_argument("--crowd", type=int, default=0, help="watches that one event goes to (10000)")
     parser.add_argument("--rounds", type=int, default=3)

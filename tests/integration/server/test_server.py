@@ -22,6 +22,7 @@ from api.transport import TransportError
 pytestmark = pytest.mark.integration
 
 COMPONENTS = ("kvstore", "apiserver", "scheduler", "controller-manager", "cloud-controller-manager")
+SECOND = "apiserver-2"
 
 
 class RunningServer:
@@ -47,7 +48,7 @@ class RunningServer:
         """The process of each component, found by its command line's parent."""
         found = {}
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        logs = {os.path.realpath(self.directory / "logs" / f"{name}.log"): name for name in COMPONENTS}
+        logs = {os.path.realpath(self.directory / "logs" / f"{name}.log"): name for name in (*COMPONENTS, SECOND)}
         for pid in children:
             try:
                 target = os.readlink(f"/proc/{pid}/fd/1")
@@ -163,3 +164,23 @@ def test_a_wrong_argument_ends_with_one_sentence(tmp_path: Path, arguments: list
     assert done.returncode != 0
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def sockets(pid: int) -> int:
+    return sum(os.readlink(one).startswith("socket:") for one in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_two_api_servers_share_a_port_and_the_work(tmp_path: Path) -> None:
+    server = RunningServer(tmp_path, "--apiservers", "2")
+    try:
+        children = server.children()
+        before = {name: sockets(children[name]) for name in ("apiserver", SECOND)}
+        clients = [server.client for _ in range(24)]
+        for number, client in enumerate(clients):
+            client.create("configmaps", {"metadata": {"name": f"of-{number}", "namespace": "default"}})
+            assert clients[number - 1].get("configmaps", f"of-{number}", "default")
+        assert all(sockets(children[name]) > count for name, count in before.items())
+        os.kill(children[SECOND], signal.SIGKILL)
+        wait_for("an answer by the other", lambda: bool(server.client.get("configmaps", "of-0", "default")))
+    finally:
+        server.stop()
