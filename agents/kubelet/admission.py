@@ -35,6 +35,29 @@ def refusal(
     )
 
 
+def preempted(pod: Object, others: Iterable[Object], node: Object) -> list[Object] | None:
+    """The pods that make room for a critical one: the fewest guarantees broken first; None if that does not help.
+
+    Source: kubelet/preemption getPodsToPreempt.
+    """
+    remaining = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
+    order = ("BestEffort", "Burstable", "Guaranteed")
+    candidates = [other for other in remaining if not spec.is_critical(other) and _priority(other) < _priority(pod)]
+    candidates.sort(key=lambda other: (order.index(spec.qos_class(other)), _priority(other)))
+    chosen: list[Object] = []
+    while _resources(pod, remaining, node) is not None:
+        if not candidates:
+            return None
+        chosen.append(candidates.pop(0))
+        remaining.remove(chosen[-1])
+    return chosen
+
+
+def _priority(pod: Object) -> int:
+    """A static pod's counts as that of the critical ones."""
+    return max(int(pod["spec"].get("priority") or 0), 2_000_000_000 if spec.is_static(pod) else 0)
+
+
 def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> tuple[str, str] | None:
     """Why the resources that a running pod asks for now cannot be given: Infeasible for ever, or Deferred.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.kubelet import clock_skew, shutdown
-from agents.kubelet.admission import refusal, resize_problem
+from agents.kubelet.admission import preempted, refusal, resize_problem
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import refused_by_pressure
 from agents.kubelet.heartbeat import Heartbeat, Report
@@ -56,6 +56,7 @@ log = logging.getLogger(__name__)
 _WORKERS = 24
 _RELIST = 10.0
 _FILES = 5.0
+_PREEMPTION = Eviction("Preempting", "Preempted in order to admit critical pod", 0.0)
 _PRESSURE = 10.0
 _IMAGES = 300.0
 _HOUSEKEEPING = 30.0
@@ -242,11 +243,15 @@ class Kubelet:
         pressed = refused_by_pressure(pod, self.resources.eviction.conditions)
         if pressed is not None:
             return pressed
-        return (
-            refusal(pod, self.pods.items(), self.heartbeat.node, self.settings.allowed_sysctls)
-            if self.heartbeat.node
-            else None
-        )
+        if not self.heartbeat.node:
+            return None
+        found = refusal(pod, self.pods.items(), self.heartbeat.node, self.settings.allowed_sysctls)
+        if found is None or not found[0].startswith("OutOf") or not spec.is_critical(pod):
+            return found
+        victims = preempted(pod, self._evictable(), self.heartbeat.node)
+        for victim in victims or ():
+            self._evict(victim, _PREEMPTION)
+        return found if victims is None else None
 
     def _admit_resize(self, pod: Object) -> tuple[str, str] | None:
         return resize_problem(pod, self.pods.items(), self.heartbeat.node)

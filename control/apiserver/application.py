@@ -33,7 +33,7 @@ from control.apiserver.authorization.rbac import RbacMethod
 from control.apiserver.cache import Cache
 from control.apiserver.config import Config
 from control.apiserver.custom.catalog import CustomResources
-from control.apiserver.handlers import routing
+from control.apiserver.handlers import routing, usage
 from control.apiserver.hooks.client import Hooks
 from control.apiserver.identity import ANONYMOUS
 from control.apiserver.openapi.documents import Documents
@@ -129,6 +129,7 @@ def make_server(
         methods.append(ServiceAccountMethod(tokens))
     methods.append(BootstrapTokenMethod(cache, runtime))
     registry = built_in_registry()
+    usage.add_to(registry)
     hooks = Hooks(cache, runtime)
     authorizer = Authorizer((NodeMethod(cache), rbac))
     return ApiServer(

@@ -16,6 +16,7 @@ from control.apiserver import conversion
 from control.apiserver.cache import Cache
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.metrics import RequestMetrics
+from control.apiserver.proxy.summaries import Summaries
 from control.apiserver.storage import Storage
 from control.apiserver.strategies.base import Strategy
 from control.apiserver.strategies.catalog import strategy_for
@@ -47,6 +48,7 @@ class ApiServer:
     aggregator: Aggregator
     tokens: Tokens | None = None
     kubelet_tls: ssl.SSLContext | None = None
+    summaries: Summaries = field(default_factory=Summaries)
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
     _endpoints: dict[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     _strategies: dict[tuple[str, str], Strategy] = field(default_factory=dict)

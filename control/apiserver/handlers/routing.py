@@ -22,6 +22,7 @@ from control.apiserver.handlers import (
     streams,
     tokens,
     updating,
+    usage,
     watching,
 )
 from control.apiserver.negotiation import accepted
@@ -78,6 +79,8 @@ _ACTIONS: dict[tuple[str, str], Handler] = {
 def handle(server: ApiServer, request: Request) -> Response:
     """Answer an authorized resource request. Raises ApiError."""
     info = request.info
+    if usage.answers(info.group):
+        return usage.respond(server, request)
     endpoint = server.endpoint(info.group, info.version, info.resource)
     if endpoint.custom and (warning := endpoint.custom.warning()):
         request.warnings.append(warning)

@@ -110,7 +110,8 @@ class Host:
     def command(self, *words: str) -> list[str]:
         """A command line that runs within the namespaces."""
         conf = f"CONTAINERS_CONF={self.directory}/containers.conf"
-        return ["nsenter", "-t", str(self._holder.pid), "-n", "-m", "env", conf, *words]
+        path = f"PATH={self.directory}/bin:{os.environ['PATH']}"
+        return ["nsenter", "-t", str(self._holder.pid), "-n", "-m", "env", conf, path, *words]
 
     def run(self, *words: str, check: bool = True) -> str:
         """Run a command within the namespaces; its output."""
@@ -229,7 +230,7 @@ class Node(Host):
         eventually(lambda: _is_ready(self), "the node is Ready")
         eventually(lambda: "server listens" in self.log("kubelet"), "the kubelet serves")
 
-    def start_kubelet(self) -> None:
+    def start_kubelet(self, *options: str) -> None:
         """The kubelet; again after it was killed."""
         words = [
             *("--kubeconfig", f"{self.directory}/kubelet/kubelet.kubeconfig"),
@@ -239,6 +240,7 @@ class Node(Host):
             *("--cgroup-root", self.cgroup, "--sync-frequency", "5"),
             *("--pod-manifest-path", str(self.manifests)),
             *self.options,
+            *options,
         ]
         self.start("kubelet", sys.executable, "-m", "control.cli.main", "kubelet", *words)
 

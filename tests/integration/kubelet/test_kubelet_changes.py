@@ -139,6 +139,13 @@ def test_the_node_tells_what_its_pods_use(steady: Node) -> None:
     assert "kubelet_running_pods" in steady.client.raw("GET", f"{proxy}/metrics").decode()
 
 
+def test_kubectl_shows_what_nodes_and_pods_use(steady: Node, kubectl: Path) -> None:
+    node = steady.kubectl(kubectl, "top", "nodes", "--no-headers").split()
+    assert node[0] == NODE and node[1].endswith("m") and node[3].endswith("Mi")
+    pods = steady.kubectl(kubectl, "top", "pods", "--containers", "--no-headers", "-n", NAMESPACE).split()
+    assert pods[:2] == ["steady", "app"] and pods[3].endswith("Mi")
+
+
 def test_a_file_of_the_node_is_a_pod_that_the_api_only_shows(node: Node) -> None:
     manifest = node.manifests / "watch.yaml"
     text = f"""

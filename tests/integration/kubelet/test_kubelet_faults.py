@@ -12,7 +12,7 @@ import pytest
 from pod_case import BUSYBOX, RUN, shell
 from podman_host import NODE, Node, eventually
 
-from api.objects import Object, is_true
+from api.objects import Object, condition, is_true
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +24,8 @@ class Traces:
     """What pods leave on a node: each number must be the same after as before."""
 
     containers: int
+    images: int
+    addresses: int
     namespaces: int
     links: int
     mounts: int
@@ -35,6 +37,8 @@ def traces(node: Node) -> Traces:
     kubelet = node.directory / "kubelet"
     return Traces(
         containers=len(node.podman("ps", "--all", "--quiet").split()),
+        images=len(node.podman("images", "--quiet").split()),
+        addresses=sum(1 for path in (kubelet / "network").rglob("*") if path.is_file()),
         namespaces=len(node.run("ls", "/run/netns").split()),
         links=node.run("ip", "-o", "link").count("veth"),
         mounts=node.run("cat", "/proc/self/mountinfo").count(f"{kubelet}/pods"),
@@ -164,8 +168,84 @@ def test_an_image_that_was_never_there_leaves_nothing(clean: Node) -> None:
     assert container(clean, "imageless")["state"]["waiting"]["reason"] == "ErrImageNeverPull"
 
 
+def test_a_container_outlives_its_monitor(clean: Node) -> None:
+    create(clean, "lonely")
+    ready(clean, "lonely")
+    identifier = container(clean, "lonely")["containerID"].removeprefix("podman://")
+    monitor = int(Path(clean.podman("inspect", "--format", "{{.ConmonPidFile}}", identifier).strip()).read_text())
+    process = int(clean.podman("inspect", "--format", "{{.State.Pid}}", identifier))
+    os.kill(monitor, signal.SIGKILL)
+    create(clean, "later")
+    ready(clean, "later", "lonely")
+    assert container(clean, "lonely")["restartCount"] == 0
+    os.kill(process, signal.SIGKILL)
+    eventually(lambda: container(clean, "lonely")["restartCount"] == 1, "the container was started again", 60)
+    ready(clean, "lonely")
+
+
+def test_a_full_disk_is_said_and_waited_out(clean: Node) -> None:
+    pods = f"{clean.directory}/kubelet/pods"
+    clean.run("mkdir", "-p", pods)
+    clean.run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", pods)
+    metadata = {"name": "large", "namespace": NAMESPACE}
+    clean.client.create("configmaps", {"metadata": metadata, "data": {"x": "y" * 90_000}})
+    try:
+        create(clean, "squeezed", volumes=[{"name": "m", "configMap": {"name": "large"}}])
+        eventually(lambda: "No space left on device" in _messages(clean, "squeezed"), "users are told")
+        clean.run("mount", "-o", "remount,size=32m", pods)
+        ready(clean, "squeezed")
+        clean.client.delete("pods", "squeezed", NAMESPACE, grace_period_seconds=0)
+        eventually(lambda: not clean.client.list("pods", NAMESPACE).items, "the pod is gone")
+    finally:
+        clean.client.delete("configmaps", "large", NAMESPACE)
+        clean.run("umount", "--lazy", pods)
+
+
+def _messages(node: Node, name: str) -> str:
+    events = node.client.list("events", NAMESPACE, field_selector=f"involvedObject.name={name}").items
+    return "\n".join(event["message"] for event in events)
+
+
+def test_a_node_short_of_memory_evicts_and_takes_no_more(clean: Node) -> None:
+    create(clean, "first")
+    ready(clean, "first")
+    clean.kill("kubelet")
+    clean.start_kubelet("--eviction-hard", "memory.available<900Ti", "--eviction-pressure-transition-period", "1")
+    try:
+        eventually(lambda: pod(clean, "first")["status"].get("reason") == "Evicted", "the pod is evicted", 60)
+        assert pod(clean, "first")["status"]["phase"] == "Failed"
+        eventually(lambda: is_true(clean.client.get("nodes", NODE), "MemoryPressure"), "the node says so")
+        create(clean, "second", nodeName=NODE)
+        refused = "The node had condition: [MemoryPressure]. "
+        eventually(lambda: pod(clean, "second")["status"].get("message") == refused, "no more is taken")
+    finally:
+        clean.kill("kubelet")
+        clean.start_kubelet()
+    eventually(lambda: not is_true(clean.client.get("nodes", NODE), "MemoryPressure"), "the node has memory again")
+
+
+def test_pods_are_ended_in_order_when_the_machine_goes_down(clean: Node) -> None:
+    create(clean, "ordinary")
+    ready(clean, "ordinary")
+    said = clean.directory / "bin" / "systemctl"
+    said.parent.mkdir(exist_ok=True)
+    said.write_text("#!/bin/sh\necho stopping\n")
+    said.chmod(0o755)
+    try:
+        clean.kill("kubelet", signal.SIGTERM)
+        status = pod(clean, "ordinary")["status"]
+        assert (status["phase"], status["reason"]) == ("Failed", "Terminated")
+        assert status["message"] == "Pod was terminated in response to imminent node shutdown."
+        node = condition(clean.client.get("nodes", NODE), "Ready") or {}
+        assert (node["status"], node["message"]) == ("False", "node is shutting down")
+    finally:
+        said.unlink()
+        clean.start_kubelet()
+    eventually(lambda: is_true(clean.client.get("nodes", NODE), "Ready"), "the node is Ready again", 60)
+
+
 def test_many_pods_come_and_go(clean: Node) -> None:
-    for cycle in range(2):
+    for cycle in range(int(os.environ.get("WHERRY_POD_CYCLES", "20")) // 10):
         names = [f"many-{cycle}-{index}" for index in range(10)]
         for name in names:
             create(clean, name, containers=[{"name": "app", "image": BUSYBOX, "command": ["sleep", "1000"]}])
