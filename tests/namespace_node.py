@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -145,6 +146,16 @@ class Node:
             client.create(resource, obj)
         except AlreadyExists:
             client.update(resource, obj)
+
+    def update_each(self, kubeconfig: str, resource: str, objects: list[dict], pause: float) -> list[float]:
+        """Replace objects one after another; the time before each request, by this machine's monotonic clock."""
+        client = kubeconfigs.client(kubeconfig, "test")
+        times = []
+        for obj in objects:
+            time.sleep(pause)
+            times.append(time.monotonic())
+            client.update(resource, obj)
+        return times
 
     def put_status(self, kubeconfig: str, resource: str, obj: dict) -> None:
         """Write the status of an object that is there."""

@@ -1,0 +1,117 @@
+"""How long after an endpoint's change the first packet goes right, on a node with many services, under load.
+
+    .venv/bin/python tests/bench/endpoint_bench.py [--services 500] [--changes 40]
+
+A real API server and a real proxy run in namespaces of their own. A pod connects to a service all the time, and says
+when who answered, while the service's only endpoint is moved to and fro and other services' endpoints change too.
+Time is counted from before the request that changes the slice. Needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from proxy_site import RESOURCES, Site, endpoint_slice, open_site, service, wait_for
+
+PAUSE = 0.05
+# So many changes of other services come between two of the watched one.
+BETWEEN = 5
+
+WATCH = """
+import json, os, socket, sys, time
+seen = []
+print("started", flush=True)
+while not os.path.exists(sys.argv[1] + ".stop"):
+    began = time.monotonic()
+    try:
+        with socket.create_connection(("10.96.0.80", 80), timeout=1) as asking:
+            asking.sendall(b"x\\n")
+            seen.append((began, asking.recv(100).decode().split()[0]))
+    except OSError as error:
+        seen.append((began, str(error)))
+    time.sleep(0.002)
+with open(sys.argv[1], "w") as file:
+    json.dump(seen, file)
+"""
+
+
+def others(count: int) -> tuple[list[dict], list[dict]]:
+    """Services beside the one that is watched, and their slices."""
+    services, slices = [], []
+    for number in range(count):
+        name = f"other-{number}"
+        made, found = service(), endpoint_slice("10.244.2.2")
+        made["metadata"] = made["metadata"] | {"name": name}
+        made["spec"] = made["spec"] | {"clusterIP": f"10.96.{10 + number // 200}.{number % 200 + 1}"}
+        labels = {"kubernetes.io/service-name": name}
+        found["metadata"] = found["metadata"] | {"name": f"{name}-1", "labels": labels}
+        services.append(made)
+        slices.append(found)
+    return services, slices
+
+
+def delays(times: list[float], targets: list[str], seen: list[tuple[float, str]]) -> list[float]:
+    """For each change the milliseconds until the first connection that the new endpoint answered."""
+    found = []
+    for at, target in zip(times, targets, strict=True):
+        first = next((began for began, who in seen if began >= at and who == target), None)
+        if first is not None:
+            found.append((first - at) * 1000)
+    return found
+
+
+def plan(site: Site, slices: list[dict], changes: int) -> tuple[list[dict], list[str]]:
+    """The slices to write one after another, and who shall answer after each; "" for those of other services."""
+    written, targets = [], []
+    for number in range(changes):
+        name = "b" if number % 2 == 0 else "a"
+        written.append(endpoint_slice(site.pods[name == "b"]))
+        targets.append(name)
+        for index in range(BETWEEN):
+            other = slices[(number * BETWEEN + index) % len(slices)]
+            moved = dict(other["endpoints"][0], addresses=[f"10.244.2.{(number + index) % 200 + 3}"])
+            written.append(other | {"endpoints": [moved]})
+            targets.append("")
+    return written, targets
+
+
+def measure(site: Site, services: int, changes: int) -> None:
+    """Move the watched endpoint so many times, and print how long each took to be right."""
+    made, slices = others(services)
+    site.apply(service(), endpoint_slice(site.pods[0]), *made, *slices)
+    wait_for(lambda: site.answers("a", count=3), "the first endpoint", 120)
+    result = f"{site.host.state}/seen.json"
+    site.host.start(argv=["ip", "netns", "exec", "client", sys.executable, "-c", WATCH, result])
+    written, targets = plan(site, slices, changes)
+    times = site.host.update_each(kubeconfig=site.kubeconfig, resource=RESOURCES["EndpointSlice"], objects=written,
+                                  pause=PAUSE)  # fmt: skip
+    site.host.sh(f"sleep 1; touch {result}.stop")
+    wait_for(lambda: site.host.run(argv=["test", "-s", result])["code"] == 0, "the client's end")
+    seen = [(began, who) for began, who in json.loads(site.host.sh(f"cat {result}"))]
+    moved = [(at, target) for at, target in zip(times, targets, strict=True) if target]
+    taken = sorted(delays([at for at, _ in moved], [target for _, target in moved], seen))
+    failed = sum(who not in ("a", "b") for _, who in seen)
+    print(f"{services} services, a change every {PAUSE * 1000:.0f} ms, {len(seen)} connections, {failed} failed")
+    print(f"| milliseconds | median {statistics.median(taken):.0f} | p95 {taken[int(len(taken) * 0.95)]:.0f} "
+          f"| worst {taken[-1]:.0f} | changes {len(taken)} |")  # fmt: skip
+
+
+def main() -> None:
+    """Measure in fresh namespaces."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--services", type=int, default=500)
+    parser.add_argument("--changes", type=int, default=40)
+    arguments = parser.parse_args()
+    with open_site() as site:
+        measure(site, arguments.services, arguments.changes)
+
+
+if __name__ == "__main__":
+    main()
