@@ -66,7 +66,7 @@ class Resolver:
         self._runtime = runtime
         self._own: dict[bytes, bytes] = {}
         # The questions whose kept answers a name is part of.
-        self._about: dict[str, list[bytes]] = {}
+        self._about: dict[str, set[bytes]] = {}
         self._others: dict[bytes, _Kept] = {}
         self.hits = 0
         self.queries = 0
@@ -139,7 +139,7 @@ class Resolver:
             self._about.clear()
         self._own[data[2:]] = answer[2:]
         for name in names:
-            self._about.setdefault(name, []).append(data[2:])
+            self._about.setdefault(name, set()).add(data[2:])
         return answer
 
     def _leads_out(self, found: Answer, kind: RdataType) -> bool:

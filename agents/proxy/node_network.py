@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 
 from agents.network import links, routes
 from agents.network.interface import NetworkError
+from agents.network.ipam import gateway_of
 from agents.network.netlink import NetlinkError
 from agents.network.route_table import RouteTable
 from agents.network.routes import Peer, Plan
@@ -114,18 +115,23 @@ class NodeNetwork:
             changes.append("turned forwarding on")
         peers = routes.peers(self._nodes.items(), self._name)
         plan = routes.plan(peers, links.addresses(kernel), bridge.index)
-        extra = self._service_routes(bridge.index, address)
+        extra = self._own_routes(bridge.index, address, own_networks)
         changes += self._table.reconcile(plan, address, own_networks, extra)
         self._tell(changes, plan, _Basis(tuple(peers), address, own_networks))
 
-    def _service_routes(self, bridge: int, address: str) -> tuple[Route, ...]:
-        """Routes for service addresses: a node without a default route has to get to where they are translated."""
+    def _own_routes(self, bridge: int, address: str, own: tuple[Network, ...]) -> tuple[Route, ...]:
+        """Routes for this node's pods, which the kernel makes once and does not keep, and for service addresses.
+
+        A node without a default route has to get to where service addresses are translated.
+        """
         source = ip_address(address)
-        return tuple(
+        pods = [Route(network, bridge, source=gateway_of(network)) for network in own if network.version == 4]
+        services = [
             Route(network, bridge, source=source)
             for network in self._service_networks
             if network.version == source.version
-        )
+        ]
+        return (*pods, *services)
 
     def _tell(self, changes: list[str], plan: Plan, basis: _Basis) -> None:
         self._metrics.routes.labels("direct").set(len(plan.routes))

@@ -145,6 +145,7 @@ FAULTS = {
     "kill -9 of the proxy": "systemctl kill --kill-whom=main --signal=SIGKILL wherry-proxy",
     "all tables flushed": "nft flush ruleset",
     "a route deleted": "ip route del $(ip route show proto 87 | grep ' via ' | head -1)",
+    "the route to the own pods deleted": "ip route del $(ip route show dev wherry0 | grep -o '^10.244[^ ]*')",
     "the bridge down": "ip link set wherry0 down",
     "the bridge deleted": "ip link del wherry0",
     "forwarding off": "echo 0 > /proc/sys/net/ipv4/ip_forward",

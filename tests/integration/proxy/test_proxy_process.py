@@ -34,6 +34,8 @@ def test_the_proxy_follows_repairs_survives_and_cleans_up(site: Site) -> None:
     wait_for(lambda: site.answers("b", count=4), "repair")
     wait_for(lambda: {"ServiceRulesRepaired", "PodNetworkRepaired"} <= site.reasons(), "events about the repair")
 
+    site.host.sh("ip route del 10.244.1.0/24")
+    wait_for(lambda: site.answers("b", count=4), "repair of the route to the node's own pods")
     before = site.host.sh("nft list ruleset; ip route; ip -o -4 addr")
     site.host.kill(pid=site.proxy, number=signal.SIGKILL)
     assert site.answers("b", count=4)
