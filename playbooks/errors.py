@@ -14,6 +14,10 @@ class TemplateError(PlaybookError):
     """An expression that cannot be evaluated: an undefined variable, a syntax error, a filter that refused."""
 
 
+class UndefinedError(TemplateError):
+    """A template that needs a variable which nobody has set: `default` and `is defined` take it as undefined too."""
+
+
 class TaskError(PlaybookError):
     """A task that cannot succeed on this host; `result` are further values for `register`."""
 

@@ -30,7 +30,14 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "lab": Command("control.cli.lab.command", "lab hosts on this machine: up, down, status, ssh"),
     "up": Command("control.cli.up", "provision a cluster on the hosts of an inventory"),
+    "add-node": Command("control.cli.membership", "make further hosts of the inventory nodes of the cluster"),
+    "remove-node": Command("control.cli.membership", "drain nodes and take them off the cluster"),
+    "upgrade": Command("control.cli.upgrade", "bring this version of Wherry to a running cluster"),
     "reset": Command("control.cli.reset", "remove the cluster from the hosts of an inventory"),
+    "ssh": Command("control.cli.hosts", "a shell on a host of the inventory, or one command there"),
+    "logs": Command("control.cli.hosts", "what a component of Wherry logs on a host"),
+    "certs": Command("control.cli.certs", "the certificates of the cluster: status, rotate"),
+    "nodes": Command("control.cli.nodes", "nodes: cordon, drain, uncordon, wait, delete"),
     "playbook": Command("playbooks.command", "run a playbook against an inventory"),
     "inventory": Command("inventory.command", "show what an inventory says"),
     "image": Command("control.cli.image", "build container images from files and put them on the nodes"),
@@ -88,8 +95,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=command.help, description=command.help)
         if name == chosen:
             module = importlib.import_module(command.module)
+            subparser.set_defaults(run=getattr(module, f"run{command.suffix}"), command=name)
             getattr(module, f"configure{command.suffix}")(subparser)
-            subparser.set_defaults(run=getattr(module, f"run{command.suffix}"))
     return parser
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 import re
 import string
 from typing import Any
@@ -84,7 +85,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     revoke = verbs.add_parser("revoke", help="delete a token")
     revoke.add_argument("token", help="the token or its first six characters")
     for verb in (create, listing, revoke):
-        verb.add_argument("--kubeconfig", default="/etc/wherry/admin.kubeconfig", help="default: %(default)s")
+        add_kubeconfig(verb)
+
+
+def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+    """The option that says by which kubeconfig the cluster is reached."""
+    default = os.environ.get("KUBECONFIG") or "/etc/wherry/admin.kubeconfig"
+    parser.add_argument("--kubeconfig", default=default, help="($KUBECONFIG, or else /etc/wherry/admin.kubeconfig)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -43,19 +43,30 @@ class Cluster:
 
 def up(inventories: Sequence[str], target: Path, run: provision.Run, say: Callable[[str], None]) -> Cluster | None:
     """Provision; the kubeconfig goes to `target`. None if the run was a check. Raises CommandError."""
-    variables = prepare(say)
+    changed = with_kubeconfig(inventories, target, "site.yml", prepare(say), run)
+    if run.check:
+        return None
     hosts = provision.hosts(inventories, run.limit)
-    with tempfile.TemporaryDirectory(prefix="wherry-up-") as scratch:
-        fetched = Path(scratch) / "admin.kubeconfig"
-        variables["wherry_fetched_kubeconfig"] = str(fetched)
-        changed = provision.play("site.yml", inventories, variables, run)
-        if run.check:
-            return None
-        if fetched.exists():
-            _install_kubeconfig(fetched, target, hosts)
     client = kubeconfig.client(target, "wherry-up")
     await_condition(SystemRuntime(), READY_WITHIN_SECONDS, lambda: unready(client, hosts.workers))
     return Cluster(target, hosts.workers, changed)
+
+
+def with_kubeconfig(
+    inventories: Sequence[str], target: Path, playbook: str, variables: dict[str, Any], run: provision.Run
+) -> int:
+    """Play one of Wherry's playbooks and bring the administrator's kubeconfig to `target`; how much changed.
+
+    Raises CommandError.
+    """
+    hosts = provision.hosts(inventories, run.limit)
+    with tempfile.TemporaryDirectory(prefix="wherry-up-") as scratch:
+        fetched = Path(scratch) / "admin.kubeconfig"
+        variables = {**variables, "wherry_fetched_kubeconfig": str(fetched)}
+        changed = provision.play(playbook, inventories, variables, run)
+        if fetched.exists() and not run.check:
+            _install_kubeconfig(fetched, target, hosts)
+    return changed
 
 
 def prepare(say: Callable[[str], None]) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `wherry up`."""
-    target = arguments.kubeconfig or _beside(arguments.inventory[0])
+    target = arguments.kubeconfig or beside(arguments.inventory[0])
     cluster = up(arguments.inventory, target, provision.Run.of(arguments), print)
     if cluster is not None:
         print(f"{len(cluster.workers)} nodes are Ready" + ("" if cluster.changed else "; nothing had to be changed"))
@@ -97,7 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _beside(inventory: str) -> Path:
+def beside(inventory: str) -> Path:
+    """Where the administrator's kubeconfig is kept: beside the inventory."""
     path = Path(inventory).resolve()
     return (path if path.is_dir() else path.parent) / "admin.kubeconfig"
 

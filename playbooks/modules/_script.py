@@ -24,7 +24,9 @@ def run(call: Call) -> dict[str, Any]:
         words = [path, *call["arguments"]]
         program = shlex.split(call["executable"] or "")
         call.parameters["executable"] = None
-        return execute(call, [*program, *words])
+        result = execute(call, [*program, *words])
+        # The script's name here is nobody's business, and Ansible's result has neither.
+        return {key: value for key, value in result.items() if key not in ("cmd", "msg") or result.get("skipped")}
     finally:
         if os.path.exists(path):
             os.unlink(path)

@@ -44,9 +44,13 @@ def execute(call: Call, command: str | list[str]) -> dict[str, Any]:
     result: dict[str, Any] = {"cmd": command, "rc": 0, "stdout": "", "stderr": "", "changed": False}
     if chdir and not os.path.isdir(chdir):
         raise Failure(f"Unable to change directory before execution: {chdir} is no directory", **result)
-    done_already = _guard(call, chdir)
-    if done_already:
-        return {**result, "msg": done_already, "stdout": f"skipped, since {done_already}"}
+    reason = _guard(call, chdir)
+    if reason:
+        return {
+            **result,
+            "msg": f"Did not run command since {reason}",
+            "stdout": "skipped, since " + reason.replace("'", ""),
+        }
     if call.check:
         if call["creates"] or call["removes"]:
             return {**result, "changed": True, "msg": "Command would have run if not in check mode"}
@@ -66,7 +70,8 @@ def _run(call: Call, command: str | list[str], chdir: str | None, result: dict[s
             command, input=None if stdin is None else stdin.encode(), cwd=chdir or None, executable=executable
         )
     except OSError as error:
-        raise Failure(f"Error executing command: {error.strerror}: {error.filename}", **{**result, "rc": 2}) from error
+        result.update(rc=error.errno, cmd=command if isinstance(command, str) else " ".join(map(shlex.quote, command)))
+        raise Failure(f"Error executing command: {error.strerror}: {error.filename}", **result) from error
     elapsed = time.monotonic() - clock
     strip = call["strip_empty_ends"]
     result.update(
@@ -89,7 +94,7 @@ def _guard(call: Call, chdir: str | None) -> str:
     base = chdir or os.path.expanduser("~")
     creates, removes = call["creates"], call["removes"]
     if creates and glob.glob(os.path.join(base, os.path.expanduser(creates))):
-        return f"Did not run command since '{creates}' exists"
+        return f"'{creates}' exists"
     if removes and not glob.glob(os.path.join(base, os.path.expanduser(removes))):
-        return f"Did not run command since '{removes}' does not exist"
+        return f"'{removes}' does not exist"
     return ""

@@ -14,6 +14,7 @@ from playbooks.errors import PlaybookError, TaskError
 
 # Below this a file travels with the request; asking for it would cost more.
 _INLINE = 48 * 1024
+_VAULT = b"$ANSIBLE_VAULT"
 
 
 def run(call: ActionCall) -> Result:
@@ -43,8 +44,11 @@ def send(call: ActionCall, data: bytes, parameters: Mapping[str, Any]) -> Result
 
 
 def send_file(call: ActionCall, path: Path, parameters: Mapping[str, Any]) -> Result:
-    """Make a file on the host have the bytes of one here."""
+    """Make a file on the host have the bytes of one here, those inside if it is a vault."""
     with path.open("rb") as stream:
+        if parameters.get("decrypt", True) and stream.read(len(_VAULT)) == _VAULT:
+            return send(call, call.scope.services.read(path).encode(), parameters)
+        stream.seek(0)
         checksum = hashlib.file_digest(stream, "sha1").hexdigest()
         stream.seek(0)
         merged = dict(parameters)

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from inventory import vault
+from inventory.documents import read_text
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.helper.options import Option
 from playbooks.errors import PlaybookError, TaskError
@@ -34,7 +36,12 @@ def run(call: ActionCall) -> Result:
     except PlaybookError as error:
         raise TaskError(str(error)) from error
     facts = {call["name"]: variables} if call["name"] else variables
-    return {"ansible_facts": facts, "ansible_included_var_files": [str(path) for path in paths], "changed": False}
+    return {
+        "ansible_facts": facts,
+        "ansible_included_var_files": [str(path) for path in paths],
+        "changed": False,
+        "_hidden": any(vault.is_encrypted(read_text(path)) for path in paths),
+    }
 
 
 def _directory(call: ActionCall) -> list[Path]:

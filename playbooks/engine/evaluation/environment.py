@@ -17,6 +17,7 @@ from jinja2.utils import missing
 
 from playbooks.engine.evaluation import filters, filters_collections, filters_paths, tests
 from playbooks.engine.evaluation.filters_markup import FILTERS as MARKUP_FILTERS
+from playbooks.errors import UndefinedError
 
 SCOPE = " scope"
 
@@ -52,7 +53,10 @@ class LazyContext(Context):
             return self.vars[key]
         scope = self.parent.get(SCOPE)
         if scope is not None:
-            value = scope.variable(key)
+            try:
+                value = scope.variable(key)
+            except UndefinedError as error:
+                return Missing(hint=str(error), name=key)
             if value is not missing:
                 return value
         return self.parent.get(key, missing)
@@ -145,11 +149,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def with_newlines(source: str, rendered: str) -> str:
+def with_newlines(source: str, rendered: str, newline: str = "\n") -> str:
     """The text with at least as many newlines at its end as its template has: Jinja2 drops one."""
-    missing = (len(source) - len(source.rstrip("\n"))) - (len(rendered) - len(rendered.rstrip("\n")))
-    return rendered + "\n" * missing if missing > 0 else rendered
+    wanted = len(source) - len(source.rstrip("\n"))
+    found = (len(rendered) - len(rendered.rstrip("\r\n"))) // len(newline)
+    return rendered + newline * (wanted - found)
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    if value is None:
+        return ""
+    return str(plain(value)) if isinstance(value, list | tuple | dict) else str(value)

@@ -15,7 +15,7 @@ from jinja2.utils import missing
 from inventory.documents import EncryptedText, UnsafeText
 from playbooks.engine.evaluation import environment as environments
 from playbooks.engine.evaluation.namespace import Layer, Namespace
-from playbooks.errors import PlaybookError, TemplateError
+from playbooks.errors import PlaybookError, TemplateError, UndefinedError
 
 _SIGNS = ("{{", "{%", "{#")
 _DEEPEST = 60
@@ -78,7 +78,8 @@ class Templates:
         template = environment.from_string(source)
         parent = {environments.SCOPE: scope, **template.globals}
         context = environment.context_class(environment, parent, None, template.blocks)
-        return environments.with_newlines(source, "".join(template.root_render_func(context)))
+        rendered = "".join(template.root_render_func(context))
+        return environments.with_newlines(source, rendered, str(options.get("newline_sequence", "\n")))
 
 
 class Evaluator:
@@ -160,7 +161,7 @@ class Evaluator:
         try:
             return render()
         except jinja2.UndefinedError as error:
-            raise TemplateError(f"{error.message} (in {_short(shown)})") from error
+            raise UndefinedError(f"{error.message} (in {_short(shown)})") from error
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"template syntax: {error.message} (line {error.lineno} of {_short(shown)})") from error
         except jinja2.TemplateError as error:
@@ -177,9 +178,23 @@ class Evaluator:
             raise TemplateError(f"the variable {name!r} refers to itself in a circle")
         self._depth += 1
         try:
-            return self.template(value)
+            return self._lenient(value)
         finally:
             self._depth -= 1
+
+    def _lenient(self, value: Any) -> Any:
+        """`template`, but what is undefined in a collection is an error only for who looks at that place."""
+        if isinstance(value, dict):
+            return {self.template(key): self._or_undefined(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._or_undefined(item) for item in value]
+        return self.template(value)
+
+    def _or_undefined(self, value: Any) -> Any:
+        try:
+            return self._lenient(value)
+        except UndefinedError as error:
+            return environments.Missing(hint=str(error))
 
 
 class _Variables(Mapping[str, Any]):

@@ -18,6 +18,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from jinja2.utils import missing
 
+from inventory import vault
 from inventory.documents import read_text
 from inventory.errors import InventoryError
 from playbooks.engine.evaluation.environment import SCOPE, Missing
@@ -27,6 +28,7 @@ from playbooks.errors import PlaybookError, TemplateError
 
 class _Loads(Protocol):
     directory: Path
+    secrets: vault.Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class Services:
         looked = ", ".join(str(place / kind) for place in self.places)
         raise PlaybookError(f"could not find {name!r} in {looked}")
 
+    def read(self, path: Path) -> str:
+        """The text of a file, decrypted if it is a vault. Raises PlaybookError."""
+        try:
+            text = read_text(path)
+            return vault.decrypt(text, self.loader.secrets, str(path)) if vault.is_encrypted(text) else text
+        except InventoryError as error:
+            raise PlaybookError(str(error)) from error
+
 
 Lookup = Callable[[list[Any], Mapping[str, Any], Evaluator], list[Any]]
 
@@ -72,10 +82,7 @@ def run(name: str, terms: Sequence[Any], options: Mapping[str, Any], scope: Eval
 def _file(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
     values = []
     for term in terms:
-        try:
-            text = read_text(scope.services.find("files", str(term)))
-        except InventoryError as error:
-            raise TemplateError(str(error)) from error
+        text = scope.services.read(scope.services.find("files", str(term)))
         text = text.lstrip() if options.get("lstrip", False) else text
         values.append(text.rstrip() if options.get("rstrip", True) else text)
     return values
@@ -209,6 +216,12 @@ def _scope(context: Context) -> Evaluator:
     return scope
 
 
+# These take lists as they are given; to the others, a list is several terms.
+_WHOLE_TERMS = frozenset(
+    ("cartesian", "dict", "flattened", "indexed_items", "items", "list", "nested", "subelements", "together")
+)
+
+
 @pass_context
 def query(context: Context, name: str, *terms: Any, **options: Any) -> list[Any]:
     """The values of a lookup as a list."""
@@ -218,7 +231,7 @@ def query(context: Context, name: str, *terms: Any, **options: Any) -> list[Any]
     for term in flat:
         if isinstance(term, Missing):
             term.refuse()
-    raw = name.removeprefix("ansible.builtin.") in ("nested", "together", "cartesian", "subelements", "dict", "list")
+    raw = name.removeprefix("ansible.builtin.") in _WHOLE_TERMS
     try:
         return run(name, terms if raw else flat, options, _scope(context))
     except PlaybookError:

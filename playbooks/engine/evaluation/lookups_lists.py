@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from inventory import patterns
+from inventory.model import Group, Inventory
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.filters_collections import dict2items, flatten, subelements
 from playbooks.errors import TemplateError
@@ -40,7 +42,11 @@ def _subelements(terms: list[Any], options: Mapping[str, Any], scope: Evaluator)
     if len(terms) < 2:
         raise TemplateError("subelements needs a list and the name of a sub-list")
     skip = bool(terms[2].get("skip_missing")) if len(terms) > 2 else bool(options.get("skip_missing"))
-    return [list(pair) for pair in subelements(terms[0], terms[1], skip)]
+    # Unlike the filter of this name, the lookup takes the sub-list out of what it was in.
+    last = str(terms[1]).rpartition(".")[2]
+    return [
+        [{k: v for k, v in outer.items() if k != last}, inner] for outer, inner in subelements(terms[0], terms[1], skip)
+    ]
 
 
 def _sequence(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
@@ -73,7 +79,10 @@ def _random(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> l
 
 def _hosts(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
     groups = scope.get("groups")
-    return list(dict.fromkeys(host for term in terms for host in groups.get(str(term), [str(term)])))
+    known = [Group(name, tuple(hosts)) for name, hosts in groups.items() if name != "all"]
+    everyone = Group("all", tuple(groups["all"]), tuple(group.name for group in known))
+    inventory = Inventory({host: {} for host in everyone.hosts}, {group.name: group for group in (everyone, *known)})
+    return patterns.match(inventory, [str(term) for term in terms], strict=False)
 
 
 LISTS: dict[str, Callable[[list[Any], Mapping[str, Any], Evaluator], list[Any]]] = {

@@ -5,6 +5,7 @@ A first line `#jinja2: trim_blocks: False, …` sets Jinja2's options for the fi
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +13,9 @@ from typing import Any
 
 import yaml
 
-from inventory.documents import read_text
-from inventory.errors import InventoryError
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.namespace import Layer
-from playbooks.errors import PlaybookError, TemplateError
+from playbooks.errors import TemplateError
 
 _HEADER = "#jinja2:"
 _OPTIONS = (
@@ -28,10 +27,7 @@ _OPTIONS = (
 def render(scope: Evaluator, name: str, variables: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     """The text of a template found by name. Raises TemplateError, PlaybookError."""
     path: Path = scope.services.find("templates", name)
-    try:
-        source = read_text(path)
-    except InventoryError as error:
-        raise PlaybookError(str(error)) from error
+    source = scope.services.read(path)
     options = {"trim_blocks": True, **{key: given[key] for key in _OPTIONS if given.get(key) is not None}}
     if source.startswith(_HEADER):
         header, _, source = source.partition("\n")
@@ -52,13 +48,20 @@ def _header(line: str, path: Path) -> dict[str, Any]:
         raise TemplateError(f"{path}:1: cannot read the options in {line!r}") from error
 
 
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
 def _about(path: Path) -> dict[str, Any]:
     status = path.stat()
     return {
         "template_host": "localhost",
         "template_path": str(path),
         "template_fullpath": str(path.absolute()),
-        "template_uid": str(status.st_uid),
+        "template_uid": _user(status.st_uid),
         "template_mtime": datetime.fromtimestamp(status.st_mtime),
         "template_run_date": datetime.now(),
         "ansible_managed": "Ansible managed",

@@ -56,7 +56,7 @@ class HostVariablesView(Mapping[str, Any]):
     def __getitem__(self, host: str) -> Mapping[str, Any]:
         if host not in self._play.run.inventory.hosts and host not in self._play.run.known_hosts():
             raise KeyError(host)
-        return _Scope(self._play.evaluator(host))
+        return _Scope(self._play.outside(host))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._play.run.inventory.hosts)
@@ -101,6 +101,11 @@ def _role(task: Task | None) -> Any:
     return task.role
 
 
+def _own_roles(play: PlayState) -> list[str]:
+    """The roles that the play itself names, without those they depend on."""
+    return list(dict.fromkeys(role.name for role in play.roles if not role.parents))
+
+
 def _source(play: PlayState) -> str:
     sources = play.run.inventory.sources
     return sources[0] if sources and "," not in sources[0] else ""
@@ -142,8 +147,8 @@ _COMPUTED: dict[str, _Compute] = {
     "ansible_playbook_python": lambda play, host, task: sys.executable,
     "ansible_config_file": lambda play, host, task: "",
     "ansible_role_names": lambda play, host, task: sorted({role.name for role in play.roles}),
-    "ansible_play_role_names": lambda play, host, task: sorted({role.name for role in play.roles}),
-    "role_names": lambda play, host, task: sorted({role.name for role in play.roles}),
+    "ansible_play_role_names": lambda play, host, task: _own_roles(play),
+    "role_names": lambda play, host, task: _own_roles(play),
     "role_name": lambda play, host, task: _role(task).name,
     "ansible_role_name": lambda play, host, task: _role(task).name,
     "role_path": lambda play, host, task: str(_role(task).path.absolute()),

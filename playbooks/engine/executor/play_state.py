@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from playbooks.engine.evaluation.lookups import Services
 from playbooks.engine.executor.cursor import Cursor
 from playbooks.engine.executor.magic import Magic
 from playbooks.engine.executor.run_state import RunState
+from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.tasks import Collected, TaskParser
 from playbooks.engine.language.values import Node, Play, Role, Task
 from playbooks.engine.variables.precedence import PlayVariables, namespace
@@ -61,6 +62,7 @@ class PlayState:
         self.aborted = False
         self.fatal = False
         self.ended = False
+        self._shown: dict[Task, Task] = {}
         self._files: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
 
     def start(self, nodes: tuple[Node, ...]) -> None:
@@ -83,20 +85,33 @@ class PlayState:
         files = self._variable_files(host, bare)
         return self._evaluator(host, task, files) if files else bare
 
+    def shown(self, task: Task, host: str) -> Task:
+        """The task as displays show it: with its name evaluated, for the first host that comes to it."""
+        if "{{" not in task.name:
+            return task
+        with self.lock:
+            if task not in self._shown:
+                try:
+                    name = str(self.evaluator(host, task).template(task.name))
+                except PlaybookError:
+                    name = task.name
+                self._shown[task] = replace(task, name=name)
+            return self._shown[task]
+
     def absorb(self, host: str, task: Task, result: Mapping[str, Any], delegate: str = "") -> None:
         """Take over the variables that a result brings, at once: the next turn of a loop may read them."""
         facts = result.get("ansible_facts")
         if not isinstance(facts, Mapping) or result.get("failed"):
             return
+        owner = delegate if delegate and boolean(task.keywords.get("delegate_facts", False)) else host
         if task.action == "set_fact":
-            self.run.variables(host).set.update(facts)
+            self.run.variables(owner).set.update(facts)
             if result.get("_ansible_facts_cacheable"):
-                self.run.add_facts(host, facts)
+                self.run.add_facts(owner, facts)
         elif task.action == "include_vars":
-            self.run.variables(host).included.update(facts)
+            self.run.variables(owner).included.update(facts)
         else:
-            to_delegate = delegate and str(task.keywords.get("delegate_facts", False)).lower() in ("true", "yes", "1")
-            self.run.add_facts(delegate if to_delegate else host, facts)
+            self.run.add_facts(owner, facts)
 
     def parser(self, collected: Collected) -> TaskParser:
         """A parser for what is included while the play runs."""
@@ -111,15 +126,22 @@ class PlayState:
             if public:
                 self.roles.extend(collected.roles)
 
-    def _evaluator(self, host: str, task: Task | None, files: Mapping[str, Any]) -> Evaluator:
+    def outside(self, host: str) -> Evaluator:
+        """What other hosts see of a host's variables (`hostvars`): nothing that only this play says."""
+        return self._evaluator(host, None, {}, PlayVariables())
+
+    def _evaluator(
+        self, host: str, task: Task | None, files: Mapping[str, Any], said: PlayVariables | None = None
+    ) -> Evaluator:
         run = self.run
+        said = said or PlayVariables(self.play.variables, self.prompted, files, tuple(self.roles))
         layers = namespace(
             magic=Magic(self, host, task),
             extra=run.options.extra_variables,
             host=run.variables(host),
             facts=run.facts(host),
             inventory=run.inventory_variables(host),
-            play=PlayVariables(self.play.variables, self.prompted, files, tuple(self.roles)),
+            play=said,
             task=task,
         )
         return Evaluator(run.templates, layers, Services(run.loader, search_path(run.playbook.directory, task)))

@@ -12,8 +12,7 @@ from playbooks.engine.executor import handlers
 from playbooks.engine.executor.includes import Includes, described
 from playbooks.engine.executor.play_state import HostState, PlayState
 from playbooks.engine.executor.task_runner import Outcome, status
-from playbooks.engine.language.loading import many
-from playbooks.engine.language.values import Node, Task
+from playbooks.engine.language.values import Node
 from playbooks.engine.result import Failure
 from playbooks.errors import PlaybookError
 
@@ -68,10 +67,21 @@ class Settler:
         elif outcome is not None:
             self._failure(outcome)
             self._run.count(state.name).failed += 1
-        if state.cursor.failed:
-            self._run.failed.add(state.name)
-            if self._play.play.force_handlers or self._run.options.force_handlers:
-                state.force_handlers()
+        self.lost(state)
+
+    def lost(self, state: HostState) -> bool:
+        """Take a host whose failure nothing rescued out of the run; True if it has handlers to run before it goes.
+
+        That a host is lost may show only when the `always` of its block has ended.
+        """
+        if not state.cursor.failed:
+            return False
+        self._run.failed.add(state.name)
+        forced = self._play.play.force_handlers or self._run.options.force_handlers
+        if not forced or not state.notified or state.cursor.in_handlers:
+            return False
+        state.force_handlers()
+        return True
 
     def _set_rescue_variables(self, state: HostState, outcome: Outcome) -> None:
         task = outcome.task
@@ -83,7 +93,7 @@ class Settler:
     def _brought(self, state: HostState, outcome: Outcome) -> tuple[Node, ...]:
         """What a good outcome brings: notified handlers, hosts and groups, included nodes. Raises PlaybookError."""
         if outcome.changed:
-            self._notify(state, outcome.task)
+            self._notify(state, outcome)
         for result in outcome.result.get("results") or [outcome.result]:
             self._grow_inventory(state, result)
         if not outcome.includes:
@@ -92,14 +102,13 @@ class Settler:
             self._run.display.included(state.name, described(outcome.task, include))
         return self._includes.nodes(outcome.task, outcome.includes)
 
-    def _notify(self, state: HostState, task: Task) -> None:
-        if not task.notify:
+    def _notify(self, state: HostState, outcome: Outcome) -> None:
+        if not outcome.topics:
             return
-        scope = self._play.evaluator(state.name, task)
-        for entry in task.notify:
-            for topic in many(scope.template(entry)):
-                for handler in handlers.find(self._play.handlers, str(topic), scope):
-                    state.notified[handler] = None
+        scope = self._play.evaluator(state.name, outcome.task)
+        for topic in dict.fromkeys(outcome.topics):
+            for handler in handlers.find(self._play.handlers, topic, scope):
+                state.notified[handler] = None
 
     def _grow_inventory(self, state: HostState, result: dict[str, Any]) -> None:
         added = result.get("add_host")
@@ -144,12 +153,13 @@ class Settler:
 
     def _finished(self, outcome: Outcome, shown: Status) -> Finished:
         result = {"censored": _CENSORED, "changed": outcome.changed} if outcome.hidden else outcome.result
-        return Finished(outcome.host, outcome.task, shown, result, outcome.seconds, outcome.hidden, outcome.delegate)
+        task = self._play.shown(outcome.task, outcome.host)
+        return Finished(outcome.host, task, shown, result, outcome.seconds, outcome.hidden, outcome.delegate)
 
     def _failure(self, outcome: Outcome, *, unreachable: bool = False) -> None:
         from playbooks.engine.display.reasons import reason
 
-        task = outcome.task
+        task = self._play.shown(outcome.task, outcome.host)
         message = _CENSORED if outcome.hidden else reason(outcome.result)
         self._run.failures.append(Failure(outcome.host, task.title, str(task.mark), message, unreachable))
 

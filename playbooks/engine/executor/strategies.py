@@ -33,6 +33,8 @@ class Strategy:
         while True:
             task = state.cursor.task()
             if task is None:
+                if self.settler.lost(state):
+                    continue
                 return None
             if state.cursor.at_handler:
                 if task in state.notified:
@@ -49,7 +51,7 @@ class Strategy:
 
     def execute(self, state: HostState, task: Task) -> Outcome:
         """Run a task on a host, in whatever thread this is."""
-        self.run.display.host_started(task, state.name)
+        self.run.display.host_started(self.play.shown(task, state.name), state.name)
         limit = task.keywords.get("throttle")
         if not limit:
             return TaskRunner(self.play, state.name, task).run()
@@ -97,7 +99,8 @@ class Linear(Strategy):
         if task.action == "meta":
             meta.perform(self.play, task, states)
             return
-        self.run.display.task_started(task, [state.name for state in states], handler=states[0].cursor.in_handlers)
+        shown = self.play.shown(task, states[0].name)
+        self.run.display.task_started(shown, [state.name for state in states], handler=states[0].cursor.in_handlers)
         if self._runs_once(states[0], task):
             self._once(states, task)
             return
@@ -178,7 +181,8 @@ class Free(Strategy):
                 with self.play.lock:
                     meta.perform(self.play, task, [state])
                 continue
-            self.run.display.task_started(task, [state.name], handler=state.cursor.in_handlers)
+            shown = self.play.shown(task, state.name)
+            self.run.display.task_started(shown, [state.name], handler=state.cursor.in_handlers)
             outcome = self.execute(state, task)
             with self.play.lock:
                 self.settle(state, outcome)

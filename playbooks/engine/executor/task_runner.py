@@ -5,8 +5,9 @@ Invariant: never raises for what happens to the task; the outcome says it all.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from playbooks.engine.evaluation.namespace import Layer
 from playbooks.engine.executor import verdict
 from playbooks.engine.executor.attempt import Attempt
 from playbooks.engine.executor.play_state import PlayState
+from playbooks.engine.language.loading import many
 from playbooks.engine.language.values import Task
 from playbooks.errors import PlaybookError, TemplateError, Unreachable
 
@@ -44,6 +46,8 @@ class Outcome:
     delegate: str = ""
     ignored: bool = False
     includes: list[Include] = field(default_factory=list)
+    # Handlers and topics to notify if the task changed something; a loop's items may name their own.
+    topics: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> bool:
@@ -79,17 +83,31 @@ class TaskRunner:
         """The task's outcome."""
         started = time.monotonic()
         outcome = self._outcome
-        try:
-            scope = self._play.evaluator(self._host, self._task)
-            outcome.result = self._all(scope)
-            attempt = Attempt(self._play, self._host, self._task, scope)
-            outcome.ignored = attempt.flag("ignore_unreachable" if outcome.unreachable else "ignore_errors")
-        except Unreachable as error:
-            outcome.result = {"unreachable": True, "msg": str(error), "changed": False}
-        except PlaybookError as error:
-            outcome.result = {"failed": True, "msg": str(error), "changed": False}
+        outcome.result = self._guarded(lambda: self._all(self._play.evaluator(self._host, self._task)))
+        if outcome.failed or outcome.unreachable:
+            outcome.ignored = self._ignored()
         outcome.seconds = time.monotonic() - started
         return outcome
+
+    def _ignored(self) -> bool:
+        """Whether the play goes on after this failure; a flag that cannot be evaluated is the failure then."""
+        word = "ignore_unreachable" if self._outcome.unreachable else "ignore_errors"
+        try:
+            scope = self._play.evaluator(self._host, self._task)
+            return Attempt(self._play, self._host, self._task, scope).flag(word)
+        except PlaybookError as error:
+            self._outcome.result["msg"] = f"{word}: {error}"
+            return False
+
+    @staticmethod
+    def _guarded(turn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What a turn gives; what it raises, as a result."""
+        try:
+            return turn()
+        except Unreachable as error:
+            return {"unreachable": True, "msg": str(error), "changed": False}
+        except PlaybookError as error:
+            return {"failed": True, "msg": str(error), "changed": False}
 
     def _all(self, scope: Evaluator) -> dict[str, Any]:
         self._outcome.hidden = Attempt(self._play, self._host, self._task, scope).flag("no_log")
@@ -122,13 +140,8 @@ class TaskRunner:
             added = loops.variables(self._task, items, index)
             inner = scope.over(Layer(added, final=True))
             started = time.monotonic()
-            try:
-                result = self._turn(inner, added)
-            except Unreachable as error:
-                result = {"unreachable": True, "msg": str(error), "changed": False}
-            except PlaybookError as error:
-                result = {"failed": True, "msg": str(error), "changed": False}
-            result = {**result, control.loop_var: items[index], "ansible_loop_var": control.loop_var}
+            result = self._guarded(functools.partial(self._turn, inner, added))
+            result = {**result, **added}
             results.append(result)
             self._show_item(inner, result, time.monotonic() - started)
             if result.get("unreachable") or (control.break_when and self._breaks(inner, result)):
@@ -145,7 +158,13 @@ class TaskRunner:
         control = self._task.loop_control
         label = scope.template(control.label) if control.label is not None else result[control.loop_var]
         shown = Finished(
-            self._host, self._task, status(result), result, seconds, self._outcome.hidden, label=str(label)
+            self._host,
+            self._play.shown(self._task, self._host),
+            status(result),
+            result,
+            seconds,
+            self._outcome.hidden,
+            label=str(label),
         )
         self._play.run.display.item_finished(shown)
 
@@ -160,7 +179,10 @@ class TaskRunner:
             arguments = scope.template(dict(task.arguments))
             self._outcome.includes.append(Include(arguments, {key: _unsafe(value) for key, value in added.items()}))
             return {"changed": False, "include_args": arguments}
-        return self._with_retries(scope, attempt)
+        result = self._with_retries(scope, attempt)
+        if task.notify and not result.get("failed"):
+            self._outcome.topics.extend(str(topic) for entry in task.notify for topic in many(scope.template(entry)))
+        return result
 
     def _with_retries(self, scope: Evaluator, attempt: Attempt) -> dict[str, Any]:
         task = self._task
@@ -170,6 +192,7 @@ class TaskRunner:
         while True:
             number += 1
             result = attempt.run()
+            self._outcome.hidden = self._outcome.hidden or bool(result.get("_hidden"))
             result = verdict.judged(task, scope, result)
             self._play.absorb(self._host, task, result, self._outcome.delegate)
             if not (task.until or retries):

@@ -85,18 +85,21 @@ def resolve(module: str, options: Options, arguments: Mapping[str, Any]) -> dict
 
 def convert(name: str, option: Option, value: Any) -> Any:
     """One value as its option's type. Raises OptionError."""
-    try:
-        converted = _CONVERTERS[option.type](value)
-        if option.type == "list" and option.elements:
-            converted = [_CONVERTERS[option.elements](item) for item in converted]
-    except (TypeError, ValueError) as error:
-        found = type(value).__name__
-        raise OptionError(
-            f"argument '{name}' is of type {found} and we were unable to convert to {option.type}: {error}"
-        ) from error
+    converted = _converted(f"argument '{name}'", option.type, value)
+    if option.type == "list" and option.elements:
+        what = f"Elements value for option '{name}'"
+        converted = [_converted(what, option.elements, item) for item in converted]
     if option.choices:
         _refuse_other_choices(name, option, converted)
     return converted
+
+
+def _converted(what: str, kind: str, value: Any) -> Any:
+    try:
+        return _CONVERTERS[kind](value)
+    except (TypeError, ValueError) as error:
+        found = type(value).__name__
+        raise OptionError(f"{what} is of type {found} and we were unable to convert to {kind}: {error}") from error
 
 
 def _refuse_other_choices(name: str, option: Option, value: Any) -> None:
@@ -129,9 +132,12 @@ def _path(value: Any) -> str:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
-        raise ValueError(f"{value!r} cannot be converted to an int")
-    return int(value)
+    try:
+        if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+            raise ValueError
+        return int(value)
+    except ValueError:
+        raise ValueError(f'"{value!r}" cannot be converted to an int') from None
 
 
 def _list(value: Any) -> list[Any]:

@@ -43,13 +43,16 @@ def pairs(text: str, known: frozenset[str] | None = None) -> tuple[str, dict[str
     Raises ValueError for unbalanced quotes.
     """
     rest, found = "", {}
-    for word in words(text):
+    parts = words(text)
+    if parts:
+        parts[-1] += text[len(text.rstrip()) :]
+    for word in parts:
         matched = _PAIR.match(word.strip())
         if matched and (known is None or matched[1] in known):
             found[matched[1]] = unquote(matched[2])
         else:
             rest += word
-    return rest.strip(), found
+    return rest.lstrip(), found
 
 
 def unquote(text: str) -> str:

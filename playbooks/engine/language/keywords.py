@@ -23,9 +23,10 @@ COMMON = INHERITED | {"name", "tags", "vars", "environment", "collections"}
 BLOCK = COMMON | {"block", "rescue", "always", "when", "notify"}
 LOOPS = frozenset(
     (
-        "with_dict", "with_fileglob", "with_first_found", "with_flattened", "with_indexed_items", "with_items",
-        "with_lines", "with_list", "with_nested", "with_random_choice", "with_sequence", "with_subelements",
-        "with_together", "with_inventory_hostnames", "with_cartesian",
+        "with_cartesian", "with_dict", "with_env", "with_file", "with_fileglob", "with_first_found", "with_flattened",
+        "with_indexed_items", "with_inventory_hostnames", "with_items", "with_lines", "with_list", "with_nested",
+        "with_pipe", "with_random_choice", "with_sequence", "with_subelements", "with_template", "with_together",
+        "with_varnames", "with_vars",
     )
 )  # fmt: skip
 TASK = (

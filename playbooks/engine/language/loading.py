@@ -63,7 +63,7 @@ class Loader:
             path = role / part / f"{name}{suffix}"
             if path.is_file():
                 return path
-        if name != "main" and mark is not None:
+        if name not in ("main", "argument_specs") and mark is not None:
             raise PlaybookError(f"{mark}: role {role.name!r} has no {part}/{name}.yml")
         return None
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inventory.documents import Mark, MarkedDict
+from inventory.documents import Mark, MarkedDict, MarkedList
 from playbooks.engine.helper.options import boolean
 from playbooks.engine.language import keywords
 from playbooks.engine.language.loading import many, mapping
@@ -60,14 +60,14 @@ class RoleParser:
         bare = MarkedDict(item.mark)
         bare.update({word: value for word, value in item.items() if word != "vars"})
         bare.key_marks = item.key_marks
-        role = self._role(path, {**parameters}, variables_of(item), item.mark, parent)
+        role = self._role(name, path, {**parameters}, variables_of(item), item.mark, parent)
         return self._whole(role, meta, self._tasks.extend(scope, bare, role), item.mark)
 
     def imported(self, name: str, arguments: Mapping[str, Any], scope: Scope, mark: Mark) -> tuple[Node, ...]:
         """What `import_role` or `include_role` brings; `arguments` may name other files of the role."""
         path = self._loader.role(name, self.beside(scope), mark)
         parent = scope.role if scope.role and scope.role.path != path else None
-        role = self._role(path, {}, {}, mark, parent, arguments)
+        role = self._role(name, path, {}, {}, mark, parent, arguments)
         return self._whole(role, self._meta(path), replace(scope, role=role), mark, arguments)
 
     def beside(self, scope: Scope) -> list[Path]:
@@ -76,6 +76,7 @@ class RoleParser:
 
     def _role(
         self,
+        name: str,
         path: Path,
         parameters: Mapping[str, Any],
         given: Mapping[str, Any],
@@ -87,10 +88,11 @@ class RoleParser:
         defaults = self._loader.role_variables(path, "defaults", str(files.get("defaults_from") or "main"), mark)
         variables = self._loader.role_variables(path, "vars", str(files.get("vars_from") or "main"), mark)
         return Role(
-            name=path.name,
+            name=path.name if Path(name).is_absolute() else name,
             path=path,
             defaults={**(parent.defaults if parent else {}), **defaults},
-            variables={**(parent.variables if parent else {}), **variables, **given},
+            variables={**(parent.variables if parent else {}), **variables},
+            given={**(parent.given if parent else {}), **given},
             parameters={**(parent.parameters if parent else {}), **parameters},
             parents=(*parent.parents, parent.name) if parent else (),
         )
@@ -107,10 +109,39 @@ class RoleParser:
         if handlers:
             read = self._tasks.file(handlers, replace(scope, tags=frozenset(), when=scope.when), handlers=True)
             self._tasks.collected.handlers.extend(flat(read))
-        tasks = self._loader.role_part(role.path, "tasks", str(files.get("tasks_from") or "main"), mark)
+        entry = str(files.get("tasks_from") or "main")
+        tasks = self._loader.role_part(role.path, "tasks", entry, mark)
+        own = self._validation(role, meta, scope, entry) if boolean(files.get("rolespec_validate", True)) else ()
         if tasks:
-            nodes.append(Block(self._tasks.file(tasks, scope), name=role.name, mark=mark))
+            own += self._tasks.file(tasks, scope)
+        if own:
+            nodes.append(Block(own, name=role.name, mark=mark))
         return tuple(nodes)
+
+    def _validation(self, role: Role, meta: MarkedDict, scope: Scope, entry: str) -> tuple[Node, ...]:
+        """The task that checks the role's arguments, if the role says what it takes at this entry point."""
+        file = self._loader.role_part(role.path, "meta", "argument_specs")
+        specs = mapping(self._loader.document(file), Mark(str(file), 1), "argument_specs") if file else meta
+        specs = mapping(specs.get("argument_specs"), specs.mark, "argument_specs")
+        point = Path(entry).stem
+        if point not in specs:
+            return ()
+        spec = mapping(specs[point], specs.mark_of(point), f"the argument spec {point!r}")
+        about = f" - {spec['short_description']}" if spec.get("short_description") else ""
+        item = MarkedDict(spec.mark)
+        item["name"] = f"Validating arguments against arg spec '{point}'{about}"
+        item["validate_argument_spec"] = MarkedDict(spec.mark)
+        item["validate_argument_spec"].update(
+            argument_spec=spec.get("options") or {},
+            provided_arguments=dict(role.parameters),
+            validate_args_context={
+                "type": "role", "name": role.name, "argument_spec_name": point, "path": str(role.path.absolute())
+            },
+        )  # fmt: skip
+        item["tags"] = ["always"]
+        items = MarkedList(spec.mark)
+        items.append(item)
+        return self._tasks.nodes(items, scope, spec.mark)
 
     def _meta(self, path: Path) -> MarkedDict:
         file = self._loader.role_part(path, "meta")

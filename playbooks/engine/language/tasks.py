@@ -286,6 +286,7 @@ def _arguments(module: modules.Module, given: Any, item: MarkedDict, mark: Mark)
         if text.startswith("{{") and text.endswith("}}"):
             return merged, text
         raise PlaybookError(f"{mark}: {module.name} takes parameters, not the text {free!r}")
+    free = free if module.name == "shell" else free.rstrip()
     return {**merged, **pairs, **({module.free_form: free} if free else {})}, late
 
 

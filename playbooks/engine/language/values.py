@@ -26,6 +26,8 @@ class Role:
     variables: Variables
     parameters: Variables
     parents: tuple[str, ...] = ()
+    # The `vars` of this use: for the role's own tasks only.
+    given: Variables = field(default_factory=dict)
 
     @property
     def parent_names(self) -> list[str]:

@@ -59,6 +59,7 @@ def namespace(
         Layer(host.set, final=True),
         Layer(host.included),
         Layer(task.variables if task else _NONE),
+        Layer(role.given if role else _NONE),
         Layer(role.variables if role else _NONE),
         *(Layer(other.variables) for other in _others(play.roles, role)),
         Layer(play.files),
@@ -68,6 +69,7 @@ def namespace(
         Layer(inventory),
         Layer(role.defaults if role else _NONE),
         *(Layer(other.defaults) for other in _others(play.roles, role)),
+        Layer({"ansible_host": magic["inventory_hostname"]}, final=True),
     )
 
 
