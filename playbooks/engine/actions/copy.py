@@ -85,7 +85,8 @@ def _directory(call: ActionCall, path: Path) -> Result:
             return result
         changed = changed or bool(result.get("changed"))
         diffs.append(result.get("diff"))
-    return {"changed": changed, "dest": call["dest"], "src": str(path), "diff": [diff for diff in diffs if diff]}
+    dest = call["dest"].rstrip("/") + "/"
+    return {"changed": changed, "dest": dest, "src": str(path), "diff": [diff for diff in diffs if diff]}
 
 
 def _file(call: ActionCall, path: str, state: str, **further: Any) -> dict[str, Any]:

@@ -74,9 +74,13 @@ class PlayState:
         """The hosts of the batch that still take part."""
         return [name for name, state in self.hosts.items() if not (state.cursor.failed or state.unreachable)]
 
+    def batch(self) -> list[str]:
+        """The hosts of the batch that go on: neither lost nor ended."""
+        return [name for name in self.alive() if not self.hosts[name].ended]
+
     def alive_in_play(self) -> list[str]:
-        """The hosts of the whole play that have not failed."""
-        gone = set(self.hosts) - set(self.alive())
+        """The hosts of the whole play that go on."""
+        gone = set(self.hosts) - set(self.batch())
         return [name for name in self.all_hosts if name not in self.run.failed and name not in gone]
 
     def evaluator(self, host: str, task: Task | None = None) -> Evaluator:
@@ -143,6 +147,7 @@ class PlayState:
             inventory=run.inventory_variables(host),
             play=said,
             task=task,
+            implied={"ansible_host": host},
         )
         return Evaluator(run.templates, layers, Services(run.loader, search_path(run.playbook.directory, task)))
 

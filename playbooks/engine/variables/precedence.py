@@ -49,6 +49,7 @@ def namespace(
     inventory: Mapping[str, Any],
     play: PlayVariables,
     task: Task | None = None,
+    implied: Mapping[str, Any] = _NONE,
 ) -> Namespace:
     """All layers for one host, and one task if given, the strongest first."""
     role = task.role if task else None
@@ -69,7 +70,7 @@ def namespace(
         Layer(inventory),
         Layer(role.defaults if role else _NONE),
         *(Layer(other.defaults) for other in _others(play.roles, role)),
-        Layer({"ansible_host": magic["inventory_hostname"]}, final=True),
+        Layer(implied, final=True),
     )
 
 
