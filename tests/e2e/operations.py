@@ -50,9 +50,9 @@ spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}
 # Everything on a host's disk and in its kernel that Wherry could leave behind. Logs, caches and images are not: they
 # are the host's own, and reset keeps images unless it is asked.
 _LOOK = r"""
-find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /dev \
-  -o -path /var/log -o -path /var/tmp -o -path /var/lib/containers -o -path /var/cache -o -path /var/lib/systemd -o -path /root/.ssh \) -prune \
-  -o -printf 'path %y %m %p %l\n' | sort
+skip="/proc /sys /run /tmp /dev /var/log /var/tmp /var/lib/containers /var/cache /var/lib/systemd /root/.ssh"
+prune=$(for path in $skip; do printf -- '-path %s -o ' "$path"; done)
+find / -xdev \( $prune -false \) -prune -o -printf 'path %y %m %p %l\n' | sort
 find /etc -xdev -type f ! -name .updated -exec sha256sum {} + | sed 's/^/content /' | sort -k3
 ip -brief link | awk '{print "link", $1}' | sort
 ip route | sed 's/^/route /' | sort
