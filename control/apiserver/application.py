@@ -26,13 +26,14 @@ from control.apiserver.authentication.chain import Method as AuthenticationMetho
 from control.apiserver.authentication.impersonation import impersonated
 from control.apiserver.authentication.jwt import SigningKey, VerifyKey
 from control.apiserver.authentication.service_accounts import ServiceAccountMethod, Tokens
-from control.apiserver.authorization.attributes import attributes
+from control.apiserver.authorization.attributes import Attributes, attributes
 from control.apiserver.authorization.chain import Authorizer
 from control.apiserver.authorization.node import NodeMethod
 from control.apiserver.authorization.rbac import RbacMethod
 from control.apiserver.cache import Cache
 from control.apiserver.config import Config
 from control.apiserver.custom.catalog import CustomResources
+from control.apiserver.flow.control import FlowControl
 from control.apiserver.handlers import routing, usage
 from control.apiserver.hooks.client import Hooks
 from control.apiserver.identity import ANONYMOUS
@@ -64,6 +65,8 @@ class Application:
         metrics, started = self.server.metrics, self._monotonic()
         kind = metrics.begin(request)
         response = self._response(request)
+        if response is not None:
+            response.headers += request.answer_headers
         metrics.end(kind, request, response.status if response else 200, self._monotonic() - started)
         if response is None:
             return self._around(environ, start_response)
@@ -91,7 +94,21 @@ class Application:
             raise errors.Unauthorized("Unauthorized")
         if "HTTP_IMPERSONATE_USER" in request.environ or "HTTP_IMPERSONATE_GROUP" in request.environ:
             request.user = impersonated(request, server.authorizer)
-        server.authorizer.check(attributes(request))
+        asked = attributes(request)
+        admitted = server.flow.classify(asked)
+        if admitted is None:
+            return self._handle(request, asked)
+        request.answer_headers = admitted.headers
+        admitted.level.enter(admitted.flow)
+        try:
+            return self._handle(request, asked)
+        finally:
+            admitted.level.leave()
+
+    def _handle(self, request: Request, asked: Attributes) -> Response | None:
+        """The answer to somebody who is known and whose turn it is."""
+        server = self.server
+        server.authorizer.check(asked)
         remote = server.aggregator.find(request)
         if remote is not None:
             return server.aggregator.proxy(remote, request)
@@ -142,6 +159,7 @@ def make_server(
         authorizer=authorizer,
         admission=Pipeline(plugins(cache, hooks, authorizer)),
         custom=CustomResources(cache, registry, hooks),
+        flow=FlowControl(cache, runtime),
         aggregator=Aggregator(cache, runtime, config.pki_directory),
         tokens=tokens,
     )

@@ -20,6 +20,7 @@ from control.apiserver.admission.priority import SYSTEM_CLASSES
 from control.apiserver.authentication.request_headers import EXTRA_PREFIX, GROUP_HEADER, USER_HEADER
 from control.apiserver.authorization import default_roles
 from control.apiserver.authorization.default_policy import completed_binding, completed_role
+from control.apiserver.flow import defaults as flow_defaults
 from control.apiserver.handlers.creating import create_object
 from control.apiserver.handlers.decoding import completed
 from control.apiserver.handlers.updating import update_object
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 NAMESPACES = ("kube-system", "default", "kube-public", "kube-node-lease")
 _RBAC = "rbac.authorization.k8s.io"
+_FLOW = "flowcontrol.apiserver.k8s.io"
 _PERIOD = 30.0
 FRONT_PROXY_AUTHORITY = "front-proxy-ca.crt"
 FRONT_PROXY_NAMES = ["front-proxy-client"]
@@ -90,6 +92,10 @@ class Bootstrap:
                 self.ensure(_RBAC, "v1", "clusterroles", role, completed_role)
             for binding in default_roles.cluster_role_bindings():
                 self.ensure(_RBAC, "v1", "clusterrolebindings", binding, completed_binding)
+            for level in flow_defaults.priority_levels():
+                self.ensure(_FLOW, "v1", "prioritylevelconfigurations", level)
+            for schema in flow_defaults.flow_schemas():
+                self.ensure(_FLOW, "v1", "flowschemas", schema)
             for name, (value, description) in SYSTEM_CLASSES.items():
                 self.ensure(
                     "scheduling.k8s.io",

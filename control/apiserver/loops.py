@@ -11,6 +11,7 @@ from api.runtime import Event
 from control.apiserver.admission.policy_status import PolicyController
 from control.apiserver.aggregation.controller import ServiceController
 from control.apiserver.custom.controller import DefinitionController
+from control.apiserver.flow.status import FlowController
 from control.apiserver.server import ApiServer
 
 
@@ -23,4 +24,9 @@ class ServerLoop(Protocol):
 
 def loops(server: ApiServer) -> list[ServerLoop]:
     """One of each."""
-    return [DefinitionController(server), PolicyController(server), ServiceController(server)]
+    return [
+        DefinitionController(server),
+        PolicyController(server),
+        ServiceController(server),
+        FlowController(server),
+    ]

@@ -74,7 +74,10 @@ def parse_path(method: str, path: str) -> RequestInfo:
 
 
 class Request:
-    """A request under way. `user` is set by authentication; `warnings` become Warning headers."""
+    """A request under way. `user` is set by authentication; `warnings` become Warning headers.
+
+    `answer_headers` go along with whatever the answer is.
+    """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self.environ = environ
@@ -84,6 +87,7 @@ class Request:
         self.info = parse_path(self.method, self.path)
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
+        self.answer_headers: tuple[tuple[str, str], ...] = ()
         if self.info.verb == "list" and self.flag("watch"):
             self.info = RequestInfo("watch", *_address(self.info))
         if self.info.verb in ("list", "watch", "deletecollection") and not self.info.name:

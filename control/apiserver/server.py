@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from control.apiserver.authorization.chain import Authorizer
     from control.apiserver.config import Config
     from control.apiserver.custom.catalog import CustomResources
+    from control.apiserver.flow.control import FlowControl
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class ApiServer:
     admission: Pipeline
     custom: CustomResources
     aggregator: Aggregator
+    flow: FlowControl
     tokens: Tokens | None = None
     kubelet_tls: ssl.SSLContext | None = None
     summaries: Summaries = field(default_factory=Summaries)
