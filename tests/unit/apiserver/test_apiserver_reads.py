@@ -153,7 +153,7 @@ def test_many_watchers_share_one_encoding_and_see_the_same(client):
     seen: list[list[str]] = [[] for _ in watches]
 
     def follow(index: int) -> None:
-        seen[index] = [event.object["metadata"]["name"] for event, _ in zip(watches[index], range(30))]
+        seen[index] = [event.object["metadata"]["name"] for _, event in zip(range(30), watches[index])]
 
     threads = [threading.Thread(target=follow, args=(index,)) for index in range(len(watches))]
     for thread in threads:
