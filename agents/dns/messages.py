@@ -14,12 +14,16 @@ import dns.exception
 import dns.flags
 import dns.message
 from dns.message import Message
+from dns.name import Name
 from dns.rcode import Rcode
+from dns.rdatatype import OPT
 from dns.rrset import RRset
 
 _HEADER_SIZE = 12
 _RESPONSE = 0x80
 _OPCODE = 0x78
+# A pointer to where the question's name stands.
+_QUESTION = b"\xc0\x0c"
 _SMALLEST_ROOM, _LARGEST_ROOM = 512, 1232
 
 
@@ -69,24 +73,60 @@ def name_of(query: Message) -> str:
     return query.question[0].name.to_text(omit_final_dot=True).lower()
 
 
-def answer(query: Message, found: Answer) -> Message:
-    """The message that answers a query."""
+def write_answer(found: Answer, query: Message, *, datagram: bool) -> bytes:
+    """The bytes of an answer of our own."""
+    plain = _written_plainly(found, query)
+    return plain if len(plain) <= _room(query, datagram) else write(_answer(found, query), query, datagram=datagram)
+
+
+def write(response: Message, query: Message, *, datagram: bool) -> bytes:
+    """The bytes of an answer; what a datagram has no room for is left out, and the client told to ask again by TCP."""
+    return response.to_wire(max_size=_room(query, datagram), prefer_truncation=True)
+
+
+def _room(query: Message, datagram: bool) -> int:
+    if not datagram:
+        return 65535
+    return min(max(query.payload, _SMALLEST_ROOM), _LARGEST_ROOM) if query.edns >= 0 else _SMALLEST_ROOM
+
+
+def _answer(found: Answer, query: Message) -> Message:
     response = dns.message.make_response(query, recursion_available=True, our_payload=_LARGEST_ROOM)
     response.set_rcode(found.code)
-    if found.authoritative:
-        response.flags |= dns.flags.AA
+    response.flags |= _flags(found)
     response.answer = list(found.answers)
     response.authority = list(found.authority)
     response.additional = list(found.additional)
     return response
 
 
-def write(response: Message, query: Message, *, datagram: bool) -> bytes:
-    """The bytes of an answer; what a datagram has no room for is left out, and the client told to ask again by TCP."""
-    room = 65535
-    if datagram:
-        room = min(max(query.payload, _SMALLEST_ROOM), _LARGEST_ROOM) if query.edns >= 0 else _SMALLEST_ROOM
-    return response.to_wire(max_size=room, prefer_truncation=True)
+def _flags(found: Answer) -> int:
+    return dns.flags.AA if found.authoritative else 0
+
+
+def _written_plainly(found: Answer, query: Message) -> bytes:
+    """The whole answer without compression but of the name asked for, in an eighth of the time that it takes with."""
+    asked = query.question[0]
+    sections = [found.answers, found.authority, found.additional]
+    records = [b"".join(_record(rrset, asked.name) for rrset in section) for section in sections]
+    counts = [sum(map(len, section)) for section in sections]
+    if query.edns >= 0:
+        records.append(b"\0" + struct.pack(">HHIH", OPT, _LARGEST_ROOM, 0, 0))
+        counts[2] += 1
+    flags = dns.flags.QR | dns.flags.RA | query.flags & dns.flags.RD | _flags(found) | found.code
+    head = struct.pack(">6H", query.id, flags, 1, *counts)
+    return b"".join((head, _packed(asked.name), struct.pack(">HH", asked.rdtype, asked.rdclass), *records))
+
+
+def _record(rrset: RRset, asked: Name) -> bytes:
+    owner = _QUESTION if rrset.name == asked else _packed(rrset.name)
+    head = owner + struct.pack(">HHI", rrset.rdtype, rrset.rdclass, rrset.ttl)
+    contents = [record.to_wire() or b"" for record in rrset]
+    return b"".join(head + struct.pack(">H", len(content)) + content for content in contents)
+
+
+def _packed(name: Name) -> bytes:
+    return name.to_wire() or b""
 
 
 def write_refusal(data: bytes, code: Rcode) -> bytes:

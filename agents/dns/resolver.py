@@ -96,7 +96,7 @@ class Resolver:
         if self._leads_out(found, asked.rdtype):
             return None
         found = self._followed(found, query)
-        return self._keep(data, _names_in(found, asked.name), _written(found, query, datagram=True))
+        return self._keep(data, _names_in(found, asked.name), messages.write_answer(found, query, datagram=True))
 
     def slow(self, data: bytes, *, datagram: bool = True) -> bytes:
         """The answer to a message, however long that takes."""
@@ -107,13 +107,13 @@ class Resolver:
         asked = query.question[0]
         if self._is_own(query):
             found = self._zone.resolve(asked.name, asked.rdtype)
-            return _written(self._followed(found, query), query, datagram=datagram)
+            return messages.write_answer(self._followed(found, query), query, datagram=datagram)
         try:
             return self._forward(data, query, datagram)
         except UpstreamError as error:
             self.failures += 1
             log.info("%s could not be resolved: %s", asked.name, error)
-            return _written(Answer(Rcode.SERVFAIL, authoritative=False), query, datagram=datagram)
+            return messages.write_answer(Answer(Rcode.SERVFAIL, authoritative=False), query, datagram=datagram)
 
     def _is_own(self, query: Message) -> bool:
         return query.question[0].rdclass == IN and self._zone.owns(messages.name_of(query))
@@ -177,10 +177,6 @@ def _names_in(found: Answer, asked: Name) -> set[str]:
     owners = [rrset.name for rrset in (*found.answers, *found.additional)]
     targets = [record.target for rrset in found.answers for record in rrset if hasattr(record, "target")]
     return {_text(name) for name in (asked, *owners, *targets)}
-
-
-def _written(found: Answer, query: Message, *, datagram: bool) -> bytes:
-    return messages.write(messages.answer(query, found), query, datagram=datagram)
 
 
 def _time_to_live(response: Message) -> int:

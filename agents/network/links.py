@@ -23,6 +23,8 @@ SANDBOX_ALIAS = "sandbox "
 NETLINK_ROUTE = 0
 
 _DEFAULT_MTU = 1500
+# A client may take an hour to close its side, a quiet connection lives for a day.
+_TRACKING = (("tcp_timeout_close_wait", "3600"), ("tcp_timeout_established", "86400"))
 
 
 def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
@@ -116,6 +118,18 @@ def ensure_forwarding(ipv6: bool = False) -> bool:
         return changed | sysctl.ensure(f"ipv4/conf/{BRIDGE}/send_redirects", "0", optional=True)
     except sysctl.SysctlError as error:
         raise NetworkError(f"the node cannot forward packets of pods: {error}") from error
+
+
+def ensure_tracking() -> bool:
+    """Give tracked connections the time that the original's proxy gives them; whether anything was changed.
+
+    A kernel that tracks nothing yet has no such parameters. Raises NetworkError.
+    """
+    try:
+        changes = [sysctl.ensure(f"netfilter/nf_conntrack_{name}", value, optional=True) for name, value in _TRACKING]
+    except sysctl.SysctlError as error:
+        raise NetworkError(f"the timeouts of tracked connections cannot be set: {error}") from error
+    return any(changes)
 
 
 def _create(kernel: NetlinkSocket, mac: str, mtu: int) -> Link:

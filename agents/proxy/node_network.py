@@ -113,6 +113,8 @@ class NodeNetwork:
         changes = [f"set up bridge {links.BRIDGE}", *links.ensure_ports(kernel, bridge)] if changed else []
         if links.ensure_forwarding(ipv6=any(network.version == 6 for network in own_networks)):
             changes.append("turned forwarding on")
+        if links.ensure_tracking():
+            log.info("set the timeouts of tracked connections")
         peers = routes.peers(self._nodes.items(), self._name)
         plan = routes.plan(peers, links.addresses(kernel), bridge.index)
         extra = self._own_routes(bridge.index, address, own_networks)

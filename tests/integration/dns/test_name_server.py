@@ -58,7 +58,7 @@ class Elsewhere(Resolver):
         elif name == "large.example.org":
             texts = [f"{number:03}{'x' * 200}" for number in range(LARGE)]
             found = Answer(answers=(dns.rrset.from_text_list(name + ".", 100, "IN", "TXT", texts),))
-        return messages.write(messages.answer(query, found), query, datagram=datagram)
+        return messages.write_answer(found, query, datagram=datagram)
 
 
 @dataclass

@@ -34,6 +34,7 @@ def test_the_proxy_follows_repairs_survives_and_cleans_up(site: Site) -> None:
     wait_for(lambda: site.answers("b", count=4), "repair")
     wait_for(lambda: {"ServiceRulesRepaired", "PodNetworkRepaired"} <= site.reasons(), "events about the repair")
 
+    assert site.host.sh("cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait").strip() == "3600"
     site.host.sh("ip route del 10.244.1.0/24")
     wait_for(lambda: site.answers("b", count=4), "repair of the route to the node's own pods")
     before = site.host.sh("nft list ruleset; ip route; ip -o -4 addr")
