@@ -89,6 +89,8 @@ class Tracer:
 
     def _pod_hop(self, pod: Object) -> Hop:
         node, address = _place(pod)
+        if pod["spec"].get("hostNetwork"):
+            return Hop(node, f"pod {namespace_of(pod)}/{name_of(pod)}: on the node's own network, {address}")
         facts = self._ask(node, {"source": address, "target": address})
         return trace_hops.pod_hop(node, f"{namespace_of(pod)}/{name_of(pod)}", address, facts.get("source"))
 
