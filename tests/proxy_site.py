@@ -31,6 +31,7 @@ ADDRESS, CIDR = "192.168.9.11", "10.244.1.0/24"
 class Site:
     """A node with a control plane and a proxy in its namespaces, and two pods."""
 
+    lab: Lab
     host: Host
     proxy: int
     pods: tuple[str, str]
@@ -98,7 +99,7 @@ def open_site() -> Iterator[Site]:
         for name in ("a", "b"):
             host.serve(name, 8080, pod=name)
             host.serve(name, 8080, pod=name, protocol="udp")
-        made = Site(host, 0, (first, second), client)
+        made = Site(lab, host, 0, (first, second), client)
         made.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"},
                     "spec": {"podCIDR": CIDR, "podCIDRs": [CIDR]}})  # fmt: skip
         made.start_proxy()

@@ -27,6 +27,8 @@ _CONNECTIONS = 128
 _IDLE = 10.0
 _BUFFER = 4 << 20
 _ATTEMPTS = 10
+# After so many datagrams other tasks of the process have their turn, however fast more come.
+_IN_A_ROW = 64
 
 
 class DnsServer:
@@ -54,7 +56,11 @@ class DnsServer:
 
     def _serve_datagrams(self, stop: Event) -> None:
         receive, send, quick = self._datagrams.recvfrom, self._send, self._resolver.quick
+        received = 0
         while not stop.is_set():
+            received += 1
+            if received % _IN_A_ROW == 0:
+                self._runtime.sleep(0)
             try:
                 data, peer = receive(4096)
             except OSError as error:

@@ -23,7 +23,7 @@ from api.runtime import Event, Runtime
 
 log = logging.getLogger(__name__)
 
-_ROUND_SECONDS = 5.0
+_ROUND_SECONDS = 3.0
 _ROUNDS = 2
 
 

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from proxy_site import WHERRY, Site, endpoint_slice, open_site, service, wait_for
+from namespace_lab import CIDRS, node
+from proxy_site import ADDRESS, WHERRY, Site, endpoint_slice, open_site, service, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -151,3 +152,31 @@ def test_a_balancers_address_is_answered_for_and_its_health_told(site: Site) -> 
     balanced["metadata"]["annotations"] = {"cloud.wherry.dev/announced-by": "two"}
     site.apply(balanced)
     wait_for(lambda: "wherry-lb" not in site.host.sh("ip link"), "giving the address up")
+
+
+def test_a_firewall_that_drops_vxlan_is_found_and_said(site: Site) -> None:
+    away = "192.168.10.12"
+    site.lab.segment("wan", "192.168.10.1/24")
+    site.lab.switch.sh("ip addr add 192.168.9.1/24 dev lan")
+    site.host.sh("ip route add default via 192.168.9.1")
+    two = site.lab.host("two", "wan", f"{away}/24", gateway="192.168.10.1")
+    two.open(state=two.state, cidrs=[CIDRS["two"]])
+    target = two.attach(sandbox="web")["addresses"][0]
+    two.serve("two", 8080, pod="web")
+    nodes = [node("one", ADDRESS, CIDRS["one"]), node("two", away, CIDRS["two"])]
+    two.routes(nodes=nodes, name="two", address=away, cidr=CIDRS["two"])
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
+    joined = {"apiVersion": "v1", "kind": "Node"} | nodes[1]
+    site.apply(joined)
+    status = joined["status"] | {"conditions": [ready]}
+    site.host.put_status(kubeconfig=site.kubeconfig, resource="nodes", obj=joined | {"status": status})
+    wait_for(lambda: site.host.answer(target, 8080, pod="client") == "two", "the way by VXLAN")
+
+    two.sh("nft 'add table ip fw; add chain ip fw in { type filter hook input priority -5; };"
+           "add rule ip fw in udp dport 4789 drop'")  # fmt: skip
+    wait_for(lambda: "PodNetworkUnreachable" in site.reasons(), "the event about VXLAN", 40)
+    (event,) = [one for one in site.host.items(kubeconfig=site.kubeconfig, resource="events")
+                if one["reason"] == "PodNetworkUnreachable"]  # fmt: skip
+    assert event["message"].endswith("a firewall between one and two drops UDP port 4789")
+    two.sh("nft delete table ip fw")
+    wait_for(lambda: "PodNetworkReachable" in site.reasons(), "the event about the end of it", 40)
