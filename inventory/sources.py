@@ -59,6 +59,9 @@ def _source(builder: Builder, source: str, secrets: vault.Secrets, seen: set[Pat
 def _directory(builder: Builder, directory: Path, secrets: vault.Secrets, seen: set[Path]) -> None:
     if (directory / "Vagrantfile").is_file():
         vagrant.read(vagrant.ssh_config(directory), str(directory), builder)
+        groups = vagrant.groups_file(directory, os.environ)
+        if groups.is_file():
+            _file(builder, groups)
     else:
         for entry in sorted(directory.iterdir()):
             hidden = entry.name.startswith(".") or entry.name.endswith(_IGNORED_SUFFIXES)

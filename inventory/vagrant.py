@@ -1,5 +1,8 @@
 """Reads the machines of a Vagrantfile from what `vagrant ssh-config` prints.
 
+A Vagrantfile may say more of its machines, their groups say, in an inventory that it keeps beside Vagrant's own data:
+`.vagrant/wherry/groups.yml`.
+
 Invariant: all machines are in the group `vagrant`; ports, users and keys are Vagrant's own, and host keys are not
 checked only where Vagrant itself says so.
 Source: ssh_config(5); Vagrant's `ssh-config` command.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from inventory.builder import Builder
@@ -25,6 +29,11 @@ def looks_like(text: str) -> bool:
     """Whether a text is an ssh configuration rather than an inventory of another kind."""
     lines = [line.strip().lower() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     return bool(lines) and lines[0].startswith("host ") and any(line.startswith("hostname ") for line in lines)
+
+
+def groups_file(directory: Path, environment: Mapping[str, str]) -> Path:
+    """Where the Vagrantfile of a directory says its machines' groups; a variable of Vagrant's may move its data."""
+    return directory / environment.get("VAGRANT_DOTFILE_PATH", ".vagrant") / "wherry" / "groups.yml"
 
 
 def ssh_config(directory: Path) -> str:

@@ -16,6 +16,7 @@ import yaml
 from control.cli.errors import CommandError
 from inventory import patterns, sources
 from inventory.errors import InventoryError
+from inventory.model import Inventory
 from playbooks.engine import run_playbook
 from playbooks.engine.display.lines import Lines
 from playbooks.engine.result import Options, Result
@@ -44,10 +45,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """What a cluster's inventory says: the API server's address seen from here, and the workers."""
+    """What a cluster's inventory says: the addresses, seen from here, of the API server and of each worker."""
 
     api_address: str
-    workers: tuple[str, ...]
+    worker_addresses: Mapping[str, str]
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The workers' names."""
+        return tuple(self.worker_addresses)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,11 +92,14 @@ def hosts(inventories: Sequence[str], limit: str = "") -> Hosts:
         raise CommandError(str(error)) from error
     if not control:
         raise CommandError(f"{', '.join(map(str, inventories))}: no host is in group `control`; put one there")
-    variables = loaded.host_variables(control[0])
-    address = next(
-        (variables[name] for name in ("api_address", "node_address", "ansible_host") if variables.get(name)), control[0]
-    )
-    return Hosts(str(address), tuple(name for name in workers if limited is None or name in limited))
+    chosen = [name for name in workers if limited is None or name in limited]
+    return Hosts(_address(loaded, control[0]), {name: _address(loaded, name) for name in chosen})
+
+
+def _address(loaded: Inventory, host: str) -> str:
+    variables = loaded.host_variables(host)
+    named = (variables[name] for name in ("api_address", "node_address", "ansible_host") if variables.get(name))
+    return str(next(named, host))
 
 
 def play(playbook: str, inventories: Sequence[str], variables: Mapping[str, Any], run: Run) -> int:

@@ -26,6 +26,7 @@ from api.runtime import SystemRuntime
 from api.transport import TransportError
 from control.cli import bundle, image, provision
 from control.cli.errors import CommandError
+from control.cli.lab import demo
 from control.cli.waiting import await_condition
 
 IMAGES = ("pause", "demo")
@@ -96,6 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kubeconfig", type=Path, help="where the administrator's kubeconfig goes (beside the inventory)"
     )
+    parser.add_argument("--demo", action="store_true", help="deploy the demo too, and wait until each worker answers")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -105,6 +107,10 @@ def run(arguments: argparse.Namespace) -> int:
     if cluster is not None:
         print(f"{len(cluster.workers)} nodes are Ready" + ("" if cluster.changed else "; nothing had to be changed"))
         print(f"export KUBECONFIG={cluster.kubeconfig}")
+    if cluster is not None and arguments.demo:
+        addresses = provision.hosts(arguments.inventory, arguments.limit).worker_addresses
+        client = kubeconfig.client(cluster.kubeconfig, "wherry-up")
+        demo.prove(client, SystemRuntime(), addresses, lambda name, sentence: print(f"{name}: {sentence}"))
     return 0
 
 

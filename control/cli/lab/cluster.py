@@ -14,12 +14,8 @@ from typing import Any
 from api import kubeconfig
 from api.runtime import Runtime
 from control.cli import provision, up
-from control.cli.apply import UNCHANGED
 from control.cli.lab import demo, files, paths
 from control.cli.lab.driver import Driver, Host, Say
-
-_DEMO_WITHIN_SECONDS = 120.0
-_ANSWER_WITHIN_SECONDS = 30.0
 
 
 def hosts_up(where: paths.Paths, driver: Driver, hosts: Sequence[Host], say: Say) -> bool:
@@ -40,16 +36,10 @@ def cluster_up(
     cluster = up.up([str(where.inventory)], where.kubeconfig, run, lambda sentence: say("", sentence))
     client = kubeconfig.client(where.kubeconfig, "wherry-lab")
     say("", "all workers are Ready")
-    applied = demo.deploy(client, runtime, _DEMO_WITHIN_SECONDS)
-    for result in applied:
-        say("demo", f"{result.name} {result.outcome}")
-    for host in hosts:
-        if host.group == "workers":
-            address = driver.endpoint(host.name).service_address
-            answer = demo.await_answer(runtime, address, _ANSWER_WITHIN_SECONDS)
-            say(host.name, f"{demo.url_of(address)} is answered by pod {answer.pod} on {answer.node}")
+    workers = {host.name: driver.endpoint(host.name).service_address for host in hosts if host.group == "workers"}
+    demo_changed = demo.prove(client, runtime, workers, say)
     paths.give_to_user(where)
-    changed = changed or bool(cluster and cluster.changed) or any(one.outcome != UNCHANGED for one in applied)
+    changed = changed or bool(cluster and cluster.changed) or demo_changed
     _print_next_steps(where, driver, hosts, changed, runtime.monotonic() - began)
 
 

@@ -6,6 +6,7 @@ Invariant: the demo counts as proven only by an answer that names a pod and a no
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from api.errors import ApiError
 from api.objects import Object
 from api.runtime import Runtime
 from api.transport import TransportError
-from control.cli.apply import Applied, apply
+from control.cli.apply import UNCHANGED, Applied, apply
 from control.cli.errors import CommandError
-from control.cli.lab.driver import DEMO_PORT
+from control.cli.lab.driver import DEMO_PORT, Say
 from control.cli.waiting import await_condition
 
+_DEPLOYED_WITHIN_SECONDS = 120.0
+_ANSWER_WITHIN_SECONDS = 30.0
 MANIFESTS = Path(__file__).resolve().parents[3] / "playbooks" / "demo" / "demo.yml"
 
 
@@ -30,6 +33,17 @@ class Answer:
 
     pod: str
     node: str
+
+
+def prove(client: Client, runtime: Runtime, workers: Mapping[str, str], say: Say) -> bool:
+    """Deploy the demo and have it answer at each worker's address; True if anything changed. Raises CommandError."""
+    applied = deploy(client, runtime, _DEPLOYED_WITHIN_SECONDS)
+    for result in applied:
+        say("demo", f"{result.name} {result.outcome}")
+    for name, address in workers.items():
+        found = await_answer(runtime, address, _ANSWER_WITHIN_SECONDS)
+        say(name, f"{url_of(address)} is answered by pod {found.pod} on {found.node}")
+    return any(one.outcome != UNCHANGED for one in applied)
 
 
 def deploy(client: Client, runtime: Runtime, seconds: float) -> list[Applied]:

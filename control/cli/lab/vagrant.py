@@ -114,7 +114,10 @@ class VagrantDriver:
 
     def _vagrant(self, *words: str) -> str:
         workers = sum(host.group == "workers" for host in self._hosts())
-        environment = {**os.environ, "WHERRY_WORKERS": str(workers or 2), "VAGRANT_CHECKPOINT_DISABLE": "1"}
+        # WHERRY_LAB keeps the Vagrantfile from provisioning the machines a second time.
+        environment = {
+            **os.environ, "WHERRY_LAB": "1", "WHERRY_WORKERS": str(workers or 2), "VAGRANT_CHECKPOINT_DISABLE": "1"
+        }  # fmt: skip
         done = subprocess.run(
             ["vagrant", *words], cwd=_DIRECTORY, env=environment, capture_output=True, text=True, check=False
         )
