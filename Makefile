@@ -10,7 +10,7 @@ SCENARIO ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := .venv/bin
 
-.PHONY: lab lab-down test simulate lint format clean
+.PHONY: lab lab-down test simulate test-vagrant lint format clean
 
 lab: .venv/runs ## three hosts on this machine, a cluster on them, and a demo that answers
 	@$(SUDO) $(BIN)/wherry lab up --name $(LAB) --workers $(WORKERS)
@@ -24,6 +24,10 @@ test: .venv/develops ## all tests that run without real virtual machines
 
 simulate: .venv/develops ## the control plane under virtual time and faults: SEEDS of all scenarios, or of SCENARIO
 	@cd tests && ../$(BIN)/python -m simulation $(SCENARIO) --seeds $(SEEDS) --seed $(SEED)
+
+test-vagrant: .venv/develops ## the lab on real virtual machines, up, halted, made anew, destroyed: half an hour
+	@$(SUDO) sh tests/vagrant/packages.sh
+	@$(SUDO) $(BIN)/python -m pytest -m vagrant tests/vagrant
 
 lint: .venv/develops ## style, types, and who may import whom
 	@$(BIN)/ruff format --check

@@ -33,6 +33,11 @@ cgroup_controllers = []
 namespaces = []
 stdio_handler = "file"
 """
+# What the package of libvirt as a system service would add.
+_ACCOUNTS = {
+    "passwd": ["libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin"],
+    "group": ["kvm:x:64054:", "libvirt-qemu:x:64055:"],
+}
 _POOL = "<pool type='dir'><name>default</name><target><path>/var/lib/libvirt/images</path></target></pool>"
 
 
@@ -56,12 +61,11 @@ class LibvirtHost:
                 self._made.append(Path(directory))
         (state / "etc/libvirt/qemu.conf").write_text(_QEMU)
         (state / "var/lib/libvirt/images").mkdir()
-        for name, line in (
-            ("passwd", "libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin\n"),
-            ("group", "kvm:x:64054:\n"),
-        ):
+        for name, entries in _ACCOUNTS.items():
             text = Path("/etc", name).read_text()
-            (state / name).write_text(text if line.split(":")[0] + ":" in text else text + line)
+            known = {line.split(":")[0] for line in text.splitlines()}
+            missing = [entry for entry in entries if entry.split(":")[0] not in known]
+            (state / name).write_text(text + "".join(f"{entry}\n" for entry in missing))
         _run("ip", "netns", "add", self.name)
         _run("ip", "-n", self.name, "link", "set", "lo", "up")
         self.process = subprocess.Popen(
@@ -79,7 +83,7 @@ class LibvirtHost:
     def run(self, *words: str, check: bool = True, timeout: float = 1500, cwd: Path | None = None) -> str:
         """What a command in the namespaces writes; a failure shows it."""
         done = subprocess.run(
-            [*self._enter(), *words], capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
+            [*self._enter(cwd), *words], capture_output=True, text=True, timeout=timeout, check=False,
             env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if check and done.returncode:
@@ -99,10 +103,10 @@ class LibvirtHost:
         for path in reversed(self._made):
             shutil.rmtree(path)
 
-    def _enter(self) -> Sequence[str]:
+    def _enter(self, cwd: Path | None) -> Sequence[str]:
         assert self.process is not None
         first = _children(self.process.pid)[0]
-        return ["nsenter", "--target", str(first), "--net", "--mount", "--pid", "--wdns=" + os.getcwd()]
+        return ["nsenter", "--target", str(first), "--net", "--mount", "--pid", f"--wdns={cwd or Path.cwd()}"]
 
     def _wait_for_answer(self) -> None:
         deadline = time.monotonic() + 60
