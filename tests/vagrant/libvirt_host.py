@@ -80,7 +80,7 @@ class LibvirtHost:
         self.run("virsh", "pool-define", str(pool))
         self.run("virsh", "pool-start", "default")
 
-    def run(self, *words: str, check: bool = True, timeout: float = 1500, cwd: Path | None = None) -> str:
+    def run(self, *words: str, check: bool = True, timeout: float = 3000, cwd: Path | None = None) -> str:
         """What a command in the namespaces writes; a failure shows it."""
         done = subprocess.run(
             [*self._enter(cwd), *words], capture_output=True, text=True, timeout=timeout, check=False,
