@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from agents.kubelet.runtime import podman_spec
@@ -35,7 +36,25 @@ from agents.kubelet.runtime.podman_images import credentials_header, pull_result
 from agents.kubelet.runtime.podman_session import AttachSession, ExecSession
 from api.transport import Response
 
+_RUNNING = ("running", "stopping")
 _REMOVE = {"force": "true", "v": "true"}
+
+
+def _is_alive(process: int) -> bool:
+    """Whether it runs: one that has ended and that nobody has asked after yet does not."""
+    try:
+        return process > 0 and Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
+
+
+def _is_lost(state: dict[str, Any]) -> bool:
+    """Whether a container that should run has lost both its process and the monitor that would tell."""
+    return (
+        state.get("Status") in _RUNNING
+        and not _is_alive(int(state.get("Pid") or 0))
+        and not _is_alive(int(state.get("ConmonPid") or 0))
+    )
 
 
 class PodmanRuntime:
@@ -134,16 +153,36 @@ class PodmanRuntime:
         self._api.delete(f"/containers/{container_id}", _REMOVE)
 
     def inspect(self, container_id: str) -> Container:
-        return podman_spec.container_of(podman_spec.inspected(self._api.get(f"/containers/{container_id}/json")))
+        return podman_spec.container_of(self._look(container_id))
 
     def list(self, pod_uid: str = "") -> Inventory:
         label = f"{POD_UID}={pod_uid}" if pod_uid else POD_UID
         listed = self._api.get("/containers/json", {"all": "true", "filters": {"label": [label]}})
-        ours = [entry for entry in listed or [] if podman_spec.is_ours(entry)]
+        ours = [self._settled(entry) for entry in listed or [] if podman_spec.is_ours(entry)]
         return Inventory(
             tuple(podman_spec.sandbox_of(entry) for entry in ours if podman_spec.is_sandbox(entry)),
             tuple(podman_spec.container_of(entry) for entry in ours if not podman_spec.is_sandbox(entry)),
         )
+
+    def _settled(self, listed: dict[str, Any]) -> dict[str, Any]:
+        """A listed container; one that should run and has no process is looked at more closely."""
+        if listed["State"] not in _RUNNING or _is_alive(int(listed.get("Pid") or 0)):
+            return listed
+        try:
+            return self._look(listed["Id"])
+        except NoSuchContainer:
+            return listed
+
+    def _look(self, container_id: str) -> dict[str, Any]:
+        """An inspection in the form of the list's."""
+        found = self._api.get(f"/containers/{container_id}/json")
+        if _is_lost(found["State"]):
+            # Without its monitor Podman does not learn of the end; asked to stop it, it looks for itself.
+            self._api.post(f"/containers/{container_id}/stop", query={"timeout": "0"})
+            found = self._api.get(f"/containers/{container_id}/json")
+            if found["State"]["Status"] not in ("exited", "stopped"):
+                found["State"] |= podman_spec.UNSEEN_END | {"FinishedAt": found["State"]["StartedAt"]}
+        return podman_spec.inspected(found)
 
     def exec(self, container_id: str, command: tuple[str, ...], *, terminal: bool, stdin: bool) -> Session:
         return ExecSession(self._api, container_id, command, terminal=terminal, stdin=stdin)

@@ -227,12 +227,20 @@ def container_of(listed: Mapping[str, Any]) -> Container:
         created=seconds(listed["Created"]),
         started=seconds(listed.get("StartedAt")),
         finished=seconds(listed.get("ExitedAt")) if state is State.EXITED else 0.0,
-        exit_code=int(listed.get("ExitCode") or 0),
+        exit_code=_exit_code(int(listed.get("ExitCode") or 0)),
         log_path=labels.get(LOG_PATH, ""),
         spec_hash=labels.get(CONTAINER_HASH, ""),
         resources=labels.get(CONTAINER_RESOURCES, ""),
         process=int(listed.get("Pid") or 0),
     )
+
+
+UNSEEN_END = {"Status": "exited", "ExitCode": -1}
+
+
+def _exit_code(code: int) -> int:
+    """Podman's -1 stands for an end that nobody saw: told as that of a killed process."""
+    return code if code >= 0 else 137
 
 
 def inspected(found: Mapping[str, Any]) -> dict[str, Any]:

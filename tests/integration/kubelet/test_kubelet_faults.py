@@ -38,7 +38,7 @@ def traces(node: Node) -> Traces:
     return Traces(
         containers=len(node.podman("ps", "--all", "--quiet").split()),
         images=len(node.podman("images", "--quiet").split()),
-        addresses=sum(1 for path in (kubelet / "network").rglob("*") if path.is_file()),
+        addresses=sum(1 for path in (kubelet / "network" / "sandboxes").glob("*") if path.is_file()),
         namespaces=len(node.run("ls", "/run/netns").split()),
         links=node.run("ip", "-o", "link").count("veth"),
         mounts=node.run("cat", "/proc/self/mountinfo").count(f"{kubelet}/pods"),
