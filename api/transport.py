@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+
+from api import exchange
 
 
 class TransportError(Exception):
@@ -54,10 +56,37 @@ class Transport(Protocol):
         """The answer; with `stream` its body is read by `lines()` as it comes. Raises TransportError."""
 
 
+class _PlainResponse:
+    """An answer that was read to its end."""
+
+    def __init__(self, answer: exchange.Answer) -> None:
+        self._answer = answer
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._answer.headers
+
+    def read(self) -> bytes:
+        return self._answer.body
+
+    def lines(self) -> Iterator[bytes]:
+        *whole, rest = self._answer.body.split(b"\n")
+        yield from whole
+        if rest:
+            yield rest
+
+    def close(self) -> None:
+        return None
+
+
 class _HttpResponse:
-    def __init__(self, raw: urllib3.BaseHTTPResponse, body: bytes | None) -> None:
+    def __init__(self, raw: urllib3.BaseHTTPResponse) -> None:
         self._raw = raw
-        self._body = body
+        self._body: bytes | None = None
 
     @property
     def status(self) -> int:
@@ -120,6 +149,7 @@ class HttpTransport:
     ) -> None:
         self.server = server.rstrip("/")
         self._token = token
+        self._context: ssl.SSLContext | None = None
         options: dict[str, Any] = {"maxsize": connections, "block": False, "retries": False}
         if self.server.startswith("https:"):
             context = ssl.create_default_context(cafile=ca_file)
@@ -128,14 +158,30 @@ class HttpTransport:
                 context.verify_mode = ssl.CERT_NONE
             if cert_file:
                 context.load_cert_chain(cert_file, key_file)
-            options["ssl_context"] = context
-        self._pool = urllib3.connection_from_url(self.server, **options)
+            options["ssl_context"] = self._context = context
+        self._streams = urllib3.connection_from_url(self.server, **options)
+        self._pool = exchange.Pool(self._connect, urlsplit(self.server).netloc, connections)
 
     def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> Response:
         headers = dict(request.headers)
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token()}"
-        return _send(self._pool, request, headers, timeout, stream, self.server)
+        if not stream:
+            return _exchange(self._pool, request, headers, timeout, self.server)
+        return _open_stream(self._streams, request, headers, timeout, self.server)
+
+    def _connect(self, timeout: float | None) -> socket.socket:
+        parts = urlsplit(self.server)
+        host = parts.hostname or ""
+        sock = socket.create_connection((host, parts.port or (443 if self._context else 80)), timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is None:
+            return sock
+        try:
+            return self._context.wrap_socket(sock, server_hostname=host)
+        except OSError:
+            sock.close()
+            raise
 
 
 class _UnixConnection(HTTPConnection):
@@ -169,19 +215,36 @@ class UnixTransport:
 
     def __init__(self, path: str, *, connections: int = 32) -> None:
         self.path = path
-        self._pool = _UnixPool(path, connections)
+        self._streams = _UnixPool(path, connections)
+        self._pool = exchange.Pool(self._connect, "localhost", connections)
 
     def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> Response:
-        return _send(self._pool, request, dict(request.headers), timeout, stream, self.path)
+        if not stream:
+            return _exchange(self._pool, request, request.headers, timeout, self.path)
+        return _open_stream(self._streams, request, dict(request.headers), timeout, self.path)
+
+    def _connect(self, timeout: float | None) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(self.path)
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
 
-def _send(
-    pool: HTTPConnectionPool,
-    request: Request,
-    headers: dict[str, str],
-    timeout: float | None,
-    stream: bool,
-    where: str,
+def _exchange(
+    pool: exchange.Pool, request: Request, headers: Mapping[str, str], timeout: float | None, where: str
+) -> Response:
+    try:
+        return _PlainResponse(pool.exchange(request.method, request.path, headers, request.body, timeout))
+    except OSError as error:
+        raise TransportError(f"{request.method} {where}{request.path.partition('?')[0]}: {error}") from error
+
+
+def _open_stream(
+    pool: HTTPConnectionPool, request: Request, headers: dict[str, str], timeout: float | None, where: str
 ) -> Response:
     try:
         raw = pool.urlopen(
@@ -195,10 +258,9 @@ def _send(
             assert_same_host=False,
             preload_content=False,
         )
-        if stream:
-            # The garbage collector may finalize a stream anywhere, also where this task holds the pool's lock.
-            raw._pool = None  # type: ignore[attr-defined]
-        return _HttpResponse(raw, None if stream else raw.read())
+        # The garbage collector may finalize a stream anywhere, also where this task holds the pool's lock.
+        raw._pool = None  # type: ignore[attr-defined]
+        return _HttpResponse(raw)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise TransportError(f"{request.method} {where}{request.path.partition('?')[0]}: {error}") from error
 

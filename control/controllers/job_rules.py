@@ -103,14 +103,14 @@ def parse_indexes(text: str) -> set[int]:
 
 
 def format_indexes(indexes: Iterable[int]) -> str:
-    """`0-2,5` of the indexes."""
+    """`0-2,5,6` of the indexes: three and more in a row are written as a range."""
     runs: list[list[int]] = []
     for one in sorted(indexes):
         if runs and one == runs[-1][-1] + 1:
             runs[-1].append(one)
         else:
             runs.append([one])
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
 
 
 def tally(job: Object, pods: Sequence[Object]) -> Tally:
