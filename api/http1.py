@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from time import gmtime
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 END_OF_HEAD = b"\r\n\r\n"
@@ -53,8 +54,7 @@ class Fields:
     continues: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request's first line and fields; `minor` is the version's last digit."""
 
     method: str

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import flask
+import gevent
 import orjson
 from gevent.server import StreamServer
 from prometheus_client import CollectorRegistry, generate_latest
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 Check = Callable[[], None]
 
 _HANDSHAKE_SECONDS = 30.0
+_POLL_SECONDS = 0.01
 
 
 class ListenError(Exception):
@@ -153,6 +156,11 @@ class _Listener(StreamServer):  # type: ignore[misc]
         super().__init__(listener, spawn="default")
         self._application = application
         self._context = context
+        self._connections: set[Connection] = set()
+
+    def owes(self) -> bool:
+        """Whether any request waits for its answer."""
+        return any(connection.owes for connection in self._connections)
 
     def handle(self, accepted: Any, address: Any) -> None:
         try:
@@ -164,7 +172,12 @@ class _Listener(StreamServer):  # type: ignore[misc]
             log.debug("no connection was made with %s: %s", address, error)
             return
         with closing(connection):
-            Connection(self._application, connection, address).serve()
+            served = Connection(self._application, connection, address)
+            self._connections.add(served)
+            try:
+                served.serve()
+            finally:
+                self._connections.discard(served)
 
     def _secured(self, accepted: Any) -> ssl.SSLSocket:
         assert self._context is not None
@@ -209,8 +222,11 @@ class Server:
             self._context.load_cert_chain(tls.certificate_file, tls.key_file)
 
     def stop(self, timeout: float = 1.0) -> None:
-        """Stop accepting, give open requests `timeout` seconds, then drop them."""
-        self._server.stop(timeout=timeout)
+        """Stop accepting, give requests that wait for an answer `timeout` seconds, then drop them."""
+        self._server.stop()
+        deadline = time.monotonic() + timeout
+        while self._server.owes() and time.monotonic() < deadline:
+            gevent.sleep(_POLL_SECONDS)
         if self.listen.startswith("unix:"):
             Path(self.listen.removeprefix("unix:")).unlink(missing_ok=True)
 

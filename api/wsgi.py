@@ -47,7 +47,13 @@ class Connection:
         self._rest = b""
         self._broke_off = False
         self._environ = _connection_environ(sock, address)
+        self._answer: Answer | None = None
         self.hijacked = False
+
+    @property
+    def owes(self) -> bool:
+        """Whether a request has been read of whose answer nothing has been sent."""
+        return self._answer is not None and not self._answer.began and not self.hijacked
 
     def serve(self) -> None:
         """Answer requests until one side wants no more."""
@@ -65,7 +71,7 @@ class Connection:
         if head is None:
             return False
         body = self._body(head)
-        answer = Answer(self._socket, head)
+        answer = self._answer = Answer(self._socket, head)
         environ = self._environ | head.environ()
         environ["wsgi.input"] = body
         environ[HIJACK] = self._hijack
@@ -80,6 +86,8 @@ class Connection:
             log.exception("%s %s failed", head.method, head.target)
             answer.fail()
             return False
+        finally:
+            self._answer = None
         return answer.keeps_alive and self._discard(body)
 
     def _read_head(self) -> Head | None:
@@ -184,14 +192,14 @@ class Answer:
         self._is_head = head.method == "HEAD"
         self._status = ""
         self._headers: list[tuple[str, str]] = []
-        self._began = False
+        self.began = False
         self._has_body = True
         self._chunked = False
         self.keeps_alive = head.keeps_alive
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         """`start_response` of WSGI."""
-        if self._began and exc_info:
+        if self.began and exc_info:
             raise exc_info[1].with_traceback(exc_info[2])
         self._status, self._headers = status, headers
         return self._write
@@ -199,13 +207,13 @@ class Answer:
     def send(self, result: Iterable[bytes]) -> None:
         """Send what the application returned, to its end."""
         try:
-            if not self._began and isinstance(result, list) and len(result) == 1:
+            if not self.began and isinstance(result, list) and len(result) == 1:
                 self._send_whole(result[0])
                 return
             for piece in result:
                 if piece:
                     self._write(piece)
-            if not self._began:
+            if not self.began:
                 self._send_whole(b"")
             elif self._chunked:
                 _send(self._socket, http1.LAST_CHUNK)
@@ -216,7 +224,7 @@ class Answer:
 
     def fail(self) -> None:
         """Say that the application failed, if anything can still be said."""
-        if not self._began:
+        if not self.began:
             self.keeps_alive = False
             self._status, self._headers = "500 Internal Server Error", [("Content-Type", "text/plain")]
             self._send_whole(b"Internal Server Error\n")
@@ -229,7 +237,7 @@ class Answer:
 
     def _write(self, data: bytes) -> None:
         """`write` of WSGI; the first call, if only of nothing, sends the head."""
-        head = b"" if self._began else self._head(None)
+        head = b"" if self.began else self._head(None)
         if data and self._has_body:
             _send(self._socket, head, http1.chunk(data) if self._chunked else data)
         elif head:
@@ -239,7 +247,7 @@ class Answer:
         """The response's head; `length` is None for a body that is sent piece by piece."""
         names = {name.lower() for name, _ in self._headers}
         headers = [*self._headers, ("Date", http1.date(int(time.time())))]
-        self._began = True
+        self.began = True
         self._has_body = not self._is_head and not self._status.startswith(_NO_BODY)
         if "content-length" not in names and not self._status.startswith(_NO_BODY):
             if length is not None:

@@ -49,19 +49,20 @@ def list_item(text: bytes) -> bytes:
 def list_text(head: bytes, texts: Sequence[bytes], *, bare: bool) -> bytes:
     """A list's text: `head` is that of the list without items; `bare` leaves kind and apiVersion out of the items.
 
-    What may be megabytes is copied once.
+    What may be megabytes is copied once: the items are joined from views of the stored texts.
     """
     if not texts:
         return head[:-1] + b',"items":[]}'
-    pieces, before, between = list(texts), b"", b","
+    pieces: list[bytes | memoryview] = list(texts)
+    before, between = b"", b","
     if bare:
         # What comes before the metadata is the same in all but a few of them.
         start = texts[0].index(_ITEM_START)
         same = texts[0][:start]
-        pieces = [text[start:] if text.startswith(same) else list_item(text)[1:] for text in texts]
+        pieces = [memoryview(text)[start:] if text.startswith(same) else list_item(text)[1:] for text in texts]
         before, between = b"{", b",{"
-    pieces[0] = b'%b,"items":[%b%b' % (head[:-1], before, pieces[0])
-    pieces[-1] += b"]}"
+    pieces[0] = b"".join((head[:-1], b',"items":[', before, pieces[0]))
+    pieces[-1] = b"".join((pieces[-1], b"]}"))
     return between.join(pieces)
 
 

@@ -88,6 +88,9 @@ class Request:
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
         self.answer_headers: tuple[tuple[str, str], ...] = ()
+        if not environ.get("QUERY_STRING"):
+            # Most requests have none: nothing to be worked out later.
+            self.query, self.query_lists = {}, {}
         if self.info.verb == "list" and self.flag("watch"):
             self.info = RequestInfo("watch", *_address(self.info))
         if self.info.verb in ("list", "watch", "deletecollection") and not self.info.name:
@@ -128,7 +131,7 @@ class Request:
 
     def header(self, name: str) -> str:
         """A header's text, "" if absent."""
-        value: str = self.environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+        value: str = self.environ.get(_header_key(name), "")
         return value
 
     @property
@@ -155,6 +158,11 @@ class Request:
         if len(content) > LARGEST_BODY:
             raise _too_large()
         return content
+
+
+@lru_cache(maxsize=256)
+def _header_key(name: str) -> str:
+    return "HTTP_" + name.upper().replace("-", "_")
 
 
 def _address(info: RequestInfo) -> tuple[str, ...]:

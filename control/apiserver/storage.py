@@ -11,8 +11,7 @@ other than the one it replaced.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from api import errors
 from api.objects import Object
@@ -44,8 +43,7 @@ _ATTEMPTS = 100
 _LEASE_REUSE_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """Where one object is stored. `resource` is the storage version's address."""
 
     resource: Resource
@@ -63,8 +61,7 @@ def prefix(resource: Resource, namespace: str = "") -> str:
     return f"{base}{namespace}/" if namespace else base
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An object at a revision; `text` is its JSON with that resource version."""
 
     revision: int

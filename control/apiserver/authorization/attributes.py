@@ -6,14 +6,13 @@ Source: apiserver/pkg/authorization/authorizer.Attributes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from control.apiserver.identity import User
 from control.apiserver.request import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """A user's verb on a resource, or on a `path` if `resource` is ""."""
 
     user: User

@@ -37,7 +37,7 @@ FILE_NAME = "store.db"
 RESTORING = FILE_NAME + ".restoring"
 RECLAIM_STEP = 400
 RECLAIM_ABOVE = 1000
-WAL_LIMIT = 16 << 20
+WAL_LIMIT = 4 << 20
 
 
 class SqliteLog:

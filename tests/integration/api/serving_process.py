@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import sys  # noqa: E402
+import time  # noqa: E402
 
 import flask  # noqa: E402
 from prometheus_client import CollectorRegistry  # noqa: E402
@@ -32,6 +33,12 @@ def application() -> flask.Flask:
     @app.get("/lines")
     def lines() -> flask.Response:
         return flask.Response((f"{n}\n" for n in range(3)), mimetype="text/plain")
+
+    @app.get("/slow")
+    def slow() -> str:
+        print("slow begins", flush=True)
+        time.sleep(0.3)
+        return "done"
 
     @app.post("/break")
     def break_it() -> str:

@@ -127,6 +127,21 @@ def test_a_hijacked_connection_is_the_handlers_own(unix: Path) -> None:
         assert reader.readline() == b"MORE\n"
 
 
+def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
+    process, _ = start(f"unix:{tmp_path}/s.sock")
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(tmp_path / "s.sock"))
+            connection.settimeout(10)
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert process.stdout is not None
+            assert process.stdout.readline() == "slow begins\n"
+            process.terminate()
+            assert connection.makefile("rb").read().endswith(b"done")
+    finally:
+        end(process)
+
+
 def test_an_unreachable_server_is_a_transport_error(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match=r"no\.sock"):
         get(UnixTransport(str(tmp_path / "no.sock")), "/healthz")
