@@ -10,7 +10,7 @@ SCENARIO ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := .venv/bin
 
-.PHONY: lab lab-down test simulate test-vagrant lint format clean
+.PHONY: lab lab-down test simulate test-vagrant lint format docs clean
 
 lab: .venv/runs ## three hosts on this machine, a cluster on them, and a demo that answers
 	@$(SUDO) $(BIN)/wherry lab up --name $(LAB) --workers $(WORKERS)
@@ -38,6 +38,9 @@ lint: .venv/develops ## style, types, and who may import whom
 format: .venv/develops
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
+
+docs: .venv/develops ## the pages that are made from the code
+	@$(BIN)/python docs/make_api_compatibility.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

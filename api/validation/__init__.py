@@ -61,6 +61,11 @@ def validate(entry: Entry, new: Object, old: Object | None = None, subresource: 
     return list(dict.fromkeys(found))
 
 
+def has_rules(entry: Entry) -> bool:
+    """Whether objects of a resource are held to more than their metadata and schema."""
+    return _validator(entry.resource.group, entry.resource.kind) is not None
+
+
 @lru_cache(maxsize=256)
 def _validator(group: str, kind: str) -> Validator | None:
     if group not in _MODULES:

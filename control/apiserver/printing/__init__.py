@@ -37,6 +37,11 @@ def columns(entry: Entry) -> list[Object]:
     return _columns(entry.resource.kind if entry.definition else "")
 
 
+def has_columns(entry: Entry) -> bool:
+    """Whether objects of a resource are shown with columns of their own."""
+    return entry.resource.kind in _PRINTERS
+
+
 @lru_cache(maxsize=256)
 def _columns(kind: str) -> list[Object]:
     return [column.to_json() for column in _PRINTERS.get(kind, _DEFAULT).columns]

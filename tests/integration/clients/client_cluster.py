@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import yaml
 
 from api import kubeconfig
 from api.client import Client
+from api.errors import NotFound
+from api.objects import Object
 
 _PATIENCE = 60.0
 
@@ -34,6 +37,24 @@ class ClientCluster:
         self.client: Client = kubeconfig.client(self.kubeconfig, "tests")
         self._wherry("hollow", "--kubeconfig", str(self.kubeconfig), "--nodes", "2")
         self.until(lambda: len(self.client.list("nodes").items) == 2, "two nodes have registered")
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """What a client program finds the cluster by."""
+        return os.environ | {"KUBECONFIG": str(self.kubeconfig), "HOME": str(home)}
+
+    def send(self, method: str, path: str, body: Object | None = None) -> Object:
+        """The answer to a request of the administrator; a PATCH is a merge patch."""
+        media = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        answer: Object = orjson.loads(self.client.raw(method, path, orjson.dumps(body) if body else None, media))
+        return answer
+
+    def found(self, path: str) -> bool:
+        """Whether there is something at a path."""
+        try:
+            self.send("GET", path)
+        except NotFound:
+            return False
+        return True
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS as the administrator."""
@@ -91,7 +112,7 @@ class Program:
         self.path = path
         self._namespace = namespace
         self.home = home
-        self._environment = os.environ | {"KUBECONFIG": str(cluster.kubeconfig), "HOME": str(home)}
+        self._environment = cluster.environment(home)
 
     def run(self, *words: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         """The finished process, whatever its exit status."""

@@ -36,6 +36,12 @@ def kubectl_here(
     return Program(kubectls[request.param], cluster, namespace, tmp_path)
 
 
+@pytest.fixture
+def newest(cluster: ClientCluster, namespace: str, kubectls: dict[str, Path], tmp_path: Path) -> Program:
+    """The newest kubectl in the test's namespace."""
+    return Program(kubectls["newest"], cluster, namespace, tmp_path)
+
+
 @pytest.fixture(params=["newest", "oldest"])
 def helm_here(
     request: pytest.FixtureRequest, cluster: ClientCluster, namespace: str, helms: dict[str, Path], tmp_path: Path
