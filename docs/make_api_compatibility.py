@@ -14,7 +14,7 @@ import yaml
 
 from api import protobuf, validation
 from api.registry import Entry, api_level, registry
-from control.apiserver import printing
+from control.apiserver import conversion, printing
 from control.apiserver.cached import METADATA_FIELDS, selectable
 
 LIST = Path(__file__).parent / "api-behaviours.yaml"
@@ -79,7 +79,8 @@ def _resources() -> Iterator[str]:
 def _row(entry: Entry) -> str:
     resource = entry.resource
     verbs = "all" if set(entry.verbs) == ALL_VERBS else " ".join(entry.verbs)
-    fields = [field for field in selectable(resource.group, resource.plural) if field not in METADATA_FIELDS]
+    stored, _ = conversion.storage_of(entry)
+    fields = [field for field in selectable(stored.group, stored.plural) if field not in METADATA_FIELDS]
     cells = [
         f"{resource.version} {resource.plural}",
         " ".join(entry.short_names) or "–",

@@ -48,12 +48,16 @@ def accepted(request: Request, *, transforms: bool = True) -> Accepted:
     """The form of the answer; not every resource has tables and metadata. Raises NotAcceptable."""
     found = _choose(request.header("Accept"), transforms)
     if found is None:
-        raise errors.NotAcceptable(
-            "only the following media types are accepted: application/json, application/yaml, "
-            "application/vnd.kubernetes.protobuf, application/json;stream=watch, application/yaml;stream=watch, "
-            "application/vnd.kubernetes.protobuf;stream=watch"
-        )
+        raise _not_acceptable()
     return found
+
+
+def _not_acceptable() -> errors.NotAcceptable:
+    return errors.NotAcceptable(
+        "only the following media types are accepted: application/json, application/yaml, "
+        "application/vnd.kubernetes.protobuf, application/json;stream=watch, application/yaml;stream=watch, "
+        "application/vnd.kubernetes.protobuf;stream=watch"
+    )
 
 
 @lru_cache(maxsize=512)
@@ -108,7 +112,7 @@ def pretty(request: Request) -> bool:
 
 
 def render(request: Request, form: Accepted, text: bytes) -> tuple[bytes, str]:
-    """(body, content type) of a JSON text in the form asked for."""
+    """(body, content type) of a JSON text in the form asked for. Raises NotAcceptable for a kind without that form."""
     if form.media == JSON:
         if pretty(request):
             option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -117,7 +121,10 @@ def render(request: Request, form: Accepted, text: bytes) -> tuple[bytes, str]:
     obj = orjson.loads(text)
     if form.media == YAML:
         return yaml.dump(obj, Dumper=_DUMPER, sort_keys=True).encode(), YAML
-    return protobuf.encode(obj), PROTOBUF
+    try:
+        return protobuf.encode(obj), PROTOBUF
+    except errors.UnsupportedMediaType as error:
+        raise _not_acceptable() from error
 
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

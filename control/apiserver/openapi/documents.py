@@ -15,16 +15,18 @@ from api import errors
 from api.registry import Entry, Registry
 from control.apiserver import version
 from control.apiserver.custom.catalog import CustomResources
+from control.apiserver.openapi import protobuf
 from control.apiserver.openapi.custom import definitions as custom_definitions
 from control.apiserver.openapi.paths import Operation, operations
 from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, Schemas
 from control.apiserver.request import Request
-from control.apiserver.response import Response
+from control.apiserver.response import JSON, Response
 from control.apiserver.server import page_not_found
 
 Json = dict[str, Any]
 
 _PROTOBUF = "application/com.github.proto-openapi"
+_PROTOBUF_ANSWER = f"{_PROTOBUF}.spec.v2.v1.0+protobuf"
 _KINDS = "x-kubernetes-group-version-kind"
 
 
@@ -47,7 +49,10 @@ class Documents:
         if parts[0] != "openapi" or len(parts) < 2:
             return None
         accept = request.header("Accept")
-        if accept and _PROTOBUF in accept and "json" not in accept and "*/*" not in accept:
+        only_protobuf = _PROTOBUF in accept and "json" not in accept and "*/*" not in accept
+        if parts[1:] == ["v2"] and only_protobuf:
+            return _document(request, self._protobuf(), _PROTOBUF_ANSWER)
+        if only_protobuf:
             raise errors.NotAcceptable("only the following media types are accepted: application/json")
         if parts[1:] == ["v2"]:
             return _document(request, self._get("v2"))
@@ -87,6 +92,13 @@ class Documents:
             found = self._made[name] = orjson.dumps(document)
         return found
 
+    def _protobuf(self) -> bytes:
+        """The version 2 document as a message."""
+        found = self._made.get(_PROTOBUF)
+        if found is None:
+            found = self._made[_PROTOBUF] = protobuf.document(orjson.loads(self._get("v2")))
+        return found
+
     def _schemas(self, entries: list[Entry], prefix: str) -> Schemas:
         found: dict[str, Json] = {}
         for served in map(self._custom.version, entries):
@@ -95,12 +107,12 @@ class Documents:
         return Schemas(prefix, found)
 
 
-def _document(request: Request, body: bytes) -> Response:
+def _document(request: Request, body: bytes, content_type: str = JSON) -> Response:
     tag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
     headers = [("ETag", tag), ("Vary", "Accept")]
     if request.header("If-None-Match") == tag:
         return Response(b"", 304, headers=headers)
-    return Response(body, headers=headers)
+    return Response(body, content_type=content_type, headers=headers)
 
 
 def _info() -> Json:

@@ -207,6 +207,7 @@ def test_deletion_cascades_as_asked(newest: Program) -> None:
 def test_what_is_served_is_explained(newest: Program) -> None:
     explained = newest("explain", "pod.spec.containers.livenessProbe", "--recursive")
     assert re.search(r"httpGet\s+<HTTPGetAction>\n\s+host\s+<string>", explained)
+    assert "KIND:     Deployment" in newest("explain", "deployment", "--output=plaintext-openapiv2")
     assert "GROUP:      autoscaling" in newest("explain", "horizontalpodautoscalers.spec.metrics")
     resources = newest("api-resources", "--output=wide", "--no-headers")
     assert re.search(

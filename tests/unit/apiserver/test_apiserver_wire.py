@@ -6,6 +6,8 @@ import orjson
 import pytest
 from apiserver_objects import config_map, deployment, pod
 
+from api import protobuf
+from api.protobuf import wire
 from control.apiserver.handlers.continuation import LATEST, Continuation, decode_token, encode_token
 
 pytestmark = pytest.mark.unit
@@ -15,6 +17,7 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 WARN = "warn: some health checks cannot be excluded"
 CONVERTING = "error converting YAML to JSON"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 YAML = "application/yaml"
 APPLY = "application/apply-patch+yaml"
@@ -108,6 +111,32 @@ def test_an_unknown_field_selector_is_refused_as_its_kind_does(cluster, plural, 
 def test_only_forms_that_a_resource_has_are_promised(cluster, method, path, accept, status):
     body = {"spec": {"nonResourceAttributes": {"verb": "get", "path": "/"}}} if method == "POST" else None
     assert cluster.request(method, path, body, {"Accept": accept})[0] == status
+
+
+def test_a_client_that_takes_protobuf_only_is_answered_in_it(cluster):
+    cluster.client().create("configmaps", config_map("a", x="1"))
+    only = {"Accept": PROTOBUF}
+    assert protobuf.decode(cluster.request("GET", f"{MAPS}/a", headers=only)[1])["data"] == {"x": "1"}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert cluster.request("GET", definitions, headers=only)[0] == 406
+    status, frames, headers = cluster.request("GET", f"{MAPS}?watch=1&timeoutSeconds=1", headers=only)
+    assert (status, headers["Content-Type"]) == (200, f"{PROTOBUF};stream=watch")
+    length = int.from_bytes(frames[:4], "big")
+    event = {number: value for number, _, value in wire.fields(frames[4 : 4 + length])}
+    (_, _, raw), *_ = wire.fields(event[2])
+    assert (event[1], protobuf.decode(raw)["metadata"]["name"]) == (b"ADDED", "a")
+
+
+def test_openapi_2_is_also_the_message_that_client_go_asks_for(cluster):
+    accept = {"Accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}
+    described = cluster.request("GET", "/openapi/v2")[1]
+    status, message, _ = cluster.request("GET", "/openapi/v2", headers=accept)
+    document = {number: value for number, _, value in wire.fields(message)}
+    paths, definitions = document[8], document[9]
+    assert (status, document[1]) == (200, b"2.0")
+    assert len(list(wire.fields(paths))) == len(described["paths"])
+    names = [next(wire.fields(entry))[2].decode() for _, _, entry in wire.fields(definitions)]
+    assert names == list(described["definitions"])
 
 
 def test_a_scale_is_printed_with_its_own_columns(cluster):
