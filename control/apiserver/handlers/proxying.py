@@ -1,11 +1,13 @@
 """The proxy subresources of nodes, pods and services.
 
-Invariant: a request is passed on as it came, but for the path's beginning and the client's credentials.
+Invariant: a request is passed on as it came, but for the path's beginning and the client's credentials, and never to
+this machine itself.
 Source: "Access Services Running on Clusters"; pkg/registry/core/{node,pod,service}/rest/proxy.go.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from urllib.parse import quote
 
@@ -28,14 +30,23 @@ def proxy(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     server.admission.validate(op, {}, None)
     kind = endpoint.entry.resource.plural
     scheme, name, port = _split(request.info.name)
-    path = _path(request)
+    base, rest = _cut(request)
+    query = f"?{request.environ['QUERY_STRING']}" if request.environ.get("QUERY_STRING") else ""
+    if not rest and request.method in ("GET", "HEAD") and not request.header("Upgrade"):
+        # What is relative in the page behind it would otherwise be looked for beside it.
+        return Response(b"", 301, "text/plain", [("Location", f"{base}/{query}")])
+    path = (rest or "/") + query
     if kind == "nodes":
         target = kubelet_target(server, name, path)
     elif kind == "pods":
         target = _pod_target(server, endpoint, request, scheme, name, port, path)
     else:
         target = _service_target(server, request, scheme, name, port, path)
-    return forward(server.runtime, request, target)
+    answer = forward(server.runtime, request, target)
+    answer.headers = [
+        (name, _moved(value, base, target) if name == "Location" else value) for name, value in answer.headers
+    ]
+    return answer
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -50,10 +61,28 @@ def _split(text: str) -> tuple[str, str, str]:
     raise errors.BadRequest(f'invalid request "{text}"')
 
 
-def _path(request: Request) -> str:
-    rest = request.path.split("/proxy", 1)[1] or "/"
-    query = request.environ.get("QUERY_STRING") or ""
-    return quote(rest, safe="/:@!$&'()*+,;=-._~%") + (f"?{query}" if query else "")
+def _cut(request: Request) -> tuple[str, str]:
+    """The path up to `proxy`, and what is asked of the other side, both encoded."""
+    info = request.info
+    end = request.path.index(f"/{info.resource}/{info.name}/proxy") + len(f"/{info.resource}/{info.name}/proxy")
+    base, rest = (quote(part, safe="/:@!$&'()*+,;=-._~%") for part in (request.path[:end], request.path[end:]))
+    return base, rest
+
+
+def _moved(location: str, base: str, target: Target) -> str:
+    """Where a redirection of the other side leads when it is asked through here."""
+    for own in (f"http://{target}/", f"https://{target}/"):
+        if location.startswith(own):
+            return f"{base}/{location.removeprefix(own)}"
+    return f"{base}{location}" if location.startswith("/") else location
+
+
+def _allowed(address: str) -> str:
+    """An address that may be reached from here. Raises BadRequest for one of this machine or of its links."""
+    found = ipaddress.ip_address(address)
+    if found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast:
+        raise errors.BadRequest("address not allowed")
+    return address
 
 
 def _pod_target(
@@ -64,7 +93,7 @@ def _pod_target(
     if not address:
         raise errors.BadRequest("address not allowed")
     number = int(port) if port.isdigit() else _container_port(pod, port)
-    return Target(address, number, path, _tls(scheme))
+    return Target(_allowed(address), number, path, _tls(scheme))
 
 
 def _container_port(pod: Object, name: str) -> int:
@@ -82,7 +111,7 @@ def _service_target(server: ApiServer, request: Request, scheme: str, name: str,
     """A ready endpoint of the service, by the number, name or target of its port."""
     server.cache.catch_up()
     address, number = service_address(server.cache, server.runtime, request.info.namespace, name, port)
-    return Target(address, number, path, _tls(scheme))
+    return Target(_allowed(address), number, path, _tls(scheme))
 
 
 def _tls(scheme: str) -> ssl.SSLContext | None:
