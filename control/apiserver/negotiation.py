@@ -170,8 +170,8 @@ def parse_json(content: bytes, kind: str, version: str) -> Object:
 def parse_yaml(content: bytes, kind: str) -> Object:
     """A YAML mapping. Raises BadRequest."""
     if content.lstrip()[:1] == b"{":
-        with suppress(orjson.JSONDecodeError):
-            return dict(orjson.loads(content))
+        with suppress(errors.BadRequest):
+            return parse_json(content, kind, "")
     try:
         _check_nesting(content)
         found = yaml.load(content, Loader=_LOADER)

@@ -114,14 +114,17 @@ class NamespaceController(Loop):
         discovery = discover(self.client)
         remains = Remains(undiscovered=[f"{name}: {why}" for name, why in discovery.failed.items()])
         deletable = [one for one in discovery.with_verbs("list", "delete") if one.namespaced]
-        # Pods last: what makes pods goes first, so that none is made anew.
-        for resource in sorted(deletable, key=lambda one: (one.plural == "pods", one.name)):
+        # What pods rely on (policies, claims, accounts) stays until the last of them is gone.
+        deletable.sort(key=lambda one: (one.name != "pods", one.name))
+        for resource in deletable:
             try:
                 self._delete_all(resource, namespace, remains)
             except (MethodNotAllowed, NotFound):
                 continue
             except ApiError as error:
                 remains.errors.append(f"{resource.name}: {error.message}")
+            if resource.name == "pods" and (remains.instances or remains.errors):
+                break
         return remains
 
     def _delete_all(self, resource: Resource, namespace: str, remains: Remains) -> None:

@@ -28,7 +28,11 @@ def duplicate_fields(content: bytes, parsed: Any) -> list[str]:
 
 def repeated_keys(content: bytes) -> str:
     """What the original's YAML reader says of keys that a mapping states twice, "" if there are none."""
-    said = list(_repeated(yaml.compose(content, Loader=_LOADER)))
+    try:
+        said = list(_repeated(yaml.compose(content, Loader=_LOADER)))
+    except yaml.YAMLError:
+        # It was read as JSON, which allows characters that YAML does not.
+        return ""
     return "yaml: unmarshal errors:\n  " + "\n  ".join(said) if said else ""
 
 

@@ -24,8 +24,8 @@ DOCUMENTS = (
     "apis/certificates.k8s.io/v1", "apis/storage.k8s.io/v1", "apis/admissionregistration.k8s.io/v1",
     "apis/apiextensions.k8s.io/v1", "apis/discovery.k8s.io/v1", "apis/coordination.k8s.io/v1",
 )  # fmt: skip
-OPERATIONS = 8
-EXAMPLES = 3
+OPERATIONS = 5
+EXAMPLES = 2
 
 
 @pytest.fixture(scope="module")

@@ -48,16 +48,17 @@ kubernetes.config.load_kube_config()
 
 @kopf.on.create("sea.example.com", "v1", "boats")
 @kopf.on.update("sea.example.com", "v1", "boats", field="spec.crew")
-def manned(spec, name, namespace, **_):
-    body = {"metadata": {"name": f"{name}-crew"}, "data": {"crew": str(spec["crew"])}}
-    kopf.adopt(body)
+def manned(spec, name, namespace, body, **_):
+    kopf.info(body, reason="Manned", message=f"{spec['crew']} are on board")
+    crew = {"metadata": {"name": f"{name}-crew"}, "data": {"crew": str(spec["crew"])}}
+    kopf.adopt(crew)
     core = kubernetes.client.CoreV1Api()
     try:
-        core.create_namespaced_config_map(namespace, body)
+        core.create_namespaced_config_map(namespace, crew)
     except kubernetes.client.ApiException as error:
         if error.status != 409:
             raise
-        core.patch_namespaced_config_map(body["metadata"]["name"], namespace, body)
+        core.patch_namespaced_config_map(crew["metadata"]["name"], namespace, crew)
     return {"crew": spec["crew"]}
 
 
@@ -100,7 +101,7 @@ def test_it_follows_its_objects_from_creation_to_deletion(
         cluster.send("PATCH", boat, {"spec": {"crew": 3}})
         cluster.until(lambda: maps().get("wherry-crew") == {"crew": "3"}, "the operator has seen the change")
         events = lambda: {item["reason"] for item in client.list("events", namespace).items}  # noqa: E731
-        cluster.until(lambda: "Logging" in events(), "the operator's words are events")
+        cluster.until(lambda: "Manned" in events(), "the operator's words are events")
         assert cluster.send("GET", boat)["metadata"]["finalizers"] == ["kopf.zalando.org/KopfFinalizerMarker"]
         cluster.send("DELETE", boat)
         cluster.until(lambda: "wherry-wreck" in maps(), "the operator has handled the deletion")

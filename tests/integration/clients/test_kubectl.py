@@ -238,19 +238,19 @@ def test_who_may_what(newest: Program, namespace: str) -> None:
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
-        "metadata": {"name": "reader"},
+        "metadata": {"name": "reader", "namespace": namespace},
         "rules": [rules],
     }
     assert "missing rules added" in newest("auth", "reconcile", "--filename=-", given=json.dumps(role))
 
 
 def test_nodes_are_drained_and_certificates_signed(newest: Program) -> None:
-    newest("apply", "--filename=-", given=DEPLOYMENT)
-    newest("rollout", "status", "deployment/web", "--timeout=60s")
+    newest("apply", "--filename=-", given=DEPLOYMENT.replace("web", "moved"))
+    newest("rollout", "status", "deployment/moved", "--timeout=60s")
     node = newest("get", "pods", "--output=jsonpath={.items[0].spec.nodeName}")
-    drain = ("drain", node, "--ignore-daemonsets", "--force", "--pod-selector=app=web", "--timeout=60s")
+    drain = ("drain", node, "--ignore-daemonsets", "--force", "--pod-selector=app=moved", "--timeout=60s")
     assert f"node/{node} drained" in newest(*drain)
-    newest("rollout", "status", "deployment/web", "--timeout=60s")
+    newest("rollout", "status", "deployment/moved", "--timeout=60s")
     assert newest("get", "pods", "--output=jsonpath={.items[*].spec.nodeName}") != node
     assert "uncordoned" in newest("uncordon", node)
     newest("taint", "node", node, "a=b:NoSchedule")

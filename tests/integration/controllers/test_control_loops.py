@@ -186,6 +186,40 @@ def test_a_namespace_is_furnished_and_later_emptied(plane: Any) -> None:
     plane.until(lambda: plane.find("namespaces", "room") is None, "it is gone")
 
 
+def test_the_pods_of_a_namespace_go_before_what_they_rely_on(plane: Any) -> None:
+    plane.start()
+    plane.client.create("namespaces", {"metadata": {"name": "room"}})
+    plane.until(lambda: plane.find("serviceaccounts", "default", "room"), "it has a service account")
+    containers = [{"name": "main", "image": "web:1"}]
+    held = {"metadata": {"name": "held", "namespace": "room", "finalizers": ["example.com/hold"]}}
+    plane.client.create("pods", held | {"spec": {"containers": containers}})
+    plane.client.create("configmaps", {"metadata": {"name": "kept", "namespace": "room"}})
+    plane.client.delete("namespaces", "room")
+
+    def remaining() -> dict[str, Any]:
+        return condition(plane.find("namespaces", "room"), "NamespaceContentRemaining") or {}
+
+    plane.until(lambda: remaining().get("status") == "True", "it says what remains")
+    assert remaining()["message"] == "Some resources are remaining: pods. has 1 resource instances"
+    assert plane.find("pods", "held", "room")["metadata"]["deletionTimestamp"]
+    assert plane.find("configmaps", "kept", "room")
+    plane.client.patch("pods", "held", {"metadata": {"finalizers": []}}, "room")
+    plane.until(lambda: plane.find("namespaces", "room") is None, "it is gone")
+
+
+def test_a_namespace_with_a_running_job_can_be_emptied(plane: Any) -> None:
+    plane.start()
+    plane.nodes(1)
+    plane.client.create("namespaces", {"metadata": {"name": "room"}})
+    plane.until(lambda: plane.find("serviceaccounts", "default", "room"), "it has a service account")
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "web:1"}]}}
+    job = {"metadata": {"name": "long", "namespace": "room"}, "spec": {"template": template}}
+    plane.client.create("jobs.batch", job)
+    plane.until(lambda: plane.client.list("pods", "room", field_selector="status.phase=Running").items, "its pod runs")
+    plane.client.delete("namespaces", "room")
+    plane.until(lambda: plane.find("namespaces", "room") is None, "it is gone")
+
+
 def request(plane: Any, name: str, signer: str, usages: list[str], server_names: tuple[str, ...], user: Any) -> None:
     pem = new_request(new_key(), Subject("system:node:n1", ("system:nodes",)), server_names)
     spec = {"request": base64.b64encode(pem).decode(), "signerName": signer, "usages": usages}

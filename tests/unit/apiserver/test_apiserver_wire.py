@@ -55,6 +55,7 @@ IN_YAML = 'yaml: unmarshal errors:\n  line 7: key "a" already set in map'
             "(default/here; v1, Kind=ConfigMap): .datum: field not declared in schema",
         ),
         ("PATCH", f"{MAPS}/here", APPLY, b"data: {}", "fieldManager: Required value: is required for apply patch"),
+        ("POST", MAPS, YAML, '{"a":"\u0093"}'.encode(), "name or generateName is required"),
         ("POST", REVIEWS, "application/json", b'{"spec":"all"}', "json: cannot unmarshal string into Go struct field"),
         ("POST", MAPS, "application/json", b'{"kind":', "couldn't get version/kind; json parse error"),
         (
