@@ -74,6 +74,10 @@ _ACTIONS: dict[tuple[str, str], Handler] = {
     (_AUTHENTICATION, "selfsubjectreviews"): reviews.self_subject,
     (_AUTHENTICATION, "tokenreviews"): tokens.review_token,
 }
+_DEPRECATED = {
+    ("", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+    ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 
 
 def handle(server: ApiServer, request: Request) -> Response:
@@ -82,6 +86,8 @@ def handle(server: ApiServer, request: Request) -> Response:
     if usage.answers(info.group):
         return usage.respond(server, request)
     endpoint = server.endpoint(info.group, info.version, info.resource)
+    if (info.group, info.resource) in _DEPRECATED:
+        request.warnings.append(_DEPRECATED[info.group, info.resource])
     if endpoint.custom and (warning := endpoint.custom.warning()):
         request.warnings.append(warning)
     if info.subresource:

@@ -126,7 +126,7 @@ def test_apply_patches_prunes_and_takes_over(kubectl_here: Program, namespace: s
     assert diff.returncode == 1 and "-  replicas: 1\n+  replicas: 2" in diff.stdout
     assert "(server dry run)" in kubectl_here(*apply, "--dry-run=server")
     assert 'conflict with "kubectl-client-side-apply" using apps/v1: .spec.replicas' in kubectl_here.refused(
-        *apply, "--server-side", "--field-manager=other"
+        "apply", "--filename=-", "--server-side", "--field-manager=other", given=file.read_text().partition("---")[0]
     )
     assert kubectl_here(*apply, "--server-side", "--force-conflicts").count("serverside-applied") == 2
     file.write_text(DEPLOYMENT)
@@ -241,7 +241,8 @@ def test_who_may_what(newest: Program, namespace: str) -> None:
         "metadata": {"name": "reader", "namespace": namespace},
         "rules": [rules],
     }
-    assert "missing rules added" in newest("auth", "reconcile", "--filename=-", given=json.dumps(role))
+    reconciled = newest.run("auth", "reconcile", "--filename=-", given=json.dumps(role))
+    assert "missing rules added" in reconciled.stderr
 
 
 def test_nodes_are_drained_and_certificates_signed(newest: Program) -> None:

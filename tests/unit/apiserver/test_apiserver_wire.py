@@ -140,6 +140,12 @@ def test_openapi_2_is_also_the_message_that_client_go_asks_for(cluster):
     assert names == list(described["definitions"])
 
 
+def test_who_uses_a_deprecated_resource_is_warned(cluster):
+    _, _, headers = cluster.request("GET", "/api/v1/endpoints")
+    deprecated = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+    assert headers["Warning"] == f'299 - "{deprecated}"'
+
+
 def test_a_scale_is_printed_with_its_own_columns(cluster):
     cluster.client().create("deployments.apps", deployment("web", replicas=3))
     _, table, _ = cluster.request("GET", f"{DEPLOYMENTS}/web/scale", headers={"Accept": TABLE})
