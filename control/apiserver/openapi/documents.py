@@ -139,9 +139,8 @@ def _operation_3(operation: Operation, schemas: Schemas) -> Json:
         link = {"schema": schemas.reference(operation.body)}
         described_operation["requestBody"] = {"content": dict.fromkeys(operation.media, link), "required": True}
     answer = {"schema": schemas.reference(operation.answer)}
-    media = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
     described_operation["responses"] = {
-        "200": {"description": "OK", "content": dict.fromkeys(media, answer)},
+        "200": {"description": "OK", "content": dict.fromkeys(operation.answer_media, answer)},
         "401": {"description": "Unauthorized"},
     }
     return described_operation
@@ -166,7 +165,7 @@ def _operation_2(operation: Operation, schemas: Schemas) -> Json:
         parameters.append({"name": "body", "in": "body", "required": True, "schema": link})
         described_operation["consumes"] = list(operation.media)
     described_operation["parameters"] = parameters
-    described_operation["produces"] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
+    described_operation["produces"] = list(operation.answer_media)
     described_operation["responses"] = {
         "200": {"description": "OK", "schema": schemas.reference(operation.answer)},
         "401": {"description": "Unauthorized"},

@@ -41,6 +41,7 @@ _PATCHES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+_BUILT_IN_ONLY = ("application/vnd.kubernetes.protobuf", "application/strategic-merge-patch+json")
 _METHODS = {"create": "post", "update": "put", "patch": "patch", "get": "get", "delete": "delete"}
 _ACTIONS = {"create": "post", "update": "put", "deletecollection": "deletecollection"}
 
@@ -57,11 +58,18 @@ class Operation:
     answer: str
     kind: tuple[str, str, str]
     identifier: str
+    is_custom: bool
 
     @property
     def media(self) -> tuple[str, ...]:
-        """The media types of the body."""
-        return _PATCHES if self.method == "patch" else _BODIES
+        """The media types of the body; kubectl chooses its patches by them."""
+        known = _PATCHES if self.method == "patch" else _BODIES
+        return tuple(media for media in known if media not in _BUILT_IN_ONLY) if self.is_custom else known
+
+    @property
+    def answer_media(self) -> tuple[str, ...]:
+        """The media types of the answer."""
+        return tuple(media for media in _BODIES if media not in _BUILT_IN_ONLY) if self.is_custom else _BODIES
 
 
 def operations(entry: Entry) -> list[Operation]:
@@ -106,6 +114,7 @@ def _list(entry: Entry, path: str, scope: tuple[tuple[str, str, str], ...], verb
         _META + "Status" if deleting else f"{definition_of(entry)}List",
         (resource.group, resource.version, resource.kind),
         _identifier(entry, "deleteCollection" if deleting else "list", path),
+        not entry.definition,
     )
 
 
@@ -135,6 +144,7 @@ def _single(
         answer,
         kind,
         _identifier(entry, {"get": "read", "update": "replace"}.get(verb, verb), path, subresource),
+        not entry.definition,
     )
 
 
