@@ -64,6 +64,9 @@ class _Table:
         self.fits: Mask = numpy.zeros(0, dtype=numpy.bool_)
         self.rejections: list[Sequence[Rejection]] = []
         self.raw: list[Numbers] = [numpy.zeros(0) for _ in self.scorers]
+        # The rejections of all nodes together, and the nodes on which removing pods may help, by slot.
+        self.told: Counter[Rejection] = Counter()
+        self.resolvable: dict[int, str] = {}
 
     def refresh(self, pod: PodInfo, snapshot: Snapshot) -> None:
         """Bring the table to the snapshot's generation; `pod` is any of the class."""
@@ -74,12 +77,22 @@ class _Table:
             self.rejections += [()] * missing
         for slot in snapshot.changed_since(self.generation):
             node = snapshot.slots[slot]
-            self.rejections[slot] = first_rejections(self.filters, pod, node) if node else ()
+            self._note(slot, first_rejections(self.filters, pod, node) if node else (), node)
             fits = self.fits[slot] = node is not None and not self.rejections[slot]
             if fits and node is not None:
                 for raw, plugin in zip(self.raw, self.scorers):
                     raw[slot] = plugin.score(pod, node)
         self.generation = snapshot.generation
+
+    def _note(self, slot: int, rejections: Sequence[Rejection], node: NodeInfo | None) -> None:
+        for old in self.rejections[slot]:
+            self.told[old] -= 1
+        self.rejections[slot] = rejections
+        for new in rejections:
+            self.told[new] += 1
+        self.resolvable.pop(slot, None)
+        if node is not None and rejections and not any(one.final for one in rejections):
+            self.resolvable[slot] = node.name
 
 
 def first_rejections(plugins: Sequence[NodePlugin], pod: PodInfo, node: NodeInfo) -> Sequence[Rejection]:
@@ -156,22 +169,17 @@ class Decider:
 
 
 def _nowhere(snapshot: Snapshot, table: _Table, refused: list[tuple[Mask, Rejection]]) -> Decision:
-    rejections = list(table.rejections)
-    for mask, rejection in refused:
-        for slot in numpy.flatnonzero(mask):
-            rejections[slot] = (rejection,)
     reasons: Counter[str] = Counter()
     plugins: set[str] = set()
-    resolvable: list[str] = []
-    for node, found in zip(snapshot.slots, rejections):
-        if node is None:
-            continue
-        final = False
-        for rejection in found:
-            reasons[rejection.reason] += 1
-            plugins.add(rejection.plugin)
-            final = final or rejection.final
-        if found and not final:
-            resolvable.append(node.name)
+    resolvable = list(table.resolvable.values())
+    told = [(rejection, count) for rejection, count in table.told.items() if count]
+    for mask, rejection in refused:
+        slots = numpy.flatnonzero(mask)
+        told.append((rejection, len(slots)))
+        if not rejection.final:
+            resolvable += [node.name for slot in slots if (node := snapshot.slots[slot]) is not None]
+    for rejection, count in told:
+        reasons[rejection.reason] += count
+        plugins.add(rejection.plugin)
     reason = explain(len(snapshot), reasons)
     return Decision("", reason, len(snapshot), 0, frozenset(plugins), tuple(resolvable))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from api.objects import Object, is_deleting, namespace_of
 from api.selectors import LabelSelector
 from control.scheduler.cycle import Profile, first_rejections
-from control.scheduler.framework import Decision
+from control.scheduler.framework import ClusterPlugin, Decision, NodePlugin
 from control.scheduler.pod import PodInfo
 from control.scheduler.snapshot import NodeInfo, Snapshot
 
@@ -84,11 +84,12 @@ def choose(
     """
     placeholders = frozenset(nominated)
     found: list[Preemption] = []
+    filters = _Filters(profile.node_filters(pod), profile.cluster_filters(pod, snapshot))
     step = max(1, len(resolvable) // _CANDIDATES)
     # Evenly from all over the cluster first: neighbours in the list are often alike.
     for name in (name for first in range(step) for name in resolvable[first::step]):
         node = snapshot.node(name)
-        candidate = _try(pod, node, snapshot, profile, budgets, placeholders) if node else None
+        candidate = _try(pod, node, snapshot, filters, budgets, placeholders) if node else None
         if candidate is not None:
             found.append(candidate)
             if len(found) >= _CANDIDATES:
@@ -108,16 +109,18 @@ def _try(
     pod: PodInfo,
     node: NodeInfo,
     snapshot: Snapshot,
-    profile: Profile,
+    filters: _Filters,
     budgets: Sequence[Budget],
     placeholders: frozenset[str],
 ) -> Preemption | None:
     weaker = [one for one in node.pods.values() if one.priority < pod.priority]
     removable = [one for one in weaker if one.node_name or one.key in placeholders]
-    trial = _Trial(pod, node, snapshot, profile)
+    if not removable:
+        return None
+    trial = _Trial(pod, node, snapshot, filters)
     try:
         trial.without({one.key for one in removable})
-        if not removable or not trial.fits():
+        if not trial.fits():
             return None
         real = [one for one in removable if one.key not in placeholders]
         violating, harmless = _split(sorted(real, key=_importance), budgets)
@@ -133,15 +136,23 @@ def _try(
     return Preemption(node.name, tuple(sorted(victims, key=_importance)), violations)
 
 
+@dataclass(frozen=True, slots=True)
+class _Filters:
+    """What may refuse a node to the new pod."""
+
+    node: Sequence[NodePlugin]
+    cluster: Sequence[ClusterPlugin]
+
+
 class _Trial:
     """Takes pods off a node and puts them back one by one, asking each time whether the new pod fits."""
 
-    def __init__(self, pod: PodInfo, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> None:
+    def __init__(self, pod: PodInfo, node: NodeInfo, snapshot: Snapshot, filters: _Filters) -> None:
         self._pod = pod
         self._node = node
         self._snapshot = snapshot
-        self._filters = profile.node_filters(pod)
-        self._cluster = profile.cluster_filters(pod, snapshot)
+        self._filters = filters.node
+        self._cluster = filters.cluster
         self._removed: dict[str, PodInfo] = {}
         self._copy = node
 
