@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 _ZONE = "topology.kubernetes.io/zone"
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
+# After so many services other tasks of the process, such as DNS, have their turn.
+_IN_A_ROW = 100
 _BY_SERVICE = "service"
 # The owner of the part that leads to the node's name server; no key of a service.
 _DNS = "dns"
@@ -147,7 +149,9 @@ class ServiceProxy:
             self._composition = Composition(rules.base(self._cluster_networks))
             services = sorted(self._services.items(), key=lambda obj: obj["metadata"].get("creationTimestamp") or "")
             self._parts = {}
-            for service in services:
+            for number, service in enumerate(services):
+                if number % _IN_A_ROW == 0:
+                    self._runtime.sleep(0)
                 key = key_of(service)
                 self._parts[key] = self._rules_of(key)
                 self._composition.replace(key, self._parts[key].ruleset)

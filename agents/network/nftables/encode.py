@@ -18,7 +18,6 @@ from typing import Any
 from agents.network.netlink import CREATE, EXCLUSIVE, Message, attribute
 from agents.network.nftables import expressions as x
 from agents.network.nftables.values import (
-    TCP,
     Balance,
     Chain,
     ClampSegmentSize,
@@ -321,25 +320,25 @@ class Encoder:
                 operator = x.COMPARE_NOT_EQUAL if inverted else x.COMPARE_EQUAL
                 return load + x.compare(x.KEY, operator, name.encode().ljust(_INTERFACE_NAME_SIZE, b"\0"))
             case NewConnection():
-                return x.connection(x.KEY, x.CT_STATE) + _any_bit(_STATE_NEW)
+                return x.connection(x.KEY, x.CT_STATE) + x.any_bit(_STATE_NEW)
             case Established():
-                return x.connection(x.KEY, x.CT_STATE) + _any_bit(_STATE_ESTABLISHED_OR_RELATED)
+                return x.connection(x.KEY, x.CT_STATE) + x.any_bit(_STATE_ESTABLISHED_OR_RELATED)
             case Ports(first, last):
-                return self._load(Field.DESTINATION_PORT, x.KEY) + _port_range(first, last)
+                return self._load(Field.DESTINATION_PORT, x.KEY) + x.port_range(first, last)
             case Translated():
-                return x.connection(x.KEY, x.CT_STATUS) + _any_bit(_STATUS_DESTINATION_TRANSLATED)
+                return x.connection(x.KEY, x.CT_STATUS) + x.any_bit(_STATUS_DESTINATION_TRANSLATED)
             case Marked(mark):
-                return x.meta(x.KEY, x.META_MARK) + _any_bit(mark)
+                return x.meta(x.KEY, x.META_MARK) + x.any_bit(mark)
             case SetMark(mark):
-                return _change_mark(~mark & 0xFFFFFFFF, mark)
+                return x.change_mark(~mark & 0xFFFFFFFF, mark)
             case ClearMark(mark):
-                return _change_mark(~mark & 0xFFFFFFFF, 0)
+                return x.change_mark(~mark & 0xFFFFFFFF, 0)
             case Masquerade():
                 return x.masquerade()
             case Reject(reset):
                 return x.reset() if reset else x.reject(_PORT_UNREACHABLE[self.family])
             case ClampSegmentSize():
-                return _clamp()
+                return x.clamp()
         raise TypeError(f"no encoding of {statement!r}")
 
     def _in_networks(self, field: Field, networks: tuple[str, ...], inverted: bool, messages: list[Message]) -> bytes:
@@ -389,27 +388,3 @@ class Encoder:
 
     def _translate(self) -> bytes:
         return x.translate_destination(self.family, x.DATA, x.DATA + self._slots)
-
-
-def _port_range(first: int, last: int) -> bytes:
-    if first == last:
-        return x.compare(x.KEY, x.COMPARE_EQUAL, first.to_bytes(2, "big"))
-    lowest = x.compare(x.KEY, x.COMPARE_AT_LEAST, first.to_bytes(2, "big"))
-    return lowest + x.compare(x.KEY, x.COMPARE_AT_MOST, last.to_bytes(2, "big"))
-
-
-def _any_bit(bits: int) -> bytes:
-    masked = x.bitwise(x.KEY, x.host_number(bits), x.host_number(0))
-    return masked + x.compare(x.KEY, x.COMPARE_NOT_EQUAL, x.host_number(0))
-
-
-def _change_mark(mask: int, flip: int) -> bytes:
-    changed = x.bitwise(x.KEY, x.host_number(mask), x.host_number(flip))
-    return x.meta(x.KEY, x.META_MARK) + changed + x.set_meta(x.KEY, x.META_MARK)
-
-
-def _clamp() -> bytes:
-    tcp = x.meta(x.KEY, x.META_PROTOCOL) + x.compare(x.KEY, x.COMPARE_EQUAL, bytes([TCP]))
-    flags = x.payload(x.KEY, x.PAYLOAD_TRANSPORT, 13, 1)
-    syn = x.bitwise(x.KEY, b"\x06", b"\0") + x.compare(x.KEY, x.COMPARE_EQUAL, b"\x02")
-    return tcp + flags + syn + x.route_segment_size(x.KEY) + x.lower_segment_size(x.KEY)

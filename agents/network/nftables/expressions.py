@@ -1,7 +1,7 @@
 """The kernel's rule expressions, packed by hand: pyroute2's message classes take forty times as long for these.
 
-Each function gives one encoded expression. Registers are 32-bit slots: a key is put together from `KEY` on, what a
-map gives is found from `DATA` on; an address of IPv6 takes four slots.
+Each function gives one encoded expression, or a few that belong together. Registers are 32-bit slots: a key is put
+together from `KEY` on, what a map gives is found from `DATA` on; an address of IPv6 takes four slots.
 
 Invariant: nothing here knows what a rule means.
 Source: Linux include/uapi/linux/netfilter/nf_tables.h.
@@ -27,6 +27,7 @@ COMPARE_EQUAL, COMPARE_NOT_EQUAL, COMPARE_AT_MOST, COMPARE_AT_LEAST = 0, 1, 3, 5
 
 _VERDICTS = {"accept": 1, "drop": 0, "return": -5, "jump": -3, "goto": -4}
 _FULLY_RANDOM = 16
+_TCP = 6
 _short = struct.Struct("=HH").pack
 _be32 = struct.Struct(">I").pack
 _host32 = struct.Struct("=I").pack
@@ -172,3 +173,31 @@ def lower_segment_size(register: int) -> bytes:
 def host_number(value: int) -> bytes:
     """A number as a register holds one that the kernel computed."""
     return _host32(value)
+
+
+def port_range(first: int, last: int) -> bytes:
+    """Go on only if the port in the key register is one from `first` to `last`."""
+    if first == last:
+        return compare(KEY, COMPARE_EQUAL, first.to_bytes(2, "big"))
+    lowest = compare(KEY, COMPARE_AT_LEAST, first.to_bytes(2, "big"))
+    return lowest + compare(KEY, COMPARE_AT_MOST, last.to_bytes(2, "big"))
+
+
+def any_bit(bits: int) -> bytes:
+    """Go on only if the key register has one of the bits."""
+    masked = bitwise(KEY, host_number(bits), host_number(0))
+    return masked + compare(KEY, COMPARE_NOT_EQUAL, host_number(0))
+
+
+def change_mark(mask: int, flip: int) -> bytes:
+    """Put the packet's mark, masked and then flipped, on the packet."""
+    changed = bitwise(KEY, host_number(mask), host_number(flip))
+    return meta(KEY, META_MARK) + changed + set_meta(KEY, META_MARK)
+
+
+def clamp() -> bytes:
+    """Lower the segment size that a TCP SYN offers to what the route's MTU carries."""
+    tcp = meta(KEY, META_PROTOCOL) + compare(KEY, COMPARE_EQUAL, bytes([_TCP]))
+    flags = payload(KEY, PAYLOAD_TRANSPORT, 13, 1)
+    syn = bitwise(KEY, b"\x06", b"\0") + compare(KEY, COMPARE_EQUAL, b"\x02")
+    return tcp + flags + syn + route_segment_size(KEY) + lower_segment_size(KEY)
