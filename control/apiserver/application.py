@@ -157,7 +157,7 @@ def make_server(
         cache=cache,
         authenticator=Authenticator(methods),
         authorizer=authorizer,
-        admission=Pipeline(plugins(cache, hooks, authorizer)),
+        admission=Pipeline(plugins(cache, hooks, authorizer, rbac)),
         custom=CustomResources(cache, registry, hooks),
         flow=FlowControl(cache, runtime),
         aggregator=Aggregator(cache, runtime, config.pki_directory),

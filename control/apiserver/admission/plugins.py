@@ -6,6 +6,7 @@ Invariant: the order is the original's (kubeapiserver/options/plugins.go).
 from __future__ import annotations
 
 from control.apiserver.admission.defaults import DefaultIngressClass, DefaultStorageClass, RuntimeClass
+from control.apiserver.admission.escalation import Escalation
 from control.apiserver.admission.expressions import Expressions
 from control.apiserver.admission.limit_ranger import LimitRanger
 from control.apiserver.admission.namespaces import NamespaceLifecycle
@@ -19,11 +20,12 @@ from control.apiserver.admission.service_account import ServiceAccount
 from control.apiserver.admission.tolerations import DefaultTolerationSeconds
 from control.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
 from control.apiserver.authorization.chain import Authorizer
+from control.apiserver.authorization.rbac import RbacMethod
 from control.apiserver.cache import Cache
 from control.apiserver.hooks.client import Hooks
 
 
-def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer) -> list[Plugin]:
+def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer, rbac: RbacMethod) -> list[Plugin]:
     """One of each, over a server's cache."""
     expressions = Expressions(authorizer)
     return [
@@ -31,6 +33,7 @@ def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer) -> list[Plugin]:
         LimitRanger(),
         ServiceAccount(),
         NodeRestriction(),
+        Escalation(rbac),
         PodSecurity(cache),
         DefaultTolerationSeconds(),
         Priority(cache),
