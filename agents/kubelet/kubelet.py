@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.kubelet import clock_skew, shutdown
+from agents.kubelet import clock_skew, log_rotation, shutdown
 from agents.kubelet.admission import preempted, refusal, resize_problem
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import refused_by_pressure
@@ -142,6 +142,7 @@ class Kubelet:
         self.clock.spawn("housekeeping", self._repeat, stop, self._find_leftovers, _HOUSEKEEPING)
         self.clock.spawn("clock", self._repeat, stop, self._check_clock, self.settings.lease_seconds)
         self.clock.spawn("eviction", self._repeat, stop, self.resources.eviction.look, _PRESSURE)
+        self.clock.spawn("logs", self._repeat, stop, self._rotate_logs, _PRESSURE)
         self.clock.spawn("images", self._repeat, stop, self._collect_images, _IMAGES)
         self.clock.spawn("runtime-events", self._follow_events, stop)
 
@@ -325,6 +326,9 @@ class Kubelet:
             node = {"apiVersion": "v1", "kind": "Node"} | self.heartbeat.node
             self.recorder.record(node, "Warning", "ClockSkew", said)
         self._said_of_clock = bool(said)
+
+    def _rotate_logs(self) -> None:
+        log_rotation.rotate(self.runtime, f"{int(self.clock.time())}")
 
     def _collect_images(self) -> None:
         self.resources.images.collect()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,21 +49,34 @@ def _entries(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[]
         if not options.follow or ended():
             return
         clock.sleep(_POLL)
-    with path.open("rb") as file:
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("rb"))
         file.seek(tail_offset(file, options.tail) if options.tail is not None else 0)
         rest = b""
         while True:
             was_ended = not options.follow or ended()
+            was_replaced = _is_replaced(file, path)
             while block := file.read(_BLOCK):
                 *lines, rest = (rest + block).split(b"\n")
                 piece = b"".join(entry_text(line, options) for line in lines)
                 if piece:
                     yield piece
+            if was_replaced:
+                file = opened.enter_context(path.open("rb"))
+                continue
             if was_ended:
                 return
             # An empty piece lets the server notice that the client has gone.
             yield b""
             clock.sleep(_POLL)
+
+
+def _is_replaced(file: io.BufferedReader, path: Path) -> bool:
+    """Whether the log was begun anew in another file of the same name."""
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def entry_text(line: bytes, options: LogOptions) -> bytes:

@@ -135,6 +135,9 @@ class CriRuntime:
         request = {"container_id": container_id, "linux": cri_spec.resources(limits)}
         self._api.runtime("UpdateContainerResources", "UpdateContainerResourcesRequest", request)
 
+    def reopen_log(self, container_id: str) -> None:
+        self._api.runtime("ReopenContainerLog", "ContainerReference", {"container_id": container_id})
+
     def remove_container(self, container_id: str) -> None:
         self._unless_gone("RemoveContainer", "ContainerReference", {"container_id": container_id})
         self._ended.pop(container_id, None)

@@ -124,6 +124,9 @@ class FakeRuntime:
         self.inspect(container_id)
         self._specs[container_id] = dataclasses.replace(self._specs[container_id], limits=limits)
 
+    def reopen_log(self, container_id: str) -> None:
+        return None
+
     def remove_container(self, container_id: str) -> None:
         container = self._containers.pop(container_id, None)
         self._specs.pop(container_id, None)

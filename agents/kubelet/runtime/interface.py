@@ -27,6 +27,9 @@ SANDBOX_ID = "io.kubernetes.sandbox.id"
 LOG_PATH = "io.kubernetes.container.logPath"
 KIND = "io.kubernetes.container.type"
 
+# A runtime that keeps logs below this by itself is never asked to begin one anew.
+LARGEST_LOG = 10 * 1024**2
+
 
 class ContainerRuntimeError(Exception):
     """The runtime refused or failed; the text says what and why."""
@@ -312,6 +315,9 @@ class ContainerRuntime(Protocol):
 
     def update_container(self, container_id: str, limits: Limits) -> None:
         """Put other limits into effect on a running container."""
+
+    def reopen_log(self, container_id: str) -> None:
+        """Write on into a new file of the log's name, as the old one was moved away."""
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container, ending it at once if it runs."""

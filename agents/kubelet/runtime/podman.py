@@ -149,6 +149,9 @@ class PodmanRuntime:
         # The answer is the container's bare id, not JSON.
         self._api.send("POST", f"/containers/{container_id}/update", body=podman_spec.resource_limits(limits))
 
+    def reopen_log(self, container_id: str) -> None:
+        raise ContainerRuntimeError("podman's monitor keeps logs small by itself and cannot be told to")
+
     def remove_container(self, container_id: str) -> None:
         self._api.delete(f"/containers/{container_id}", _REMOVE)
 

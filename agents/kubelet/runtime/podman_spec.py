@@ -16,6 +16,7 @@ from agents.kubelet.runtime.interface import (
     CONTAINER_NAME,
     CONTAINER_RESOURCES,
     KIND,
+    LARGEST_LOG,
     LOG_PATH,
     POD_NAME,
     POD_NAMESPACE,
@@ -35,6 +36,7 @@ from agents.kubelet.runtime.interface import (
 )
 
 _PERIOD = 100_000
+_LOG_SIZE = LARGEST_LOG - 4096
 _STATES = {
     "configured": State.CREATED,
     "created": State.CREATED,
@@ -94,7 +96,7 @@ def container_request(spec: ContainerSpec) -> dict[str, Any]:
         "labels": labels,
         "env": dict(spec.environment),
         "unsetenv": [name for name in ("container", "TERM") if name not in spec.environment and not spec.terminal],
-        "log_configuration": {"driver": "k8s-file", "path": spec.log_path},
+        "log_configuration": {"driver": "k8s-file", "path": spec.log_path, "size": _LOG_SIZE},
         "stop_timeout": 0,
         "oom_score_adj": spec.oom_score_adjust,
         "netns": _network(spec.network_namespace),

@@ -331,6 +331,18 @@ def test_what_a_container_writes_is_counted(real: Driver) -> None:
     eventually(lambda: real.runtime.disk_use(pod).get(container, 0) >= 3 * 1024**2, "three megabytes are counted", 60)
 
 
+def test_a_log_is_begun_anew(real: Driver) -> None:
+    container = real.run("while true; do echo line; sleep 0.2; done")
+    path = Path(real.runtime.inspect(container).log_path)
+    eventually(lambda: path.exists() and path.stat().st_size > 0, "something is logged")
+    path.rename(path.with_name("aside"))
+    try:
+        real.runtime.reopen_log(container)
+    except ContainerRuntimeError:
+        pytest.skip("this runtime keeps logs small by itself")
+    eventually(lambda: path.exists() and path.stat().st_size > 0, "it goes on in a new file")
+
+
 def test_an_end_is_told(real: Driver) -> None:
     told: list[str] = []
 
