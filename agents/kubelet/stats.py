@@ -70,7 +70,7 @@ def _pod(pod: Object, view: PodView, use: PodUsage, before: PodUsage | None, dis
             for found in view.running()
             if found.id in use.containers
         ],
-        "cpu": _cpu_of(use.pod, earlier),
+        "cpu": _cpu_of(use.pod, earlier, view.sandbox.created if view.sandbox is not None else 0.0),
         "memory": _memory_of(use.pod),
         "process_stats": {"process_count": use.pod.processes},
     }
@@ -101,7 +101,7 @@ def _container(found: Container, use: Usage, before: PodUsage | None, disk: PodD
     stats: Object = {
         "name": found.name,
         "startTime": timestamp(found.started),
-        "cpu": _cpu_of(use, earlier),
+        "cpu": _cpu_of(use, earlier, found.started),
         "memory": _memory_of(use),
     }
     if disk is not None:
@@ -111,9 +111,10 @@ def _container(found: Container, use: Usage, before: PodUsage | None, disk: PodD
     return stats
 
 
-def _cpu_of(use: Usage, before: Usage | None) -> Object:
+def _cpu_of(use: Usage, before: Usage | None, began: float) -> Object:
+    """What was not there at the sample before is averaged over its life."""
     if before is None:
-        return {"time": timestamp(use.time), "usageCoreNanoSeconds": use.cpu_nanoseconds}
+        return _cpu(use.time, use.cpu_nanoseconds, began, 0)
     return _cpu(use.time, use.cpu_nanoseconds, before.time, before.cpu_nanoseconds)
 
 
