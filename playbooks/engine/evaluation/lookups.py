@@ -67,6 +67,13 @@ class Services:
 Lookup = Callable[[list[Any], Mapping[str, Any], Evaluator], list[Any]]
 
 
+def names() -> frozenset[str]:
+    """All lookups."""
+    from playbooks.engine.evaluation.lookups_lists import LISTS
+
+    return frozenset((*_LOOKUPS, *LISTS))
+
+
 def run(name: str, terms: Sequence[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
     """The values of a lookup. Raises TemplateError for an unknown one or one that fails."""
     from playbooks.engine.evaluation.lookups_lists import LISTS

@@ -155,3 +155,4 @@ _COMPUTED: dict[str, _Compute] = {
     "ansible_parent_role_names": lambda play, host, task: _role(task).parent_names,
 }
 _ROLE_ONLY = frozenset(("role_name", "ansible_role_name", "role_path", "ansible_parent_role_names"))
+NAMES = frozenset(_COMPUTED)

@@ -8,20 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from playbooks.engine.executor.play_state import HostState, PlayState
-from playbooks.engine.language.keywords import refuse
 from playbooks.engine.language.values import Task
-
-ACTIONS = (
-    "flush_handlers", "noop", "end_play", "end_host", "end_batch", "end_role", "clear_facts", "clear_host_errors",
-    "refresh_inventory", "reset_connection",
-)  # fmt: skip
 
 
 def perform(play: PlayState, task: Task, states: Sequence[HostState]) -> None:
-    """Do a meta task for hosts that stand at it. Raises PlaybookError for an unknown one."""
+    """Do a meta task for hosts that stand at it. Raises PlaybookError."""
     action = str(task.arguments.get("free_form"))
-    if action not in ACTIONS:
-        raise refuse(task.mark, "meta action", action, ACTIONS)
     for state in states:
         if play.evaluator(state.name, task).all_hold(task.when) is not None:
             state.cursor.advance()

@@ -44,6 +44,10 @@ PLAY = (COMMON - {"delegate_to", "delegate_facts"}) | {
 }  # fmt: skip
 IMPORT_PLAYBOOK = frozenset(("import_playbook", "ansible.builtin.import_playbook", "name", "tags", "vars", "when"))
 ROLE_USE = COMMON | {"role", "when"}
+META = (
+    "clear_facts", "clear_host_errors", "end_batch", "end_host", "end_play", "end_role", "flush_handlers", "noop",
+    "refresh_inventory", "reset_connection",
+)  # fmt: skip
 LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from playbooks.engine.helper.options import Option, Options
+from playbooks.engine.language import keywords
 
 _PLAYBOOKS = Path(__file__).parents[2]
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.")
@@ -29,7 +30,7 @@ _ROLE_OPTIONS: Options = {
     "rolespec_validate": Option("bool", default=True),
 }
 CONTROL: Mapping[str, Options] = {
-    "meta": {"free_form": Option(required=True)},
+    "meta": {"free_form": Option(required=True, choices=keywords.META)},
     "include_tasks": {"file": Option(aliases=("_raw_params",)), "apply": Option("dict")},
     "import_tasks": {"file": Option(aliases=("_raw_params",))},
     "include_role": _ROLE_OPTIONS,
@@ -48,6 +49,7 @@ class Module:
     # Any further key=value is a parameter too (set_fact, add_host).
     open_ended: bool = False
     supports_check: bool = True
+    summary: str = ""
     run_here: Callable[..., Any] | None = field(default=None, compare=False)
 
 
@@ -89,8 +91,14 @@ def module(name: str) -> Module | None:
         getattr(source, "FREE_FORM", ""),
         getattr(source, "OPEN_ENDED", False),
         getattr(source, "SUPPORTS_CHECK", True),
+        _summary(remote, source),
         None if action is None else action.run,
     )
+
+
+def _summary(*sources: Any) -> str:
+    """What the first module of these that there is says about itself."""
+    return next(((source.__doc__ or "").strip() for source in sources if source is not None), "")
 
 
 def _import(dotted: str, folder: str, name: str) -> Any:

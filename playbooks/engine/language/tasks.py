@@ -14,7 +14,7 @@ from typing import Any
 from inventory.documents import Mark, MarkedDict, MarkedList
 from playbooks.engine.helper.options import OptionError, boolean, convert
 from playbooks.engine.helper.options import names as option_names
-from playbooks.engine.language import freeform, keywords, modules
+from playbooks.engine.language import expressions, freeform, keywords, modules
 from playbooks.engine.language.loading import Loader, many, mapping
 from playbooks.engine.language.values import Block, Loop, LoopControl, Node, Role, Scope, Task
 from playbooks.errors import PlaybookError
@@ -127,6 +127,7 @@ class TaskParser:
 
     def _task(self, item: MarkedDict, scope: Scope, handler: bool) -> tuple[Node, ...]:
         action, given, mark = self._action(item, handler)
+        expressions.check(item)
         module = modules.module(action)
         assert module is not None
         arguments, late = _arguments(module, given, item, mark)
