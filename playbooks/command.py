@@ -9,11 +9,17 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from playbooks import configuration
 from playbooks.errors import PlaybookError
+
+
+# Without it, and without -i, there is only this machine.
+_DEFAULT_INVENTORY = "/etc/ansible/hosts"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-t", "--tags", action="append", default=[], help="only tasks with these tags")
     add("--skip-tags", action="append", default=[], help="not the tasks with these tags")
     add("-e", "--extra-vars", action="append", default=[], help="key=value, JSON or YAML, or @file")
-    add("-f", "--forks", type=int, default=20, help="hosts at a time (20)")
+    add("-f", "--forks", type=int, help="hosts at a time (20)")
     add("-C", "--check", action="store_true", help="change nothing, say what would change")
     add("-D", "--diff", action="store_true", help="show what changes in files")
     add("-b", "--become", action="store_true", help="run tasks as root by sudo")
@@ -46,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--list-tasks", action="store_true", help="list the tasks of each play and end")
     add("--list-tags", action="store_true", help="list the tags of each play and end")
     add("--syntax-check", action="store_true", help="read and check everything and end")
+    add("--log", type=Path, help="append every event to this file, one JSON object a line (ansible.cfg: log_path)")
     add("--json", action="store_true", help="one JSON object a line instead of text")
     add("--timing", action="store_true", help="show which tasks took longest")
     add("-v", "--verbose", action="count", default=0, help="show results; -vv also places")
@@ -54,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the playbooks; the worst exit status."""
     try:
+        _take_defaults(arguments, configuration.load(os.environ, Path.cwd()))
         options = options_of(arguments)
         return max(_one(Path(name), arguments, options) for name in arguments.playbooks)
     except PlaybookError as error:
@@ -65,7 +73,7 @@ def _one(path: Path, arguments: argparse.Namespace, options: Any) -> int:
     from playbooks.engine import listing
     from playbooks.engine import run as engine
 
-    sources = arguments.inventory or ["localhost,"]
+    sources = arguments.inventory or [place for place in (_DEFAULT_INVENTORY,) if Path(place).exists()]
     inventory = engine.read_inventory(sources, options)
     playbook, loader = engine.read_playbook(path, options)
     if arguments.syntax_check:
@@ -77,14 +85,35 @@ def _one(path: Path, arguments: argparse.Namespace, options: Any) -> int:
     return engine.execute(playbook, inventory, options, loader, _display(arguments)).status
 
 
+def _take_defaults(arguments: argparse.Namespace, configured: configuration.Configuration) -> None:
+    """What neither the command line says nor the environment, an ansible.cfg may."""
+    arguments.inventory = arguments.inventory or list(configured.inventory)
+    arguments.forks = arguments.forks or configured.forks or 20
+    arguments.timeout = arguments.timeout or configured.timeout
+    arguments.user = arguments.user or configured.remote_user or None
+    arguments.private_key = arguments.private_key or configured.private_key_file or None
+    arguments.become = arguments.become or configured.become
+    arguments.become_user = arguments.become_user or configured.become_user or None
+    arguments.no_host_key_checking = arguments.no_host_key_checking or not configured.host_key_checking
+    if configured.vault_password_file and not arguments.vault_password_file:
+        arguments.vault_password_file = [configured.vault_password_file]
+    if configured.log_path and arguments.log is None:
+        arguments.log = Path(configured.log_path)
+    arguments.roles_path = configured.roles_path
+
+
 def _display(arguments: argparse.Namespace) -> Any:
-    if arguments.json:
-        from playbooks.engine.display.json_events import JsonEvents
-
-        return JsonEvents()
+    from playbooks.engine.display.json_events import JsonEvents
     from playbooks.engine.display.lines import Lines
+    from playbooks.engine.display.several import Several
 
-    return Lines(verbosity=arguments.verbose, timing=arguments.timing)
+    shown = JsonEvents() if arguments.json else Lines(verbosity=arguments.verbose, timing=arguments.timing)
+    if arguments.log is None:
+        return shown
+    try:
+        return Several(shown, JsonEvents(arguments.log.open("a", encoding="utf-8")))
+    except OSError as error:
+        raise PlaybookError(f"the log {arguments.log}: {error.strerror}") from error
 
 
 def options_of(arguments: argparse.Namespace) -> Any:
@@ -118,6 +147,7 @@ def options_of(arguments: argparse.Namespace) -> Any:
         vault_secrets=tuple(secrets),
         start_at_task=arguments.start_at_task,
         force_handlers=arguments.force_handlers,
+        roles_path=arguments.roles_path,
     )
 
 

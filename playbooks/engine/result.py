@@ -34,6 +34,7 @@ class Options:
     vault_secrets: Sequence[bytes] = field(default=(), repr=False)
     start_at_task: str | None = None
     force_handlers: bool = False
+    roles_path: Sequence[str] = ()
 
 
 @dataclass(slots=True)

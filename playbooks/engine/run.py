@@ -57,7 +57,7 @@ def read_playbook(path: Path, options: Options) -> tuple[Playbook, Loader]:
     """The playbook, checked as a whole. Raises PlaybookError."""
     if not path.is_file():
         raise PlaybookError(f"the playbook {str(path)!r} does not exist")
-    loader = Loader(path.parent, options.vault_secrets, options.extra_variables)
+    loader = Loader(path.parent, options.vault_secrets, options.extra_variables, options.roles_path)
     templates = Templates(GLOBALS)
 
     def render(text: str, given: Mapping[str, Any]) -> str:

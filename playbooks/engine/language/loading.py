@@ -5,7 +5,6 @@ Invariant: the only part of the language that opens files; a missing one is an e
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,17 @@ _SUFFIXES = ("", ".yml", ".yaml", ".json")
 class Loader:
     """Reads documents for one playbook; `extra` are the variables that file names of imports may use."""
 
-    def __init__(self, directory: Path, secrets: vault.Secrets = (), extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        secrets: vault.Secrets = (),
+        extra: Mapping[str, Any] | None = None,
+        roles_path: Iterable[str] = (),
+    ) -> None:
         self.directory = directory
         self.secrets = secrets
         self.extra = extra or {}
+        self._roles_path = tuple(roles_path)
         self._documents: dict[Path, Any] = {}
 
     def document(self, path: Path) -> Any:
@@ -81,13 +87,7 @@ class Loader:
 
     def role(self, name: str, beside: Iterable[Path], mark: Mark) -> Path:
         """The directory of a role. Raises PlaybookError naming where it was looked for."""
-        configured = os.environ.get("ANSIBLE_ROLES_PATH", "").split(":")
-        places = [
-            *beside,
-            self.directory / "roles",
-            *(Path(place).expanduser() for place in configured if place),
-            self.directory,
-        ]
+        places = [*beside, self.directory / "roles", *map(Path, self._roles_path), self.directory]
         for place in places:
             if (place / name).is_dir():
                 return place / name

@@ -1,0 +1,94 @@
+"""The settings of an ansible.cfg that mean something here, and their environment variables.
+
+Found as ansible finds it: $ANSIBLE_CONFIG, ./ansible.cfg, ~/.ansible.cfg, /etc/ansible/ansible.cfg, the first one only.
+
+Invariant: what the command line says wins over the environment, and that over the file.
+Source: Ansible, "Configuration Settings".
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from playbooks.engine.helper.options import boolean
+from playbooks.errors import PlaybookError
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Defaults for the command line; "" or None where nothing is set."""
+
+    inventory: tuple[str, ...] = ()
+    roles_path: tuple[str, ...] = ()
+    forks: int | None = None
+    timeout: float | None = None
+    remote_user: str = ""
+    private_key_file: str = ""
+    host_key_checking: bool = True
+    vault_password_file: str = ""
+    log_path: str = ""
+    become: bool = False
+    become_user: str = ""
+
+
+def load(environment: Mapping[str, str], directory: Path) -> Configuration:
+    """The configuration for a command run in `directory`. Raises PlaybookError for a file that cannot be read."""
+    path = find(environment, directory)
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
+    try:
+        if path is not None:
+            parser.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise PlaybookError(f"{path}: not a configuration: {error}") from error
+    base = path.parent if path is not None else directory
+
+    def text(section: str, name: str, variable: str = "") -> str:
+        written = parser.get(section, name, fallback="").strip()
+        return environment.get(variable or f"ANSIBLE_{name.upper()}", written)
+
+    def place(name: str, variable: str = "") -> str:
+        found = text("defaults", name, variable)
+        return str(base / Path(found).expanduser()) if found else ""
+
+    try:
+        return Configuration(
+            inventory=_places(text("defaults", "inventory"), ",", base),
+            roles_path=_places(text("defaults", "roles_path"), ":", base),
+            forks=int(text("defaults", "forks") or 0) or None,
+            timeout=float(text("defaults", "timeout") or 0) or None,
+            remote_user=text("defaults", "remote_user"),
+            private_key_file=place("private_key_file"),
+            host_key_checking=boolean(text("defaults", "host_key_checking") or True),
+            vault_password_file=place("vault_password_file"),
+            log_path=place("log_path"),
+            become=boolean(text("privilege_escalation", "become") or False),
+            become_user=text("privilege_escalation", "become_user"),
+        )
+    except ValueError as error:
+        raise PlaybookError(f"{path or 'the environment'}: {error}") from error
+
+
+def find(environment: Mapping[str, str], directory: Path) -> Path | None:
+    """The file that counts. One in a directory that everybody may write to does not, as with Ansible."""
+    named = environment.get("ANSIBLE_CONFIG")
+    if named:
+        path = Path(named).expanduser()
+        return path / "ansible.cfg" if path.is_dir() else path
+    here = directory / "ansible.cfg"
+    if here.is_file() and not directory.stat().st_mode & stat.S_IWOTH:
+        return here
+    others = (Path("~/.ansible.cfg").expanduser(), Path("/etc/ansible/ansible.cfg"))
+    return next((path for path in others if path.is_file()), None)
+
+
+def _places(found: str, separator: str, base: Path) -> tuple[str, ...]:
+    """Paths relative to the file, but for a list of host names, which is none."""
+    parts = [part.strip() for part in found.split(separator) if part.strip()]
+    if separator == "," and found.rstrip().endswith(","):
+        return (found,)
+    return tuple(str(base / Path(os.path.expandvars(part)).expanduser()) for part in parts)

@@ -1,0 +1,54 @@
+"""What an ansible.cfg and the environment set, and which of them counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from playbooks import configuration
+from playbooks.errors import PlaybookError
+
+pytestmark = pytest.mark.unit
+
+TEXT = """[defaults]
+inventory = hosts.yml, more
+roles_path = shared/roles:/opt/roles
+forks = 7
+remote_user = deploy ; who
+host_key_checking = False
+log_path = run.log
+[privilege_escalation]
+become = yes
+"""
+
+
+def load(directory: Path, **environment: str) -> configuration.Configuration:
+    (directory / "ansible.cfg").write_text(TEXT)
+    return configuration.load({"ANSIBLE_CONFIG": str(directory / "ansible.cfg"), **environment}, directory)
+
+
+def test_a_file_sets_defaults_relative_to_itself(tmp_path: Path) -> None:
+    found = load(tmp_path)
+    assert found.inventory == (str(tmp_path / "hosts.yml"), str(tmp_path / "more"))
+    assert found.roles_path == (str(tmp_path / "shared/roles"), "/opt/roles")
+    assert (found.forks, found.remote_user, found.host_key_checking, found.become) == (7, "deploy", False, True)
+    assert found.log_path == str(tmp_path / "run.log")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    found = load(tmp_path, ANSIBLE_FORKS="9", ANSIBLE_INVENTORY="a,b,", ANSIBLE_HOST_KEY_CHECKING="true")
+    assert (found.forks, found.inventory, found.host_key_checking) == (9, ("a,b,",), True)
+
+
+def test_a_file_that_everybody_may_write_beside_is_not_taken(tmp_path: Path) -> None:
+    load(tmp_path)
+    assert configuration.find({}, tmp_path) == tmp_path / "ansible.cfg"
+    tmp_path.chmod(0o777)
+    assert configuration.find({}, tmp_path) != tmp_path / "ansible.cfg"
+
+
+def test_a_wrong_value_is_said_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nforks = many\n")
+    with pytest.raises(PlaybookError, match=r"ansible\.cfg: .*many"):
+        configuration.load({"ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}, tmp_path)
