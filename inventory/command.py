@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export", action="store_true", help="with --list: variables where they were defined")
     parser.add_argument("-y", "--yaml", action="store_true", help="YAML instead of JSON")
     parser.add_argument("-l", "--limit", help="only these hosts")
-    parser.add_argument("--playbook-dir", help="read group_vars and host_vars there, too")
+    parser.add_argument("--playbook-dir", default=".", help="read group_vars and host_vars there, too (here)")
     parser.add_argument("--vault-password-file", action="append", default=[], help="a file with a vault password")
 
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         secrets = [Path(name).read_bytes().strip() for name in arguments.vault_password_file]
         inventory = load(arguments.inventory or ["/etc/ansible/hosts"], secrets)
-        beside = [read_directory(Path(arguments.playbook_dir), secrets)] if arguments.playbook_dir else []
+        beside = [read_directory(Path(arguments.playbook_dir), secrets)]
         print(_text(arguments, inventory, beside))
     except (InventoryError, OSError) as error:
         print(f"wherry inventory: {error}", file=sys.stderr)
@@ -62,7 +62,7 @@ def _text(arguments: argparse.Namespace, inventory: Inventory, beside: Iterable[
             raise InventoryError(f"the inventory has no host {arguments.host!r}")
         return _dump(inventory.host_variables(arguments.host, beside), arguments.yaml)
     chosen = patterns.match(inventory, arguments.limit) if arguments.limit else None
-    return _dump(listing(inventory, beside, chosen), arguments.yaml)
+    return _dump(listing(inventory, beside, chosen, export=arguments.export), arguments.yaml)
 
 
 def _dump(value: Any, as_yaml: bool) -> str:
@@ -74,11 +74,15 @@ def _dump(value: Any, as_yaml: bool) -> str:
 
 
 def listing(
-    inventory: Inventory, beside: Iterable[Any] = (), only: Iterable[str] | None = None
+    inventory: Inventory, beside: Iterable[Any] = (), only: Iterable[str] | None = None, *, export: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """The JSON of `--list`: each group's hosts and children, and every host's variables under `_meta`."""
+    """The JSON of `--list`: each group's hosts and children, and every host's variables under `_meta`.
+
+    With `export`, variables stand where they were said: a group's with the group, a host's own with the host.
+    """
     chosen = set(inventory.hosts_of("all") if only is None else only)
-    variables = {host: inventory.host_variables(host, beside) for host in inventory.hosts_of("all") if host in chosen}
+    said = inventory.own_variables if export else inventory.host_variables
+    variables = {host: said(host, beside) for host in inventory.hosts_of("all") if host in chosen}
     meta = {"hostvars": {host: own for host, own in variables.items() if own}, "profile": "inventory_legacy"}
     listed: dict[str, dict[str, Any]] = {"_meta": meta}
     for group in inventory.descendants("all"):
@@ -88,6 +92,8 @@ def listing(
             found["hosts"] = hosts
         if inventory.groups[group].children:
             found["children"] = list(inventory.groups[group].children)
+        if export and (own := inventory.group_variables(group, beside)):
+            found["vars"] = own
         if found:
             listed[group] = found
     return listed

@@ -130,6 +130,13 @@ class Inventory:
                 merged.update(directory.hosts.get(host, {}))
         return merged
 
+    def own_variables(self, host: str, beside_playbook: Iterable[DirectoryVariables] = ()) -> Variables:
+        """What is said about a host itself, in its sources and in host_vars."""
+        merged = dict(self.hosts.get(host, {}))
+        for directory in (*self.directories, *beside_playbook):
+            merged.update(directory.hosts.get(host, {}))
+        return merged
+
     def group_variables(self, name: str, beside_playbook: Iterable[DirectoryVariables] = ()) -> Variables:
         """What is said about a group itself, in its sources and in group_vars."""
         merged = dict(self.groups[name].variables)
