@@ -30,7 +30,7 @@ spec:
         - name: web
           image: localhost/wherry/demo:1
           ports: [{containerPort: 8080}]
-          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 5}
           lifecycle: {preStop: {exec: {command: [/bin/sh, -c, sleep 5]}}}
 ---
 apiVersion: v1

@@ -46,7 +46,7 @@ def life(kubectl: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
 
 
 def _serves(lab: Lab) -> bool:
-    return len(lab.running_pods("app=web")) == 3 and "It lands anywhere." in lab.ask("node1")
+    return len(lab.running_pods("app=web")) == 3 and "Answered by pod" in lab.ask("node1")
 
 
 def _release(lab: Lab, host: str) -> str:
