@@ -17,7 +17,6 @@ from typing import Any
 from playbooks import configuration
 from playbooks.errors import PlaybookError
 
-
 # Without it, and without -i, there is only this machine.
 _DEFAULT_INVENTORY = "/etc/ansible/hosts"
 

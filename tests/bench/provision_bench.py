@@ -40,7 +40,11 @@ class Bench:
 
     def playbook(self, strategy: str = "") -> Path:
         """The playbook of small tasks."""
-        play: dict[str, object] = {"hosts": "all", "gather_facts": False, "tasks": [_task(n) for n in range(self.tasks)]}
+        play: dict[str, object] = {
+            "hosts": "all",
+            "gather_facts": False,
+            "tasks": [_task(n) for n in range(self.tasks)],
+        }
         if strategy:
             play["strategy"] = strategy
         path = self.scratch / f"tasks{'-' + strategy if strategy else ''}.yml"
@@ -178,7 +182,9 @@ def main() -> None:
         for name, found in results.items():
             base = results[f"wherry {name.rpartition(' ')[2]}"]
             ratios = {key: round(found[key] / base[key], 1) for key in found}
-            print(f"{name:20} {found['seconds']:8.2f} s {found['processor']:8.2f} s of processor   × {json.dumps(ratios)}")
+            print(
+                f"{name:20} {found['seconds']:8.2f} s {found['processor']:8.2f} s of processor   × {json.dumps(ratios)}"
+            )
         moved = files(bench)
         print(f"10 MB to all hosts: wherry {moved['wherry']:.2f} s, scp {moved['scp']:.2f} s")
 
