@@ -4,7 +4,7 @@
     python tests/bench/provision_bench.py --lab bench [--tasks 100] [--peers VENV]
     wherry lab down --name bench
 
-VENV is a virtual environment with ansible-core, and mitogen and pyinfra if they install; whoever is missing is left out.
+VENV is a virtual environment with ansible-core, and mitogen and pyinfra if they install; who is missing is left out.
 Each runs the same small tasks (a third commands, a third directories, a third files) twice: first everything changes,
 then nothing does. Then a file of 10 MB goes to all hosts, by Wherry's copy and by scp in parallel.
 """
