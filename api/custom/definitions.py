@@ -62,7 +62,7 @@ def first_served(definition: Object) -> str:
 
 def version_named(definition: Object, name: str) -> Object | None:
     """A version of the definition's spec."""
-    return next((version for version in definition["spec"]["versions"] if version["name"] == name), None)
+    return next((version for version in definition["spec"]["versions"] if version.get("name") == name), None)
 
 
 def storage_version(definition: Object) -> str:

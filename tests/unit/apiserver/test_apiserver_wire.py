@@ -21,6 +21,10 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 YAML = "application/yaml"
 APPLY = "application/apply-patch+yaml"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NAMELESS = (
+    b'{"metadata":{"name":"a.b"},"spec":{"versions":[{"served":true,"storage":true},{"name":"v1","storage":true}]}}'
+)
 STRICT = "fieldManager=me&fieldValidation=Strict"
 
 TWICE = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: twice\ndata:\n  a: '1'\n  a: '2'\n"
@@ -56,6 +60,7 @@ IN_YAML = 'yaml: unmarshal errors:\n  line 7: key "a" already set in map'
         ),
         ("PATCH", f"{MAPS}/here", APPLY, b"data: {}", "fieldManager: Required value: is required for apply patch"),
         ("POST", MAPS, YAML, '{"a":"\u0093"}'.encode(), "name or generateName is required"),
+        ("POST", DEFINITIONS, "application/json", NAMELESS, "spec.versions[0].name: "),
         ("POST", REVIEWS, "application/json", b'{"spec":"all"}', "json: cannot unmarshal string into Go struct field"),
         ("POST", MAPS, "application/json", b'{"kind":', "couldn't get version/kind; json parse error"),
         (
