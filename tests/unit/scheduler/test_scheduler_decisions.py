@@ -32,6 +32,7 @@ def test_no_node_is_overcommitted_and_memory_equals_a_fresh_look(steps, sizes) -
         fresh = decide(pod, snapshot)
         assert (decision.reason if not decision.node else "") == (fresh.reason if not fresh.node else "")
         assert decision.feasible == fresh.feasible
+        assert set(decision.resolvable) == set(fresh.resolvable)
         if decision.node:
             snapshot.place(pod, decision.node)
             where[pod.key] = decision.node
