@@ -17,7 +17,7 @@ from api.serving import ListenError, Server, Tls
 from control.apiserver.application import application, make_server
 from control.apiserver.authentication.certificates import CertificateMethod
 from control.apiserver.authentication.chain import Method
-from control.apiserver.authentication.jwt import SigningKey
+from control.apiserver.authentication.jwt import SigningKey, VerifyKey, load_verify_key
 from control.apiserver.authentication.request_headers import RequestHeaderMethod
 from control.apiserver.bootstrap import FRONT_PROXY_AUTHORITY, FRONT_PROXY_NAMES, Bootstrap
 from control.apiserver.config import Config, Network
@@ -68,7 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
         store = open_store(arguments.store, runtime)
         signing_key = SigningKey((arguments.pki_dir / "service-account.key").read_bytes())
         methods = _certificate_methods(arguments.pki_dir)
-        server = make_server(store, runtime, config, authentication=methods, signing_key=signing_key)
+        server = make_server(
+            store,
+            runtime,
+            config,
+            authentication=methods,
+            signing_key=signing_key,
+            verify_keys=_verify_keys(arguments.pki_dir),
+        )
         server.kubelet_tls = kubelet_context(arguments.pki_dir)
         tls = _tls(arguments.pki_dir)
         http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls, shared=arguments.share_port)
@@ -119,6 +126,14 @@ def _tls(directory: Path) -> Tls:
         str(directory / "ca.crt"),
         str(proxy_authority) if proxy_authority.exists() else None,
     )
+
+
+def _verify_keys(directory: Path) -> list[VerifyKey]:
+    """The keys that tokens may have been signed with before: each `service-account*.pub` beside the present one.
+
+    A key is rotated by keeping its public half under such a name until the last of its tokens has expired.
+    """
+    return [load_verify_key(path.read_bytes()) for path in sorted(directory.glob("service-account*.pub"))]
 
 
 def _certificate_methods(directory: Path) -> list[Method]:

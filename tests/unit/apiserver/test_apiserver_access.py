@@ -8,8 +8,10 @@ import orjson
 import pytest
 from apiserver_objects import account, config_map, pod
 
-from api import errors
+from api import errors, pki
 from api.runtime import timestamp
+from control.apiserver.authentication.jwt import BadToken, SigningKey
+from control.apiserver.authentication.service_accounts import Tokens
 from control.apiserver.identity import User
 
 pytestmark = pytest.mark.unit
@@ -220,3 +222,14 @@ def test_a_node_gets_tokens_for_accounts_of_its_pods_only(cluster, node):
     assert request_token(node)
     with pytest.raises(errors.Forbidden):
         request_token(node, "unused")
+
+
+def test_a_token_of_an_earlier_key_stays_good_while_its_public_half_is_kept(cluster):
+    token = request_token(cluster.client())
+    tokens = cluster.server.tokens
+    rotated = SigningKey(pki.new_key())
+    kept = Tokens(rotated, tokens.keys, tokens.issuer, cluster.server.cache, cluster.server.runtime)
+    assert kept.check(token, [])[0].name == "system:serviceaccount:default:default"
+    dropped = Tokens(rotated, (), tokens.issuer, cluster.server.cache, cluster.server.runtime)
+    with pytest.raises(BadToken):
+        dropped.check(token, [])
