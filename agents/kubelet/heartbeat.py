@@ -124,7 +124,9 @@ class Heartbeat:
         try:
             return self._client.create("leases.coordination.k8s.io", lease)
         except AlreadyExists:
-            patch = {"spec": lease["spec"]}
+            # It may be that of an earlier Node of this name, with which it would go.
+            owners = lease["metadata"].get("ownerReferences")
+            patch = {"metadata": {"ownerReferences": owners}, "spec": lease["spec"]}
             return self._client.patch("leases.coordination.k8s.io", self._settings.name, patch, LEASE_NAMESPACE)
 
     def _status(self, report: Report, old: Object) -> Object:

@@ -23,7 +23,7 @@ from control.controllers.context import Context
 from control.controllers.garbage import OwnerState
 
 # Nobody owns anything through these, and they change all the time.
-_IGNORED = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
+_IGNORED = frozenset({"events", "events.events.k8s.io"})
 _REDISCOVER = 30.0
 _DISCOVER = ""
 _REMEMBERED_ABSENT = 4096
