@@ -54,6 +54,12 @@ def job(name: str, completions: int, parallelism: int, *, image: str = "ends-5",
     return named("batch/v1", "Job", name, spec=own | spec)
 
 
+def cronjob(name: str, *, image: str = "ends-5") -> Object:
+    """A CronJob of every minute."""
+    spec = {"schedule": "* * * * *", "jobTemplate": {"spec": job(name, 1, 1, image=image)["spec"]}}
+    return named("batch/v1", "CronJob", name, spec=spec)
+
+
 def budget(app: str, **spec: Any) -> Object:
     """A PodDisruptionBudget over the pods of an app."""
     selector = {"matchLabels": {"app": app}}

@@ -53,11 +53,11 @@ class Machine(FakeRuntime):
         self.running.pop(container_id, None)
 
     def power_cut(self) -> None:
-        """Everything that ran is gone."""
+        """Everything that ran has ended; what is on the disk stays."""
         for container in self.list().containers:
-            self.remove_container(container.id)
+            self.signal_container(container.id, "SIGKILL")
         for sandbox in self.list().sandboxes:
-            self.remove_sandbox(sandbox.id)
+            self.stop_sandbox(sandbox.id)
 
 
 class Machines:

@@ -71,6 +71,19 @@ SCENARIOS = {
         Scenario("rolling-ordinals", workloads.rolling_ordinals, (*CRASHES, "loss"), STANDBY, standby=True),
         Scenario("on-every-node", workloads.on_every_node, (*CRASHES, *WEATHER), (*STORE, *NODES)),
         Scenario("jobs", workloads.jobs, (*CRASHES, *WEATHER), (*STORE, *NODES), span=20.0),
+        Scenario("jobs-on-failing-nodes", workloads.jobs, ("crash", "reboot", "cut-off", "slow"), NODES, span=20.0),
+        Scenario("schedules", workloads.schedules, (*CRASHES, *WEATHER), STORE, span=200.0),
+        Scenario("losing-nodes", workloads.losing_nodes, (*CRASHES, *WEATHER), STORE),
+        Scenario(
+            "everything",
+            workloads.everything,
+            (*CRASHES, *WEATHER, "cut-off", "slow", "compact"),
+            (*TWO_SERVERS, *STANDBY, *NODES),
+            most=8,
+            span=20.0,
+            servers=2,
+            standby=True,
+        ),
         Scenario("draining", workloads.draining, (*CRASHES, "storm"), STORE, span=15.0),
         Scenario(
             "draining-while-rolling", workloads.draining_while_rolling, CRASHES, TWO_SERVERS, servers=2, span=15.0

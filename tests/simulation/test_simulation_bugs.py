@@ -15,6 +15,15 @@ pytestmark = pytest.mark.simulation
 
 MOST_SEEDS = 2000
 BUGS = list(bugs().values())
+# Bugs that the simulator found when nobody had put them in; docs/simulation.md tells of them.
+REAL = (
+    "bound-pods-cannot-be-preempted",
+    "kubelets-forget-after-a-restart",
+    "leases-outlive-their-nodes",
+    "preemptors-are-not-woken",
+    "quota-is-given-back-early",
+    "silent-watches-are-kept",
+)
 
 
 def test_there_are_enough_bugs_and_each_breaks_a_known_rule() -> None:
@@ -31,6 +40,13 @@ def test_the_simulator_finds(bug: Bug) -> None:
     if f"{bug.rule}: " not in said:
         said = _play(bug, 0, MOST_SEEDS)
     assert f"{bug.rule}: " in said, said[-3000:]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_seed_that_found_a_real_bug_holds_without_it(name: str) -> None:
+    bug = bugs()[name]
+    done = simulate(bug.scenario, "--seed", str(bug.seed), "--seeds", "1")
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def _play(bug: Bug, first: int, seeds: int) -> str:

@@ -10,6 +10,7 @@ from simulation.deeds import (
     budget,
     completed,
     create,
+    cronjob,
     daemonset,
     delete,
     deployment,
@@ -166,6 +167,50 @@ def jobs(world: World) -> None:
     create(world, "jobs.batch", job("index", 4, 4, completionMode="Indexed"))
     completed(world, "work")
     completed(world, "index")
+
+
+def schedules(world: World) -> None:
+    """A CronJob over some minutes: one Job a minute, and none once it is suspended."""
+    create(world, "cronjobs.batch", cronjob("tick"))
+    world.run(200)
+    patch(world, "cronjobs.batch", "tick", {"spec": {"suspend": True}})
+    world.until("all its Jobs are over", lambda: all(is_true(one, "Complete") for one in world.checks.objects("jobs")))
+
+
+def losing_nodes(world: World) -> None:
+    """A node is taken out of the cluster while it runs; its kubelet comes back with an empty machine."""
+    create(world, DEPLOYMENTS, deployment("web", 6))
+    create(world, "daemonsets.apps", daemonset("agent"))
+    available(world, "web", 6)
+    node = world.node_names[0]
+    world.crash("node0")
+    world.machines.of(node).power_cut()
+    delete(world, "nodes", node, "")
+    available(world, "web", 6)
+    world.until_faults_end()
+    world.restart("node0")
+    everywhere(world, "agent", "one")
+    available(world, "web", 6)
+
+
+def everything(world: World) -> None:
+    """A bit of all that users do, at once."""
+    service = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]}
+    create(world, "services", named("v1", "Service", "web", spec=service))
+    create(world, DEPLOYMENTS, deployment("web", 4))
+    create(world, STATEFULSETS, statefulset("db", 3))
+    create(world, "jobs.batch", job("work", 4, 2))
+    create(world, "daemonsets.apps", daemonset("agent"))
+    create(world, DEPLOYMENTS, deployment("old", 3))
+    world.run(3)
+    roll(world, DEPLOYMENTS, "web", "two")
+    roll(world, STATEFULSETS, "db", "two")
+    delete(world, DEPLOYMENTS, "old", propagation="Foreground")
+    patch(world, DEPLOYMENTS, "web", {"spec": {"replicas": 6}})
+    available(world, "web", 6)
+    stateful(world, "db", 3)
+    completed(world, "work")
+    everywhere(world, "agent", "one")
 
 
 def draining(world: World) -> None:
