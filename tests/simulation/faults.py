@@ -87,10 +87,15 @@ def _reboot(world: World, fault: Fault) -> None:
 
 def _trip(world: World, fault: Fault) -> None:
     """Crash at one of the target's next requests: before it is sent, or after it was answered."""
-    world.network.tripwires[fault.target] = int(fault.amount * 40)
+    if fault.target == "kvstore":
+        world.store.tripwire = int(fault.amount * 40)
+    else:
+        world.network.tripwires[fault.target] = int(fault.amount * 40)
 
 
 def _untrip(world: World, fault: Fault) -> None:
+    if fault.target == "kvstore":
+        world.store.tripwire = None
     world.network.tripwires.pop(fault.target, None)
     world.restart(fault.target)
 

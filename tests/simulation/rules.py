@@ -163,7 +163,7 @@ def _bound_to(pod: Object) -> str:
 
 
 def counted_once(history: History) -> Iterator[str]:
-    """A finished Job's numbers are those of the pods that really ended that way."""
+    """A finished Job's numbers are those of the pods that really ended that way, and as many as were asked for."""
     ended: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for change in history.changes["pods"]:
         if change.new is None:
@@ -174,6 +174,8 @@ def counted_once(history: History) -> Iterator[str]:
         status = job.get("status") or {}
         if not is_true(job, "Complete"):
             continue
+        if int(status.get("succeeded") or 0) != job["spec"]["completions"]:
+            yield f"{key_of(job)} is complete with {status.get('succeeded', 0)} of {job['spec']['completions']}"
         for word, kind in (("succeeded", "Succeeded"), ("failed", "Failed")):
             really = len(ended[uid_of(job)][kind])
             if int(status.get(word) or 0) != really:

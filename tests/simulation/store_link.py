@@ -37,6 +37,7 @@ class StoreHost:
         self.store = store
         self.up = True
         self.life = 0
+        self.tripwire: int | None = None
         self._watches: list[StoreWatch] = []
 
     def crash(self) -> None:
@@ -50,6 +51,15 @@ class StoreHost:
     def restart(self) -> None:
         """Answer again."""
         self.up = True
+
+    def performed(self) -> None:
+        """Count an operation; when as many as the tripwire says are done, crash before the answer leaves."""
+        if self.tripwire is None:
+            return
+        self.tripwire -= 1
+        if self.tripwire < 0:
+            self.tripwire = None
+            self.crash()
 
     def watch(self, watch: StoreWatch) -> StoreWatch:
         """Remember a watch, to break it with the process."""
@@ -120,6 +130,7 @@ class StoreLink:
         def perform() -> None:
             try:
                 outcome.append(operation())
+                host.performed()
             except StoreError as error:
                 failure.append(error)
 

@@ -22,7 +22,6 @@ REAL = (
     "leases-outlive-their-nodes",
     "preemptors-are-not-woken",
     "quota-is-given-back-early",
-    "silent-watches-are-kept",
 )
 
 
