@@ -89,10 +89,14 @@ class Tracer:
 
     def _pod_hop(self, pod: Object) -> Hop:
         node, address = _place(pod)
+        name = f"{namespace_of(pod)}/{name_of(pod)}"
         if pod["spec"].get("hostNetwork"):
-            return Hop(node, f"pod {namespace_of(pod)}/{name_of(pod)}: on the node's own network, {address}")
-        facts = self._ask(node, {"source": address, "target": address})
-        return trace_hops.pod_hop(node, f"{namespace_of(pod)}/{name_of(pod)}", address, facts.get("source"))
+            return Hop(node, f"pod {name}: on the node's own network, {address}")
+        try:
+            facts = self._ask(node, {"source": address, "target": address})
+        except (ApiError, TransportError) as error:
+            return Hop(node, f"pod {name} {address}", f"the kubelet of {node} cannot be asked: {error}")
+        return trace_hops.pod_hop(node, name, address, facts.get("source"))
 
     def _way(self, pod: Object, endpoint: str, protocol: str) -> Iterator[Hop]:
         """From the pod's node to one endpoint."""
@@ -105,22 +109,26 @@ class Tracer:
         if there and name_of(there) != node and gateway:
             query["echo"] = f"{routes.node_address(there)},{gateway}"
         facts = self._ask(node, query)
-        yield trace_hops.route_hop(node, address, facts["route"], to_pod=target is not None)
+        hops = [trace_hops.route_hop(node, address, facts["route"], to_pod=target is not None)]
         if "echo" in query and there is not None:
-            yield trace_hops.between_hop(self._nodes[node], there, gateway, facts["route"], facts["echo"])
+            hops.append(trace_hops.between_hop(self._nodes[node], there, gateway, facts["route"], facts["echo"]))
         if target is not None:
-            name, where = f"{namespace_of(target)}/{name_of(target)}", _place(target)[0]
-            try:
-                found = self._ask(where, {"source": address, "target": address})
-            except ApiError as error:
-                yield Hop(where, f"pod {name} {address}", f"the kubelet of {where} cannot be asked: {error}")
-            else:
-                yield trace_hops.pod_hop(where, name, address, found.get("source"))
+            hops.append(self._target_hop(target, reachable=facts["echo"].get(_node_address(there), True)))
         if "connection" in facts:
             policies = self._client.list("networkpolicies.networking.k8s.io").items
             held_by = [*trace_hops.policies_judging(policies, pod, "egress"),
                        *trace_hops.policies_judging(policies, target, "ingress")]  # fmt: skip
-            yield trace_hops.connection_hop(node, f"{source} -> {endpoint}", facts["connection"], held_by)
+            sound = not any(hop.problem for hop in hops)
+            told = f"{source} -> {endpoint}"
+            hops.append(trace_hops.connection_hop(node, told, facts["connection"], held_by, sound=sound))
+        yield from hops
+
+    def _target_hop(self, pod: Object, *, reachable: bool) -> Hop:
+        """The endpoint's pod on its node; a node that does not answer is not asked."""
+        if not reachable:
+            node, address = _place(pod)
+            return Hop(node, f"pod {namespace_of(pod)}/{name_of(pod)} {address}", f"{node} cannot be asked")
+        return self._pod_hop(pod)
 
     def _ask(self, node: str, query: dict[str, str]) -> Facts:
         path = f"/api/v1/nodes/{node}/proxy/trace?{urlencode(query)}"
@@ -175,6 +183,10 @@ def _place(pod: Object) -> tuple[str, str]:
     if not node or not address:
         raise CommandError(f"pod {name_of(pod)} has no {'address' if node else 'node'} yet: see `kubectl describe pod`")
     return node, address
+
+
+def _node_address(node: Object | None) -> str:
+    return routes.node_address(node) if node else ""
 
 
 def _gateway(node: Object) -> str:

@@ -97,13 +97,15 @@ def between_hop(source: Object, target: Object, gateway: str, route: Facts, echo
     return Hop(where, way, problem)
 
 
-def connection_hop(node: str, told: str, outcome: str, held_by: Sequence[str]) -> Hop:
-    """What became of a connection from the pod to an endpoint."""
+def connection_hop(node: str, told: str, outcome: str, held_by: Sequence[str], *, sound: bool = True) -> Hop:
+    """What became of a connection from the pod to an endpoint; `sound` if no hop before is broken."""
     what = f"connection {told}: {outcome}"
     if outcome == "accepted":
         return Hop(node, what)
     if outcome == "refused":
         return Hop(node, what, "nothing listens at that port of the pod, or a rule refuses it")
+    if not sound:
+        return Hop(node, what, "as a hop before is broken")
     if held_by:
         return Hop(node, what, f"all hops before are sound; these network policies judge it: {', '.join(held_by)}")
     return Hop(node, what, "all hops before are sound; the pod itself does not answer, or a firewall drops the packets")

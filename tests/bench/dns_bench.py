@@ -70,10 +70,10 @@ def wherry(services: int) -> subprocess.Popen[str]:
     return child
 
 
-def dnsmasq(services: int) -> subprocess.Popen[str]:
-    with tempfile.NamedTemporaryFile("w", suffix=".hosts", delete=False) as file:
-        file.writelines(f"{address_of(number)} {name_of(number)}\n" for number in range(services))
-    command = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", f"--addn-hosts={file.name}",
+def dnsmasq(services: int, directory: str) -> subprocess.Popen[str]:
+    hosts = Path(directory) / "hosts"
+    hosts.write_text("".join(f"{address_of(number)} {name_of(number)}\n" for number in range(services)))
+    command = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", f"--addn-hosts={hosts}",
                f"--port={PORT}", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root",
                "--conf-file=/dev/null", "--pid-file="]  # fmt: skip
     return subprocess.Popen(command, text=True)
@@ -145,7 +145,8 @@ def main() -> None:
     print("|----------|--------------|--------------|--------------|")
     ours = measure("wherry", wherry, arguments.services, arguments.questions)
     if shutil.which("dnsmasq"):
-        theirs = measure("dnsmasq", dnsmasq, arguments.services, arguments.questions)
+        with tempfile.TemporaryDirectory() as directory:
+            theirs = measure("dnsmasq", lambda n: dnsmasq(n, directory), arguments.services, arguments.questions)
         ratios = ", ".join(f"{kind} {ours[kind] / theirs[kind]:.2f}" for kind in ours)
         print(f"wherry per CPU second as a multiple of dnsmasq: {ratios}")
 

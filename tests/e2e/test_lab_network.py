@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 import urllib3
-from labs import WHERRY, Lab, eventually, run
+from conftest import GRACE_SECONDS
+from labs import WHERRY, Lab, eventually, is_ready, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -156,6 +157,22 @@ FAULTS = {
 def test_everybody_reaches_everybody_again_after(network: Network, fault: str) -> None:
     network.lab.ssh("node1", FAULTS[fault])
     eventually(network.whole, 30, f"everybody reaches everybody after {fault}")
+
+
+def test_everybody_reaches_everybody_again_after_a_node_was_partitioned(network: Network) -> None:
+    network.lab.lab("disconnect", "node2")
+    try:
+        eventually(lambda: not ready(network, "node2"), GRACE_SECONDS + 60, "node2 counts as lost")
+        found = run([*trace(network), "pod/asker-node1", network.targets["pod-node2"]], check=False)
+        assert found.returncode == 1 and "node2 does not answer at" in found.stdout, found.stdout + found.stderr
+    finally:
+        network.lab.lab("connect", "node2")
+    eventually(lambda: ready(network, "node2"), 60, "node2 is Ready again")
+    eventually(network.whole, 30, "everybody reaches everybody after the partition")
+
+
+def ready(network: Network, name: str) -> bool:
+    return is_ready(json.loads(network.lab.kubectl("get", "node", name, "-o", "json")))
 
 
 def test_repairs_are_said_in_events(network: Network) -> None:

@@ -33,6 +33,10 @@ def test_the_connection(outcome: str, held_by: list[str], problem: str) -> None:
     assert problem in trace_hops.connection_hop("one", "x", outcome, held_by).problem
 
 
+def test_a_connection_over_a_broken_hop_blames_nothing_else() -> None:
+    assert trace_hops.connection_hop("one", "x", "timeout", ["p"], sound=False).problem == "as a hop before is broken"
+
+
 def test_only_policies_that_select_the_pod_and_judge_the_direction_are_named() -> None:
     pod = {"metadata": {"name": "web", "namespace": "a", "labels": {"app": "web"}}}
 
