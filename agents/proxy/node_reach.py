@@ -60,7 +60,8 @@ class NodeReach:
             del self._silent[gone]
         for peer in peers:
             network = next((one for one in peer.networks if isinstance(one, IPv4Network)), None)
-            if network is not None and not stop.is_set():
+            # A hollow node has no network of its own.
+            if network is not None and not peer.address.is_loopback and not stop.is_set():
                 self._ask(peer, str(gateway_of(network)))
 
     def _ask(self, peer: Peer, gateway: str) -> None:
