@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -163,6 +164,15 @@ def test_a_session_sticks_until_its_endpoint_is_gone(cluster: Cluster) -> None:
     assert {line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=5)} == {left[0]}
     cluster.program([sticky], [endpoint_slice("web", *cluster.web)])
     assert {line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=20)} == {left[0]}
+
+
+def test_a_session_is_remembered_for_as_long_as_the_service_says(cluster: Cluster) -> None:
+    sticky = service("web", "10.96.0.10", sessionAffinity="ClientIP",
+                     sessionAffinityConfig={"clientIP": {"timeoutSeconds": 7}})  # fmt: skip
+    cluster.program([sticky], [endpoint_slice("web", *cluster.web)])
+    assert cluster.one.answer("10.96.0.10", 80, pod="idle") in ("one", "two")
+    remembered = re.escape(cluster.pods["one", "idle"]) + r" timeout \S+ expires [0-7]s"
+    assert re.search(remembered, cluster.one.sh("nft list sets"))
 
 
 def test_external_and_balancer_addresses_lead_to_the_service(cluster: Cluster) -> None:
