@@ -19,10 +19,9 @@ from control.apiserver.authentication.certificates import ENVIRON_USER
 pytestmark = pytest.mark.integration
 
 DOCUMENTS = (
-    "api/v1", "apis/apps/v1", "apis/batch/v1", "apis/autoscaling/v2", "apis/policy/v1", "apis/networking.k8s.io/v1",
+    "api/v1", "apis/apps/v1", "apis/batch/v1", "apis/policy/v1", "apis/networking.k8s.io/v1",
     "apis/rbac.authorization.k8s.io/v1", "apis/authorization.k8s.io/v1", "apis/authentication.k8s.io/v1",
-    "apis/certificates.k8s.io/v1", "apis/storage.k8s.io/v1", "apis/admissionregistration.k8s.io/v1",
-    "apis/apiextensions.k8s.io/v1", "apis/discovery.k8s.io/v1", "apis/coordination.k8s.io/v1",
+    "apis/discovery.k8s.io/v1",
 )  # fmt: skip
 OPERATIONS = 5
 EXAMPLES = 2
