@@ -183,7 +183,7 @@ class Endpoints:
         view = self._kubelet.view(uid_of(owner))
         previous = _flag("previous")
         found = view.previous(container) if previous else view.latest(container)
-        if found is None:
+        if found is None or found.state is State.CREATED:
             raise Refused(400, _no_log(owner, pod, container, previous))
         options = log_options(flask.request.args.to_dict(), self._kubelet.clock.time())
         pieces = read_log(Path(found.log_path), options, self._kubelet.clock, lambda: self._has_ended(found))
