@@ -77,12 +77,6 @@ def event_line(kind: str, text: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (kind.encode(), text)
 
 
-def split_line(line: bytes) -> tuple[str, bytes]:
-    """(kind, object's text) of a line that `event_line` made."""
-    kind, _, text = line.removeprefix(b'{"type":"').partition(b'","object":')
-    return kind.decode(), text.removesuffix(b"}\n")
-
-
 def with_revision(text: bytes, revision: int) -> bytes:
     """A client's text with another resource version."""
     start = text.index(_ITEM_START) + len(_ITEM_START)

@@ -19,8 +19,9 @@ import orjson
 from api.objects import Object
 from api.registry import Entry
 from api.resources import Resource
+from api.selectors import FieldSelector
 from control.apiserver.cache import Collection
-from control.apiserver.cached import Fields
+from control.apiserver.cached import Fields, field_values
 from control.apiserver.storage import Key
 from control.apiserver.strategies.base import Strategy
 
@@ -95,6 +96,15 @@ class Endpoint:
         if self.conversion.text_from_storage:
             return self.conversion.text_from_storage(text)
         return orjson.dumps(self.conversion.from_storage(orjson.loads(text)))
+
+    @property
+    def converts_late(self) -> bool:
+        """Whether somebody else has to be asked for what this address shows."""
+        return self.conversion is not None and self.conversion.waits
+
+    def selects(self, fields: FieldSelector, text: bytes) -> bool:
+        """Whether a selector means an object as this address shows it."""
+        return fields.empty or fields.matches(field_values(orjson.loads(text), self.fields).__getitem__)
 
     def all_outgoing(self, texts: Sequence[bytes]) -> Sequence[bytes]:
         """Many stored texts as this address shows them; a webhook is asked once for all of them."""

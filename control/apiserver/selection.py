@@ -5,7 +5,7 @@ Invariant: a selection only looks at what the cache keeps beside each object; it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api import errors
 from api.resources import Resource
@@ -46,6 +46,12 @@ class Selection:
         if not self.labels.empty and not self.labels.matches(found.labels):
             return False
         return self.fields.empty or self.fields.matches(found.fields.__getitem__)
+
+    def split(self) -> tuple[Selection, FieldSelector]:
+        """What can be decided by the stored object alone, and the rest: fields that a conversion may rename."""
+        early = FieldSelector(tuple(term for term in self.fields.terms if term.field in METADATA_FIELDS))
+        late = FieldSelector(tuple(term for term in self.fields.terms if term.field not in METADATA_FIELDS))
+        return replace(self, fields=early), late
 
 
 def selection(request: Request, resource: Resource, fields: Fields) -> Selection:

@@ -9,29 +9,32 @@ Invariant: lines leave in the order of the changes; after `drop` no more are tak
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from api.runtime import Runtime
-from control.apiserver import codec
 from control.apiserver.cached import Change, Form
 from control.apiserver.selection import Selection
 
 _LONGEST_QUEUE = 10_000
 
+Late = Callable[[Change], bytes]
+"""The line that a change is for a watcher whose objects somebody else converts; empty if it is none."""
+
 
 class Watcher:
     """Selects, translates and queues changes. `trigger` is one exact (field, value) that all selected objects have.
 
-    `form` is applied where the change happens, `late_form` where the lines are taken: it may wait for somebody.
+    `form` is applied where the change happens, `late` where the lines are taken: it may wait for somebody.
     """
 
     def __init__(
-        self, selection: Selection, runtime: Runtime, *, form: Form | None = None, late_form: Form | None = None
+        self, selection: Selection, runtime: Runtime, *, form: Form | None = None, late: Late | None = None
     ) -> None:
         self.trigger = selection.trigger
         self._selection = selection
         self._form = form
-        self._late_form = late_form
-        self._lines: deque[bytes] = deque()
+        self._late = late
+        self._lines: deque[bytes | Change] = deque()
         self._ready = runtime.event()
         self._longest = _LONGEST_QUEUE
         self.dropped = False
@@ -51,7 +54,7 @@ class Watcher:
         if len(self._lines) >= self._longest:
             self.drop()
         if not self.dropped:
-            self._lines.append(change.line(kind, self._form))
+            self._lines.append(change if self._late else change.line(kind, self._form))
             self._ready.set()
 
     def push_line(self, line: bytes) -> None:
@@ -74,12 +77,5 @@ class Watcher:
             gathered.append(self._lines.popleft())
         if self.dropped:
             self._ready.set()
-        if self._late_form is not None:
-            gathered = [self._translated(self._late_form, line) for line in gathered]
-        return b"".join(gathered)
-
-    @staticmethod
-    def _translated(form: Form, line: bytes) -> bytes:
-        """A queued line in a form that takes its time to make."""
-        kind, text = codec.split_line(line)
-        return line if kind == "BOOKMARK" else codec.event_line(kind, form(text))
+        late = self._late
+        return b"".join(line if isinstance(line, bytes) else late(line) if late else b"" for line in gathered)

@@ -17,6 +17,7 @@ import orjson
 from api import errors
 from api.errors import Cause
 from api.objects import Object
+from api.selectors import FieldSelector
 from control.apiserver import codec
 from control.apiserver.cached import CachedObject
 from control.apiserver.endpoint import Endpoint
@@ -56,6 +57,9 @@ def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """A page of a collection."""
     chosen = selection(request, endpoint.entry.resource, endpoint.fields)
+    late = FieldSelector()
+    if endpoint.converts_late:
+        chosen, late = chosen.split()
     limit = max(0, request.number("limit") or 0)
     token = request.query.get("continue", "")
     version = _resource_version(request)
@@ -77,6 +81,9 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
         objects = endpoint.collection.select(chosen.namespace)
     if not chosen.everything:
         objects = [found for found in objects if chosen.matches(found)]
+    if not late.empty:
+        shown = endpoint.all_outgoing([found.text for found in objects])
+        objects = [found for found, text in zip(objects, shown, strict=True) if endpoint.selects(late, text)]
     metadata: Object = {"resourceVersion": str(revision)}
     if limit and version != 0 and len(objects) > limit:
         _add_continue(metadata, chosen, objects[limit - 1].key, revision, len(objects) - limit)

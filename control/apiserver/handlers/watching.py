@@ -8,6 +8,7 @@ Source: "Kubernetes API Concepts", efficient detection of changes and streaming 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import orjson
 
@@ -15,7 +16,9 @@ from api import errors, protobuf
 from api.errors import Cause
 from api.objects import Object
 from api.protobuf.wire import bytes_field
-from control.apiserver.cached import Change
+from api.selectors import FieldSelector
+from control.apiserver import codec
+from control.apiserver.cached import CachedObject, Change, Form
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.forms import watch_form
 from control.apiserver.negotiation import PROTOBUF, accepted
@@ -35,9 +38,11 @@ def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """GET with watch=true."""
     chosen = selection(request, endpoint.entry.resource, endpoint.fields)
     form = watch_form(server, endpoint, request, accepted(request))
-    waits = endpoint.conversion is not None and endpoint.conversion.waits
-    made = {"late_form": form} if waits else {"form": form}
-    watcher = Watcher(chosen, server.runtime, **made)
+    if endpoint.converts_late:
+        chosen, late = chosen.split()
+        watcher = Watcher(chosen, server.runtime, late=partial(_converted_line, endpoint, late, form))
+    else:
+        watcher = Watcher(chosen, server.runtime, form=form)
     initial = _sends_initial_events(request)
     bookmarks = request.flag("allowWatchBookmarks")
     timeout = request.number("timeoutSeconds") or 0
@@ -52,6 +57,22 @@ def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     if accepted(request).media == PROTOBUF:
         return Response(_Frames(stream), content_type=f"{PROTOBUF};stream=watch")
     return Response(stream, content_type=_stream_type(request))
+
+
+def _converted_line(endpoint: Endpoint, late: FieldSelector, form: Form | None, change: Change) -> bytes:
+    """The line of a change whose objects are selected as the endpoint's version shows them; empty if neither is."""
+
+    def seen(found: CachedObject | None) -> bytes | None:
+        text = endpoint.outgoing(found.text) if found else None
+        return text if text is not None and endpoint.selects(late, text) else None
+
+    old, new = seen(change.old), seen(change.new)
+    text = new if new is not None else old
+    if text is None:
+        return b""
+    kind = "DELETED" if new is None else "ADDED" if old is None else "MODIFIED"
+    text = codec.with_revision(text, change.revision) if new is None else text
+    return codec.event_line(kind, text if form is None or form == endpoint.outgoing else form(text))
 
 
 def _stream_type(request: Request) -> str:

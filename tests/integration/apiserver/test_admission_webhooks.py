@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from crd_objects import WIDGETS, schema, serve, version, widget, widgets
 from webhook_server import webhook_server
@@ -201,3 +202,37 @@ def test_custom_resources_are_converted_by_a_webhook(cluster, hook):
     assert [item["spec"] for item in cluster.request("GET", other)[1]["items"]] == [{"length": 4}, {"length": 3}]
     assert len(hook.asked) == before + 1
     assert b'"length":3' in cluster.text("GET", f"{other}?watch=true&timeoutSeconds=1")
+
+
+def test_fields_are_selected_as_the_asked_version_shows_them(cluster, hook):
+    def convert(review: Any) -> Any:
+        wanted = review["request"]["desiredAPIVersion"]
+        objects = []
+        for obj in review["request"]["objects"]:
+            spec = {"shade": obj["spec"]["color"]} if wanted.endswith("v2") else {"color": obj["spec"]["shade"]}
+            objects.append(obj | {"apiVersion": wanted, "spec": {"size": 2} | spec})
+        response = {"uid": review["request"]["uid"], "result": {"status": "Success"}, "convertedObjects": objects}
+        return {"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": response}
+
+    hook.answer = convert
+    shades = {"type": "object", "properties": {"shade": {"type": "string"}, "size": {"type": "integer"}}}
+    webhook = {"clientConfig": hook.config("/convert"), "conversionReviewVersions": ["v1"]}
+    second = version("v2", storage=False, schema=schema(spec=shades), subresources={},
+                     selectableFields=[{"jsonPath": ".spec.shade"}])  # fmt: skip
+    first = version(selectableFields=[{"jsonPath": ".spec.color"}])
+    serve(cluster, widgets(first, second, conversion={"strategy": "Webhook", "webhook": webhook}))
+    other = WIDGETS.replace("v1", "v2")
+    start = cluster.request("GET", WIDGETS)[1]["metadata"]["resourceVersion"]
+    for name, color in (("r", "red"), ("g", "green")):
+        cluster.request("POST", WIDGETS, widget(name, color=color))
+    red = "fieldSelector=spec.shade%3Dred"
+    assert [item["metadata"]["name"] for item in cluster.request("GET", f"{other}?{red}")[1]["items"]] == ["r"]
+    assert cluster.request("GET", f"{other}?fieldSelector=spec.color%3Dred")[0] == 400
+    changed = {"spec": {"color": "blue"}}
+    cluster.request("PATCH", f"{WIDGETS}/r", changed, {"Content-Type": "application/merge-patch+json"})
+    cluster.server.cache.catch_up()
+    lines = cluster.text("GET", f"{other}?watch=true&timeoutSeconds=1&resourceVersion={start}&{red}").splitlines()
+    events = [orjson.loads(line) for line in lines]
+    assert [(event["type"], event["object"]["spec"]["shade"]) for event in events] == [
+        ("ADDED", "red"), ("DELETED", "red"),
+    ]  # fmt: skip
