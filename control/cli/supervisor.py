@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +95,9 @@ class Supervisor:
         for child in reversed(self._children):
             if not child.pid:
                 continue
-            os.kill(child.pid, signal.SIGTERM)
+            # Who stops the whole group has ended the child already.
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGTERM)
             deadline = self._runtime.monotonic() + timeout
             while not self._reap(child):
                 if self._runtime.monotonic() > deadline:

@@ -17,7 +17,7 @@ from api.runtime import Runtime
 
 T = TypeVar("T")
 
-FAST_COMMIT_SECONDS = 0.001
+FAST_COMMIT_SECONDS = 0.003
 SMOOTHING = 0.1
 
 
