@@ -167,15 +167,20 @@ class Bench:
         events = 200
         version = json.loads(Client(self.target).ask("GET", f"{COLLECTION}?limit=1"))["metadata"]["resourceVersion"]
         path = f"{COLLECTION}?watch=true&resourceVersion={version}"
+        memory = self.plane.memory()
         watchers = Watchers(self.target, path, self.options.watchers, events)
-        client, acknowledged = Client(self.target), []
+        self.figures["memory of a watch KB"] = (self.plane.memory() - memory) / self.options.watchers * 1024
+        client, acknowledged, before = Client(self.target), [], self.plane.cpu()["apiserver"]
         for number in range(events):
             time.sleep(0.02)
             client.ask("POST", COLLECTION, config_map(number, "event"))
             acknowledged.append(time.monotonic())
+        arrivals_by_watcher = watchers.arrivals()
+        used = self.plane.cpu()["apiserver"] - before
+        self.figures["CPU µs of an event and watcher"] = used / events / self.options.watchers * 1e6
         late = [
             max(0.0, arrival - acknowledged[number]) * 1e3
-            for arrivals in watchers.arrivals()
+            for arrivals in arrivals_by_watcher
             for number, arrival in enumerate(arrivals)
         ]
         self.figures["watch p50 ms after the ack"] = quantile(late, 0.5)

@@ -35,8 +35,8 @@ from control.kvstore.store import StoreError, Unavailable
 
 FILE_NAME = "store.db"
 RESTORING = FILE_NAME + ".restoring"
-RECLAIM_STEP = 400
-RECLAIM_ABOVE = 1000
+RECLAIM_STEP = 200
+RECLAIM_ABOVE = 250
 WAL_LIMIT = 4 << 20
 
 

@@ -22,7 +22,7 @@ from control.kvstore.store import Corrupt, Unavailable
 
 APPLICATION_ID = 0x57485259
 FORMAT = 1
-PAGE_SIZE = 4096
+PAGE_SIZE = 8192
 
 _SCHEMA = """
 CREATE TABLE record (

@@ -14,6 +14,7 @@ from kvstore_processes import eventually
 from api.runtime import SystemRuntime
 from control.kvstore.engines.local import History, LocalStore
 from control.kvstore.engines.sqlite import FILE_NAME, open_sqlite, verify
+from control.kvstore.engines.sqlite_file import PAGE_SIZE
 from control.kvstore.store import Corrupt, Put, Unavailable
 
 pytestmark = pytest.mark.integration
@@ -53,7 +54,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "header overwritten": lambda path: overwrite(path, 0, b"not a database at all"),
     "another program's database": lambda path: overwrite(path, 68, b"\0\0\0\0"),
     "a bit of a value": flip_value,
-    "a page of zeros": lambda path: overwrite(path, 4096 * 10, bytes(4096)),
+    "a page of zeros": lambda path: overwrite(path, PAGE_SIZE * 10, bytes(PAGE_SIZE)),
     "something else": lambda path: path.write_bytes(os.urandom(20000)),
 }
 
@@ -105,7 +106,7 @@ def test_a_torn_last_commit_is_not_damage(tmp_path: Path) -> None:
 
 def test_damage_in_the_middle_of_the_write_ahead_log_is_found(tmp_path: Path) -> None:
     wal = copy_with_wal(tmp_path)
-    overwrite(wal, 32 + 5 * (4096 + 24) + 500, b"\xff\x00\xff")
+    overwrite(wal, 32 + 5 * (PAGE_SIZE + 24) + 500, b"\xff\x00\xff")
     with pytest.raises(Corrupt, match="write-ahead log"):
         open_store(tmp_path / "data")
 
