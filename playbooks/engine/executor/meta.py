@@ -19,6 +19,8 @@ def perform(play: PlayState, task: Task, states: Sequence[HostState]) -> None:
             state.cursor.advance()
             continue
         _one(play, task, action, state)
+        if action in ("end_play", "end_batch"):
+            return
 
 
 def _one(play: PlayState, task: Task, action: str, state: HostState) -> None:

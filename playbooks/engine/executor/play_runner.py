@@ -46,7 +46,7 @@ class PlayRunner:
         prompted = self._ask()
         for batch in batches.batches(everyone, self._serial()):
             able = [host for host in batch if host not in self._run.failed]
-            state = PlayState(self._run, self._play, everyone, able, prompted)
+            state = PlayState(self._run, self._play, everyone, able, prompted, size=len(batch))
             state.start(self._nodes())
             STRATEGIES[self._play.strategy](state).go(pool)
             if state.fatal or (able == batch and not state.alive()):

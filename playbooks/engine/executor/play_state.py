@@ -49,7 +49,14 @@ class PlayState:
     """One play over one batch of hosts."""
 
     def __init__(
-        self, run: RunState, play: Play, all_hosts: list[str], batch: list[str], prompted: Mapping[str, Any]
+        self,
+        run: RunState,
+        play: Play,
+        all_hosts: list[str],
+        batch: list[str],
+        prompted: Mapping[str, Any],
+        *,
+        size: int,
     ) -> None:
         self.run: RunState = run
         self.play: Play = play
@@ -57,6 +64,8 @@ class PlayState:
         self.handlers: list[Task] = list(play.handlers)
         self.roles: list[Role] = list(play.roles)
         self.prompted = prompted
+        # Of the whole batch, those that an earlier play lost included: percentages are of this.
+        self.size = size
         self.hosts = {name: HostState(name, Cursor(())) for name in batch}
         self.lock = threading.RLock()
         self.aborted = False

@@ -156,9 +156,8 @@ class Linear(Strategy):
             for state in self.play.hosts.values():
                 if state.name not in settled and state.alive:
                     self.settler.fail(state, None)
-        total = len(self.play.hosts)
-        lost = total - len(self.play.alive())
-        if lost and batches.too_many_failed(lost, total, self.play.play.max_fail_percentage):
+        lost = len(self.play.hosts) - len(self.play.alive())
+        if lost and batches.too_many_failed(lost, self.play.size, self.play.play.max_fail_percentage):
             self.play.aborted = self.play.fatal = True
 
 
