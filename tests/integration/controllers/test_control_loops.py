@@ -50,6 +50,8 @@ def test_a_deployment_rolls_forward_back_and_explains_itself(plane: Any) -> None
     web = plane.find("deployments.apps", "web", "default")
     assert web["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
     assert condition(web, "Progressing")["reason"] == "NewReplicaSetAvailable"
+    managers = {one["manager"] for one in web["metadata"]["managedFields"]}
+    assert {"admin", "system:kube-controller-manager"} <= managers, "though loops keep no managedFields in memory"
     sets = plane.client.list("replicasets.apps", "default").items
     assert len(sets) == 2, "a rollback uses the ReplicaSet it had"
 
