@@ -91,7 +91,7 @@ def test_a_watch_tells_every_change_in_order(client):
     client.create("configmaps", config_map("z", "kube-system"))
     client.patch("configmaps", "a", {"data": {"x": "2"}}, "default")
     client.delete("configmaps", "a", "default")
-    events = [event for event, _ in zip(watch, range(3))]
+    events = [event for _, event in zip(range(3), watch)]
     watch.close()
     assert [event.type for event in events] == ["ADDED", "MODIFIED", "DELETED"]
     versions = [int(event.object["metadata"]["resourceVersion"]) for event in events]
@@ -104,7 +104,7 @@ def test_a_selecting_watch_sees_objects_come_and_go(client):
     client.create("pods", pod("b", nodeName="n1"))
     bind(client, "a", "n1")
     client.delete("pods", "b", "default", grace_period_seconds=0)
-    events = [(event.type, event.object["metadata"]["name"]) for event, _ in zip(watch, range(3))]
+    events = [(event.type, event.object["metadata"]["name"]) for _, event in zip(range(3), watch)]
     watch.close()
     assert events == [("ADDED", "b"), ("ADDED", "a"), ("DELETED", "b")]
 
