@@ -19,6 +19,7 @@ import orjson
 from api import errors
 from api.objects import Object
 from api.patches import json_patch
+from control.apiserver.admission.common import forbidden
 from control.apiserver.admission.conditions import ConditionFailed, hold
 from control.apiserver.admission.expressions import Expressions, values_of
 from control.apiserver.admission.matching import Match
@@ -93,9 +94,7 @@ class Webhooks(PluginBase):
         except ConditionFailed as error:
             if webhook.fails_open:
                 return None
-            raise errors.Forbidden(
-                f"{operation.resource.plural} {operation.name!r} is forbidden: {error}", name=operation.name
-            ) from error
+            raise forbidden(operation, str(error)) from error
         if operation.dry_run and webhook.declared.get("sideEffects") not in ("None", "NoneOnDryRun"):
             raise errors.BadRequest(f'admission webhook "{webhook.name}" does not support dry run')
         return self._call(webhook, endpoint, request, operation)

@@ -131,6 +131,17 @@ def test_rules_selectors_and_conditions_choose(cluster, hook, webhook, asks):
     assert bool(hook.asked) == asks
 
 
+def test_a_condition_that_fails_refuses_in_the_originals_words(cluster, hook):
+    hook.answers()
+    configure(cluster, hook, "Validating", matchConditions=[{"name": "c", "expression": "object.data.z == 'y'"}])
+    status, refused, _ = cluster.request("POST", MAPS, config_map())
+    assert (status, refused["message"]) == (
+        403,
+        "configmaps \"m\" is forbidden: expression 'object.data.z == 'y'' resulted in error: no such key: z",
+    )
+    assert hook.asked == []
+
+
 def test_a_webhook_that_is_not_there_refuses_or_is_passed_over(cluster, hook):
     nowhere = {"url": "https://127.0.0.1:1/", "caBundle": hook.ca_bundle}
     configure(cluster, hook, "Validating", clientConfig=nowhere, failurePolicy="Ignore")
