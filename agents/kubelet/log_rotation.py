@@ -24,11 +24,11 @@ def rotate(runtime: ContainerRuntime, stamp: str, largest: int = LARGEST_LOG) ->
         if found.state is not State.RUNNING or not found.log_path:
             continue
         try:
-            if path.stat().st_size < largest:
-                continue
-            _rotate(runtime, found.id, path, stamp)
-        except FileNotFoundError:
-            continue
+            if not path.exists() and any(path.parent.glob(f"{path.name}.*")):
+                # A kubelet was killed between the two steps.
+                runtime.reopen_log(found.id)
+            elif path.exists() and path.stat().st_size >= largest:
+                _rotate(runtime, found.id, path, stamp)
         except (OSError, ContainerRuntimeError) as error:
             log.warning("the log %s was not rotated: %s", path, error)
 

@@ -58,6 +58,24 @@ def test_large_logs_are_put_aside_and_the_oldest_go(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["0.log", *(f"0.log.{n}" for n in range(103, 107))]
 
 
+def test_a_rotation_that_was_cut_short_is_finished(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Watched(FakeRuntime):
+        def reopen_log(self, container_id: str) -> None:
+            asked.append(container_id)
+
+    runtime, path = Watched(SystemRuntime()), tmp_path / "0.log"
+    pod = PodIdentity("p", "n", "u")
+    container = runtime.create_container(ContainerSpec(pod, "app", 0, "s", "i", "x", str(path)))
+    runtime.start_container(container)
+    rotate(runtime, "1")
+    assert asked == []
+    (tmp_path / "0.log.1").write_text("x")
+    rotate(runtime, "2")
+    assert asked == [container]
+
+
 def test_a_log_stays_where_it_is_if_the_runtime_will_not_follow(tmp_path: Path) -> None:
     class Stubborn(FakeRuntime):
         def reopen_log(self, container_id: str) -> None:
