@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from api.transport import Request, Response, Transport, TransportError, UnixTran
 BUSYBOX = "localhost/test/busybox:1"
 PAUSE = "localhost/wherry/pause:1"
 NODE = "node1"
-_MONITORS = (b"conmon", b"containerd-shim")
+# The last are the commands by which monitors tell Podman of an end, some seconds after it.
+_MONITORS = (b"conmon", b"containerd-shim", b"podman")
 _ROOT = Path(__file__).resolve().parents[3]
 _CONTAINERS_CONF = """[containers]
 log_driver = "k8s-file"
@@ -160,14 +162,13 @@ class Host:
             for _ in range(2):
                 self.run(*self.podman_words(), "rm", "--all", "--force", "--time", "0", check=False)
         finally:
-            for process in _processes_naming(self.directory):
-                os.kill(process, signal.SIGKILL)
+            eventually(lambda: _end_all(self.directory), "nothing works in the host's directory any more", 20)
             self._holder.kill()
             self._holder.wait(10)
             for mount in _mounts_below(self.directory):
                 subprocess.run(["umount", "--lazy", mount], check=False)
-            shutil.rmtree(self.directory)
             _remove_cgroups(self.cgroup)
+            shutil.rmtree(self.directory)
 
 
 class Node(Host):
@@ -260,6 +261,15 @@ def _is_ready(host: Node) -> bool:
     return len(found) == 1 and found[0]["metadata"]["name"] == NODE and is_true(found[0], "Ready")
 
 
+def _end_all(directory: Path) -> bool:
+    """Kill what is left; whether nothing was."""
+    found = _processes_naming(directory)
+    for process in found:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return not found
+
+
 def _processes_naming(directory: Path) -> list[int]:
     """Monitors of containers that outlive this host's runtime for a while: its directory is in their words."""
     found = []
@@ -286,7 +296,8 @@ def _remove_cgroups(name: str) -> None:
     for group in [*Path("/sys/fs/cgroup").glob(f"*/{name}"), *Path("/sys/fs/cgroup").glob(name)]:
         for processes in group.rglob("cgroup.procs"):
             for word in processes.read_text().split():
-                os.kill(int(word), signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(int(word), signal.SIGKILL)
         for inner in sorted((entry for entry in group.rglob("*") if entry.is_dir()), reverse=True):
             _try_rmdir(inner)
         _try_rmdir(group)
