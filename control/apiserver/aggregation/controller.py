@@ -17,6 +17,7 @@ from api import errors, objects
 from api.objects import Object
 from api.runtime import Event
 from control.apiserver.aggregation.remote import GROUP, PLURAL, Remote
+from control.apiserver.handlers import usage
 from control.apiserver.handlers.creating import create_object
 from control.apiserver.handlers.decoding import completed
 from control.apiserver.handlers.deleting import DeleteOptions, delete_object
@@ -82,8 +83,9 @@ class ServiceController:
                 self._set_available(present[remote.name], *self._ask(remote))
 
     def _local(self) -> list[tuple[str, str]]:
+        """The group versions that this server serves, but for the one that an add-on may take over by its own."""
         groups = self._server.registry.groups()
-        return [(group, version) for group, versions in groups.items() for version in versions]
+        return [(group, version) for group, versions in groups.items() for version in versions if group != usage.GROUP]
 
     @staticmethod
     def _name(group: str, version: str) -> str:
