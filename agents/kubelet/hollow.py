@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_DELAY = 30.0
 _ADDRESSES = ipaddress.ip_network("198.18.0.0/15")
+# Port 0 says that nobody answers at the node's address, so that nobody goes looking for it beyond this machine.
+NO_SERVER = 0
 _POD_ADDRESSES = ipaddress.ip_network("100.64.0.0/10")
 
 
@@ -211,7 +213,10 @@ class HollowCluster:
         runtime, network = ground.runtime, ground.network
         report = Report(machine, runtime.version())
         heartbeat = Heartbeat(
-            self._client, clock, NodeSettings(name, settings.max_pods, instance_type="hollow"), lambda: report
+            self._client,
+            clock,
+            NodeSettings(name, settings.max_pods, port=NO_SERVER, instance_type="hollow"),
+            lambda: report,
         )
         stopper = Stopper(clock, runtime, _no_hook, self._pods.add)
         performer = Performer(

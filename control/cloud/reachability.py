@@ -44,15 +44,15 @@ class Reachability:
         self._seen: dict[str, _Seen] = {}
 
     def alive(self, node: Object) -> bool:
-        """Whether the node answers; one of which no address is known is taken for alive."""
+        """Whether the node answers; one of which no address is known, or no port to ask at, is taken for alive."""
         status = node.get("status") or {}
         address = next((one["address"] for one in status.get("addresses") or [] if one["type"] == "InternalIP"), "")
-        if not address:
+        port = int(((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port", KUBELET_PORT))
+        if not address or not port:
             return True
         seen = self._seen.setdefault(name_of(node), _Seen())
         if self._runtime.monotonic() - seen.asked_at >= _REMEMBERED:
-            endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-            answered = self._reaches(address, int(endpoint.get("Port") or KUBELET_PORT))
+            answered = self._reaches(address, port)
             seen.failures = 0 if answered else seen.failures + 1
             seen.asked_at = self._runtime.monotonic()
         return seen.failures < _LOST_AFTER

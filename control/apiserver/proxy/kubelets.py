@@ -32,7 +32,10 @@ def kubelet_target(server: ApiServer, node_name: str, path: str) -> Target:
     node = server.storage.get(endpoint.key("", node_name)).object()
     status = node.get("status") or {}
     daemon = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-    return Target(_address(node), int(daemon.get("Port") or _PORT), path, server.kubelet_tls)
+    port = int(daemon.get("Port", _PORT))
+    if not port:
+        raise errors.ServiceUnavailable(f"node {node_name} runs no kubelet server: its kubeletEndpoint has port 0")
+    return Target(_address(node), port, path, server.kubelet_tls)
 
 
 def _address(node: Object) -> str:
