@@ -51,3 +51,9 @@ def store(call: Call, path: str, before: str, after: str, message: str) -> dict[
         what = "ownership, perms or SE linux context changed"
         result.update(changed=True, msg=f"{result['msg']} and {what}" if result["msg"] else what)
     return result
+
+
+def without_empty_backup(result: dict[str, Any]) -> dict[str, Any]:
+    """The result as `replace` and `blockinfile` give it: a backup is named only if there is one, as `backup_file`."""
+    backup = result.pop("backup", "")
+    return {**result, "backup_file": backup} if backup else result

@@ -7,7 +7,7 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call
 from playbooks.engine.helper.options import Option
-from playbooks.modules._text import EDIT_OPTIONS, load, store
+from playbooks.modules._text import EDIT_OPTIONS, load, store, without_empty_backup
 
 OPTIONS = {
     **EDIT_OPTIONS,
@@ -37,7 +37,7 @@ def run(call: Call) -> dict[str, Any]:
         lines[at:at] = _framed(call, lines, at, [begin, *block.split("\n"), end])
     after = "\n".join(lines) + ("\n" if lines and (text.endswith("\n") or present or not text) else "")
     message = "Block inserted" if present and not removed else "Block removed" if not present else "Block inserted"
-    return store(call, path, text, after, message)
+    return without_empty_backup(store(call, path, text, after, message))
 
 
 def _cut(lines: list[str], begin: str, end: str) -> tuple[int, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
-from playbooks.modules._text import EDIT_OPTIONS, load, store
+from playbooks.modules._text import EDIT_OPTIONS, load, store, without_empty_backup
 
 OPTIONS = {
     **{name: option for name, option in EDIT_OPTIONS.items() if name != "create"},
@@ -24,7 +24,7 @@ def run(call: Call) -> dict[str, Any]:
     start, end = _section(call, text)
     changed, count = re.compile(call["regexp"], re.MULTILINE).subn(call["replace"], text[start:end])
     after = text[:start] + changed + text[end:]
-    return {**store(call, path, text, after, f"{count} replacements made"), "rc": 0}
+    return {**without_empty_backup(store(call, path, text, after, f"{count} replacements made")), "rc": 0}
 
 
 def _section(call: Call, text: str) -> tuple[int, int]:

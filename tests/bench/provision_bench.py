@@ -12,7 +12,6 @@ then nothing does. Then a file of 10 MB goes to all hosts, by Wherry's copy and 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -167,7 +166,7 @@ def main() -> None:
             "mitogen": ansible(bench, "mitogen_linear"),
             "pyinfra": pyinfra(bench),
         }
-        results: dict[str, dict[str, float]] = {}
+        results: dict[str, tuple[float, float]] = {}
         for name, contender in contenders.items():
             if contender is None:
                 print(f"{name}: not installed")
@@ -176,15 +175,11 @@ def main() -> None:
             try:
                 for turn in ("first", "again"):
                     seconds, processor = contender()
-                    results[f"{name} {turn}"] = {"seconds": round(seconds, 2), "processor": round(processor, 2)}
+                    base = results.setdefault(turn, (seconds, processor))
+                    ratios = f"{seconds / base[0]:.1f} and {processor / base[1]:.1f} times Wherry's"
+                    print(f"{name:13} {turn}: {seconds:7.2f} s, {processor:7.2f} s of processor: {ratios}", flush=True)
             except SystemExit as error:
                 print(f"{name}: {error}")
-        for name, found in results.items():
-            base = results[f"wherry {name.rpartition(' ')[2]}"]
-            ratios = {key: round(found[key] / base[key], 1) for key in found}
-            print(
-                f"{name:20} {found['seconds']:8.2f} s {found['processor']:8.2f} s of processor   × {json.dumps(ratios)}"
-            )
         moved = files(bench)
         print(f"10 MB to all hosts: wherry {moved['wherry']:.2f} s, scp {moved['scp']:.2f} s")
 

@@ -28,7 +28,13 @@ def run(call: ActionCall) -> Result:
         return {**about, "failed": not missing, "changed": False, "file": call["src"]}
     checksum = about["checksum"]
     here = _checksum(target)
-    result: Result = {"dest": str(target), "checksum": checksum, "remote_checksum": checksum, "md5sum": None}
+    result: Result = {
+        "dest": str(target),
+        "checksum": checksum,
+        "remote_checksum": checksum,
+        "md5sum": None,
+        "remote_md5sum": None,
+    }
     if here == checksum:
         return {**result, "changed": False, "file": call["src"]}
     if not call.check:

@@ -34,7 +34,7 @@ def run(call: ActionCall) -> Result:
         for path in paths:
             variables.update(call.scope.services.loader.variables(path))
     except PlaybookError as error:
-        raise TaskError(str(error)) from error
+        raise TaskError(str(error), ansible_facts={}, ansible_included_var_files=[]) from error
     facts = {call["name"]: variables} if call["name"] else variables
     return {
         "ansible_facts": facts,

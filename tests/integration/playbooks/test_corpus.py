@@ -89,7 +89,8 @@ def _told(seen: Seen, root: Path) -> dict[str, list[Any]]:
 
 
 def _task(task: dict[str, Any], root: Path) -> dict[str, Any]:
-    result = _clean(task["result"], root)
+    # Of a hidden result Ansible shows that it is hidden, and Wherry nothing.
+    result = {} if "censored" in task["result"] else _clean(task["result"], root)
     if task["status"] in ("failed", "ignored"):
         # Wherry's reasons are sentences of its own.
         result.pop("msg", None)
