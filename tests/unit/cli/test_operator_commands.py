@@ -1,0 +1,47 @@
+"""What the operator's commands decide before they touch a host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from control.cli import certs, hosts, nodes
+
+pytestmark = pytest.mark.unit
+
+PODS = [
+    ("of a replica set", {"ownerReferences": [{"kind": "ReplicaSet", "controller": True}]}, True),
+    ("of nobody", {}, True),
+    ("of a daemon set", {"ownerReferences": [{"kind": "DaemonSet", "controller": True}]}, False),
+    ("static", {"annotations": {"kubernetes.io/config.mirror": "x"}}, False),
+]
+
+
+@pytest.mark.parametrize(("name", "metadata", "moves"), PODS, ids=[case[0] for case in PODS])
+def test_draining_moves_a_pod(name: str, metadata: dict[str, Any], moves: bool) -> None:
+    assert nodes.evictable({"metadata": metadata}) is moves
+
+
+def test_ssh_is_called_as_provisioning_connects() -> None:
+    variables = {
+        "ansible_host": "10.0.0.1",
+        "ansible_port": 2222,
+        "ansible_user": "ops",
+        "ansible_ssh_private_key_file": "/k",
+        "ansible_ssh_common_args": "-o ProxyJump=jump",
+    }
+    command = hosts.client("node1", variables, ["echo", "two words"])
+    assert command == [
+        *("ssh", "-l", "ops", "-p", "2222", "-i", "/k", "-o", "ProxyJump=jump", "10.0.0.1", "--"),
+        "echo 'two words'",
+    ]
+
+
+def test_certificates_that_end_first_stand_first() -> None:
+    def entry(file: str, ends: float) -> dict[str, Any]:
+        return {"file": file, "subject": "CN=x", "begins": 0.0, "ends": ends}
+
+    lines = certs.table({"a": [entry("late", 10 * 86400.0)], "b": [entry("soon", 3600.0), entry("over", 1.0)]}, now=2.0)
+    assert [line.split()[3] if "ended" in line else line.split()[4] for line in lines[1:]] == ["over", "soon", "late"]
+    assert "ended" in lines[1] and "1.0 h" in lines[2] and "10 d" in lines[3]
