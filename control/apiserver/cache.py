@@ -261,7 +261,11 @@ class Cache:
     def _replace(self, seen: dict[bytes, tuple[int, bytes]], revision: int) -> None:
         """Make the collections equal to a snapshot. Watchers of an earlier fill are ended: what happened between
         is known only as a difference, without the order of the changes."""
-        restarted = self._filled > 0
+        if self._filled:
+            # Before the difference is applied: its order is that of the keys, and whoever saw a part of it and
+            # resumed behind the newest revision in that part would miss the rest.
+            for collection in self._collections.values():
+                collection.drop_all()
         for key, collection in self._collections.items():
             base = f"{ROOT}{key[0]}/{key[1]}/"
             for name in [name for name in collection.order if f"{base}{name}".encode() not in seen]:
@@ -274,8 +278,6 @@ class Cache:
         self.revision = self._filled = revision
         for collection in self._collections.values():
             collection.reset(revision)
-            if restarted:
-                collection.drop_all()
 
     def _follow(self, stop: Flag) -> None:
         self._watch = watch = self._store.watch(
