@@ -16,15 +16,23 @@ need nft nftables
 need ip iproute2
 need busybox busybox-static
 need ssh openssh-client
+need sshd openssh-server
 need mmdebstrap mmdebstrap
 need systemd-nspawn systemd-container
 need etcd etcd-server
 
 [ -n "$missing" ] || exit 0
 echo "installing$missing"
-export DEBIAN_FRONTEND=noninteractive
+# Tests start what they need by themselves: nothing of this becomes a service of this machine.
+export DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 RUNLEVEL=1
 # shellcheck disable=SC2086
 apt-get install -qq --yes --no-install-recommends $missing >/dev/null 2>&1 || {
     apt-get update -qq
     apt-get install -qq --yes --no-install-recommends $missing >/dev/null
 }
+no_service() {
+    case "$missing " in *" $1 "*) systemctl --quiet disable "$2" 2>/dev/null || : ;; esac
+}
+no_service openssh-server ssh.service
+no_service etcd-server etcd.service
+no_service containerd containerd.service
