@@ -48,7 +48,7 @@ spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}
 """
 
 # Everything on a host's disk and in its kernel that Wherry could leave behind. Logs, caches and images are not: they
-# are the host's own, and reset keeps images unless it is asked.
+# are the host's own, so is Podman's mount of its storage, and reset keeps images unless it is asked.
 _LOOK = r"""
 skip="/proc /sys /run /tmp /dev /var/log /var/tmp /var/lib/containers /var/cache /var/lib/systemd /root/.ssh"
 prune=$(for path in $skip; do printf -- '-path %s -o ' "$path"; done)
@@ -57,7 +57,7 @@ find /etc -xdev -type f ! -name .updated -exec sha256sum {} + | sed 's/^/content
 ip -brief link | awk '{print "link", $1}' | sort
 ip route | sed 's/^/route /' | sort
 nft list tables | sed 's/^/table /'
-awk '{print "mount", $2, $3}' /proc/self/mounts | sort
+awk '$2 !~ "^/var/lib/containers" {print "mount", $2, $3}' /proc/self/mounts | sort
 systemctl list-unit-files 'wherry*' --no-legend | sed 's/^/unit /'
 ls /run/netns 2>/dev/null | sed 's/^/namespace /'
 ls -d /run/wherry 2>/dev/null | sed 's/^/run /'
