@@ -38,14 +38,15 @@ log = logging.getLogger(__name__)
 
 _LONGEST_DELAY = 30.0
 _ADDRESSES = ipaddress.ip_network("198.18.0.0/15")
-# Port 0 says that nobody answers at the node's address, so that nobody goes looking for it beyond this machine.
-NO_SERVER = 0
 _POD_ADDRESSES = ipaddress.ip_network("100.64.0.0/10")
 
 
 @dataclass(frozen=True, slots=True)
 class HollowSettings:
-    """How many nodes, what they are called and how they look."""
+    """How many nodes, what they are called and how they look.
+
+    Port 0 says that nobody answers at a node's address, so that nobody goes looking for it beyond this machine.
+    """
 
     nodes: int
     prefix: str = "hollow"
@@ -54,6 +55,7 @@ class HollowSettings:
     memory: int = 32 * 1024**3
     max_pods: int = 110
     workers: int = 16
+    port: int = 0
 
 
 class HollowBuilder:
@@ -215,7 +217,7 @@ class HollowCluster:
         heartbeat = Heartbeat(
             self._client,
             clock,
-            NodeSettings(name, settings.max_pods, port=NO_SERVER, instance_type="hollow"),
+            NodeSettings(name, settings.max_pods, port=settings.port, instance_type="hollow"),
             lambda: report,
         )
         stopper = Stopper(clock, runtime, _no_hook, self._pods.add)

@@ -44,6 +44,7 @@ class GarbageCollector(Loop):
         self._kinds: dict[tuple[str, str], Resource] = {}
         self._present: dict[str, tuple[str, str]] = {}
         self._absent: dict[str, None] = {}
+        self._of_unknown_kinds: set[str] = set()
 
     def start(self, stop: Event) -> None:
         """Discover what there is, wait until all of it is listed, then collect."""
@@ -86,6 +87,10 @@ class GarbageCollector(Loop):
                 self._follow(resource)
         if self._stop is not None:
             self.informers.start(self._stop)
+        # An owner may have come and gone before its kind was discovered.
+        waiting, self._of_unknown_kinds = self._of_unknown_kinds, set()
+        for key in waiting:
+            self.queue.add(key)
 
     def _follow(self, resource: Resource) -> None:
         informer = self._followed[resource.name] = self.informers.of(resource)
@@ -148,6 +153,7 @@ class GarbageCollector(Loop):
         resource = self._kinds.get((reference["apiVersion"].rpartition("/")[0], reference["kind"]))
         if resource is None:
             # A kind nobody serves now may be served again: its objects are not known to be gone.
+            self._of_unknown_kinds.add(" ".join(self._present[uid_of(dependent)]))
             return OwnerState.PRESENT
         if not resource.namespaced or namespace_of(dependent):
             try:

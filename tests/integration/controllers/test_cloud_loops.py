@@ -25,7 +25,7 @@ def test_a_service_is_announced_by_another_node_seconds_after_its_own_is_silent(
     file.write_text("loadBalancer: {addresses: [192.0.2.1-192.0.2.2]}\n")
     silent: set[str] = set()
     run(plane, static.load(file, plane.runtime, lambda address, port: address not in silent))
-    plane.nodes(3)
+    plane.nodes(3, port=10250)
     for name in ("a", "b", "c"):
         spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
         plane.client.create("services", {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
