@@ -75,7 +75,8 @@ def test_podman_on_the_node_shows_the_containers_under_plain_names(steady: Lab) 
 
 
 def test_another_run_changes_nothing_and_says_so(steady: Lab) -> None:
-    assert "nothing had to be changed" in steady.lab("up", *steady.settings).stdout
+    said = steady.lab("up", *steady.settings).stdout
+    assert "nothing had to be changed" in said, said
 
 
 def test_provisioning_again_changes_nothing(steady: Lab) -> None:
