@@ -19,13 +19,18 @@ Handler = Callable[[Object | None, Object | None], None]
 
 
 class Observer:
-    """Handlers for nodes, pods and namespaces. `assumed` are pods placed by us of which the API does not tell yet."""
+    """Handlers for nodes, pods and namespaces.
+
+    `assumed` are pods placed by us of which the API does not tell yet; `hindered` are keys of pods that might end one of
+    those, once it is told of.
+    """
 
     def __init__(self, snapshot: Snapshot, queue: SchedulingQueue, profiles: Mapping[str, Profile]) -> None:
         self._snapshot = snapshot
         self._queue = queue
         self._profiles = profiles
         self.assumed: dict[str, PodInfo] = {}
+        self.hindered: set[str] = set()
 
     def register(self, informers: Informers) -> None:
         """Ask the informers to call."""
@@ -103,9 +108,12 @@ class Observer:
         if place == new["spec"]["nodeName"] and before is not None and not _moved(before, new):
             if assumed is not None:
                 self._snapshot.renew(assumed.bound(new))
-            return
-        self._snapshot.place(PodInfo(new), new["spec"]["nodeName"])
-        self._queue.wake(Wake.POD_ADDED)
+        else:
+            self._snapshot.place(PodInfo(new), new["spec"]["nodeName"])
+            self._queue.wake(Wake.POD_ADDED)
+        if self.hindered:
+            hindered, self.hindered = self.hindered, set()
+            self._queue.wake(Wake.POD_REMOVED, lambda pod: pod.key in hindered)
 
     def _pending(self, pod: Object) -> None:
         key = key_of(pod)

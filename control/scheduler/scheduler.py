@@ -177,6 +177,8 @@ class Scheduler:
         profile = self._profiles[_scheduler_name(pod)]
         chosen = preemption.choose(pod, self._snapshot, profile, decision.resolvable, budgets, self._nominated)
         if chosen is None:
+            if any(other.priority < pod.priority for other in self._observer.assumed.values()):
+                self._observer.hindered.add(pod.key)
             return preemption.explain(decision, len(self._snapshot))
         self._metrics.preempted(len(chosen.victims))
         for other in list(node.pods.values()) if (node := self._snapshot.node(chosen.node)) else ():
