@@ -21,8 +21,8 @@ Handler = Callable[[Object | None, Object | None], None]
 class Observer:
     """Handlers for nodes, pods and namespaces.
 
-    `assumed` are pods placed by us of which the API does not tell yet; `hindered` are keys of pods that might end one of
-    those, once it is told of.
+    `assumed` are pods placed by us of which the API does not tell yet; `hindered` are keys of pods that might end one
+    of those, once it is told of.
     """
 
     def __init__(self, snapshot: Snapshot, queue: SchedulingQueue, profiles: Mapping[str, Profile]) -> None:

@@ -94,7 +94,8 @@ def test_a_full_disk_refuses_writes_and_the_store_goes_on_once_there_is_room(ste
     data = "/var/lib/wherry/kvstore"
     steady.ssh(
         "control",
-        f"systemctl stop wherry-kvstore && cp -a {data} {data}.kept && mount -t tmpfs -o size=24m,mode=0700 tmpfs {data} "
+        f"systemctl stop wherry-kvstore && cp -a {data} {data}.kept "
+        f"&& mount -t tmpfs -o size=24m,mode=0700 tmpfs {data} "
         f"&& cp -a {data}.kept/. {data}/ && systemctl start wherry-kvstore",
     )
     try:

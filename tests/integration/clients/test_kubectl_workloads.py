@@ -71,18 +71,18 @@ def test_a_rollout_that_gets_nowhere_says_so(kubectl_new: Program) -> None:
 
 
 def test_a_drained_node_is_left_by_all_but_daemons_and_within_the_budget(kubectl_new: Program) -> None:
-    kubectl_new("apply", "-f", "-", given=workload("Deployment", "web", replicas=4))
-    kubectl_new("apply", "-f", "-", given=workload("DaemonSet", "agent"))
-    kubectl_new("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=3")
-    for kind in ("deployment/web", "daemonset/agent"):
+    kubectl_new("apply", "-f", "-", given=workload("Deployment", "drained", replicas=4))
+    kubectl_new("apply", "-f", "-", given=workload("DaemonSet", "staying"))
+    kubectl_new("create", "poddisruptionbudget", "drained", "--selector=app=drained", "--min-available=3")
+    for kind in ("deployment/drained", "daemonset/staying"):
         kubectl_new("rollout", "status", kind, "--timeout=60s")
-    kubectl_new("wait", "poddisruptionbudget/web", "--for=jsonpath={.status.disruptionsAllowed}=1", "--timeout=60s")
-    node = nodes_of(kubectl_new, "web")[0]
+    kubectl_new("wait", "poddisruptionbudget/drained", "--for=jsonpath={.status.disruptionsAllowed}=1", "--timeout=60s")
+    node = nodes_of(kubectl_new, "drained")[0]
     try:
-        kubectl_new("drain", node, "--ignore-daemonsets", "--timeout=80s", "--pod-selector=app in (web,agent)")
+        kubectl_new("drain", node, "--ignore-daemonsets", "--timeout=80s", "--pod-selector=app in (drained,staying)")
         assert "SchedulingDisabled" in kubectl_new("get", "node", node)
-        assert node not in nodes_of(kubectl_new, "web")
-        assert node in nodes_of(kubectl_new, "agent")
+        assert node not in nodes_of(kubectl_new, "drained")
+        assert node in nodes_of(kubectl_new, "staying")
     finally:
         kubectl_new("uncordon", node)
 
