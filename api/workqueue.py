@@ -18,9 +18,13 @@ log = logging.getLogger(__name__)
 
 
 class WorkQueue:
-    """A de-duplicating queue with delays and per-key exponential back-off (5 ms doubling to 1000 s)."""
+    """A de-duplicating queue with delays and per-key exponential back-off (5 ms doubling to 100 s).
 
-    def __init__(self, runtime: Runtime, *, base_delay: float = 0.005, longest_delay: float = 1000.0) -> None:
+    The original's goes up to 1000 s: what waited for room in a quota would stay away for a quarter of an hour after
+    there is room.
+    """
+
+    def __init__(self, runtime: Runtime, *, base_delay: float = 0.005, longest_delay: float = 100.0) -> None:
         self._runtime = runtime
         self._base = base_delay
         self._longest = longest_delay
