@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from agents.kubelet.pods import spec
-from agents.kubelet.runtime.interface import Limits
+from agents.kubelet.runtime.interface import CPU_PERIOD, Limits
 from api.objects import Object
 from api.quantities import parse
 
-_PERIOD = 100_000
 _MINIMUM_SHARES = 2
 _MINIMUM_QUOTA = 1000
 
@@ -26,7 +25,7 @@ def container_limits(container: Object, pids: int) -> Limits:
     shares = max(_MINIMUM_SHARES, parse(requested).milli() * 1024 // 1000) if requested else _MINIMUM_SHARES
     quota = 0
     if limits.get("cpu"):
-        quota = max(_MINIMUM_QUOTA, parse(limits["cpu"]).milli() * _PERIOD // 1000)
+        quota = max(_MINIMUM_QUOTA, parse(limits["cpu"]).milli() * CPU_PERIOD // 1000)
     memory = parse(limits["memory"]).value() if limits.get("memory") else 0
     return Limits(shares, quota, memory, pids)
 

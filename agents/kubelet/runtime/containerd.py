@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from agents.kubelet.runtime import cri_spec
+from agents.kubelet.runtime import cri_spec, labels
 from agents.kubelet.runtime.cri_api import CriApi, StillRunning
 from agents.kubelet.runtime.cri_session import CriSession
 from agents.kubelet.runtime.interface import (
@@ -157,12 +157,16 @@ class CriRuntime:
         selected = {"filter": {"label_selector": {POD_UID: pod_uid}}} if pod_uid else {}
         sandboxes = self._api.runtime("ListPodSandbox", "ListPodSandboxRequest -> ListPodSandboxResponse", selected)
         listed = self._api.runtime("ListContainers", "ListContainersRequest -> ListContainersResponse", selected)
-        containers = [entry for entry in listed.get("containers") or [] if cri_spec.is_ours(entry)]
+        containers = [entry for entry in listed.get("containers") or [] if labels.are_ours(entry.get("labels"))]
         if not pod_uid:
             present = {entry["id"] for entry in containers}
             self._ended = {key: found for key, found in self._ended.items() if key in present}
         return Inventory(
-            tuple(cri_spec.sandbox_of(entry) for entry in sandboxes.get("items") or [] if cri_spec.is_ours(entry)),
+            tuple(
+                cri_spec.sandbox_of(entry)
+                for entry in sandboxes.get("items") or []
+                if labels.are_ours(entry.get("labels"))
+            ),
             tuple(found for entry in containers if (found := self._find(entry["id"])) is not None),
         )
 
@@ -202,7 +206,9 @@ class CriRuntime:
         before: dict[str, tuple[str, int]] = {}
         while not self._closed.is_set():
             listed = self._api.runtime("ListContainers", kinds, {}).get("containers") or []
-            now = {e["id"]: (e["labels"][POD_UID], e.get("state", 0)) for e in listed if cri_spec.is_ours(e)}
+            now = {
+                e["id"]: (e["labels"][POD_UID], e.get("state", 0)) for e in listed if labels.are_ours(e.get("labels"))
+            }
             for key, (uid, state) in now.items():
                 if before.get(key, (uid, state))[1] != state:
                     yield RuntimeEvent(uid, key, "died" if state == 2 else "start")

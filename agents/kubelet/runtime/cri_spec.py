@@ -10,24 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agents.kubelet.runtime import labels
 from agents.kubelet.runtime.interface import (
-    CONTAINER_HASH,
-    CONTAINER_IMAGE,
-    CONTAINER_NAME,
-    CONTAINER_RESOURCES,
-    KIND,
-    LOG_PATH,
-    POD_NAME,
-    POD_NAMESPACE,
-    POD_UID,
-    RESTART_COUNT,
-    SANDBOX_ID,
+    CPU_PERIOD,
     Container,
     ContainerSpec,
     Image,
     Limits,
     Mount,
-    PodIdentity,
     Sandbox,
     SandboxSpec,
     Security,
@@ -38,7 +28,6 @@ _POD, _CONTAINER, _NODE, _TARGET = 0, 1, 2, 3
 _PROPAGATION = {"rprivate": 0, "rslave": 1, "rshared": 2}
 _STATES = (State.CREATED, State.RUNNING, State.EXITED, State.UNKNOWN)
 _READY = 0
-_PERIOD = 100_000
 _NANO = 1_000_000_000
 _DEFAULT, _UNCONFINED, _LOCALHOST = 0, 1, 2
 _MASKED = (
@@ -65,7 +54,7 @@ def sandbox_config(spec: SandboxSpec) -> dict[str, Any]:
         "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "attempt": spec.attempt},
         "hostname": spec.hostname if spec.network_namespace else "",
         "log_directory": spec.log_directory,
-        "labels": _pod_labels(pod) | dict(spec.labels) | {KIND: "sandbox", RESTART_COUNT: str(spec.attempt)},
+        "labels": labels.of_sandbox(spec),
         "linux": {
             "cgroup_parent": spec.cgroup_parent,
             "sysctls": dict(spec.sysctls),
@@ -84,15 +73,6 @@ def sandbox_config(spec: SandboxSpec) -> dict[str, Any]:
 
 def container_config(spec: ContainerSpec, log_directory: str) -> dict[str, Any]:
     """A ContainerConfig."""
-    labels = _pod_labels(spec.pod) | dict(spec.labels)
-    labels |= {
-        KIND: "container",
-        CONTAINER_NAME: spec.name,
-        CONTAINER_IMAGE: spec.image,
-        RESTART_COUNT: str(spec.attempt),
-        SANDBOX_ID: spec.sandbox_id,
-        LOG_PATH: spec.log_path,
-    }
     return {
         "metadata": {"name": spec.name, "attempt": spec.attempt},
         "image": {"image": spec.image_id},
@@ -101,7 +81,7 @@ def container_config(spec: ContainerSpec, log_directory: str) -> dict[str, Any]:
         "working_dir": spec.working_directory,
         "envs": [{"key": key, "value": value} for key, value in spec.environment.items()],
         "mounts": [_mount(mount) for mount in spec.mounts],
-        "labels": labels,
+        "labels": labels.of_container(spec),
         "log_path": str(Path(spec.log_path).relative_to(log_directory)),
         "stdin": spec.stdin,
         "stdin_once": spec.stdin_once,
@@ -118,7 +98,7 @@ def resources(limits: Limits, oom_score: int = 0) -> dict[str, Any]:
     return {
         "cpu_shares": limits.cpu_shares,
         "cpu_quota": limits.cpu_quota,
-        "cpu_period": _PERIOD if limits.cpu_quota else 0,
+        "cpu_period": CPU_PERIOD if limits.cpu_quota else 0,
         "memory_limit_in_bytes": limits.memory,
         "memory_swap_limit_in_bytes": limits.memory,
         "oom_score_adj": oom_score,
@@ -188,54 +168,32 @@ def _capability(name: str) -> str:
     return name.removeprefix("CAP_")
 
 
-def _pod_labels(pod: PodIdentity) -> dict[str, str]:
-    return {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid}
-
-
-def _pod(labels: Mapping[str, str]) -> PodIdentity:
-    return PodIdentity(labels.get(POD_NAME, ""), labels.get(POD_NAMESPACE, ""), labels[POD_UID])
-
-
-def is_ours(listed: Mapping[str, Any]) -> bool:
-    """Whether the kubelet made a listed sandbox or container."""
-    labels = listed.get("labels") or {}
-    return POD_UID in labels and KIND in labels
-
-
 def sandbox_of(listed: Mapping[str, Any]) -> Sandbox:
     """A listed sandbox."""
-    labels = listed["labels"]
+    known = listed["labels"]
     return Sandbox(
         id=listed["id"],
-        pod=_pod(labels),
-        attempt=int(labels.get(RESTART_COUNT) or 0),
+        pod=labels.pod(known),
+        attempt=labels.attempt(known),
         state=State.RUNNING if listed.get("state", _READY) == _READY else State.EXITED,
         created=listed.get("created_at", 0) / _NANO,
-        labels=labels,
+        labels=known,
     )
 
 
 def container_of(status: Mapping[str, Any]) -> Container:
     """A container by its ContainerStatus."""
-    labels = status["labels"]
     state = _STATES[status.get("state", 0)]
     return Container(
         id=status["id"],
-        pod=_pod(labels),
-        name=labels[CONTAINER_NAME],
-        attempt=int(labels.get(RESTART_COUNT) or 0),
-        sandbox_id=labels.get(SANDBOX_ID, ""),
         state=state,
-        image=labels.get(CONTAINER_IMAGE, ""),
         image_id=status.get("image_id") or status.get("image_ref", ""),
         created=status.get("created_at", 0) / _NANO,
         started=status.get("started_at", 0) / _NANO,
         finished=status.get("finished_at", 0) / _NANO if state is State.EXITED else 0.0,
         exit_code=status.get("exit_code", 0),
-        log_path=labels.get(LOG_PATH, ""),
-        spec_hash=labels.get(CONTAINER_HASH, ""),
-        resources=labels.get(CONTAINER_RESOURCES, ""),
         out_of_memory=status.get("reason") == "OOMKilled",
+        **labels.remembered(status["labels"]),
     )
 
 

@@ -29,6 +29,8 @@ KIND = "io.kubernetes.container.type"
 
 # A runtime that keeps logs below this by itself is never asked to begin one anew.
 LARGEST_LOG = 10 * 1024**2
+# Microseconds in which a container may use its quota of CPU.
+CPU_PERIOD = 100_000
 
 
 class ContainerRuntimeError(Exception):
@@ -101,7 +103,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Cgroup limits; 0 is no limit. Memory in bytes, CPU quota in microseconds of each 100 ms."""
+    """Cgroup limits; 0 is no limit. Memory in bytes, CPU quota in microseconds of each CPU_PERIOD."""
 
     cpu_shares: int = 0
     cpu_quota: int = 0

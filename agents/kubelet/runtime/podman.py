@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.kubelet.runtime import podman_spec
+from agents.kubelet.runtime import labels, podman_spec
 from agents.kubelet.runtime.interface import (
     POD_UID,
     Container,
@@ -161,7 +161,7 @@ class PodmanRuntime:
     def list(self, pod_uid: str = "") -> Inventory:
         label = f"{POD_UID}={pod_uid}" if pod_uid else POD_UID
         listed = self._api.get("/containers/json", {"all": "true", "filters": {"label": [label]}})
-        ours = [self._settled(entry) for entry in listed or [] if podman_spec.is_ours(entry)]
+        ours = [self._settled(entry) for entry in listed or [] if labels.are_ours(entry.get("Labels"))]
         return Inventory(
             tuple(podman_spec.sandbox_of(entry) for entry in ours if podman_spec.is_sandbox(entry)),
             tuple(podman_spec.container_of(entry) for entry in ours if not podman_spec.is_sandbox(entry)),

@@ -10,32 +10,22 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from agents.kubelet.runtime import labels
 from agents.kubelet.runtime.interface import (
-    CONTAINER_HASH,
-    CONTAINER_IMAGE,
-    CONTAINER_NAME,
-    CONTAINER_RESOURCES,
+    CPU_PERIOD,
     KIND,
     LARGEST_LOG,
-    LOG_PATH,
-    POD_NAME,
-    POD_NAMESPACE,
-    POD_UID,
-    RESTART_COUNT,
-    SANDBOX_ID,
     Container,
     ContainerSpec,
     Image,
     Limits,
     Mount,
-    PodIdentity,
     Sandbox,
     SandboxSpec,
     Security,
     State,
 )
 
-_PERIOD = 100_000
 _LOG_SIZE = LARGEST_LOG - 4096
 _STATES = {
     "configured": State.CREATED,
@@ -52,13 +42,11 @@ _STATES = {
 
 def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
     """The infra container that holds a pod's namespaces."""
-    labels = _pod_labels(spec.pod) | dict(spec.labels)
-    labels |= {KIND: "sandbox", RESTART_COUNT: str(spec.attempt)}
     request: dict[str, Any] = {
         "name": f"k8s_POD_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
         "image": image,
         "entrypoint": ["/catatonit", "-P"],
-        "labels": labels,
+        "labels": labels.of_sandbox(spec),
         "log_configuration": {"driver": "none"},
         "stop_timeout": 0,
         "oom_score_adj": -998,
@@ -79,21 +67,12 @@ def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
 
 def container_request(spec: ContainerSpec) -> dict[str, Any]:
     """A container in a sandbox."""
-    labels = _pod_labels(spec.pod) | dict(spec.labels)
-    labels |= {
-        KIND: "container",
-        CONTAINER_NAME: spec.name,
-        CONTAINER_IMAGE: spec.image,
-        RESTART_COUNT: str(spec.attempt),
-        SANDBOX_ID: spec.sandbox_id,
-        LOG_PATH: spec.log_path,
-    }
     shared = {"nsmode": "container", "value": spec.sandbox_id}
     host = {"nsmode": "host"}
     request: dict[str, Any] = {
         "name": f"k8s_{spec.name}_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
         "image": spec.image_id,
-        "labels": labels,
+        "labels": labels.of_container(spec),
         "env": dict(spec.environment),
         "unsetenv": [name for name in ("container", "TERM") if name not in spec.environment and not spec.terminal],
         "log_configuration": {"driver": "k8s-file", "path": spec.log_path, "size": _LOG_SIZE},
@@ -128,10 +107,6 @@ def _always(cgroup_parent: str) -> dict[str, Any]:
     }
 
 
-def _pod_labels(pod: PodIdentity) -> dict[str, str]:
-    return {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid}
-
-
 def _network(path: str) -> dict[str, str]:
     return {"nsmode": "path", "value": path} if path else {"nsmode": "host"}
 
@@ -157,7 +132,7 @@ def resource_limits(limits: Limits) -> dict[str, Any]:
     if limits.cpu_shares:
         cpu["shares"] = limits.cpu_shares
     if limits.cpu_quota:
-        cpu |= {"quota": limits.cpu_quota, "period": _PERIOD}
+        cpu |= {"quota": limits.cpu_quota, "period": CPU_PERIOD}
     if cpu:
         found["cpu"] = cpu
     if limits.memory:
@@ -194,46 +169,32 @@ def is_sandbox(listed: Mapping[str, Any]) -> bool:
     return bool((listed.get("Labels") or {}).get(KIND) == "sandbox")
 
 
-def is_ours(listed: Mapping[str, Any]) -> bool:
-    """Whether the kubelet made a listed container."""
-    labels = listed.get("Labels") or {}
-    return POD_UID in labels and KIND in labels
-
-
 def sandbox_of(listed: Mapping[str, Any]) -> Sandbox:
     """The sandbox that a listed infra container stands for."""
-    labels = listed["Labels"]
+    known = listed["Labels"]
     return Sandbox(
         id=listed["Id"],
-        pod=_pod(labels),
-        attempt=int(labels.get(RESTART_COUNT) or 0),
+        pod=labels.pod(known),
+        attempt=labels.attempt(known),
         state=_STATES.get(listed["State"], State.UNKNOWN),
         created=seconds(listed["Created"]),
-        labels=labels,
+        labels=known,
     )
 
 
 def container_of(listed: Mapping[str, Any]) -> Container:
     """A listed container."""
-    labels = listed["Labels"]
     state = _STATES.get(listed["State"], State.UNKNOWN)
     return Container(
         id=listed["Id"],
-        pod=_pod(labels),
-        name=labels[CONTAINER_NAME],
-        attempt=int(labels.get(RESTART_COUNT) or 0),
-        sandbox_id=labels.get(SANDBOX_ID, ""),
         state=state,
-        image=labels.get(CONTAINER_IMAGE, ""),
         image_id=f"sha256:{listed.get('ImageID') or ''}",
         created=seconds(listed["Created"]),
         started=seconds(listed.get("StartedAt")),
         finished=seconds(listed.get("ExitedAt")) if state is State.EXITED else 0.0,
         exit_code=_exit_code(int(listed.get("ExitCode") or 0)),
-        log_path=labels.get(LOG_PATH, ""),
-        spec_hash=labels.get(CONTAINER_HASH, ""),
-        resources=labels.get(CONTAINER_RESOURCES, ""),
         process=int(listed.get("Pid") or 0),
+        **labels.remembered(listed["Labels"]),
     )
 
 
@@ -271,10 +232,6 @@ def image_of(listed: Mapping[str, Any]) -> Image:
         size=int(listed.get("Size") or 0),
         user=str(config.get("User") or ""),
     )
-
-
-def _pod(labels: Mapping[str, str]) -> PodIdentity:
-    return PodIdentity(labels.get(POD_NAME, ""), labels.get(POD_NAMESPACE, ""), labels[POD_UID])
 
 
 def seconds(value: Any) -> float:
