@@ -37,8 +37,9 @@ while not os.path.exists(sys.argv[1] + ".stop"):
     except OSError as error:
         seen.append((began, str(error)))
     time.sleep(0.002)
-with open(sys.argv[1], "w") as file:
+with open(sys.argv[1] + ".part", "w") as file:
     json.dump(seen, file)
+os.rename(file.name, sys.argv[1])
 """
 
 
@@ -93,7 +94,7 @@ def measure(site: Site, services: int, changes: int) -> None:
     times = site.host.update_each(kubeconfig=site.kubeconfig, resource=RESOURCES["EndpointSlice"], objects=written,
                                   pause=PAUSE)  # fmt: skip
     site.host.sh(f"sleep 1; touch {result}.stop")
-    wait_for(lambda: site.host.run(argv=["test", "-s", result])["code"] == 0, "the client's end")
+    wait_for(lambda: site.host.run(argv=["test", "-e", result])["code"] == 0, "the client's end")
     seen = [(began, who) for began, who in json.loads(site.host.sh(f"cat {result}"))]
     moved = [(at, target) for at, target in zip(times, targets, strict=True) if target]
     taken = sorted(delays([at for at, _ in moved], [target for _, target in moved], seen))
