@@ -17,9 +17,10 @@ import struct
 from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_interface
 
-from agents.network import links, rtnetlink
+from agents.network import links
 from agents.network.netlink import NetlinkError, NetlinkSocket
-from agents.network.rtnetlink import Link
+from agents.network.rtnetlink import encode
+from agents.network.rtnetlink.values import Link
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,13 @@ class Announcer:
             if one.index == link.index and one.interface.version == 4
         }
         taken, given = sorted(wanted - held), sorted(held - wanted)
-        messages = [rtnetlink.delete_address(link.index, old) for old in given]
-        messages += [rtnetlink.new_address(link.index, new) for new in taken]
+        messages = [encode.delete_address(link.index, old) for old in given]
+        messages += [encode.new_address(link.index, new) for new in taken]
         for error in self._kernel.batch(messages):
             if error is not None and error.code not in (errno.EADDRNOTAVAIL, errno.EEXIST):
                 raise error
         if not wanted:
-            self._kernel.request(rtnetlink.delete_link(LINK))
+            self._kernel.request(encode.delete_link(LINK))
         return [IPv4Address(one.ip) for one in taken], [IPv4Address(one.ip) for one in given]
 
     def tell(self, address: IPv4Address) -> list[str]:
@@ -83,9 +84,9 @@ class Announcer:
 
     def _make(self, present: Link | None) -> Link:
         if present is None:
-            self._kernel.request(rtnetlink.new_bridge(LINK, _MAC, _MTU))
+            self._kernel.request(encode.new_bridge(LINK, _MAC, _MTU))
         else:
-            self._kernel.request(rtnetlink.link_up(present.index))
+            self._kernel.request(encode.link_up(present.index))
         made = links.find_link(self._kernel, LINK)
         if made is None:
             raise NetlinkError(errno.ENODEV, f"{LINK} disappeared while it was made")

@@ -27,8 +27,9 @@ def echo(address: str, number: int, *, timeout: float = 0.5, attempts: int = 2) 
             end = time.monotonic() + timeout
             try:
                 asking.sendto(request, (address, 0))
-                while (left := end - time.monotonic()) > 0:
-                    asking.settimeout(left)
+                while True:
+                    # What came while this task had no turn is read, however late it is.
+                    asking.settimeout(max(0.0, end - time.monotonic()))
                     data, (source, _) = asking.recvfrom(1500)
                     if source == address and _answers(data, request):
                         return True

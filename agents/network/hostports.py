@@ -28,7 +28,7 @@ from agents.network.nftables.values import (
     Type,
     Value,
 )
-from agents.network.rtnetlink import Address
+from agents.network.rtnetlink.values import Address
 
 TABLE = "wherry-hostports"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from agents.network.interface import NetworkError
-from agents.network.rtnetlink import Address, Network
+from agents.network.rtnetlink.values import Address, Network
 
 # The first address of a podCIDR is the gateway's; a sandbox gets one of those after it.
 _GATEWAY_OFFSET = 1

@@ -11,11 +11,12 @@ import socket
 from collections.abc import Iterable
 from ipaddress import ip_interface
 
-from agents.network import rtnetlink, sysctl
+from agents.network import sysctl
 from agents.network.interface import NetworkError
 from agents.network.ipam import gateway_of
 from agents.network.netlink import NetlinkError, NetlinkSocket
-from agents.network.rtnetlink import Interface, Link, LinkAddress, Network
+from agents.network.rtnetlink import decode, encode
+from agents.network.rtnetlink.values import Interface, Link, LinkAddress, Network, mac_of
 
 BRIDGE = "wherry0"
 # Begins the description of the host's end of a sandbox's veth.
@@ -30,7 +31,7 @@ _TRACKING = (("tcp_timeout_close_wait", "3600"), ("tcp_timeout_established", "86
 def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
     """The link of that name, or None."""
     try:
-        return rtnetlink.read_link(kernel.get(rtnetlink.get_link(name))[1])
+        return decode.read_link(kernel.get(encode.get_link(name))[1])
     except NetlinkError as error:
         if error.code == errno.ENODEV:
             return None
@@ -39,13 +40,13 @@ def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
 
 def links(kernel: NetlinkSocket) -> dict[int, Link]:
     """All links by index."""
-    found = (rtnetlink.read_link(payload) for _, payload in kernel.dump(rtnetlink.get_links()))
+    found = (decode.read_link(payload) for _, payload in kernel.dump(encode.get_links()))
     return {link.index: link for link in found}
 
 
 def addresses(kernel: NetlinkSocket) -> list[LinkAddress]:
     """All addresses of the namespace."""
-    return [rtnetlink.read_address(payload) for _, payload in kernel.dump(rtnetlink.get_addresses())]
+    return [decode.read_address(payload) for _, payload in kernel.dump(encode.get_addresses())]
 
 
 def uplink(kernel: NetlinkSocket, node_address: str = "") -> Link | None:
@@ -54,8 +55,8 @@ def uplink(kernel: NetlinkSocket, node_address: str = "") -> Link | None:
     for held in addresses(kernel):
         if node_address and str(held.interface.ip) == node_address:
             return present.get(held.index)
-    for _, payload in kernel.dump(rtnetlink.get_all_routes(socket.AF_INET)):
-        index = rtnetlink.default_route_link(payload)
+    for _, payload in kernel.dump(encode.get_all_routes(socket.AF_INET)):
+        index = decode.default_route_link(payload)
         if index:
             return present.get(index)
     return None
@@ -74,14 +75,14 @@ def ensure_bridge(kernel: NetlinkSocket, networks: Iterable[Network], mtu: int) 
     Raises NetworkError, which says what the kernel refused.
     """
     gateways = [ip_interface(f"{gateway_of(network)}/{network.prefixlen}") for network in networks]
-    mac = rtnetlink.mac_of(gateways[0].ip)
+    mac = mac_of(gateways[0].ip)
     try:
         bridge = find_link(kernel, BRIDGE)
         changed = bridge is None
         if bridge is None:
             bridge = _create(kernel, mac, mtu)
         if (bridge.mac, bridge.up) != (mac, True):
-            kernel.request(rtnetlink.link_mac(bridge.index, mac))
+            kernel.request(encode.link_mac(bridge.index, mac))
             changed = True
         return bridge, _ensure_addresses(kernel, bridge, gateways) or changed
     except NetlinkError as error:
@@ -98,8 +99,8 @@ def ensure_ports(kernel: NetlinkSocket, bridge: Link) -> list[str]:
         for link in links(kernel).values()
         if link.kind == "veth" and link.alias.startswith(SANDBOX_ALIAS) and link.master != bridge.index
     ]
-    messages = [rtnetlink.join_bridge(name, bridge.index) for name in strays]
-    messages += [rtnetlink.hairpin_port(name) for name in strays]
+    messages = [encode.join_bridge(name, bridge.index) for name in strays]
+    messages += [encode.hairpin_port(name) for name in strays]
     for error in kernel.batch(messages):
         if error is not None and error.code != errno.ENODEV:
             raise error
@@ -134,7 +135,7 @@ def ensure_tracking() -> bool:
 
 def _create(kernel: NetlinkSocket, mac: str, mtu: int) -> Link:
     try:
-        kernel.request(rtnetlink.new_bridge(BRIDGE, mac, mtu))
+        kernel.request(encode.new_bridge(BRIDGE, mac, mtu))
     except NetlinkError as error:
         if error.code != errno.EEXIST:
             raise
@@ -150,8 +151,8 @@ def _ensure_addresses(kernel: NetlinkSocket, bridge: Link, gateways: list[Interf
         for address in addresses(kernel)
         if address.index == bridge.index and not address.interface.is_link_local
     ]
-    messages = [rtnetlink.delete_address(bridge.index, old) for old in held if old not in gateways]
-    messages += [rtnetlink.new_address(bridge.index, new) for new in gateways if new not in held]
+    messages = [encode.delete_address(bridge.index, old) for old in held if old not in gateways]
+    messages += [encode.new_address(bridge.index, new) for new in gateways if new not in held]
     for error in kernel.batch(messages):
         if error is not None and error.code not in (errno.EADDRNOTAVAIL, errno.EEXIST):
             raise error

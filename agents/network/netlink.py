@@ -1,8 +1,8 @@
 """Netlink without an event loop: ordinary blocking sockets that carry messages encoded elsewhere.
 
 pyroute2's own sockets run on asyncio, which does not mix with gevent. Its message classes do not care, so they
-encode and decode here (`encode`, and the decoders in `rtnetlink.py`), while this module only moves bytes: sequence
-numbers, many messages in one system call, acknowledgements, the kernel's own words about what it refused, dumps.
+encode (`encode`) and decode (`rtnetlink/decode.py`), while this module only moves bytes: sequence numbers, many
+messages in one system call, acknowledgements, the kernel's own words about what it refused, dumps.
 
 Invariant: after a call returns, no answer to it is left unread; a socket is used by one task at a time.
 Source: Linux include/uapi/linux/netlink.h, Documentation/userspace-api/netlink/intro.rst.

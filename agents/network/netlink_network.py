@@ -20,12 +20,13 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-from agents.network import links, namespaces, rtnetlink, shaping, sysctl
+from agents.network import links, namespaces, shaping, sysctl
 from agents.network.hostports import HostPortTable
 from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
 from agents.network.ipam import AddressBook, Reservation, gateway_of
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
-from agents.network.rtnetlink import Network, Route
+from agents.network.rtnetlink import encode
+from agents.network.rtnetlink.values import Link, Network, Route, VethPair, mac_of
 from api.runtime import Runtime
 
 _SANDBOX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
@@ -123,7 +124,7 @@ class NetlinkPodNetwork:
         gateway = next((gateway_of(network) for network in self._networks if first in network), None)
         return Attachment(sandbox, str(self._namespace(sandbox)), addresses, str(gateway or ""))
 
-    def _ensure_node(self) -> rtnetlink.Link:
+    def _ensure_node(self) -> Link:
         bridge, _ = links.ensure_bridge(self._kernel, self._networks, self._effective_mtu())
         links.ensure_forwarding(ipv6=any(network.version == 6 for network in self._networks))
         return bridge
@@ -150,19 +151,19 @@ class NetlinkPodNetwork:
         if made is not None:
             self._kernel.request(shaping.limit(made.index, bandwidth.ingress))
 
-    def _create_link(self, sandbox: str, reservation: Reservation, bridge: rtnetlink.Link, namespace: Path) -> None:
-        pair = rtnetlink.VethPair(
+    def _create_link(self, sandbox: str, reservation: Reservation, bridge: Link, namespace: Path) -> None:
+        pair = VethPair(
             name=host_interface(sandbox),
             bridge=bridge.index,
             mtu=bridge.mtu,
             peer_name=_INTERFACE,
-            peer_mac=rtnetlink.mac_of(reservation.addresses[0]),
+            peer_mac=mac_of(reservation.addresses[0]),
         )
         descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
         try:
             messages = [
-                rtnetlink.new_veth(pair, descriptor),
-                rtnetlink.hairpin_port(pair.name, links.SANDBOX_ALIAS + sandbox),
+                encode.new_veth(pair, descriptor),
+                encode.hairpin_port(pair.name, links.SANDBOX_ALIAS + sandbox),
             ]
             for error in self._kernel.batch(messages):
                 if error is not None:
@@ -189,20 +190,20 @@ class NetlinkPodNetwork:
         return True
 
     def _inside_messages(self, index: int, reservation: Reservation) -> list[Message]:
-        messages = [rtnetlink.link_up(_LOOPBACK_INDEX), rtnetlink.link_up(index)]
+        messages = [encode.link_up(_LOOPBACK_INDEX), encode.link_up(index)]
         for address in reservation.addresses:
             gateway = gateway_of(next(network for network in self._networks if address in network))
             everywhere = ip_network("0.0.0.0/0" if address.version == 4 else "::/0")
             messages += [
-                rtnetlink.new_address(index, ip_interface(address)),
-                rtnetlink.new_route(Route(ip_network(gateway), index)),
-                rtnetlink.new_route(Route(everywhere, index, gateway)),
+                encode.new_address(index, ip_interface(address)),
+                encode.new_route(Route(ip_network(gateway), index)),
+                encode.new_route(Route(everywhere, index, gateway)),
             ]
         return messages
 
     def _delete_link(self, name: str) -> None:
         try:
-            self._kernel.request(rtnetlink.delete_link(name))
+            self._kernel.request(encode.delete_link(name))
         except NetlinkError as error:
             if error.code != errno.ENODEV:
                 raise

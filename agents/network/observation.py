@@ -12,11 +12,13 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import Any
 
-from agents.network import echo, links, rtnetlink
+from agents.network import echo, links
 from agents.network.interface import Attachment
 from agents.network.netlink import NetlinkError, NetlinkSocket
 from agents.network.netlink_network import host_interface
 from agents.network.routes import VXLAN_LINK
+from agents.network.rtnetlink import decode, encode
+from agents.network.rtnetlink.values import Neighbour
 
 
 def observe(attached: Iterable[Attachment], query: Mapping[str, str]) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def _inside(held: Attachment) -> str:
             present = {str(one.interface.ip) for one in links.addresses(kernel)}
             if not present.issuperset(held.addresses):
                 return f"its namespace has no address {', '.join(sorted(set(held.addresses) - present))}"
-            kernel.get(rtnetlink.get_route(ip_address("192.0.2.1")))
+            kernel.get(encode.get_route(ip_address("192.0.2.1")))
     except (OSError, NetlinkError) as error:
         return f"its namespace has no way out: {error}"
     return ""
@@ -69,7 +71,7 @@ def _inside(held: Attachment) -> str:
 def _route(kernel: NetlinkSocket, target: str) -> dict[str, Any]:
     """The route to an address; for the VXLAN device also whether it knows where the gateway is."""
     try:
-        found = rtnetlink.read_found_route(kernel.get(rtnetlink.get_route(ip_address(target)))[1])
+        found = decode.read_found_route(kernel.get(encode.get_route(ip_address(target)))[1])
     except NetlinkError as error:
         return {"problem": f"there is no route: {error}"}
     link = links.links(kernel).get(found.link)
@@ -84,16 +86,16 @@ def _route(kernel: NetlinkSocket, target: str) -> dict[str, Any]:
 
 def _tunnel(kernel: NetlinkSocket, device: int, gateway: str) -> tuple[str, str]:
     """The node at the other end of the tunnel to a gateway; what is missing for it."""
-    known = _entries(kernel, rtnetlink.get_neighbours(socket.AF_INET, device))
+    known = _entries(kernel, encode.get_neighbours(socket.AF_INET, device))
     mac = next((entry.mac for entry in known if str(entry.address) == gateway), "")
     if not mac:
         return "", f"{VXLAN_LINK} has no neighbour entry for {gateway}"
-    remote = next((entry for entry in _entries(kernel, rtnetlink.get_forwarding(device)) if entry.mac == mac), None)
+    remote = next((entry for entry in _entries(kernel, encode.get_forwarding(device)) if entry.mac == mac), None)
     if remote is None:
         return "", f"{VXLAN_LINK} has no forwarding entry for {mac}"
     return str(remote.address), ""
 
 
-def _entries(kernel: NetlinkSocket, request: Any) -> list[rtnetlink.Neighbour]:
-    entries = (rtnetlink.read_neighbour(payload) for _, payload in kernel.dump(request))
+def _entries(kernel: NetlinkSocket, request: Any) -> list[Neighbour]:
+    entries = (decode.read_neighbour(payload) for _, payload in kernel.dump(request))
     return [entry for entry in entries if entry is not None]

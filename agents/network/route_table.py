@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable
 from ipaddress import ip_address, ip_interface
 from typing import TypeVar
 
-from agents.network import links, rtnetlink
+from agents.network import links
 from agents.network.interface import NetworkError
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
 from agents.network.routes import (
@@ -24,7 +24,8 @@ from agents.network.routes import (
     device_mac,
     tunnel_routes,
 )
-from agents.network.rtnetlink import Address, Link, Neighbour, Network, Route
+from agents.network.rtnetlink import decode, encode
+from agents.network.rtnetlink.values import Address, Link, Neighbour, Network, Route
 
 _Entry = TypeVar("_Entry", bound=Hashable)
 
@@ -70,27 +71,27 @@ class RouteTable:
     def _routes(self, wanted: set[Route]) -> list[str]:
         present = set()
         for family in (socket.AF_INET, socket.AF_INET6):
-            for _, payload in self._kernel.dump(rtnetlink.get_routes(family)):
-                route = rtnetlink.read_route(payload)
+            for _, payload in self._kernel.dump(encode.get_routes(family)):
+                route = decode.read_route(payload)
                 if route is not None:
                     present.add(route)
         replaced = {route.destination for route in wanted}
         obsolete = {route for route in present - wanted if route.destination not in replaced}
-        return self._apply(wanted - present, obsolete, (rtnetlink.new_route, rtnetlink.delete_route), _describe_route)
+        return self._apply(wanted - present, obsolete, (encode.new_route, encode.delete_route), _describe_route)
 
     def _neighbours(self, device: Link, wanted: set[Neighbour]) -> list[str]:
-        request = rtnetlink.get_neighbours(socket.AF_INET, device.index)
+        request = encode.get_neighbours(socket.AF_INET, device.index)
         present = self._permanent(request, device)
-        calls = (rtnetlink.new_neighbour, rtnetlink.delete_neighbour)
+        calls = (encode.new_neighbour, encode.delete_neighbour)
         return self._apply(wanted - present, present - wanted, calls, lambda one: f"neighbour {one.address}")
 
     def _forwarding(self, device: Link, wanted: set[Neighbour]) -> list[str]:
-        present = self._permanent(rtnetlink.get_forwarding(device.index), device)
-        calls = (rtnetlink.new_forwarding, rtnetlink.delete_forwarding)
+        present = self._permanent(encode.get_forwarding(device.index), device)
+        calls = (encode.new_forwarding, encode.delete_forwarding)
         return self._apply(wanted - present, present - wanted, calls, lambda one: f"forwarding of {one.mac}")
 
     def _permanent(self, request: Message, device: Link) -> set[Neighbour]:
-        entries = (rtnetlink.read_neighbour(payload) for _, payload in self._kernel.dump(request))
+        entries = (decode.read_neighbour(payload) for _, payload in self._kernel.dump(request))
         return {entry for entry in entries if entry is not None and entry.link == device.index}
 
     def _apply(
@@ -119,24 +120,24 @@ class RouteTable:
         if not tunnels:
             if present is None:
                 return [], None
-            self._kernel.request(rtnetlink.delete_link(VXLAN_LINK))
+            self._kernel.request(encode.delete_link(VXLAN_LINK))
             return [f"removed link {VXLAN_LINK}"], None
         local = ip_address(own_address)
         mtu = links.uplink_mtu(self._kernel, own_address) - VXLAN_OVERHEAD
         changes = []
         if present is not None and (present.mac, present.mtu, present.kind) != (device_mac(local), mtu, "vxlan"):
-            self._kernel.request(rtnetlink.delete_link(VXLAN_LINK))
+            self._kernel.request(encode.delete_link(VXLAN_LINK))
             present = None
         if present is None:
             present = self._make_device(local, mtu)
             changes.append(f"added link {VXLAN_LINK}")
         if not present.up:
-            self._kernel.request(rtnetlink.link_up(present.index))
+            self._kernel.request(encode.link_up(present.index))
             changes.append(f"brought link {VXLAN_LINK} up")
         return changes + self._ensure_device_address(present, own_networks), present
 
     def _make_device(self, local: Address, mtu: int) -> Link:
-        message = rtnetlink.new_vxlan(VXLAN_LINK, VXLAN_IDENTIFIER, VXLAN_PORT, local, device_mac(local), mtu)
+        message = encode.new_vxlan(VXLAN_LINK, VXLAN_IDENTIFIER, VXLAN_PORT, local, device_mac(local), mtu)
         self._kernel.request(message)
         made = links.find_link(self._kernel, VXLAN_LINK)
         if made is None:
@@ -151,8 +152,8 @@ class RouteTable:
             for address in links.addresses(self._kernel)
             if address.index == device.index and not address.interface.is_link_local
         }
-        messages = [rtnetlink.delete_address(device.index, old) for old in held - wanted]
-        messages += [rtnetlink.new_address(device.index, new) for new in wanted - held]
+        messages = [encode.delete_address(device.index, old) for old in held - wanted]
+        messages += [encode.new_address(device.index, new) for new in wanted - held]
         for error in self._kernel.batch(messages):
             if error is not None and error.code not in (errno.EADDRNOTAVAIL, errno.EEXIST):
                 raise error

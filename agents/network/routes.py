@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from agents.network import rtnetlink
-from agents.network.rtnetlink import Address, LinkAddress, Neighbour, Network, Route
+from agents.network.rtnetlink.values import Address, LinkAddress, Neighbour, Network, Route, mac_of
 from api.objects import name_of
 
 VXLAN_LINK = "wherry-vxlan"
@@ -82,7 +81,7 @@ def peers(nodes: Iterable[Mapping[str, Any]], own_name: str) -> list[Peer]:
 
 def device_mac(address: Address) -> str:
     """The MAC of the VXLAN device of the node at that address."""
-    return rtnetlink.mac_of(address, _MAC_PREFIX)
+    return mac_of(address, _MAC_PREFIX)
 
 
 def plan(others: Iterable[Peer], own: Iterable[LinkAddress], bridge_index: int, loopback_index: int = 1) -> Plan:

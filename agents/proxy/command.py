@@ -27,7 +27,7 @@ from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
 from agents.network.policies import TABLE as POLICY_TABLE
 from agents.network.route_table import RouteTable
-from agents.network.rtnetlink import delete_link
+from agents.network.rtnetlink.encode import delete_link
 from agents.proxy import rules
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_balancers import NodeBalancers

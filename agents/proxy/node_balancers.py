@@ -14,6 +14,7 @@ from ipaddress import IPv4Address
 
 from agents.network.announcing import Announcer
 from agents.network.netlink import NetlinkError
+from agents.proxy.level import Level
 from agents.proxy.node_events import NodeEvents
 from api.informers import Informers
 from api.objects import Object, annotations_of, key_of
@@ -49,14 +50,13 @@ class NodeBalancers:
         self._name = node_name
         self._events = events
         self._services = informers.of("services")
-        self._changed = runtime.condition()
-        self._dirty = True
+        self._level = Level(runtime, _LOOK_SECONDS)
         self._announcer = Announcer()
         self._repeat: dict[IPv4Address, int] = {}
 
     def watch(self) -> None:
         """Look at every change of a service that has to do with this node."""
-        self._services.add_handler(self._service_changed)
+        self._services.add_handler(self._level.on(lambda service: addresses([service], self._name) or None))
 
     def run(self, stop: Event) -> None:
         """Keep the addresses until `stop`; they stay then, so that traffic goes on."""
@@ -68,25 +68,12 @@ class NodeBalancers:
                 self._events.warning(
                     "AddressAnnouncingFailed", f"The kernel refused a load balancer's address: {error}"
                 )
-            self._wait()
+            self._level.wait()
         self._announcer.close()
 
     def wake(self) -> None:
         """Look again, or notice that `run` shall stop."""
-        with self._changed:
-            self._dirty = True
-            self._changed.notify_all()
-
-    def _service_changed(self, old: Object | None, new: Object | None) -> None:
-        before, after = (addresses([one], self._name) if one else {} for one in (old, new))
-        if before != after:
-            self.wake()
-
-    def _wait(self) -> None:
-        with self._changed:
-            if not self._dirty:
-                self._changed.wait(_LOOK_SECONDS)
-            self._dirty = False
+        self._level.wake()
 
     def _reconcile(self) -> None:
         wanted = addresses(self._services.items(), self._name)

@@ -15,7 +15,8 @@ from agents.network.ipam import gateway_of
 from agents.network.netlink import NetlinkError
 from agents.network.route_table import RouteTable
 from agents.network.routes import Peer, Plan
-from agents.network.rtnetlink import Network, Route
+from agents.network.rtnetlink.values import Network, Route
+from agents.proxy.level import Level
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_events import NodeEvents
 from api.informers import Informers
@@ -56,15 +57,14 @@ class NodeNetwork:
         self._events = events
         self._metrics = metrics
         self._nodes = informers.of("nodes")
-        self._changed = runtime.condition()
-        self._dirty = True
+        self._level = Level(runtime, _LOOK_SECONDS)
         self._table = RouteTable()
         self._last: _Basis | None = None
         self._problem = ""
 
     def watch(self) -> None:
         """Look at every change of a node that matters for routes."""
-        self._nodes.add_handler(self._node_changed)
+        self._nodes.add_handler(self._level.on(_relevant))
 
     def run(self, stop: Event) -> None:
         """Keep routes until `stop`; they stay then, so that traffic goes on."""
@@ -77,29 +77,16 @@ class NodeNetwork:
                     log.warning("%s", error)
                     self._events.warning("PodNetworkFailed", str(error))
                 self._problem = str(error)
-            self._wait()
+            self._level.wait()
         self._table.close()
 
     def wake(self) -> None:
-        """Let `run` notice that it shall stop."""
-        with self._changed:
-            self._dirty = True
-            self._changed.notify_all()
+        """Look again, or notice that `run` shall stop."""
+        self._level.wake()
 
     def problem(self) -> str:
         """Why the last attempt failed; "" if it did not."""
         return self._problem
-
-    def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        before, after = (_relevant(node) if node else None for node in (old, new))
-        if before != after:
-            self.wake()
-
-    def _wait(self) -> None:
-        with self._changed:
-            if not self._dirty:
-                self._changed.wait(_LOOK_SECONDS)
-            self._dirty = False
 
     def _reconcile(self) -> None:
         node = self._nodes.get(self._name)

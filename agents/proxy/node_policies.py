@@ -9,12 +9,12 @@ Invariant: without policies there is no table; with policies, what others do to 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from agents.network import policies, routes
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.values import Ruleset
 from agents.network.policy_table import PolicyTable
+from agents.proxy.level import Level
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_events import NodeEvents
 from api.informers import Informers
@@ -43,17 +43,16 @@ class NodePolicies:
         self._pods = informers.of("pods")
         self._namespaces = informers.of("namespaces")
         self._nodes = informers.of("nodes")
-        self._changed = runtime.condition()
-        self._dirty = True
+        self._level = Level(runtime, _LOOK_SECONDS)
         self._table = PolicyTable()
         self.table = self._table.table
 
     def watch(self) -> None:
         """Look at every change of what policies are about."""
         self._policies.add_handler(lambda old, new: self.wake())
-        self._pods.add_handler(lambda old, new: self._compare(old, new, _pod))
-        self._namespaces.add_handler(lambda old, new: self._compare(old, new, labels_of))
-        self._nodes.add_handler(lambda old, new: self._compare(old, new, self._own_networks))
+        self._pods.add_handler(self._level.on(_pod))
+        self._namespaces.add_handler(self._level.on(labels_of))
+        self._nodes.add_handler(self._level.on(self._own_networks))
 
     def run(self, stop: Event) -> None:
         """Keep the table until `stop`; it stays then."""
@@ -61,7 +60,7 @@ class NodePolicies:
             try:
                 self._once(self._wait(stop))
             except NetlinkError as error:
-                self._dirty = True
+                self._level.wake()
                 self._metrics.failures.inc()
                 log.warning("network policies could not be programmed: %s", error)
                 self._events.warning("NetworkPolicyFailed", f"The kernel refused the rules of policies: {error}")
@@ -70,23 +69,14 @@ class NodePolicies:
 
     def wake(self) -> None:
         """Look again, or notice that `run` shall stop."""
-        with self._changed:
-            self._dirty = True
-            self._changed.notify_all()
-
-    def _compare(self, old: Object | None, new: Object | None, relevant: Callable[[Object], object]) -> None:
-        if (relevant(old) if old else None) != (relevant(new) if new else None):
-            self.wake()
+        self._level.wake()
 
     def _own_networks(self, node: Object) -> object:
         return routes.pod_networks(node) if node["metadata"]["name"] == self._name else None
 
     def _wait(self, stop: Event) -> bool:
         """Whether something changed within a while."""
-        with self._changed:
-            if not self._dirty:
-                self._changed.wait(_LOOK_SECONDS)
-            dirty, self._dirty = self._dirty, False
+        dirty = self._level.wait()
         if dirty and not stop.is_set():
             stop.wait(_GATHER_SECONDS)
         return dirty

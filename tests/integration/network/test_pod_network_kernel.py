@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from namespace_lab import CIDRS, CallFailed, Host, Lab, node, two_nodes
+from proxy_site import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -44,6 +45,8 @@ def test_a_sandbox_reaches_node_and_neighbour_and_is_reached(host: Host) -> None
 
 def test_attach_again_changes_nothing(host: Host) -> None:
     before = host.attach(sandbox="a")
+    # The kernel tells of a bridge's first carrier a moment later.
+    wait_for(lambda: "state UP" in host.sh("ip -o link show wherry0"), "the bridge has a carrier")
     links = host.sh("ip -o link")
     assert host.attach(sandbox="a") == before
     assert host.sh("ip -o link") == links

@@ -8,9 +8,10 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from agents.network import netlink, rtnetlink
+from agents.network import netlink
 from agents.network.netlink import NetlinkError, attribute, attribute_list, attributes
-from agents.network.rtnetlink import LinkAddress, Neighbour, Route
+from agents.network.rtnetlink import decode, encode
+from agents.network.rtnetlink.values import LinkAddress, Neighbour, Route, mac_of
 
 pytestmark = pytest.mark.unit
 
@@ -23,20 +24,20 @@ pytestmark = pytest.mark.unit
     Route(ip_network("0.0.0.0/0"), 5, ip_address("10.244.1.1")),
 ], ids=str)  # fmt: skip
 def test_a_route_is_read_as_it_was_written(route: Route) -> None:
-    assert rtnetlink.read_route(rtnetlink.new_route(route).payload) == route
+    assert decode.read_route(encode.new_route(route).payload) == route
 
 
 def test_addresses_and_neighbours_are_read_as_they_were_written() -> None:
     held = LinkAddress(4, ip_interface("10.244.1.1/24"))
-    assert rtnetlink.read_address(rtnetlink.new_address(4, held.interface).payload) == held
+    assert decode.read_address(encode.new_address(4, held.interface).payload) == held
     entry = Neighbour(7, ip_address("10.244.3.0"), "0a:56:ac:10:00:09")
-    assert rtnetlink.read_neighbour(rtnetlink.new_neighbour(entry).payload) == entry
-    assert rtnetlink.read_neighbour(rtnetlink.new_forwarding(entry).payload) == entry
+    assert decode.read_neighbour(encode.new_neighbour(entry).payload) == entry
+    assert decode.read_neighbour(encode.new_forwarding(entry).payload) == entry
 
 
 def test_a_mac_follows_from_the_address() -> None:
-    assert rtnetlink.mac_of(ip_address("10.244.1.5")) == "0a:58:0a:f4:01:05"
-    assert rtnetlink.mac_of(ip_address("fd00::1:2")) == "0a:58:00:01:00:02"
+    assert mac_of(ip_address("10.244.1.5")) == "0a:58:0a:f4:01:05"
+    assert mac_of(ip_address("fd00::1:2")) == "0a:58:00:01:00:02"
 
 
 def test_attributes_are_found_whatever_their_flags_and_padding() -> None:

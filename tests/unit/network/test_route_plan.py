@@ -9,7 +9,7 @@ from namespace_lab import node
 
 from agents.network import routes
 from agents.network.routes import Tunnel
-from agents.network.rtnetlink import LinkAddress, Neighbour, Route
+from agents.network.rtnetlink.values import LinkAddress, Neighbour, Route
 
 pytestmark = pytest.mark.unit
 

@@ -1,4 +1,4 @@
-"""Links, addresses, routes and neighbours as values, and as the rtnetlink messages that make or list them.
+"""Links, addresses, routes and neighbours as the rtnetlink messages that make, remove or list them.
 
 Invariant: nothing here touches a socket; a builder's message changes exactly what its docstring says.
 Source: rtnetlink(7), Linux include/uapi/linux/{if_link,if_addr,rtnetlink,neighbour}.h.
@@ -7,18 +7,6 @@ Source: rtnetlink(7), Linux include/uapi/linux/{if_link,if_addr,rtnetlink,neighb
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-    ip_address,
-    ip_interface,
-    ip_network,
-)
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -26,11 +14,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from agents.network.netlink import CREATE, EXCLUSIVE, HEADER, REPLACE, Message, encode
-
-Address = IPv4Address | IPv6Address
-Interface = IPv4Interface | IPv6Interface
-Network = IPv4Network | IPv6Network
+from agents.network.netlink import CREATE, EXCLUSIVE, REPLACE, Message, encode
+from agents.network.rtnetlink.values import Address, Interface, Neighbour, Network, Route, VethPair
 
 NEW_LINK, DELETE_LINK, GET_LINK = 16, 17, 18
 NEW_ADDRESS, DELETE_ADDRESS, GET_ADDRESS = 20, 21, 22
@@ -40,75 +25,18 @@ NEW_NEIGHBOUR, DELETE_NEIGHBOUR, GET_NEIGHBOUR = 28, 29, 30
 # Marks routes as ours among everybody's (`ip route` shows "proto 87"); not taken in iproute2's rt_protos.
 ROUTE_PROTOCOL = 87
 
-_UP = 0x1
-_TABLE_MAIN = 254
-_UNICAST = 1
+LINK_UP = 0x1
+TABLE_MAIN = 254
+UNICAST = 1
 _SCOPE_UNIVERSE = 0
 _SCOPE_LINK = 253
-_ONLINK = 4
+ONLINK = 4
 # RTM_F_FIB_MATCH: answer with the route itself, not with what it means for the one address.
 _WHOLE_ROUTE = 0x2000
 _NO_DAD = 0x02
-_PERMANENT = 0x80
+PERMANENT = 0x80
 _NEIGHBOUR_SELF = 0x02
 _AF_BRIDGE = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A network interface; `kind` is bridge, veth, vxlan … or "" for a device of hardware, `mac` in lower case.
-
-    `alias` is the description that whoever made it gave.
-    """
-
-    index: int
-    name: str
-    kind: str
-    mac: str
-    mtu: int
-    up: bool
-    master: int
-    loopback: bool
-    alias: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkAddress:
-    """An address with its prefix on the link of that index."""
-
-    index: int
-    interface: Interface
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route of the main table. Without a gateway the destination is on the link itself.
-
-    `onlink` takes the gateway for reachable though no route to it says so.
-    """
-
-    destination: Network
-    link: int
-    gateway: Address | None = None
-    onlink: bool = False
-    source: Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A fixed answer to who has `address` on a link: an ARP entry, or for a VXLAN's forwarding the host of a MAC."""
-
-    link: int
-    address: Address
-    mac: str
-
-
-def mac_of(address: Address, prefix: str = "0a:58") -> str:
-    """A locally administered MAC that follows from an address, so that a re-used address never meets a stale ARP entry.
-
-    For IPv6 the last four bytes are taken.
-    """
-    return prefix + "".join(f":{byte:02x}" for byte in address.packed[-4:])
 
 
 def new_bridge(name: str, mac: str, mtu: int) -> Message:
@@ -120,17 +48,6 @@ def new_bridge(name: str, mac: str, mtu: int) -> Message:
         ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]}),
     ]
     return _link(NEW_LINK, CREATE | EXCLUSIVE, attributes, up=True)
-
-
-@dataclass(frozen=True, slots=True)
-class VethPair:
-    """Both ends of a veth: the host's in a bridge, the other under its final name in another namespace."""
-
-    name: str
-    bridge: int
-    mtu: int
-    peer_name: str
-    peer_mac: str
 
 
 def new_veth(pair: VethPair, namespace_descriptor: int) -> Message:
@@ -259,7 +176,7 @@ def get_addresses(family: int = socket.AF_UNSPEC) -> Message:
 
 def get_routes(family: int) -> Message:
     """List routes of the main table that carry our protocol number, if the socket is strict."""
-    return encode(_filled(rtmsg, family=family, table=_TABLE_MAIN, proto=ROUTE_PROTOCOL), GET_ROUTE, 0)
+    return encode(_filled(rtmsg, family=family, table=TABLE_MAIN, proto=ROUTE_PROTOCOL), GET_ROUTE, 0)
 
 
 def get_neighbours(family: int, link: int) -> Message:
@@ -272,26 +189,9 @@ def get_forwarding(link: int) -> Message:
     return encode(_filled(ndmsg, family=_AF_BRIDGE, ifindex=link), GET_NEIGHBOUR, 0)
 
 
-def read_link(payload: bytes) -> Link:
-    """The `Link` of an answer to `get_link` or `get_links`."""
-    message = _decoded(ifinfmsg, payload)
-    info = message.get_attr("IFLA_LINKINFO")
-    return Link(
-        index=message["index"],
-        name=message.get_attr("IFLA_IFNAME") or "",
-        kind=(info.get_attr("IFLA_INFO_KIND") if info else "") or "",
-        mac=message.get_attr("IFLA_ADDRESS") or "",
-        mtu=message.get_attr("IFLA_MTU") or 0,
-        up=bool(message["flags"] & _UP),
-        master=message.get_attr("IFLA_MASTER") or 0,
-        loopback=bool(message["flags"] & 0x8),
-        alias=message.get_attr("IFLA_IFALIAS") or "",
-    )
-
-
 def get_all_routes(family: int) -> Message:
     """List all routes of the main table, if the socket is strict."""
-    return encode(_filled(rtmsg, family=family, table=_TABLE_MAIN), GET_ROUTE, 0)
+    return encode(_filled(rtmsg, family=family, table=TABLE_MAIN), GET_ROUTE, 0)
 
 
 def get_route(destination: Address) -> Message:
@@ -301,60 +201,12 @@ def get_route(destination: Address) -> Message:
     return encode(message, GET_ROUTE, 0)
 
 
-def read_found_route(payload: bytes) -> Route:
-    """The `Route`, of whichever table, of an answer to `get_route`."""
-    return _read_route(_decoded(rtmsg, payload))
-
-
-def default_route_link(payload: bytes) -> int:
-    """The index of the link of a route to everywhere in an answer to `get_all_routes`; 0 for any other route."""
-    message = _decoded(rtmsg, payload)
-    return 0 if message["dst_len"] or message["type"] != _UNICAST else message.get_attr("RTA_OIF") or 0
-
-
-def read_address(payload: bytes) -> LinkAddress:
-    """The `LinkAddress` of an answer to `get_addresses`."""
-    message = _decoded(ifaddrmsg, payload)
-    text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-    return LinkAddress(message["index"], ip_interface(f"{text}/{message['prefixlen']}"))
-
-
-def read_route(payload: bytes) -> Route | None:
-    """The `Route` of an answer to `get_routes`; None for one that is not ours."""
-    message = _decoded(rtmsg, payload)
-    if message["proto"] != ROUTE_PROTOCOL or message["table"] != _TABLE_MAIN:
-        return None
-    return _read_route(message)
-
-
-def _read_route(message: Any) -> Route:
-    any_address = "0.0.0.0" if message["family"] == socket.AF_INET else "::"
-    gateway = message.get_attr("RTA_GATEWAY")
-    source = message.get_attr("RTA_PREFSRC")
-    return Route(
-        destination=ip_network(f"{message.get_attr('RTA_DST') or any_address}/{message['dst_len']}"),
-        link=message.get_attr("RTA_OIF") or 0,
-        gateway=ip_address(gateway) if gateway else None,
-        onlink=bool(message["flags"] & _ONLINK),
-        source=ip_address(source) if source else None,
-    )
-
-
-def read_neighbour(payload: bytes) -> Neighbour | None:
-    """The permanent entry of an answer to `get_neighbours` or `get_forwarding`; None for any other."""
-    message = _decoded(ndmsg, payload)
-    address, mac = message.get_attr("NDA_DST"), message.get_attr("NDA_LLADDR")
-    if not message["state"] & _PERMANENT or not address or not mac:
-        return None
-    return Neighbour(message["ifindex"], ip_address(address), mac)
-
-
 def _link(kind: int, flags: int, attributes: list[tuple[str, Any]], *, index: int = 0, up: bool = False) -> Message:
     message = ifinfmsg()
     message["index"] = index
     if up:
-        message["flags"] = _UP
-        message["change"] = _UP
+        message["flags"] = LINK_UP
+        message["change"] = LINK_UP
     message["attrs"] = attributes
     return encode(message, kind, flags)
 
@@ -374,11 +226,11 @@ def _route(route: Route) -> Any:
     message = rtmsg()
     message["family"] = _family(route.destination)
     message["dst_len"] = route.destination.prefixlen
-    message["table"] = _TABLE_MAIN
+    message["table"] = TABLE_MAIN
     message["proto"] = ROUTE_PROTOCOL
     message["scope"] = _SCOPE_UNIVERSE if route.gateway else _SCOPE_LINK
-    message["type"] = _UNICAST
-    message["flags"] = _ONLINK if route.onlink else 0
+    message["type"] = UNICAST
+    message["flags"] = ONLINK if route.onlink else 0
     message["attrs"] = [("RTA_DST", str(route.destination.network_address)), ("RTA_OIF", route.link)]
     if route.gateway:
         message["attrs"].append(("RTA_GATEWAY", str(route.gateway)))
@@ -391,7 +243,7 @@ def _neighbour(neighbour: Neighbour) -> Any:
     message = ndmsg()
     message["family"] = _family(neighbour.address)
     message["ifindex"] = neighbour.link
-    message["state"] = _PERMANENT
+    message["state"] = PERMANENT
     message["attrs"] = [("NDA_DST", str(neighbour.address)), ("NDA_LLADDR", neighbour.mac)]
     return message
 
@@ -410,11 +262,4 @@ def _family(value: Address | Interface | Network) -> int:
 def _filled(kind: Any, **fields: Any) -> Any:
     message = kind()
     message.update(fields)
-    return message
-
-
-def _decoded(kind: Any, payload: bytes) -> Any:
-    # The header tells the decoder only the length.
-    message = kind(HEADER.pack(HEADER.size + len(payload), 0, 0, 0, 0) + payload)
-    message.decode()
     return message
