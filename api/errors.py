@@ -22,20 +22,21 @@ class Cause:
 
     def to_json(self) -> dict[str, str]:
         """The `StatusCause` object."""
-        body = {"reason": self.reason, "message": self.message}
+        body = {"reason": self.reason} if self.reason else {}
+        body["message"] = self.message
         if self.field:
             body["field"] = self.field
         return body
 
 
 class ApiError(Exception):
-    """A request that the API server refused. Subclasses fix `code` and `reason`.
+    """A request that the API server refused. Subclasses fix `reason` and their usual `code`.
 
     `kind` is what the original puts in `details.kind`: the plural for most reasons, the kind for Invalid.
     `continuation` is a token with which a list that expired may go on, at the price of consistency.
     """
 
-    code: ClassVar[int] = 500
+    code: int = 500
     reason: ClassVar[str] = "InternalError"
 
     def __init__(
@@ -204,10 +205,13 @@ _BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _BY_REASON.value
 
 
 def from_status(code: int, body: Mapping[str, Any]) -> ApiError:
-    """The exception for a `Status` body; an unknown reason falls back to the HTTP code, then InternalError."""
+    """The exception for a `Status` body; an unknown reason falls back to the HTTP code, then InternalError.
+
+    The exception keeps the code that came with the body, also where its reason has another one.
+    """
     cls = _BY_REASON.get(str(body.get("reason", ""))) or _BY_CODE.get(code, InternalError)
     details = body.get("details") or {}
-    return cls(
+    found = cls(
         str(body.get("message") or f"the server answered {code}"),
         name=details.get("name", ""),
         group=details.get("group", ""),
@@ -220,6 +224,8 @@ def from_status(code: int, body: Mapping[str, Any]) -> ApiError:
         retry_after_seconds=int(details.get("retryAfterSeconds") or 0),
         continuation=str((body.get("metadata") or {}).get("continue") or ""),
     )
+    found.code = code
+    return found
 
 
 def qualified(plural: str, group: str) -> str:

@@ -25,6 +25,11 @@ def escaped(name: str) -> str:
     return _ESCAPED.sub(lambda match: _PARTS[match[0]], name)
 
 
+def is_identifier(name: str) -> bool:
+    """Whether a variable can be named so."""
+    return bool(_IDENTIFIER.fullmatch(name)) and name not in _RESERVED | {"var", "void", "while"}
+
+
 def is_accessible(name: str) -> bool:
     """Whether expressions can name the field at all."""
     return bool(_IDENTIFIER.fullmatch(escaped(name)))

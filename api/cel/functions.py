@@ -240,4 +240,8 @@ _NETWORKS = [
     _method("prefixLength", T.INT, [T.DYN], lambda value: _network(value).prefixlen),
 ]
 
-FUNCTIONS = [*_LISTS, *_EXPRESSIONS, *_URLS, *_QUANTITIES, *_NETWORKS]
+_PATCHES = [
+    _plain("jsonpatch.escapeKey", T.STRING, [T.STRING], lambda key: key.replace("~", "~0").replace("/", "~1")),
+]
+
+FUNCTIONS = [*_LISTS, *_EXPRESSIONS, *_URLS, *_QUANTITIES, *_NETWORKS, *_PATCHES]

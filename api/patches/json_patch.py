@@ -17,6 +17,10 @@ _OPERATIONS = {"add", "remove", "replace", "move", "copy", "test"}
 _REFUSED = "the server rejected our request due to an error in our request"
 
 
+class TestFailed(Invalid):
+    """The document is not as a `test` of the patch wants it."""
+
+
 def apply(document: Any, patch: Any) -> Any:
     """The patched document. `patch` is the decoded body. Raises BadRequest or Invalid."""
     if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
@@ -131,7 +135,7 @@ def _test(root: dict[str, Any], path: list[str], operation: dict[str, Any]) -> N
             return
         raise
     if not _equal(found, wanted):
-        raise Invalid(f"{_REFUSED}: testing value {'/'.join(path)} failed: test failed")
+        raise TestFailed(f"{_REFUSED}: testing value {'/'.join(path)} failed: test failed")
 
 
 def _equal(left: Any, right: Any) -> bool:

@@ -1,23 +1,19 @@
 """Rules for what hooks into admission and into the API itself.
 
-Source: the original's validation of webhook configurations, admission policies and APIService.
+Source: the original's validation of webhook configurations and APIService.
 """
 
 from __future__ import annotations
 
 import urllib.parse
-from functools import lru_cache
 
-from api import cel, names
-from api.cel.authorizer import authorizer_functions
+from api import names
 from api.objects import Object
-from api.validation import fields
+from api.validation import admission_hooks as hooks
+from api.validation import admission_policies, fields
 from api.validation.fields import Causes
 
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _VERSIONS = ("v1", "v1beta1")
-_WORDS = {"apiGroups": "API groups", "apiVersions": "API versions"}
-_ACTIONS = ("Audit", "Deny", "Warn")
 
 
 def _webhooks(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -30,7 +26,7 @@ def _webhooks(new: Object, old: Object | None, subresource: str) -> Causes:
         if name in seen:
             found.append(fields.duplicate(f"{path}.name", name))
         seen.add(name)
-        found += _rules(webhook, "rules", path)
+        found += hooks.rules(webhook, "rules", path)
         found += fields.one_of(f"{path}.failurePolicy", webhook.get("failurePolicy"), ("Fail", "Ignore"))
         found += fields.one_of(f"{path}.matchPolicy", webhook.get("matchPolicy"), ("Equivalent", "Exact"))
         found += _side_effects(path, webhook)
@@ -39,7 +35,7 @@ def _webhooks(new: Object, old: Object | None, subresource: str) -> Causes:
         for field in ("namespaceSelector", "objectSelector"):
             found += fields.label_selector(f"{path}.{field}", webhook.get(field))
         found += _reviews(path, webhook)
-        found += _conditions(path, webhook)
+        found += hooks.conditions(path, webhook)
     return found
 
 
@@ -49,26 +45,6 @@ def _qualified_name(path: str, name: str) -> Causes:
     found = fields.problems(path, name, names.dns_subdomain_problems)
     if not found and name.count(".") < 2:
         found.append(fields.invalid(path, name, "should be a domain with at least three segments separated by dots"))
-    return found
-
-
-def _rules(holder: Object, field: str, path: str) -> Causes:
-    found: Causes = []
-    for place, rule in fields.each(holder, field, path):
-        for name, detail in (("apiGroups", ""), ("apiVersions", ""), ("resources", "")):
-            if not rule.get(name):
-                found.append(fields.required(f"{place}.{name}", detail))
-        if not rule.get("operations"):
-            found.append(fields.required(f"{place}.operations"))
-        for index, operation in enumerate(rule.get("operations") or []):
-            if operation not in _OPERATIONS:
-                found.append(fields.not_supported(f"{place}.operations[{index}]", operation, _OPERATIONS))
-        for name in ("apiGroups", "apiVersions", "operations"):
-            values = rule.get(name) or []
-            if "*" in values and len(values) > 1:
-                detail = f"if '*' is present, must not specify other {_WORDS.get(name, name)}"
-                found.append(fields.invalid(f"{place}.{name}", values, detail))
-        found += fields.one_of(f"{place}.scope", rule.get("scope"), ("*", "Cluster", "Namespaced"))
     return found
 
 
@@ -123,86 +99,6 @@ def _reviews(path: str, webhook: Object) -> Causes:
     ]
 
 
-def _conditions(path: str, holder: Object) -> Causes:
-    found: Causes = []
-    seen: set[str] = set()
-    for place, condition in fields.each(holder, "matchConditions", path):
-        name = condition.get("name") or ""
-        found += fields.needed(f"{place}.name", name, names.label_key_problems)
-        if name in seen:
-            found.append(fields.duplicate(f"{place}.name", name))
-        seen.add(name)
-        if not str(condition.get("expression") or "").strip():
-            found.append(fields.required(f"{place}.expression"))
-        else:
-            found += _compiles(f"{place}.expression", condition["expression"], "BOOL")
-    return found
-
-
-def _compiles(path: str, text: str, wanted: str) -> Causes:
-    """Whether an expression compiles, and to which type ("": any)."""
-    try:
-        found = _environment().compile(text).result_type
-    except cel.CelError as error:
-        return [fields.invalid(path, text, str(error))]
-    if wanted and found not in (wanted, "DYN"):
-        return [fields.invalid(path, text, f"must evaluate to {wanted.lower()}")]
-    return []
-
-
-@lru_cache(1)
-def _environment() -> cel.Environment:
-    return cel.Environment(cel.ADMISSION_VARIABLES, functions=authorizer_functions(None))
-
-
-def _policy(new: Object, old: Object | None, subresource: str) -> Causes:
-    if subresource == "status":
-        return []
-    spec = new["spec"]
-    found = fields.one_of("spec.failurePolicy", spec.get("failurePolicy"), ("Fail", "Ignore"))
-    constraints = spec.get("matchConstraints")
-    if constraints is None:
-        found.append(fields.required("spec.matchConstraints"))
-    elif not constraints.get("resourceRules"):
-        found.append(fields.required("spec.matchConstraints.resourceRules"))
-    else:
-        found += _rules(constraints, "resourceRules", "spec.matchConstraints")
-    found += _conditions("spec", spec)
-    if new.get("kind") == "ValidatingAdmissionPolicy":
-        if not spec.get("validations") and not spec.get("auditAnnotations"):
-            detail = "validations or auditAnnotations must contain at least one item"
-            found += [fields.required("spec.validations", detail), fields.required("spec.auditAnnotations", detail)]
-        for path, validation in fields.each(spec, "validations", "spec"):
-            if not str(validation.get("expression") or "").strip():
-                found.append(fields.required(f"{path}.expression", "expression is not specified"))
-            else:
-                found += _compiles(f"{path}.expression", validation["expression"], "BOOL")
-            if validation.get("messageExpression"):
-                found += _compiles(f"{path}.messageExpression", validation["messageExpression"], "STRING")
-        for path, variable in fields.each(spec, "variables", "spec"):
-            found += _compiles(f"{path}.expression", variable.get("expression") or "", "")
-    return found
-
-
-def _binding(new: Object, old: Object | None, subresource: str) -> Causes:
-    spec = new["spec"]
-    found = [] if spec.get("policyName") else [fields.required("spec.policyName")]
-    if new.get("kind") == "ValidatingAdmissionPolicyBinding":
-        actions = spec.get("validationActions") or []
-        if not actions:
-            found.append(fields.required("spec.validationActions"))
-        for index, action in enumerate(actions):
-            if action not in _ACTIONS:
-                found.append(fields.not_supported(f"spec.validationActions[{index}]", action, _ACTIONS))
-        if {"Deny", "Warn"} <= set(actions):
-            detail = (
-                "must not contain both Deny and Warn (repeating the same validation failure information in the API"
-                " response and headers serves no purpose)"
-            )
-            found.append(fields.invalid("spec.validationActions", actions, detail))
-    return found
-
-
 def _api_service(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
         return []
@@ -232,11 +128,8 @@ def _api_service(new: Object, old: Object | None, subresource: str) -> Causes:
 
 
 VALIDATORS = {
+    **admission_policies.VALIDATORS,
     "MutatingWebhookConfiguration": _webhooks,
     "ValidatingWebhookConfiguration": _webhooks,
-    "ValidatingAdmissionPolicy": _policy,
-    "MutatingAdmissionPolicy": _policy,
-    "ValidatingAdmissionPolicyBinding": _binding,
-    "MutatingAdmissionPolicyBinding": _binding,
     "APIService": _api_service,
 }

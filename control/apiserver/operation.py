@@ -17,6 +17,7 @@ from control.apiserver.request import Request
 from control.apiserver.storage import Key
 
 if TYPE_CHECKING:
+    from control.apiserver.admission.reinvocation import Rounds
     from control.apiserver.endpoint import Endpoint
     from control.apiserver.server import ApiServer
 
@@ -31,7 +32,7 @@ class Operation:
     """`verb` is one of CREATE, UPDATE, DELETE, CONNECT; `warnings` reach the client as Warning headers.
 
     `applies` says that managedFields have been settled by server-side apply; `refused_claims` are those that the
-    store has found to be another object's.
+    store has found to be another object's. `rounds` is there once others' hooks have had a say in it.
     """
 
     server: ApiServer
@@ -48,6 +49,7 @@ class Operation:
     applies: bool = False
     refused_claims: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    rounds: Rounds | None = None
 
     @property
     def resource(self) -> Resource:

@@ -31,7 +31,7 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _BEFORE_FIRST_APPLY = "before-first-apply"
 Definition = str | Mapping[str, Any]
 
-__all__ = ["Definition", "Result", "apply_patch", "place_of", "shape_of", "update_managed_fields"]
+__all__ = ["Definition", "Result", "apply_patch", "configured", "place_of", "shape_of", "update_managed_fields"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,21 @@ def apply_patch(
     after = {name: replace(entry, fields=entry.fields - gone) for name, entry in after.items()}
     obj = _with_managers(merged, after)
     return Result(obj, obj != live)
+
+
+def configured(live: Object, configuration: Object, definition: Definition) -> Object:
+    """A configuration laid over an object, without a word on who manages what.
+
+    Raises ValueError for one that states whole lists or maps which cannot be merged, as an expression that names only
+    a part of one would take the rest away.
+    """
+    shape = shape_of(definition)
+    atomic = list(typed.atomics(configuration, shape))
+    if atomic:
+        listed = ", ".join(atomic)
+        raise ValueError(f"invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {listed}")
+    merged: Object = typed.merge(live, configuration, shape)
+    return merged
 
 
 def update_managed_fields(

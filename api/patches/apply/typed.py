@@ -56,6 +56,20 @@ def _parts(value: Any, shape: Shape) -> Iterator[tuple[str, Any, Shape]]:
             yield shape.element(item), item, child
 
 
+def atomics(value: Any, shape: Shape, place: str = "") -> Iterator[str]:
+    """The places of the lists and maps in a configuration that can only be replaced as a whole."""
+    if not shape.fits(value):
+        if isinstance(value, dict | list):
+            yield place
+        return
+    if shape.kind == "fields":
+        for name, inner in value.items():
+            yield from atomics(inner, shape.child(name), f"{place}.{name}")
+    elif shape.kind == "items":
+        for index, item in enumerate(value):
+            yield from atomics(item, shape.child(""), f"{place}[{index}]")
+
+
 def compare(old: Any, new: Any, shape: Shape) -> Difference:
     """What changed from one object to another; None is an object with nothing in it."""
     found = Difference()

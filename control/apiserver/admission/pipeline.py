@@ -1,7 +1,7 @@
 """Admission: plugins that complete an object, then plugins that may refuse it.
 
-Invariant: every mutating plugin has run before the first validating one; a plugin is asked only about the resources
-and verbs that it names.
+Invariant: every mutating plugin has run before the first validating one, and again if hooks of others have changed
+the object; a plugin is asked only about the resources and verbs that it names.
 Source: apiserver/pkg/admission.
 """
 
@@ -48,6 +48,14 @@ class Pipeline:
 
     def mutate(self, operation: Operation, new: Object, old: Object | None) -> Object:
         """The object as the plugins complete it. Raises ApiError."""
+        operation.rounds = None
+        new = self._round(operation, new, old)
+        if operation.rounds is not None and operation.rounds.changed:
+            operation.rounds.second = True
+            new = self._round(operation, new, old)
+        return new
+
+    def _round(self, operation: Operation, new: Object, old: Object | None) -> Object:
         for plugin in self._plugins:
             if plugin.handles(operation):
                 new = plugin.mutate(operation, new, old)

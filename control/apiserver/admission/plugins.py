@@ -9,15 +9,16 @@ from control.apiserver.admission.defaults import DefaultIngressClass, DefaultSto
 from control.apiserver.admission.escalation import Escalation
 from control.apiserver.admission.expressions import Expressions
 from control.apiserver.admission.limit_ranger import LimitRanger
+from control.apiserver.admission.mutating_policies import MutatingPolicies
 from control.apiserver.admission.namespaces import NamespaceLifecycle
 from control.apiserver.admission.node_restriction import NodeRestriction
 from control.apiserver.admission.pipeline import Plugin
 from control.apiserver.admission.pod_security import PodSecurity
-from control.apiserver.admission.policies import ValidatingPolicies
 from control.apiserver.admission.priority import Priority
 from control.apiserver.admission.resource_quota import ResourceQuota
 from control.apiserver.admission.service_account import ServiceAccount
 from control.apiserver.admission.tolerations import DefaultTolerationSeconds
+from control.apiserver.admission.validating_policies import ValidatingPolicies
 from control.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
 from control.apiserver.authorization.chain import Authorizer
 from control.apiserver.authorization.rbac import RbacMethod
@@ -40,6 +41,7 @@ def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer, rbac: RbacMethod
         DefaultStorageClass(cache),
         DefaultIngressClass(cache),
         RuntimeClass(cache),
+        MutatingPolicies(cache, expressions),
         MutatingWebhooks(cache, hooks, expressions),
         ValidatingPolicies(cache, expressions),
         ValidatingWebhooks(cache, hooks, expressions),

@@ -16,6 +16,7 @@ MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 
 _DEFAULT = "default"
+_VOLUME_PREFIX = "kube-api-access-"
 _ATTEMPTS = 10
 _PAUSE_SECONDS = 0.1
 
@@ -60,13 +61,15 @@ class ServiceAccount(PluginBase):
         )
 
     def _mount_token(self, operation: Operation, spec: Object) -> None:
-        volume = names.generate("kube-api-access-", operation.server.runtime.random())
+        present = [one["name"] for one in spec.get("volumes") or () if one["name"].startswith(_VOLUME_PREFIX)]
+        volume = present[0] if present else names.generate(_VOLUME_PREFIX, operation.server.runtime.random())
         mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
         for container in _containers(spec):
             mounts = container.setdefault("volumeMounts", [])
             if not any(one.get("mountPath") == MOUNT_PATH for one in mounts):
                 mounts.append(dict(mount))
-        spec.setdefault("volumes", []).append({"name": volume, "projected": token_projection()})
+        if not present:
+            spec.setdefault("volumes", []).append({"name": volume, "projected": token_projection()})
 
 
 def token_projection() -> Object:

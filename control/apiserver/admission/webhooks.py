@@ -24,6 +24,7 @@ from control.apiserver.admission.conditions import ConditionFailed, hold
 from control.apiserver.admission.expressions import Expressions, values_of
 from control.apiserver.admission.matching import Match
 from control.apiserver.admission.pipeline import PluginBase
+from control.apiserver.admission.reinvocation import rounds_of
 from control.apiserver.admission.review import admission_request, from_version, in_version
 from control.apiserver.cache import Cache
 from control.apiserver.cached import CachedObject
@@ -40,8 +41,9 @@ _DEFAULT_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook of a configuration."""
+    """One webhook of a configuration; no two have the same key."""
 
+    key: str
     declared: Mapping[str, Any]
     match: Match
 
@@ -77,7 +79,9 @@ class Webhooks(PluginBase):
         self._configured.pop(found.key, None)
         if new is not None:
             declared = new.object().get("webhooks") or []
-            self._configured[new.key] = [Webhook(one, Match.from_json(one)) for one in declared]
+            self._configured[new.key] = [
+                Webhook(f"{new.key}/{index}", one, Match.from_json(one)) for index, one in enumerate(declared)
+            ]
         self._ordered = [hook for _, hooks in sorted(self._configured.items()) for hook in hooks]
 
     def _ask(self, webhook: Webhook, operation: Operation, new: Object, old: Object | None) -> Answer | None:
@@ -156,22 +160,25 @@ def denied(name: str, status: Mapping[str, Any]) -> errors.ApiError:
 
 
 class MutatingWebhooks(Webhooks):
-    """The mutating ones: one after the other, and once more if others changed what they had seen."""
+    """The mutating ones: one after the other."""
 
     plural = "mutatingwebhookconfigurations"
 
     def mutate(self, operation: Operation, new: Object, old: Object | None) -> Object:
-        again: list[tuple[Webhook, Object]] = []
+        rounds = rounds_of(operation)
+        calls = rounds.begin(self.plural, new)
         for webhook in self._ordered:
+            if rounds.skips(calls, webhook.key):
+                continue
             answer = self._ask(webhook, operation, new, old)
-            if answer is not None:
-                new = _patched(webhook, operation, answer, new)
-                if webhook.declared.get("reinvocationPolicy") == "IfNeeded":
-                    again.append((webhook, new))
-        for webhook, seen in again:
-            if new != seen:
-                answer = self._ask(webhook, operation, new, old)
-                new = _patched(webhook, operation, answer, new) if answer else new
+            if answer is None:
+                continue
+            changed = _patched(webhook, operation, answer, new)
+            rounds.note(calls, new, changed)
+            new = changed
+            if webhook.declared.get("reinvocationPolicy") == "IfNeeded":
+                calls.eligible.add(webhook.key)
+        rounds.end(calls, new)
         return new
 
 

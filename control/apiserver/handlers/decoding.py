@@ -11,8 +11,10 @@ from typing import Any
 
 from api.defaults import apply_defaults
 from api.objects import Object
+from api.patches.apply import place_of, shape_of
 from api.schema.check import CheckResult, check, decode_error, strict_error, unknown_sentences
 from control.apiserver import negotiation
+from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.duplicates import duplicate_fields, repeated_keys
 from control.apiserver.handlers.objects import check_kind, metadata_of
 from control.apiserver.operation import CREATE, Operation
@@ -46,7 +48,7 @@ def check_fields(op: Operation, obj: Object, repeated: Sequence[str] = ()) -> Ob
 
     Raises BadRequest, also for a value of the wrong type.
     """
-    result = known_fields(op, obj)
+    result = known_fields(op.endpoint, obj)
     if (result.unknown or repeated) and op.field_validation != "Ignore":
         sentences = unknown_sentences(result)
         is_yaml = any(said.startswith("yaml: ") for said in repeated)
@@ -58,15 +60,22 @@ def check_fields(op: Operation, obj: Object, repeated: Sequence[str] = ()) -> Ob
     return checked
 
 
-def known_fields(op: Operation, obj: Object) -> CheckResult:
+def known_fields(endpoint: Endpoint, obj: Object) -> CheckResult:
     """The object with the fields that its schema knows, and the names of others. Raises BadRequest."""
-    resource, custom = op.resource, op.endpoint.custom
-    if custom is None and not op.endpoint.entry.definition:
+    resource, custom = endpoint.entry.resource, endpoint.custom
+    if custom is None and not endpoint.entry.definition:
         return CheckResult(obj)
-    result = custom.schema.known(obj) if custom else check(op.endpoint.entry, obj)
+    result = custom.schema.known(obj) if custom else check(endpoint.entry, obj)
     if result.causes:
         raise decode_error(resource.kind, resource.version, result.causes)
     return result
+
+
+def undeclared(endpoint: Endpoint, configuration: Object, result: CheckResult) -> str:
+    """What is said of the fields of a configuration that its schema does not know, "" if there are none."""
+    shape = shape_of(endpoint.entry.definition or endpoint.definition)
+    said = [f"{place_of(path, configuration, shape)}: field not declared in schema" for path in result.unknown]
+    return said[0] if len(said) == 1 else "errors:\n  " + "\n  ".join(said) if said else ""
 
 
 def action_body(request: Request, definition: str, version: str) -> Object:

@@ -16,7 +16,7 @@ from api.objects import Object
 from api.patches import apply, json_patch, merge, strategic
 from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.decoding import check_fields, completed, known_fields, repeated_sentences
+from control.apiserver.handlers.decoding import check_fields, completed, known_fields, repeated_sentences, undeclared
 from control.apiserver.handlers.duplicates import duplicate_fields, repeated_keys
 from control.apiserver.handlers.forms import object_response
 from control.apiserver.handlers.objects import check_kind
@@ -136,15 +136,13 @@ def _check_repeated(op: Operation, content: bytes, body: Object) -> None:
 
 def _declared(op: Operation, body: Object) -> Object:
     """The configuration; nobody could own a field that the schema does not know. Raises BadRequest."""
-    result = known_fields(op, body)
-    if result.unknown:
-        shape = apply.shape_of(op.endpoint.entry.definition or op.endpoint.definition)
-        said = [f"{apply.place_of(path, body, shape)}: field not declared in schema" for path in result.unknown]
+    result = known_fields(op.endpoint, body)
+    said = undeclared(op.endpoint, body, result)
+    if said:
         metadata = body.get("metadata") or {}
         raise errors.BadRequest(
             f"failed to create typed patch object ({metadata.get('namespace') or op.namespace}/"
-            f"{metadata.get('name') or op.name}; {op.resource.api_version}, Kind={op.resource.kind}): "
-            + (said[0] if len(said) == 1 else "errors:\n  " + "\n  ".join(said))
+            f"{metadata.get('name') or op.name}; {op.resource.api_version}, Kind={op.resource.kind}): " + said
         )
     checked: Object = result.obj
     return checked
