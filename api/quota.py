@@ -83,6 +83,8 @@ def effective(spec: Mapping[str, Any], kind: str) -> Usage:
             largest[name] = max(largest.get(name, ZERO), amount)
     for name, amount in largest.items():
         total[name] = max(total.get(name, ZERO), amount)
+    # The pod's own level, where given, stands above its containers' sum.
+    total |= _amounts(spec, kind)
     for name, text in (spec.get("overhead") or {}).items():
         if name in total or kind == "requests":
             total[name] = total.get(name, ZERO) + parse(text)

@@ -95,6 +95,8 @@ def requests_of(pod: Object) -> dict[str, Quantity]:
     _add(total, sidecars)
     for name, amount in largest.items():
         total[name] = max(total.get(name, Quantity(0)), amount)
+    # The pod's own level, where given, stands above its containers' sum.
+    total |= _requests(pod["spec"])
     _add(total, {name: parse(text) for name, text in (pod["spec"].get("overhead") or {}).items()})
     return total
 

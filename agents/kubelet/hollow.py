@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agents.kubelet.admission import refusal
 from agents.kubelet.fake_network import FakeNetwork
 from agents.kubelet.heartbeat import Heartbeat, Report
 from agents.kubelet.machine import Machine
@@ -122,6 +123,9 @@ class HollowPods:
     def shown(self, pod: Object) -> Object | None:
         return pod
 
+    def items(self) -> list[Object]:
+        return self._informer.by_index("node", self._node)
+
     def synced(self) -> bool:
         return self._informer.synced()
 
@@ -162,6 +166,7 @@ class HollowCluster:
         self._registered: set[str] = set()
         self._informer = Informer(client, "pods", clock, field_selector="spec.nodeName!=")
         self._informer.add_index("uid", lambda pod: [uid_of(pod)])
+        self._informer.add_index("node", lambda pod: [pod["spec"]["nodeName"]])
         self._node_informer = Informer(client, "nodes", clock)
         names = [f"{settings.prefix}-{index}" for index in range(settings.nodes)]
         self.nodes = {name: self._node(name, index) for index, name in enumerate(names)}
@@ -227,8 +232,12 @@ class HollowCluster:
         states: dict[str, PodState] = {}
         pods = HollowPods(self._informer, name)
         facts = NodeFacts((address,), "fake")
+
+        def admit(pod: Object, others: list[Object]) -> tuple[str, str] | None:
+            return refusal(pod, others, heartbeat.node) if heartbeat.node else None
+
         worker = Worker(
-            clock, self._client, pods, performer, HollowProbes(), _admit_all, lambda: facts, _as_it_is, states
+            clock, self._client, pods, performer, HollowProbes(), admit, lambda: facts, _as_it_is, states, clock.lock()
         )
         return HollowNode(heartbeat, worker, network)
 
@@ -284,7 +293,3 @@ def _no_post_start(pod: Object, container: Object, container_id: str) -> str:
 
 def _as_it_is(pod: Object, view: PodView) -> PodView:
     return view
-
-
-def _admit_all(pod: Object) -> tuple[str, str] | None:
-    return None

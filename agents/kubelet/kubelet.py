@@ -220,6 +220,7 @@ class Kubelet:
             self._facts,
             results,
             states,
+            clock.lock(),
             self._admit_resize,
             settings.sync_seconds,
         )
@@ -238,7 +239,7 @@ class Kubelet:
         services = self._informers[2].items()
         return Surroundings(addresses, self.machine.addresses, services, allocatable)
 
-    def _admit(self, pod: Object) -> tuple[str, str] | None:
+    def _admit(self, pod: Object, others: list[Object]) -> tuple[str, str] | None:
         if self.shutting_down:
             return shutdown.REFUSAL
         pressed = refused_by_pressure(pod, self.resources.eviction.conditions)
@@ -246,7 +247,7 @@ class Kubelet:
             return pressed
         if not self.heartbeat.node:
             return None
-        found = refusal(pod, self.pods.items(), self.heartbeat.node, self.settings.allowed_sysctls)
+        found = refusal(pod, others, self.heartbeat.node, self.settings.allowed_sysctls)
         if found is None or not found[0].startswith("OutOf") or not spec.is_critical(pod):
             return found
         victims = preempted(pod, self._evictable(), self.heartbeat.node)

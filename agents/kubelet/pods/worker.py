@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +42,9 @@ class PodSource(Protocol):
     def shown(self, pod: Object) -> Object | None:
         """The API's object that carries the pod's status, or None if there is none yet."""
 
+    def items(self) -> list[Object]:
+        """All pods of this node."""
+
     def synced(self) -> bool:
         """Whether the API's word is known at all."""
 
@@ -55,7 +59,7 @@ class Probes(Protocol):
         """Stop probing a pod."""
 
 
-Admission = Callable[[Object], tuple[str, str] | None]
+Admission = Callable[[Object, list[Object]], tuple[str, str] | None]
 Results = Callable[[Object, PodView], PodView]
 
 
@@ -63,9 +67,9 @@ Results = Callable[[Object, PodView], PodView]
 class Worker:
     """Looks at pods of one node.
 
-    `admit(pod)` says why the node refuses a pod (reason, message), or None; `admit_resize` why it cannot have the
-    resources that it asks for now; `regular_look` is in seconds; `results(pod, view)` fills in what the
-    runtime does not tell of ended containers.
+    `admit(pod, others)` says why the node refuses a pod (reason, message) beside those that it has taken, or None;
+    `turn` lets one pod at a time ask. `admit_resize` says why a pod cannot have the resources that it asks for now;
+    `regular_look` is in seconds; `results(pod, view)` fills in what the runtime does not tell of ended containers.
     """
 
     clock: Runtime
@@ -77,7 +81,8 @@ class Worker:
     facts: Callable[[], NodeFacts]
     results: Results
     states: dict[str, PodState]
-    admit_resize: Admission = lambda pod: None
+    turn: AbstractContextManager[object]
+    admit_resize: Callable[[Object], tuple[str, str] | None] = lambda pod: None
     regular_look: float = 60.0
 
     def look(self, uid: str) -> float | None:
@@ -119,11 +124,7 @@ class Worker:
 
     def _plan(self, pod: Object, view: PodView, state: PodState) -> Plan:
         if not state.admitted and not is_deleting(pod) and not spec.is_terminal(pod):
-            if view.empty:
-                state.rejected = self.admit(pod)
-                if state.rejected is not None:
-                    self.performer.recorder.record(pod, "Warning", *state.rejected)
-            state.admitted = True
+            self._admit(pod, view, state)
         readings = self.probes.readings(pod, view)
         memory = state.memory(readings)
         pending = frozenset(
@@ -134,6 +135,22 @@ class Worker:
         state.resize_problem = self.admit_resize(pod) if pending and not is_deleting(pod) else None
         state.unresized = pending if state.resize_problem is not None else frozenset()
         return decide(pod, view, state.memory(readings), self.clock.time())
+
+    def _admit(self, pod: Object, view: PodView, state: PodState) -> None:
+        """Pods bound at the same moment are taken one after the other, so that the last ones are too many, not all."""
+        with self.turn:
+            if view.empty:
+                state.rejected = self.admit(pod, [other for other in self.pods.items() if self._taken(other)])
+            state.admitted = True
+        if state.rejected is not None:
+            self.performer.recorder.record(pod, "Warning", *state.rejected)
+
+    def _taken(self, pod: Object) -> bool:
+        """Whether the pod has its place on this node, be it from an earlier kubelet."""
+        state = self.states.get(uid_of(pod))
+        if state is not None and state.admitted:
+            return state.rejected is None
+        return bool((pod.get("status") or {}).get("startTime"))
 
     def _perform(self, pod: Object, plan: Plan, view: PodView, state: PodState) -> bool:
         uid = pod["metadata"]["uid"]
