@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import schema
-from api.custom.structure import PRESERVE, RULES
+from api.custom.structure import EMBEDDED, PRESERVE, RULES
 from control.apiserver.custom.served import CustomVersion
 
 Json = dict[str, Any]
@@ -29,8 +29,10 @@ def definitions(custom: CustomVersion, version_2: bool) -> dict[str, Json]:
     """The definitions of a version's kind and of its list; `$ref` holds a bare name."""
     resource = custom.entry.resource
     name = name_of(resource.group, resource.version, resource.kind)
-    made = _restricted(custom.shape) if version_2 else dict(custom.shape)
-    if "properties" in made or not made.get(PRESERVE):
+    if version_2 and custom.shape.get(PRESERVE):
+        made: Json = {}
+    else:
+        made = _with_embedded_meta(_restricted(custom.shape) if version_2 else custom.shape)
         made["properties"] = {**(made.get("properties") or {}), **_type_meta(_META + "ObjectMeta")}
     mark = {"group": resource.group, "kind": resource.kind, "version": resource.version}
     made |= {"type": "object", "x-kubernetes-group-version-kind": [mark]}
@@ -61,6 +63,21 @@ def _type_meta(metadata: str) -> Json:
     }
 
 
+def _with_embedded_meta(declared: Mapping[str, Any]) -> Json:
+    """A schema whose embedded resources have the members that every resource has."""
+    made = dict(declared)
+    if "properties" in made:
+        made["properties"] = {name: _with_embedded_meta(inner) for name, inner in made["properties"].items()}
+    for word in ("items", "additionalProperties"):
+        if isinstance(made.get(word), Mapping):
+            made[word] = _with_embedded_meta(made[word])
+    if made.get(EMBEDDED):
+        made["properties"] = {**(made.get("properties") or {}), **_type_meta(_META + "ObjectMeta")}
+        required = made.get("required") or []
+        made["required"] = [*required, *(name for name in ("kind", "apiVersion") if name not in required)]
+    return made
+
+
 def _restricted(declared: Mapping[str, Any]) -> Json:
     """A schema without what version 2 does not have."""
     hidden: tuple[str, ...] = _NOT_IN_VERSION_2
@@ -69,6 +86,9 @@ def _restricted(declared: Mapping[str, Any]) -> Json:
     elif declared.get(PRESERVE):
         hidden = (*hidden, "items", "properties", "additionalProperties")
     made = {key: value for key, value in declared.items() if key not in hidden}
+    kept = made.get("type")
+    if (kept == "array" and "items" not in made) or (kept == "object" and made.get(PRESERVE)):
+        del made["type"]
     if "properties" in made:
         nullable = {name for name, inner in made["properties"].items() if inner.get("nullable")}
         made["properties"] = {name: _restricted(inner) for name, inner in made["properties"].items()}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from crd_objects import CRDS, SPEC, WIDGETS, eventually, schema, serve, version, widget, widgets
 
+from api.custom.structure import PRESERVE
 from api.objects import condition, is_true
 
 pytestmark = pytest.mark.unit
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
+LIST = {"type": "array", "items": {"type": "object"}, PRESERVE: True}
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 
 
@@ -178,3 +180,35 @@ def test_openapi_describes_custom_resources(cluster, document):
     assert described["x-kubernetes-group-version-kind"] == [{"group": "example.com", "kind": "Widget", "version": "v1"}]
     assert "com.example.v1.WidgetList" in definitions
     assert f"{WIDGETS.replace('default', '{namespace}')}/{{name}}/status" in found["paths"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        pytest.param({PRESERVE: True}, None, id="the root keeps anything: kubectl is told nothing"),
+        pytest.param({"properties": {"spec": {"type": "object", PRESERVE: True}}}, {PRESERVE: True}, id="an object"),
+        pytest.param({"properties": {"spec": LIST}}, {PRESERVE: True}, id="a list"),
+    ],
+)
+def test_openapi_2_says_no_more_of_what_is_kept_unknown_than_kubectl_can_bear(cluster, shape, expected):
+    made = version()
+    made["schema"]["openAPIV3Schema"] = {"type": "object", "description": "Told.", **shape}
+    serve(cluster, widgets(made))
+    described = cluster.request("GET", "/openapi/v2")[1]["definitions"]["com.example.v1.Widget"]
+    if expected is None:
+        assert set(described) == {"type", "x-kubernetes-group-version-kind"}
+    else:
+        assert described["properties"]["spec"] == expected
+    third = cluster.request("GET", "/openapi/v3/apis/example.com/v1")[1]["components"]["schemas"]
+    assert {"apiVersion", "kind", "metadata"} <= set(third["com.example.v1.Widget"]["properties"])
+
+
+@pytest.mark.parametrize("document", ["/openapi/v2", "/openapi/v3/apis/example.com/v1"])
+def test_openapi_describes_embedded_resources_as_resources(cluster, document):
+    embedded = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"size": {"type": "integer"}}}
+    serve(cluster, widgets(version(schema=schema(spec={"type": "object", "properties": {"inner": embedded}}))))
+    found = cluster.request("GET", document)[1]
+    definitions = found.get("definitions") or found["components"]["schemas"]
+    inner = definitions["com.example.v1.Widget"]["properties"]["spec"]["properties"]["inner"]
+    assert set(inner["properties"]) == {"apiVersion", "kind", "metadata", "size"}
+    assert inner["required"] == ["kind", "apiVersion"]
