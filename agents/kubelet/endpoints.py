@@ -28,6 +28,8 @@ from agents.kubelet.streaming.command_session import serve_command
 from agents.kubelet.streaming.connections import SocketConnection, TunnelConnection, WebSocketConnection
 from agents.kubelet.streaming.port_forward import ChannelForward, SpdyForward
 from agents.kubelet.streaming.remote import RemoteStreams, SpdyStreams, Wanted, WebSocketStreams
+from agents.kubelet.volumes.local import remove_directory
+from agents.kubelet.volumes.payload import VolumeError
 from agents.network.netlink import NetlinkError
 from api.objects import Object, uid_of
 from api.runtime import parse_timestamp
@@ -68,6 +70,7 @@ class Endpoints:
         app.add_url_rule("/pods", "pods", self._pods)
         app.add_url_rule("/runningpods/", "runningpods", self._running_pods)
         app.add_url_rule("/trace", "trace", self._trace)
+        app.add_url_rule("/volumes", "volumes", self._remove_volume, methods=["DELETE"])
         app.add_url_rule("/stats/summary", "summary", self._summary)
         app.add_url_rule("/metrics/resource", "resource", self._resource_metrics)
         app.add_url_rule("/metrics/cadvisor", "cadvisor", self._cadvisor_metrics)
@@ -217,6 +220,16 @@ class Endpoints:
         except (OSError, NetlinkError) as error:
             raise Refused(500, f"the kernel cannot be asked: {error}") from error
         return _json(facts)
+
+    def _remove_volume(self) -> flask.Response:
+        """Remove the directory `path` of a local-path volume."""
+        try:
+            remove_directory(Path(flask.request.args.get("path", "")))
+        except VolumeError as error:
+            raise Refused(409, str(error)) from error
+        except OSError as error:
+            raise Refused(500, f"the directory cannot be removed: {error}") from error
+        return _json({})
 
     def _summary(self) -> flask.Response:
         kubelet = self._kubelet

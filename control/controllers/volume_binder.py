@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from api.errors import AlreadyExists, Conflict, NotFound
+from api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from api.loop import Loop
 from api.objects import Object, annotations_of, copy, is_deleting, key_of, name_of, namespace_of, uid_of
+from api.transport import TransportError
 from api.volumes import LOCAL_PATH, PROVISIONED_BY, SELECTED_NODE, claim_keys, class_of, default_class, refers_to
 from control.controllers import volume_rules as rules
 from control.controllers.context import Context
+from control.controllers.local_directories import FINALIZER, LocalDirectories, NotReachable, is_ours, may_end
+from control.controllers.protection import with_finalizer
 
 _CLAIMS, _VOLUMES, _CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
 _PROVISIONER = "volume.kubernetes.io/storage-provisioner"
@@ -39,6 +42,7 @@ class VolumeBinder(Loop):
         self._pods = context.informers.of("pods")
         self._pods.add_index("namespace", lambda pod: (namespace_of(pod),))
         self._nodes = context.informers.of("nodes")
+        self._directories = LocalDirectories(self.client, self._nodes)
 
     def reconcile(self, key: str) -> float | None:
         """Bring one claim or one volume a step further."""
@@ -155,17 +159,37 @@ class VolumeBinder(Loop):
 
     def _volume(self, name: str) -> float | None:
         volume = self._volumes.get(name)
-        if volume is None or is_deleting(volume):
+        if volume is None:
             return None
-        fate = rules.decide_volume(volume, self._claim_of(volume))
+        claim = self._claim_of(volume)
+        fate = rules.decide_volume(volume, claim)
+        if is_deleting(volume):
+            # The phase tells its protection that it may go.
+            volume = self._set_phase(volume, fate.phase)
+            return self._reclaim(volume) if may_end(volume, claim) else None
         if fate.action == "free":
             volume = self.client.update(_VOLUMES, rules.freed_volume(volume))
         volume = self._set_phase(volume, fate.phase)
-        if fate.action == "delete" and annotations_of(volume).get(PROVISIONED_BY) == LOCAL_PATH:
-            self.client.delete(_VOLUMES, name, uid=uid_of(volume))
-        elif fate.action == "delete" and PROVISIONED_BY not in annotations_of(volume):
+        if fate.action == "delete" and is_ours(volume):
+            return self._reclaim(volume)
+        if fate.action == "delete" and PROVISIONED_BY not in annotations_of(volume):
             self.events.warning(volume, "VolumeFailedDelete", "error getting deleter volume plugin for this volume")
             self._set_phase(volume, "Failed")
+        return None
+
+    def _reclaim(self, volume: Object) -> float | None:
+        """Remove the volume's directory unless it is to be retained, then the volume."""
+        try:
+            if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
+                self._directories.remove(volume)
+        except (NotReachable, ApiError, TransportError) as error:
+            self.events.warning(volume, "VolumeFailedDelete", str(error))
+            return _RETRY
+        freed = with_finalizer(volume, FINALIZER, present=False)
+        if freed is not None:
+            volume = self.client.update(_VOLUMES, freed)
+        if not is_deleting(volume):
+            self.client.delete(_VOLUMES, name_of(volume), uid=uid_of(volume))
         return None
 
     def _claim_of(self, volume: Object) -> Object | None:

@@ -24,6 +24,7 @@ from api.volumes import (
     reserved,
     waits_for_consumer,
 )
+from control.controllers.local_directories import FINALIZER
 
 LOCAL_DIRECTORY = "/var/lib/wherry/volumes"
 
@@ -183,7 +184,7 @@ def local_volume(claim: Object, storage_class: Object, node: Object) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": name, "annotations": {PROVISIONED_BY: LOCAL_PATH}},
+        "metadata": {"name": name, "annotations": {PROVISIONED_BY: LOCAL_PATH}, "finalizers": [FINALIZER]},
         "spec": {
             "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
             "accessModes": claim["spec"].get("accessModes") or [],
