@@ -63,11 +63,10 @@ class Cluster:
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
+def running(config: Config = Config(advertise_address="192.0.2.10")) -> Iterator[Cluster]:  # noqa: B008 - a value
     """A server with its own objects made and a default service account in `default`."""
     runtime = SystemRuntime()
     store = open_memory(runtime)
-    config = Config(advertise_address="192.0.2.10")
     server = make_server(
         store, runtime, config, authentication=[EnvironMethod()], signing_key=SigningKey(pki.new_key())
     )

@@ -15,6 +15,7 @@ from api.validation.fields import Causes
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _MAX_AFFINITY = 86400
+_MAX_FAMILIES = 2
 
 
 def service(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -105,14 +106,41 @@ def _addresses(spec: Object) -> Causes:
     cluster = spec.get("clusterIPs") or []
     if spec.get("clusterIP") and cluster and spec["clusterIP"] != cluster[0]:
         found.append(fields.invalid("spec.clusterIPs", cluster, "first value must match `clusterIP`"))
+    families = spec.get("ipFamilies") or []
+    found += _families(cluster, families)
     for index, text in enumerate(cluster):
+        place = f"spec.clusterIPs[{index}]"
         if text != "None":
-            found += ip_address(f"spec.clusterIPs[{index}]", text)
+            wrong = ip_address(place, text)
+            if not wrong and index < len(families) and families[index] != _family(text):
+                detail = f"expected an {families[index]} value as indicated by `ipFamilies[{index}]`"
+                wrong = [fields.invalid(place, cluster, detail)]
+            found += wrong
         elif index:
             found.append(fields.invalid(f"spec.clusterIPs[{index}]", text, "must not be `None` after the first"))
     for index, text in enumerate(spec.get("externalIPs") or []):
         place = f"spec.externalIPs[{index}]"
         found += ip_address(place, text) or _routable(place, text)
+    return found
+
+
+def _family(address: str) -> str:
+    return f"IPv{ipaddress.ip_address(address).version}"
+
+
+def _families(cluster: list[str], families: list[str]) -> Causes:
+    """At most one address, and one entry, for each family."""
+    found: Causes = []
+    for path, values in (("spec.clusterIPs", cluster), ("spec.ipFamilies", families)):
+        if len(values) > _MAX_FAMILIES:
+            found.append(fields.invalid(path, values, f"may only hold up to {_MAX_FAMILIES} values"))
+    for index, family in enumerate(families):
+        found += fields.one_of(f"spec.ipFamilies[{index}]", family, ("IPv4", "IPv6"))
+        if family in families[:index]:
+            found.append(fields.duplicate(f"spec.ipFamilies[{index}]", family))
+    given = [_family(text) for text in cluster if text != "None" and not ip_address("", text)]
+    if len(given) > len(set(given)):
+        found.append(fields.invalid("spec.clusterIPs", cluster, "may specify no more than one IP for each IP family"))
     return found
 
 
@@ -156,7 +184,15 @@ def _update(new: Object, old: Object) -> Causes:
         return [fields.invalid("spec.clusterIPs[0]", now, "primary clusterIP can not be unset")]
     if primary != (now or [new.get("clusterIP")])[0]:
         return [fields.invalid("spec.clusterIPs[0]", now or [new["clusterIP"]], "may not change once set")]
-    return []
+    return [
+        fields.invalid(f"spec.{field}[{index}]", new[field], "may not change once set")
+        for field, index in (("clusterIPs", 1), ("ipFamilies", 0), ("ipFamilies", 1))
+        if _changed(new.get(field) or [], old.get(field) or [], index)
+    ]
+
+
+def _changed(now: list[str], before: list[str], index: int) -> bool:
+    return index < min(len(now), len(before)) and now[index] != before[index]
 
 
 def endpoints(new: Object, old: Object | None, subresource: str) -> Causes:

@@ -6,11 +6,11 @@ Invariant: the ready line is printed once the socket is open and the watch cache
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
 import sys
 from pathlib import Path
 
+from api.networks import networks
 from api.process import configure_logging, stop_event
 from api.runtime import SystemRuntime
 from api.serving import ListenError, Server, Tls
@@ -20,7 +20,7 @@ from control.apiserver.authentication.chain import Method
 from control.apiserver.authentication.jwt import SigningKey, VerifyKey, load_verify_key
 from control.apiserver.authentication.request_headers import RequestHeaderMethod
 from control.apiserver.bootstrap import FRONT_PROXY_AUTHORITY, FRONT_PROXY_NAMES, Bootstrap
-from control.apiserver.config import Config, Network
+from control.apiserver.config import Config
 from control.apiserver.loops import loops
 from control.apiserver.proxy.kubelets import kubelet_context
 from control.kvstore.client import open_store
@@ -38,17 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share-port", action="store_true", help="let others of this user listen on the port too")
     parser.add_argument("--pki-dir", type=Path, required=True, help="certificates and keys")
     parser.add_argument("--advertise-address", default="", help="address that nodes and pods reach this server at")
-    parser.add_argument("--service-cidr", type=_network, default="10.96.0.0/16", help="(default: %(default)s)")
+    parser.add_argument("--service-cidr", type=networks, default="10.96.0.0/16", help="A[,B] (default: %(default)s)")
     parser.add_argument("--service-node-port-range", type=_ports, default="30000-32767", help="(default: %(default)s)")
     parser.add_argument("--event-ttl", type=int, default=3600, help="seconds that events are kept (%(default)s)")
     parser.add_argument("-v", "--verbosity", type=int, default=0, help="1 logs every step")
-
-
-def _network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _ports(text: str) -> range:
@@ -109,7 +102,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     host, _, port = arguments.listen.rpartition(":")
     address = arguments.advertise_address or host
     return Config(
-        service_network=arguments.service_cidr,
+        service_networks=arguments.service_cidr,
         node_ports=arguments.service_node_port_range,
         event_seconds=arguments.event_ttl,
         advertise_address=address,

@@ -9,22 +9,30 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from api.networks import Network
 
-_SERVICE_NETWORK = ipaddress.ip_network("10.96.0.0/16")
+_SERVICE_NETWORKS = (ipaddress.ip_network("10.96.0.0/16"),)
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Addresses, ranges and files. `advertise_port` is where `advertise_address` answers (TLS)."""
+    """Addresses, ranges and files. `advertise_port` is where `advertise_address` answers (TLS).
 
-    service_network: Network = _SERVICE_NETWORK
+    The first of the services' networks, of which there is one an address family, is that of Services that do not say.
+    """
+
+    service_networks: tuple[Network, ...] = _SERVICE_NETWORKS
     node_ports: range = range(30000, 32768)
     event_seconds: int = 3600
     advertise_address: str = ""
     advertise_port: int = 6443
     pki_directory: Path | None = None
     cluster_domain: str = "cluster.local"
+
+    @property
+    def service_network(self) -> Network:
+        """The first of the services' networks."""
+        return self.service_networks[0]
 
     @property
     def issuer(self) -> str:

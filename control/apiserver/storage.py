@@ -160,7 +160,13 @@ class Storage:
                     raise
                 current = latest
                 continue
-            done, current = self._commit(key, current, wanted, lease_seconds, claims)
+            seen = current
+            done, current = self._commit(key, seen, wanted, lease_seconds, claims)
+            if done is seen and not fresh and wanted is not None:
+                # Nothing to change in what the cache shows, which may be older than the client's last answer.
+                latest = self._read(key)
+                if latest is None or latest.revision != seen.revision:
+                    done, current = None, latest
             if done is not None:
                 return done
             fresh = True

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from api import kubeconfig
 from api.kubeconfig import KubeconfigError
+from api.networks import networks, written
 from api.process import stop_event
 from api.runtime import SystemRuntime
 from api.transport import Request as HttpRequest
@@ -68,8 +68,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--apiservers", type=int, default=1, help="API servers on the one port; more use more cores (default: 1)"
     )
     parser.add_argument("--server-name", action="append", default=[], help="another name or address in the certificate")
-    parser.add_argument("--service-cidr", default="10.96.0.0/16", help="addresses of Services (default: %(default)s)")
-    parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="addresses of pods (default: %(default)s)")
+    parser.add_argument(
+        "--service-cidr", type=networks, default="10.96.0.0/16", help="addresses of Services, A[,B] (%(default)s)"
+    )
+    parser.add_argument(
+        "--cluster-cidr", type=networks, default="10.244.0.0/16", help="addresses of pods, A[,B] (%(default)s)"
+    )
     parser.add_argument(
         "--node-monitor-grace-period", default="40", help="seconds without a heartbeat until a node is Unknown"
     )
@@ -80,10 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
     runtime = SystemRuntime()
     began = runtime.monotonic()
     layout = _layout(arguments)
-    service_network = ipaddress.ip_network(arguments.service_cidr)
     names = (layout.host, *arguments.server_name)
     pki.initialize(
-        pki.Request(layout.pki, layout.directory, layout.url, names, str(service_network[1])),
+        pki.Request(layout.pki, layout.directory, layout.url, names, str(arguments.service_cidr[0][1])),
         runtime,
     )
     stop = stop_event(runtime)
@@ -138,14 +141,14 @@ def _components(layout: Layout, arguments: argparse.Namespace) -> list[Component
     listen = f"[{layout.host}]:{layout.port}" if ":" in layout.host else f"{layout.host}:{layout.port}"
     apiserver: tuple[str, ...] = (
         *("apiserver", "--store", store, "--listen", listen, "--pki-dir", str(layout.pki)),
-        *("--service-cidr", arguments.service_cidr),
+        *("--service-cidr", written(arguments.service_cidr)),
     )
     kvstore = (
         *("kvstore", "--data-dir", str(layout.directory / "kvstore"), "--listen", store),
         *("--store", arguments.store),
     )
     controllers = (
-        *("--pki-dir", str(layout.pki), "--cluster-cidr", arguments.cluster_cidr),
+        *("--pki-dir", str(layout.pki), "--cluster-cidr", written(arguments.cluster_cidr)),
         *("--node-monitor-grace-period", arguments.node_monitor_grace_period),
     )
     if arguments.apiservers > 1:

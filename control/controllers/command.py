@@ -6,11 +6,11 @@ Invariant: the only module here that reads files or makes a real clock, client o
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import sys
 from pathlib import Path
 
 from api.component import Component, add_arguments, seconds
+from api.networks import networks, written
 from api.pki import Pair
 from control.controllers.context import Options
 from control.controllers.manager import CONTROLLERS, manager
@@ -20,8 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `wherry controller-manager`."""
     add_arguments(parser, listen="127.0.0.1:10257")
     parser.add_argument("--pki-dir", type=Path, help="where ca.crt and ca.key are; without it nothing is signed")
-    parser.add_argument("--cluster-cidr", type=ipaddress.ip_network, default="10.244.0.0/16", help="pod addresses")
-    parser.add_argument("--node-cidr-mask-size", type=int, default=24, help="bits of a node's part of it")
+    parser.add_argument("--cluster-cidr", type=networks, default="10.244.0.0/16", help="pod addresses, A[,B]")
+    parser.add_argument("--node-cidr-mask-size", type=int, default=24, help="of a node's IPv4 part (%(default)s)")
+    parser.add_argument("--node-cidr-mask-size-ipv6", type=int, default=64, help="of a node's IPv6 part (%(default)s)")
     parser.add_argument(
         "--node-monitor-period", type=seconds, default=5.0, help="how often nodes are looked at (%(default)s s)"
     )
@@ -49,9 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"wherry controller-manager: --pki-dir: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
+    masks = {4: options.node_cidr_mask_size, 6: options.node_cidr_mask_size_ipv6}
+    for network in options.cluster_cidrs:
+        if masks[network.version] < network.prefixlen:
+            part = f"a node's part of it, /{masks[network.version]}"
+            print(f"wherry controller-manager: --cluster-cidr {network} is smaller than {part}", file=sys.stderr)
+            return 1
     config = {
         "controllers": [controller.__name__ for controller in CONTROLLERS],
-        "clusterCIDR": str(options.cluster_cidr),
+        "clusterCIDR": written(options.cluster_cidrs),
         "nodeMonitorGracePeriod": options.node_monitor_grace_period,
     }
     component = Component("kube-controller-manager", arguments, config)
@@ -64,8 +71,9 @@ def _options(arguments: argparse.Namespace) -> Options:
         certificate, key = arguments.pki_dir / "ca.crt", arguments.pki_dir / "ca.key"
         authority = Pair(certificate.read_bytes(), key.read_bytes())
     return Options(
-        cluster_cidr=arguments.cluster_cidr,
+        cluster_cidrs=arguments.cluster_cidr,
         node_cidr_mask_size=arguments.node_cidr_mask_size,
+        node_cidr_mask_size_ipv6=arguments.node_cidr_mask_size_ipv6,
         node_monitor_period=arguments.node_monitor_period,
         node_monitor_grace_period=arguments.node_monitor_grace_period,
         node_eviction_rate=arguments.node_eviction_rate,

@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from api.loop import Surroundings
+from api.networks import Network
 from api.pki import Pair
 
 
@@ -19,10 +20,9 @@ class Options:
     `authority` signs certificates (None: nothing is signed), `authority_certificate` is what pods trust.
     """
 
-    cluster_cidr: ipaddress.IPv4Network | ipaddress.IPv6Network = field(
-        default_factory=lambda: ipaddress.ip_network("10.244.0.0/16")
-    )
+    cluster_cidrs: tuple[Network, ...] = field(default_factory=lambda: (ipaddress.ip_network("10.244.0.0/16"),))
     node_cidr_mask_size: int = 24
+    node_cidr_mask_size_ipv6: int = 64
     node_monitor_period: float = 5.0
     node_monitor_grace_period: float = 40.0
     node_startup_grace_period: float = 60.0

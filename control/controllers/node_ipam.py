@@ -1,4 +1,4 @@
-"""Node IPAM: gives each node a range of pod addresses out of the cluster's.
+"""Node IPAM: gives each node a range of pod addresses out of each of the cluster's ranges.
 
 Invariant: no range is given twice: allocation is one worker's work, over what nodes have and what it gave itself.
 Source: kubernetes pkg/controller/nodeipam (RangeAllocator).
@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.loop import Loop
+from api.networks import Network
 from api.objects import Object, is_deleting, name_of, uid_of
 from control.controllers.context import Context
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def taken_by(nodes: Iterable[Object]) -> set[str]:
@@ -49,30 +48,31 @@ class NodeIpamController(Loop):
         super().__init__(context)
         self.options = context.options
         self._nodes = self.watch("nodes")
-        self._given: dict[str, tuple[str, str]] = {}
+        self._given: dict[str, tuple[str, list[str]]] = {}
 
     def reconcile(self, key: str) -> float | None:
-        """Give the node a range if it has none."""
+        """Give the node its ranges if it has none."""
         node = self._nodes.get(key)
         if node is None or is_deleting(node):
             return None
         if (node.get("spec") or {}).get("podCIDR"):
             self._given.pop(key, None)
             return None
-        uid, range_ = self._given.get(key, ("", ""))
+        uid, ranges = self._given.get(key, ("", []))
         if uid != uid_of(node):
-            range_ = self._choose()
-            if not range_:
+            ranges = self._choose()
+            if not all(ranges):
                 self.events.normal(node, "CIDRNotAvailable", f"Node {key} status is now: CIDRNotAvailable")
                 return 60.0
-            self._given[key] = (uid_of(node), range_)
-        patch = {"metadata": {"uid": uid_of(node)}, "spec": {"podCIDR": range_, "podCIDRs": [range_]}}
+            self._given[key] = (uid_of(node), ranges)
+        patch = {"metadata": {"uid": uid_of(node)}, "spec": {"podCIDR": ranges[0], "podCIDRs": ranges}}
         self.client.patch("nodes", name_of(node), patch)
         return None
 
-    def _choose(self) -> str:
+    def _choose(self) -> list[str]:
+        """A range of each of the cluster's; "" where all are taken."""
         present = {name_of(node) for node in self._nodes.items()}
         self._given = {name: given for name, given in self._given.items() if name in present}
-        taken = taken_by(self._nodes.items()) | {range_ for _, range_ in self._given.values()}
-        mask = self.options.node_cidr_mask_size if self.options.cluster_cidr.version == 4 else 64
-        return decide(self.options.cluster_cidr, mask, taken)
+        taken = taken_by(self._nodes.items()) | {one for _, ranges in self._given.values() for one in ranges}
+        masks = {4: self.options.node_cidr_mask_size, 6: self.options.node_cidr_mask_size_ipv6}
+        return [decide(cluster, masks[cluster.version], taken) for cluster in self.options.cluster_cidrs]

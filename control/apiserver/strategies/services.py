@@ -15,12 +15,14 @@ from typing import Any
 
 from api import errors
 from api.errors import Cause
+from api.networks import Network
 from api.objects import Object
-from control.apiserver.config import Network
 from control.apiserver.operation import Operation
+from control.apiserver.strategies import ip_families
 from control.apiserver.strategies.base import Strategy
+from control.apiserver.strategies.ip_families import HEADLESS
 
-_HEADLESS = "None"
+_LARGEST_SEARCH = 2**20
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
 
@@ -40,7 +42,7 @@ class ServiceStrategy(Strategy):
 
     def claims(self, obj: Object) -> frozenset[str]:
         spec = obj["spec"]
-        found = {_address_claim(address) for address in spec.get("clusterIPs") or () if address != _HEADLESS}
+        found = {_address_claim(address) for address in spec.get("clusterIPs") or () if address != HEADLESS}
         found |= {_port_claim(port["nodePort"]) for port in spec.get("ports") or () if port.get("nodePort")}
         if spec.get("healthCheckNodePort"):
             found.add(_port_claim(spec["healthCheckNodePort"]))
@@ -50,15 +52,16 @@ class ServiceStrategy(Strategy):
         used = set(operation.refused_claims)
         for found in operation.endpoint.collection.select(""):
             used |= self.claims(found.object())
-        _Allocation(operation, new, used).run()
+        _Allocation(operation, new, old, used).run()
 
 
 class _Allocation:
     """One service's addresses and ports."""
 
-    def __init__(self, operation: Operation, service: Object, used: set[str]) -> None:
+    def __init__(self, operation: Operation, service: Object, old: Object | None, used: set[str]) -> None:
         self._operation = operation
         self._spec: dict[str, Any] = service["spec"]
+        self._old: dict[str, Any] | None = old["spec"] if old else None
         self._used = used
         self._random = operation.server.runtime.random()
 
@@ -73,19 +76,22 @@ class _Allocation:
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
                 spec.pop(field, None)
             return
-        network = self._operation.server.config.service_network
-        wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
-        if not wanted:
-            wanted = self._free_address(network)
-        elif wanted != _HEADLESS:
-            self._check_address(wanted, network)
-        spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
-        spec.setdefault("ipFamilies", [f"IPv{network.version}"])
-        if not spec.get("ipFamilyPolicy"):
-            spec["ipFamilyPolicy"] = "SingleStack"
+        networks = {f"IPv{network.version}": network for network in self._operation.server.config.service_networks}
+        found = ip_families.settle(spec, self._old, tuple(networks))
+        if found.causes:
+            raise errors.invalid("Service", "", self._operation.name, list(found.causes))
+        addresses = list(found.addresses)
+        if addresses != [HEADLESS]:
+            for index, family in enumerate(found.families):
+                if index == len(addresses):
+                    addresses.append(self._free_address(networks[family]))
+                elif addresses[index] not in ((self._old or {}).get("clusterIPs") or ()):
+                    self._check_address(addresses[index], networks[family])
+        spec["clusterIP"], spec["clusterIPs"] = addresses[0], addresses
+        spec["ipFamilies"], spec["ipFamilyPolicy"] = list(found.families), found.policy
 
     def _free_address(self, network: Network) -> str:
-        size = network.num_addresses
+        size = min(network.num_addresses, _LARGEST_SEARCH)
         first = min(max(16, size // 16), 256)
         bands = (range(first, size - 1), range(1, min(first, size - 1)))
         for band in bands:
@@ -203,7 +209,7 @@ def _port_identity(port: Object) -> tuple[Any, Any]:
 def _shuffled(numbers: range, source: random.Random) -> range | list[int]:
     """Some random numbers of the range, then all of them: a free one is found soon, or found at all."""
     picks = [source.choice(numbers) for _ in range(16)] if numbers else []
-    return [*picks, *numbers] if len(numbers) < 2**20 else picks
+    return [*picks, *numbers] if len(numbers) < _LARGEST_SEARCH else picks
 
 
 def _address_claim(address: str) -> str:

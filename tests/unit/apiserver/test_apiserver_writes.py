@@ -53,6 +53,22 @@ def test_an_update_that_changes_nothing_is_not_a_write(client):
     assert client.update("configmaps", made)["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
 
+def test_what_only_a_stale_cache_shows_already_is_written(cluster, client, monkeypatch):
+    client.create("configmaps", config_map("a", x="1"))
+    cache = cluster.server.cache
+    cache.catch_up()
+    seen = {}
+
+    def lagging(key, peek=cache.peek):
+        return seen.setdefault(key, peek(key))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "peek", lagging)
+        assert client.patch("configmaps", "a", {"data": {"x": "2"}}, "default")["data"] == {"x": "2"}
+        assert client.patch("configmaps", "a", {"data": {"x": "1"}}, "default")["data"] == {"x": "1"}
+    assert client.get("configmaps", "a", "default")["data"] == {"x": "1"}
+
+
 def test_generation_counts_changes_of_the_spec_only(client):
     made = client.create("deployments.apps", deployment("d"))
     assert made["metadata"]["generation"] == 1

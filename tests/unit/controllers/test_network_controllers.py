@@ -126,6 +126,17 @@ def test_the_first_free_range_is_given(taken: list[str], expected: str) -> None:
     assert node_ipam.decide(ipaddress.ip_network("10.244.0.0/16"), 24, taken) == expected
 
 
+def test_pods_of_both_families_are_shown_in_a_slice_of_each_and_nodes_get_ranges_of_both() -> None:
+    pods = [backend("p", "10.0.0.1")]
+    pods[0]["status"]["podIPs"].append({"ip": "fd00::1"})
+    changes = endpointslice.decide(service(ipFamilies=["IPv4", "IPv6"]), pods, {}, [])
+    shown = {one["addressType"]: one["endpoints"][0]["addresses"] for one in changes.create}
+    assert shown == {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"]}
+    assert node_ipam.decide(ipaddress.ip_network("fd00:244::/48"), 64, ["10.244.0.0/24", "fd00:244::/64"]) == (
+        "fd00:244:0:1::/64"
+    )
+
+
 BY_HAND: dict[str, Any] = {
     "metadata": meta("db", labels={"team": "x"}),
     "subsets": [
