@@ -23,6 +23,7 @@ from control.controllers.autoscaling import replicas
 from control.controllers.autoscaling.behaviour import History, normalize
 from control.controllers.autoscaling.metrics import Metrics
 from control.controllers.autoscaling.replicas import NoMetrics, Proposal, Tolerance
+from control.controllers.autoscaling.words import failure, name_of_metric, source_of
 from control.controllers.context import Context
 
 _RESOURCE = "horizontalpodautoscalers.autoscaling"
@@ -71,12 +72,15 @@ class HorizontalPodAutoscalerController(Loop):
         self._pods.add_index("namespace", lambda pod: (namespace_of(pod),))
         self._metrics = Metrics(context.client)
         self._history: dict[str, History] = {}
+        # The pods that each autoscaler last found to be its target's.
+        self._selectors: dict[str, LabelSelector] = {}
 
     def reconcile(self, key: str) -> float | None:
         """One look at the metrics, and one step."""
         shown = self._autoscalers.get(key)
         if shown is None or is_deleting(shown):
             self._history.pop(key, None)
+            self._selectors.pop(key, None)
             return None
         autoscaler = copy(shown)
         autoscaler.setdefault("status", {}).setdefault("conditions", [])
@@ -158,68 +162,84 @@ class HorizontalPodAutoscalerController(Loop):
             why = "the HPA target's scale is missing a selector"
             self._condition(autoscaler, "ScalingActive", "False", "InvalidSelector", why)
             raise NotScaled("SelectorRequired", "selector is required")
+        self._insist_on_sole_control(autoscaler, target)
         metrics = autoscaler["spec"].get("metrics") or []
         found: list[Asked] = []
-        failed: list[tuple[str, str]] = []
-        for metric in metrics:
+        failed: list[tuple[str, str, str]] = []
+        # Readers find a metric's state at the place of its specification.
+        statuses: list[Object] = [{"type": ""} for _ in metrics]
+        for index, metric in enumerate(metrics):
             try:
                 found.append(self._ask(autoscaler, target, metric))
+                statuses[index] = found[-1].status
             except NoMetrics as error:
-                failed.append((f"FailedGet{metric['type']}Metric", _failure(metric, str(error))))
-                self.events.warning(autoscaler, *failed[-1])
-        autoscaler["status"]["currentMetrics"] = [one.status for one in found]
+                failed.append(failure(metric, str(error)))
+                self.events.warning(autoscaler, *failed[-1][:2])
+        autoscaler["status"]["currentMetrics"] = statuses
         best = max(found, key=lambda one: one.replicas, default=None)
         if best is None or (failed and best.replicas < target.size):
-            reason, why = failed[0]
+            reason, why, total = failed[0]
             message = f"the HPA was unable to compute the replica count: {why}"
             self._condition(autoscaler, "ScalingActive", "False", reason, message)
-            total = f"invalid metrics ({len(failed)} invalid out of {len(metrics)}), first error is: {why}"
+            total = f"invalid metrics ({len(failed)} invalid out of {len(metrics)}), first error is: {total}"
             raise NotScaled("FailedComputeMetricsReplicas", total)
         why = f"the HPA was able to successfully calculate a replica count from {best.name}"
         self._condition(autoscaler, "ScalingActive", "True", "ValidMetricFound", why)
         return best
 
+    def _insist_on_sole_control(self, autoscaler: Object, target: Target) -> None:
+        """Two autoscalers of the same pods would undo each other's work. Raises NotScaled."""
+        self._selectors[key_of(autoscaler)] = LabelSelector.parse(target.selector)
+        namespace = namespace_of(autoscaler)
+        rivals = [
+            key
+            for key, selector in sorted(self._selectors.items())
+            if key.partition("/")[0] == namespace and any(selector.matches(labels_of(pod)) for pod in target.pods)
+        ]
+        if len(rivals) > 1:
+            why = f"pods by selector {target.selector} are controlled by multiple HPAs: [{' '.join(rivals)}]"
+            self.events.warning(autoscaler, "AmbiguousSelector", why)
+            self._condition(autoscaler, "ScalingActive", "False", "AmbiguousSelector", why)
+            raise NotScaled("FailedComputeMetricsReplicas", why)
+
     def _ask(self, autoscaler: Object, target: Target, metric: Object) -> Asked:
         namespace, tolerance = namespace_of(autoscaler), _tolerance(autoscaler["spec"])
-        kind = metric["type"]
-        source = metric[kind[0].lower() + kind[1:]]
+        kind, source, name = metric["type"], source_of(metric), name_of_metric(metric)
         match kind:
             case "Resource" | "ContainerResource":
-                return self._ask_resource(namespace, target, kind, source, tolerance)
+                found, current = self._ask_resource(namespace, target, source, tolerance)
             case "Pods":
                 samples = self._metrics.pods(namespace, target.selector, source["metric"])
                 goal = parse(source["target"]["averageValue"]).milli()
                 now = self.runtime.time()
                 found = replicas.by_average(target.size, goal, target.pods, samples, "", tolerance, now)
                 current = {"averageValue": _milli(found.usage)}
-                return Asked(found.replicas, f"pods metric {source['metric']['name']}", _status(kind, source, current))
             case "Object":
                 described = source["describedObject"]
-                value = self._metrics.described(
-                    namespace, self._resource_of(described), described["name"], source["metric"]
-                )
+                try:
+                    resource = self._resource_of(described)
+                except (ApiError, TransportError, LookupError) as error:
+                    raise NoMetrics(str(error)) from error
+                value = self._metrics.described(namespace, resource, described["name"], source["metric"])
                 found, current = _by_total(target, source["target"], value, tolerance)
-                name = f"{described['kind']} metric {source['metric']['name']}"
-                return Asked(found.replicas, name, _status(kind, source, current))
             case _:
                 value = self._metrics.external(namespace, source["metric"])
                 found, current = _by_total(target, source["target"], value, tolerance)
-                name = f"external metric {source['metric']['name']}"
-                return Asked(found.replicas, name, _status(kind, source, current))
+        return Asked(found.replicas, name, _status(kind, source, current))
 
-    def _ask_resource(self, namespace: str, target: Target, kind: str, source: Object, tolerance: Tolerance) -> Asked:
+    def _ask_resource(
+        self, namespace: str, target: Target, source: Object, tolerance: Tolerance
+    ) -> tuple[Proposal, Object]:
         resource, container, goal = source["name"], source.get("container", ""), source["target"]
         samples = self._metrics.resource(namespace, target.selector, resource, container)
         now = self.runtime.time()
-        of = f"{resource} container resource" if container else f"{resource} resource"
         if goal.get("averageValue") is not None:
             wanted = parse(goal["averageValue"]).milli()
             found = replicas.by_average(target.size, wanted, target.pods, samples, resource, tolerance, now)
-            return Asked(found.replicas, of, _status(kind, source, {"averageValue": _amount(resource, found.usage)}))
+            return found, {"averageValue": _amount(resource, found.usage)}
         wanted = int(goal["averageUtilization"])
         found = replicas.by_utilization(target.size, wanted, target.pods, samples, resource, tolerance, now, container)
-        current = {"averageUtilization": found.utilization, "averageValue": _amount(resource, found.usage)}
-        return Asked(found.replicas, f"{of} utilization (percentage of request)", _status(kind, source, current))
+        return found, {"averageUtilization": found.utilization, "averageValue": _amount(resource, found.usage)}
 
     def _rescale(self, autoscaler: Object, target: Target, desired: int, reason: str) -> None:
         scale = target.scale | {"spec": target.scale["spec"] | {"replicas": desired}}
@@ -241,17 +261,6 @@ class HorizontalPodAutoscalerController(Loop):
 def _event_of(error: NotScaled) -> tuple[str, str]:
     reason, message = error.args
     return reason, message
-
-
-def _failure(metric: Object, why: str) -> str:
-    match metric["type"]:
-        case "Resource":
-            name = metric["resource"]["name"]
-            return f"failed to get {name} utilization: unable to get metrics for resource {name}: {why}"
-        case "ContainerResource":
-            return f"failed to get {metric['containerResource']['container']} container metric value: {why}"
-        case kind:
-            return f"failed to get {kind.lower()} metric value: {why}"
 
 
 def _by_total(target: Target, goal: Object, value: int, tolerance: Tolerance) -> tuple[Proposal, Object]:

@@ -21,6 +21,9 @@ from api.runtime import parse_timestamp
 from api.selectors import LabelSelector
 from api.transport import TransportError
 from control.controllers.autoscaling.replicas import NoMetrics, Sample
+from control.controllers.autoscaling.words import selector_text
+
+_RESOURCE, _CUSTOM, _EXTERNAL = "resource", "custom", "external"
 
 
 class Metrics:
@@ -32,24 +35,24 @@ class Metrics:
     def resource(self, namespace: str, selector: str, resource: str, container: str = "") -> dict[str, Sample]:
         """What each pod uses of a resource, by its name."""
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{quote(namespace)}/pods"
-        items = self._items(path, {"labelSelector": selector}, "resource metrics API")
+        said = f"unable to get metrics for resource {resource}"
+        items = self._items(said, path, {"labelSelector": selector}, _RESOURCE)
         found = {}
         for item in items:
             usages = [one["usage"] for one in item["containers"] if not container or one["name"] == container]
+            if not usages and container:
+                pod = f"{namespace}/{item['metadata']['name']}"
+                raise NoMetrics(f"{said}: container {container} not present in metrics for pod {pod}")
             if usages and all(resource in usage for usage in usages):
                 value = sum(parse(usage[resource]).milli() for usage in usages)
                 found[item["metadata"]["name"]] = Sample(value, _at(item), _window(item))
-        if not found:
-            raise NoMetrics("no metrics returned from resource metrics API")
         return found
 
     def pods(self, namespace: str, selector: str, metric: Mapping[str, Any]) -> dict[str, Sample]:
         """A metric of each pod, by its name."""
         query = {"labelSelector": selector, "metricLabelSelector": _selector(metric)}
         path = f"{_custom(namespace)}/pods/*/{quote(metric['name'])}"
-        items = self._items(path, query, "custom metrics API")
-        if not items:
-            raise NoMetrics("no metrics returned from custom metrics API")
+        items = self._items(f"unable to get metric {metric['name']}", path, query, _CUSTOM)
         return {item["describedObject"]["name"]: Sample(parse(item["value"]).milli(), _at(item)) for item in items}
 
     def described(self, namespace: str, resource: Resource, name: str, metric: Mapping[str, Any]) -> int:
@@ -57,26 +60,32 @@ class Metrics:
         path = f"{_custom(namespace)}/{resource.name}/{quote(name)}/{quote(metric['name'])}"
         if not resource.namespaced:
             path = f"/apis/custom.metrics.k8s.io/v1beta2/{resource.name}/{quote(name)}/{quote(metric['name'])}"
-        items = self._items(path, {"metricLabelSelector": _selector(metric)}, "custom metrics API")
-        if not items:
-            raise NoMetrics("no metrics returned from custom metrics API")
+        # The original's words, which mean "of KIND NAMESPACE/NAME: error".
+        said = f"unable to get metric {metric['name']}: {resource.kind} on {namespace} {name}/"
+        items = self._items(said, path, {"metricLabelSelector": _selector(metric)}, _CUSTOM)
         return parse(items[0]["value"]).milli()
 
     def external(self, namespace: str, metric: Mapping[str, Any]) -> int:
         """A metric from outside of the cluster, in thousandths, all series together."""
         path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{quote(namespace)}/{quote(metric['name'])}"
-        items = self._items(path, {"labelSelector": _selector(metric)}, "external metrics API")
-        if not items:
-            raise NoMetrics("no metrics returned from external metrics API")
+        of = f"{namespace}/{metric['name']}/{selector_text(metric.get('selector'))}"
+        items = self._items(
+            f"unable to get external metric {of}", path, {"labelSelector": _selector(metric)}, _EXTERNAL
+        )
         return sum(parse(item["value"]).milli() for item in items)
 
-    def _items(self, path: str, query: Mapping[str, str], source: str) -> list[Object]:
+    def _items(self, said: str, path: str, query: Mapping[str, str], api: str) -> list[Object]:
+        """What the API of that name answers: at least one item. `said` opens the sentence of an error."""
         given = {name: value for name, value in query.items() if value}
+        opening = said if said.endswith("/") else f"{said}: "
         try:
             body: Object = orjson.loads(self._client.raw("GET", f"{path}?{urlencode(given)}" if given else path))
         except (ApiError, TransportError) as error:
-            raise NoMetrics(f"unable to fetch metrics from {source}: {error}") from error
-        return body.get("items") or []
+            raise NoMetrics(f"{opening}unable to fetch metrics from {api} metrics API: {error}") from error
+        items: list[Object] = body.get("items") or []
+        if not items:
+            raise NoMetrics(f"{opening}no metrics returned from {api} metrics API")
+        return items
 
 
 def _custom(namespace: str) -> str:

@@ -202,13 +202,16 @@ def _cpu_does_not_count(pod: Object, sample: Sample, now: float) -> bool:
 
 
 def _request(pod: Object, resource: str, container: str) -> int:
-    total = 0
+    total, found = 0, not container
     sidecars = [one for one in pod["spec"].get("initContainers") or [] if one.get("restartPolicy") == "Always"]
     for one in [*pod["spec"].get("containers", []), *sidecars]:
         if container and one["name"] != container:
             continue
+        found = True
         asked = ((one.get("resources") or {}).get("requests") or {}).get(resource)
         if asked is None:
             raise NoMetrics(f"missing request for {resource} in container {one['name']} of Pod {name_of(pod)}")
         total += parse(asked).milli()
+    if not found:
+        raise NoMetrics(f"container {container} not found in Pod {name_of(pod)}")
     return total

@@ -21,6 +21,7 @@ from control.apiserver.authentication.certificates import ENVIRON_USER, EnvironM
 from control.apiserver.bootstrap import Bootstrap
 from control.apiserver.config import Config
 from control.apiserver.identity import User
+from control.apiserver.loops import ServerLoop, loops
 from control.controllers.context import Options
 from control.controllers.manager import manager
 from control.kvstore.engines import open_engine
@@ -49,6 +50,7 @@ class ControlPlane:
         self.client = self.as_user("admin", "system:masters")
         self.options = Options()
         self._clusters: list[HollowCluster] = []
+        self._loops: list[ServerLoop] = []
         self._tasks: list[Any] = []
 
     def as_user(self, name: str, *groups: str) -> Client:
@@ -75,6 +77,15 @@ class ControlPlane:
         controllers = manager(self.as_user("system:kube-controller-manager"), self.runtime, settings)
         self.spawn("scheduler", scheduler.run)
         self.spawn("controllers", controllers.run)
+
+    def extend(self, slices: list[Object]) -> None:
+        """Run the API server's own loops; `slices` are where add-ons answer, on loopback, which clients may not say."""
+        endpoint = self._server.endpoint("discovery.k8s.io", "v1", "endpointslices")
+        for one in slices:
+            self._server.storage.create(endpoint.key(one["metadata"]["namespace"], one["metadata"]["name"]), one)
+        self._loops = loops(self._server)
+        for loop in self._loops:
+            loop.start(self.stop)
 
     def spawn(self, name: str, run: Callable[[Event], None]) -> None:
         """Run a term until the control plane is closed."""
@@ -114,6 +125,8 @@ class ControlPlane:
             cluster.close()
         for task in self._tasks:
             task.join(10)
+        for loop in self._loops:
+            loop.close()
         self._server.cache.close()
         self._store.close()
 

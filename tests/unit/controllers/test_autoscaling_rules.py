@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from controller_objects import NOW, at, pod
 
-from control.controllers.autoscaling import replicas
+from control.controllers.autoscaling import replicas, words
 from control.controllers.autoscaling.behaviour import History, normalize
 from control.controllers.autoscaling.replicas import NoMetrics, Sample, Tolerance
 
@@ -191,3 +191,50 @@ def test_how_fast_a_workload_follows(
     found = normalize(spec, history, current, desired, NOW)
     assert (found.replicas, found.able[1], found.limited[1]) == expected
     assert history.recommendations[-1] == (NOW, desired)
+
+
+def goal(kind: str, target: str, **source: Any) -> dict[str, Any]:
+    return {"type": kind, kind[0].lower() + kind[1:]: source | {"target": {target: "1"}}}
+
+
+# (metric, what it is called, how the sentence of a failed attempt goes on after "first error is: ")
+WORDS: dict[str, tuple[Any, str, str]] = {
+    "use": (
+        goal("Resource", "averageValue", name="cpu"),
+        "cpu resource",
+        "failed to get cpu resource metric value: failed to get cpu usage: why",
+    ),
+    "share": (
+        goal("Resource", "averageUtilization", name="cpu"),
+        "cpu resource utilization (percentage of request)",
+        "failed to get cpu resource metric value: failed to get cpu utilization: why",
+    ),
+    "of a container": (
+        goal("ContainerResource", "averageUtilization", name="cpu", container="c"),
+        "cpu container resource utilization (percentage of request)",
+        "failed to get c container metric value: failed to get cpu utilization: why",
+    ),
+    "of an object": (
+        goal("Object", "value", metric={"name": "m"}, describedObject={"kind": "Service"}),
+        "Service metric m",
+        "failed to get object metric value: why",
+    ),
+    "from outside": (
+        goal("External", "averageValue", metric={"name": "m", "selector": {"matchExpressions": [
+            {"key": "k", "operator": "In", "values": ["a", "b"]}]}}),
+        "external metric m(&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{"
+        "LabelSelectorRequirement{Key:k,Operator:In,Values:[a b],},},})",
+        "failed to get m external metric value: failed to get m external metric: why",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "name", "total"), WORDS.values(), ids=WORDS)
+def test_metrics_and_their_failures_are_told_in_the_originals_words(metric: Any, name: str, total: str) -> None:
+    assert words.name_of_metric(metric) == name
+    assert words.failure(metric, "why")[2] == total
+
+
+def test_a_container_that_a_pod_does_not_have_is_named() -> None:
+    with pytest.raises(NoMetrics, match="container side not found in Pod p0"):
+        replicas.by_utilization(3, 50, THREE, samples(1, 1, 1), "cpu", Tolerance(), NOW, "side")
