@@ -23,6 +23,7 @@ from agents.kubelet.runtime import cni
 from agents.kubelet.runtime.containerd import CriRuntime
 from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError
+from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes
 from agents.kubelet.runtime.podman import PodmanRuntime
 from agents.kubelet.serving import KubeletServer
 from agents.kubelet.shutdown import Grace, is_machine_stopping
@@ -131,7 +132,9 @@ def _runtime(arguments: argparse.Namespace, clock: Runtime) -> ContainerRuntime:
         cni.install(arguments.cni_conf_dir, arguments.cni_bin_dir)
         path = arguments.container_runtime_endpoint.removeprefix("unix://").removeprefix("unix:")
         return CriRuntime(path, clock, arguments.pause_image, lowest_oom_score())
-    return PodmanRuntime(arguments.podman_socket.removeprefix("unix:"), arguments.pause_image, lowest_oom_score())
+    sandboxes = PinnedSandboxes(arguments.root_dir / "sandboxes", clock)
+    socket_path = arguments.podman_socket.removeprefix("unix:")
+    return PodmanRuntime(socket_path, arguments.pause_image, sandboxes, lowest_oom_score())
 
 
 def _network(arguments: argparse.Namespace, clock: Runtime) -> PodNetwork:

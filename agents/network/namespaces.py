@@ -1,4 +1,4 @@
-"""Named network namespaces, as `ip netns` makes them: kept alive by a bind mount, not by a process.
+"""Named namespaces, as `ip netns` makes them: kept alive by a bind mount, not by a process.
 
 Invariant: a task that enters a namespace leaves it before anything else can run on its thread: between the two
 there are only system calls, nothing that waits.
@@ -12,20 +12,37 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
 DIRECTORY = "/run/netns"
 
-_CLONE_NEWNET = 0x40000000
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_SHARED = 1 << 20
 _MNT_DETACH = 2
 _NSFS_MAGIC = 0x6E736673
-_OWN = "/proc/thread-self/ns/net"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p)
+
+
+class Kind(Enum):
+    """Which namespace of a task: its name below /proc/PID/ns and its flag of unshare(2)."""
+
+    NETWORK = "net", 0x40000000
+    IPC = "ipc", 0x08000000
+    UTS = "uts", 0x04000000
+
+    @property
+    def own(self) -> str:
+        """The namespace of the task that asks."""
+        return f"/proc/thread-self/ns/{self.value[0]}"
+
+    @property
+    def flag(self) -> int:
+        """The CLONE_NEW… flag."""
+        return self.value[1]
 
 
 def _call(function: Callable[..., int], *arguments: object) -> None:
@@ -41,17 +58,17 @@ def _mount(source: str, target: str, flags: int) -> None:
 @contextmanager
 def inside(path: str | Path) -> Iterator[None]:
     """Run the body in the network namespace at `path`. The body must not wait for anything. Raises OSError."""
-    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open(Kind.NETWORK.own, os.O_RDONLY | os.O_CLOEXEC)
     try:
         target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _call(_libc.setns, target, _CLONE_NEWNET)
+            _call(_libc.setns, target, Kind.NETWORK.flag)
         finally:
             os.close(target)
         try:
             yield
         finally:
-            _call(_libc.setns, home, _CLONE_NEWNET)
+            _call(_libc.setns, home, Kind.NETWORK.flag)
     finally:
         os.close(home)
 
@@ -64,19 +81,23 @@ def exists(path: str | Path) -> bool:
     return int.from_bytes(buffer.raw[:4], "little") == _NSFS_MAGIC
 
 
-def create(path: Path) -> bool:
-    """Make a namespace and mount it at `path`; False if there is one already. Raises OSError."""
+def create(path: Path, kind: Kind = Kind.NETWORK, first: Callable[[], None] = lambda: None) -> bool:
+    """Make a namespace and mount it at `path`; False if there is one already. Raises OSError.
+
+    `first` runs in it before anybody can find it, and must not wait for anything. The directory of `path` must be a
+    shared mount or below one (`share`), so that others see what is mounted.
+    """
     if exists(path):
         return False
-    _prepare(path.parent)
     path.touch(mode=0o444)
-    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open(kind.own, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _call(_libc.unshare, _CLONE_NEWNET)
+        _call(_libc.unshare, kind.flag)
         try:
-            _mount(_OWN, str(path), _MS_BIND)
+            first()
+            _mount(kind.own, str(path), _MS_BIND)
         finally:
-            _call(_libc.setns, home, _CLONE_NEWNET)
+            _call(_libc.setns, home, kind.flag)
     finally:
         os.close(home)
     return True
@@ -93,7 +114,7 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _prepare(directory: Path) -> None:
+def share(directory: Path) -> None:
     """Make the directory a shared mount, so that every mount namespace sees what is made and removed in it."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:

@@ -84,6 +84,7 @@ class NetlinkPodNetwork:
             before = self._book.get(sandbox)
             reservation = self._book.reserve(sandbox, self._networks, tuple(_port_record(port) for port in host_ports))
             try:
+                namespaces.share(Path(namespaces.DIRECTORY))
                 fresh = namespaces.create(self._namespace(sandbox))
                 stale = fresh or before is None or before.addresses != reservation.addresses
                 self._wire(sandbox, reservation, bandwidth, stale=stale)

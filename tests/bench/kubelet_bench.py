@@ -3,8 +3,8 @@
     .venv/bin/python tests/bench/kubelet_bench.py [--pods 30] [--idle 60]
 
 A node of its own in namespaces, with its own control plane. Needs root, Podman, crun, catatonit and busybox.
-Podman is measured in the same run, through the same socket, with containers of the same image: one container, and
-a Podman pod (infra container and container), which is what a pod is at least.
+Podman is measured in turns with the kubelet, through the same socket, with containers of the same image: one container,
+and a pod of Podman's own (infra container and container). In turns, because what else runs on a machine changes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,15 @@ COMMAND = ["sleep", "1000"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def timed(function: Callable[[int], object], rounds: int = ROUNDS) -> float:
-    """The median of so many calls, in seconds."""
-    found = []
+def timed_in_turns(functions: Sequence[Callable[[int], object]], rounds: int = ROUNDS) -> list[float]:
+    """The median of so many calls of each, in seconds."""
+    found: list[list[float]] = [[] for _ in functions]
     for index in range(rounds):
-        began = time.perf_counter()
-        function(index)
-        found.append(time.perf_counter() - began)
-    return statistics.median(found)
+        for function, times in zip(functions, found, strict=True):
+            began = time.perf_counter()
+            function(index)
+            times.append(time.perf_counter() - began)
+    return [statistics.median(times) for times in found]
 
 
 def podman_container(api: PodmanApi, index: int) -> None:
@@ -116,12 +117,13 @@ def main() -> None:
         node.start_podman()
         node.load_images()
         api = PodmanApi(str(node.podman_socket))
-        plain, pod = timed(lambda i: podman_container(api, i)), timed(lambda i: podman_pod(api, i))
-        node.podman("pod", "rm", "--all", "--force", "--time", "0")
-        node.podman("rm", "--all", "--force", "--time", "0")
         node.start_cluster()
         eventually(lambda: node.client.list("serviceaccounts", "default").items, "pods may be made")
-        one = timed(lambda i: start_one(node, i))
+        plain, pod, one = timed_in_turns(
+            [lambda i: podman_container(api, i), lambda i: podman_pod(api, i), lambda i: start_one(node, i)]
+        )
+        node.podman("pod", "rm", "--all", "--force", "--time", "0")
+        node.podman("rm", "--force", "--time", "0", "--filter", "name=plain-")
         delete_all(node)
         print(f"podman: container {plain * 1000:.0f} ms, pod with one container {pod * 1000:.0f} ms")
         ratios = f"{one / pod:.2f} x podman's pod, {one / plain:.2f} x its container"

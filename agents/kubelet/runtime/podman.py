@@ -1,9 +1,10 @@
 """Podman as the container runtime, by its REST API.
 
-A sandbox is an infra container in the network namespace that the pod network has made; the pod's containers join
-its namespaces. (Podman's own pods refuse a network namespace given by path.)
+A sandbox is a set of pinned namespaces (`pinned_sandboxes`), or, where the pod needs a process to hold it, an infra
+container; the pod's containers join it, and the network namespace that the pod network has made. (Podman's own pods
+refuse a network namespace given by path.)
 
-Invariant: nothing is remembered here; all that is known comes from Podman.
+Invariant: nothing is remembered here; all that is known comes from Podman and the sandboxes' records.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from agents.kubelet.runtime.interface import (
     Session,
     Version,
 )
+from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes, is_enough
 from agents.kubelet.runtime.podman_api import PodmanApi, stream_lines
 from agents.kubelet.runtime.podman_images import credentials_header, pull_result
 from agents.kubelet.runtime.podman_session import AttachSession, ExecSession
@@ -58,13 +60,16 @@ def _is_lost(state: dict[str, Any]) -> bool:
 
 
 class PodmanRuntime:
-    """One Podman service. `pause_image` is what infra containers run; it must be present.
+    """One Podman service. `pause_image` is what infra containers run; it must be present where one is needed.
 
     `lowest_oom_score` is the lowest that Podman may set here: without CAP_SYS_RESOURCE it cannot go below its own.
     """
 
-    def __init__(self, socket_path: str, pause_image: str, lowest_oom_score: int = -1000) -> None:
+    def __init__(
+        self, socket_path: str, pause_image: str, sandboxes: PinnedSandboxes, lowest_oom_score: int = -1000
+    ) -> None:
         self._api = PodmanApi(socket_path)
+        self._pinned = sandboxes
         self._pause_image = pause_image
         self._lowest_oom_score = lowest_oom_score
         self._events: Response | None = None
@@ -106,6 +111,9 @@ class PodmanRuntime:
         # The API cannot choose an OCI runtime: only that which Podman is configured with can be asked for.
         if spec.handler and spec.handler != self._api.get("/info")["host"]["ociRuntime"]["name"]:
             raise ContainerRuntimeError(f'no runtime for "{spec.handler}" is configured')
+        return self._pinned.create(spec) if is_enough(spec) else self._create_holder(spec)
+
+    def _create_holder(self, spec: SandboxSpec) -> str:
         try:
             request = podman_spec.sandbox_request(spec, self._pause_image)
             created = self._api.post("/containers/create", self._allowed(request))
@@ -121,13 +129,20 @@ class PodmanRuntime:
         return sandbox_id
 
     def stop_sandbox(self, sandbox_id: str) -> None:
-        self.signal_container(sandbox_id, "SIGKILL")
+        if self._pinned.owns(sandbox_id):
+            self._pinned.stop(sandbox_id)
+        else:
+            self.signal_container(sandbox_id, "SIGKILL")
 
     def remove_sandbox(self, sandbox_id: str) -> None:
+        if self._pinned.owns(sandbox_id):
+            self._pinned.remove(sandbox_id)
+            return
         self._api.delete(f"/containers/{sandbox_id}", _REMOVE)
 
     def create_container(self, spec: ContainerSpec) -> str:
-        created = self._api.post("/containers/create", self._allowed(podman_spec.container_request(spec)))
+        request = podman_spec.container_request(spec, self._pinned.pins(spec.sandbox_id))
+        created = self._api.post("/containers/create", self._allowed(request))
         container_id: str = created["Id"]
         return container_id
 
@@ -163,7 +178,10 @@ class PodmanRuntime:
         listed = self._api.get("/containers/json", {"all": "true", "filters": {"label": [label]}})
         ours = [self._settled(entry) for entry in listed or [] if labels.are_ours(entry.get("Labels"))]
         return Inventory(
-            tuple(podman_spec.sandbox_of(entry) for entry in ours if podman_spec.is_sandbox(entry)),
+            (
+                *self._pinned.list(pod_uid),
+                *(podman_spec.sandbox_of(entry) for entry in ours if podman_spec.is_sandbox(entry)),
+            ),
             tuple(podman_spec.container_of(entry) for entry in ours if not podman_spec.is_sandbox(entry)),
         )
 

@@ -25,6 +25,7 @@ from agents.kubelet.runtime.interface import (
     Security,
     State,
 )
+from agents.kubelet.runtime.pinned_sandboxes import Pins
 
 _LOG_SIZE = LARGEST_LOG - 4096
 _STATES = {
@@ -65,24 +66,25 @@ def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
     return request
 
 
-def container_request(spec: ContainerSpec) -> dict[str, Any]:
-    """A container in a sandbox."""
-    shared = {"nsmode": "container", "value": spec.sandbox_id}
+def container_request(spec: ContainerSpec, pins: Pins | None = None) -> dict[str, Any]:
+    """A container in a sandbox, which is pinned or held by a container."""
+    ipc = _joined(pins.ipc if pins else "", spec.sandbox_id)
+    uts = _joined(pins.uts if pins else "", spec.sandbox_id)
     host = {"nsmode": "host"}
     request: dict[str, Any] = {
         "name": f"k8s_{spec.name}_{spec.pod.name}_{spec.pod.namespace}_{spec.pod.uid}_{spec.attempt}",
         "image": spec.image_id,
         "labels": labels.of_container(spec),
-        "env": dict(spec.environment),
+        "env": _host_name(spec) | dict(spec.environment),
         "unsetenv": [name for name in ("container", "TERM") if name not in spec.environment and not spec.terminal],
         "log_configuration": {"driver": "k8s-file", "path": spec.log_path, "size": _LOG_SIZE},
         "stop_timeout": 0,
         "oom_score_adj": spec.oom_score_adjust,
         "netns": _network(spec.network_namespace),
-        "utsns": shared if spec.network_namespace else host,
-        "ipcns": host if spec.host_ipc else shared,
+        "utsns": uts if spec.network_namespace else host,
+        "ipcns": host if spec.host_ipc else ipc,
         "pidns": _processes(spec),
-        "mounts": [_mount(mount) for mount in spec.mounts],
+        "mounts": [_mount(mount) for mount in spec.mounts] + _pinned_mounts(spec, pins),
         "resource_limits": resource_limits(spec.limits),
         "terminal": spec.terminal,
         "stdin": spec.stdin,
@@ -117,6 +119,29 @@ def _processes(spec: ContainerSpec) -> dict[str, str]:
         return {"nsmode": "host"}
     shared = spec.target_id or (spec.sandbox_id if spec.share_processes else "")
     return {"nsmode": "container", "value": shared} if shared else {"nsmode": "private"}
+
+
+def _joined(path: str, sandbox_id: str) -> dict[str, str]:
+    return {"nsmode": "path", "value": path} if path else {"nsmode": "container", "value": sandbox_id}
+
+
+def _host_name(spec: ContainerSpec) -> dict[str, str]:
+    """Podman would take the container's id where it does not make the UTS namespace itself."""
+    return {"HOSTNAME": spec.hostname} if spec.network_namespace else {}
+
+
+def _pinned_mounts(spec: ContainerSpec, pins: Pins | None) -> list[dict[str, Any]]:
+    """What Podman would take from the container that holds a sandbox, unless the pod has its own in the place."""
+    if pins is None:
+        return []
+    taken = {mount.target.rstrip("/") for mount in spec.mounts}
+    found = []
+    if pins.shared_memory and "/dev/shm" not in taken:
+        options = ["bind", "rprivate", "rw", "nosuid", "nodev", "noexec"]
+        found.append({"destination": "/dev/shm", "source": pins.shared_memory, "type": "bind", "options": options})
+    if pins.host_name and "/etc/hostname" not in taken:
+        found.append(_mount(Mount(pins.host_name, "/etc/hostname")))
+    return found
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

@@ -14,9 +14,9 @@ _DETACH = 2
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 
-def mount_tmpfs(path: Path, size: int = 0) -> None:
+def mount_tmpfs(path: Path, size: int = 0, mode: str = "0777") -> None:
     """Mount a tmpfs of at most `size` bytes (0: the kernel's default). Raises OSError."""
-    options = "mode=0777" + (f",size={size}" if size else "")
+    options = f"mode={mode}" + (f",size={size}" if size else "")
     flags = ctypes.c_ulong(_NOSUID | _NODEV)
     _check(path, _LIBRARY.mount(b"tmpfs", os.fsencode(path), b"tmpfs", flags, options.encode()))
 

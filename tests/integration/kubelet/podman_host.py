@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agents.network.namespaces import inside
+from agents.network.namespaces import inside, share
 from api import kubeconfig
 from api.client import Client
 from api.objects import is_true
@@ -90,9 +90,12 @@ class Host:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="wk-"))
+        # What a driver in the test's own process mounts here must be seen within, and nothing the other way.
+        self.sandboxes = self.directory / "sandboxes"
+        share(self.sandboxes)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-ec", _HOLDER], stdout=subprocess.PIPE
+            ["unshare", "--net", "--mount", "--propagation", "slave", "sh", "-ec", _HOLDER], stdout=subprocess.PIPE
         )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":

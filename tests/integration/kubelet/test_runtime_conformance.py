@@ -34,6 +34,7 @@ from agents.kubelet.runtime.interface import (
     Session,
     State,
 )
+from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes
 from agents.kubelet.runtime.podman import PodmanRuntime
 from agents.network.namespaces import inside
 from api.runtime import SystemRuntime
@@ -121,7 +122,8 @@ def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if isinstance(host, Node):
             host.start_podman()
             host.load_images()
-            runtime = PodmanRuntime(str(host.podman_socket), PAUSE, lowest_oom_score())
+            sandboxes = PinnedSandboxes(host.sandboxes, SystemRuntime())
+            runtime = PodmanRuntime(str(host.podman_socket), PAUSE, sandboxes, lowest_oom_score())
         else:
             runtime = CriRuntime(str(start_containerd(host)), SystemRuntime(), PAUSE, lowest_oom_score())
         yield Driver(runtime, host.directory, host.cgroup, True, lambda: inside(host.namespace))
@@ -263,6 +265,18 @@ def test_mounts_are_seen(real: Driver) -> None:
     real.ended(container)
     eventually(lambda: real.output(container) == "hello\nrefused\n", "the log is written", 5)
     assert (shared / "made").exists() and not (shared / "not").exists()
+
+
+def test_containers_of_a_pod_share_memory_and_messages_and_no_processes(real: Driver) -> None:
+    pod = real.pod()
+    sandbox = real.sandbox(pod)
+    first = real.container(pod, sandbox, f"echo word > /dev/shm/w; readlink /proc/self/ns/ipc; {FOREVER}")
+    real.runtime.start_container(first)
+    ipc = eventually(lambda: real.output(first), "the first has said its namespace")
+    second = real.container(pod, sandbox, "cat /dev/shm/w; readlink /proc/self/ns/ipc; echo $$", attempt=1)
+    real.runtime.start_container(second)
+    real.ended(second)
+    eventually(lambda: real.output(second) == f"word\n{ipc}1\n", "the second has found what the first left", 5)
 
 
 def test_a_command_that_cannot_start_says_why(real: Driver) -> None:
