@@ -87,10 +87,10 @@ class PodCgroups:
         return found
 
     def _hierarchies(self) -> list[Path]:
-        """The one of version 2, or those of version 1."""
+        """The one of version 2, or those of version 1; a directory where nothing is mounted is neither."""
         if (self.root / "cgroup.controllers").exists():
             return [self.root]
-        return [entry for entry in self.root.iterdir() if entry.is_dir() and not entry.is_symlink()]
+        return [entry for entry in self.root.iterdir() if not entry.is_symlink() and (entry / "cgroup.procs").exists()]
 
     def _bases(self) -> list[Path]:
         """Where pods' groups lie."""

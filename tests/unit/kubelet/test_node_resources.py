@@ -167,6 +167,7 @@ def test_what_a_pods_groups_count_and_take(tmp_path: Path, version: int) -> None
     for controller in ("cpu", "cpuacct", "memory", "pids") if version == 1 else (".",):
         inner = tmp_path / controller / "host/kubepods/burstable/podu1/libpod-c1"
         inner.mkdir(parents=True)
+        (tmp_path / controller / "cgroup.procs").touch()
         (inner.parent / "libpod-conmon-c1").mkdir()
         for directory in (inner, inner.parent):
             for name, text in (files | stat).items():
