@@ -1,12 +1,14 @@
 """Config maps, secrets and claims that pods refer to, fetched one by one and remembered for a short while.
 
-A node may read only what its pods name, so nothing is listed or watched here.
+Of these a node may read only what its pods name, so nothing is watched here, and only what is public is listed.
 
 Invariant: what is handed out is at most `seconds` old.
 Source: kubelet's util/manager cache-based managers.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from api.client import Client
 from api.errors import NotFound
@@ -24,6 +26,7 @@ class Lookup:
         self._clock = clock
         self._seconds = seconds
         self._found: dict[tuple[str, str, str], tuple[float, Object | None]] = {}
+        self._listed: dict[str, tuple[float, Sequence[Object]]] = {}
 
     def get(self, plural: str, namespace: str, name: str) -> Object | None:
         """The object, or None if it does not exist. Raises ApiError or TransportError."""
@@ -41,3 +44,11 @@ class Lookup:
         if len(self._found) > 1024:
             self._found = {k: v for k, v in self._found.items() if now - v[0] < self._seconds}
         return found
+
+    def list(self, plural: str) -> Sequence[Object]:
+        """Every object of a kind without namespaces. Raises ApiError or TransportError."""
+        now = self._clock.monotonic()
+        known = self._listed.get(plural)
+        if known is None or now - known[0] >= self._seconds:
+            known = self._listed[plural] = now, self._client.list(plural).items
+        return known[1]

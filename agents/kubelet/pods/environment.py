@@ -25,6 +25,9 @@ class Sources(Protocol):
     def get(self, plural: str, namespace: str, name: str) -> Object | None:
         """The object, or None if it does not exist. Raises ApiError or TransportError."""
 
+    def list(self, plural: str) -> Sequence[Object]:
+        """Every object of a kind without namespaces. Raises ApiError or TransportError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

@@ -1,4 +1,4 @@
-"""The files that config maps, secrets, the downward API and tokens amount to.
+"""The files that config maps, secrets, the downward API, tokens and trust bundles amount to.
 
 Invariant: pure but for `Sources` and `Tokens`, which are asked for what a volume names.
 Source: kubelet's volume/{configmap,secret,downwardapi,projected} collectData.
@@ -14,6 +14,7 @@ from typing import Protocol
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.environment import Sources, Surroundings
 from agents.kubelet.pods.references import BadReference, field_value, resource_value
+from agents.kubelet.volumes import trust
 from api.objects import Object, namespace_of
 
 DEFAULT_MODE = 0o644
@@ -75,11 +76,19 @@ class Collector:
         if kind == "serviceAccountToken":
             seconds = int(source.get("expirationSeconds") or 3600)
             token = self.tokens.token(pod, source.get("audience") or "", seconds)
-            user = _common_user(pod)
-            grouped = (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None
-            # Only whom the token is for reads it, where that can be told.
-            return {source["path"]: File(token.encode(), 0o600 if grouped or user is not None else mode, user)}
+            return {source["path"]: _private(pod, token.encode(), mode)}
+        if kind == "clusterTrustBundle":
+            return {source["path"]: _private(pod, self._trust(source), mode)}
         raise VolumeError(f"projected volumes from {kind} are not supported")
+
+    def _trust(self, source: Object) -> bytes:
+        bundles = trust.chosen(self.sources.list("clustertrustbundles.certificates.k8s.io"), source)
+        if not bundles and not source.get("optional"):
+            raise VolumeError(trust.described(source))
+        try:
+            return trust.anchors(bundles)
+        except ValueError as error:
+            raise VolumeError(str(error)) from error
 
     def _keys(self, pod: Object, plural: str, word: str, source: Object, mode: int) -> Payload:
         name, optional = source.get("name", ""), bool(source.get("optional"))
@@ -123,6 +132,13 @@ def _contents(found: Object) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     texts = {key: str(value).encode() for key, value in data.items()}
     return texts | {key: base64.b64decode(value) for key, value in binary.items()}
+
+
+def _private(pod: Object, content: bytes, mode: int) -> File:
+    """A file that only those read whom it is for, where that can be told."""
+    user = _common_user(pod)
+    grouped = (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None
+    return File(content, 0o600 if grouped or user is not None else mode, user)
 
 
 def _common_user(pod: Object) -> int | None:

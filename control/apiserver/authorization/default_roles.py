@@ -100,6 +100,7 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
         (("get",), ("",), ("persistentvolumeclaims", "persistentvolumes")),
         (("get",), ("",), ("endpoints",)),
         (("create", *READ), ("certificates.k8s.io",), ("certificatesigningrequests",)),
+        (READ, ("certificates.k8s.io",), ("clustertrustbundles",)),
         (("create", "delete", "get", "patch", "update"), ("coordination.k8s.io",), ("leases",)),
         (("create",), ("",), ("serviceaccounts/token",)),
         (READ, ("node.k8s.io",), ("runtimeclasses",)),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import re
+import ssl
 from typing import Any
 
 import pytest
 
 from agents.kubelet.pods.environment import Surroundings, environment, expand, service_variables
 from agents.kubelet.pods.performer import StartProblem
+from agents.kubelet.volumes.payload import Collector, File, VolumeError
 
 pytestmark = pytest.mark.unit
 
@@ -27,6 +30,22 @@ POD: dict[str, Any] = {
 AROUND = Surroundings(("10.244.1.5",), ("192.0.2.1",), allocatable={"cpu": "2", "memory": "4Gi"})
 
 
+def bundle(name: str, signer: str, *contents: bytes) -> dict[str, Any]:
+    """A trust bundle; what stands in place of certificates is not looked into."""
+    text = "remark\n" + "".join(ssl.DER_cert_to_PEM_cert(content) for content in contents)
+    return {
+        "metadata": {"name": name, "labels": {"name": name}},
+        "spec": {"signerName": signer, "trustBundle": text},
+    }
+
+
+BUNDLES = {
+    "plain": bundle("plain", "", b"two", b"one", b"two"),
+    "s:a": bundle("s:a", "example.com/s", b"three", b"one"),
+    "s:b": bundle("s:b", "example.com/s", b"four"),
+}
+
+
 class Stored:
     """Config maps and secrets in a dictionary."""
 
@@ -37,6 +56,9 @@ class Stored:
 
     def get(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
         return self.objects.get((plural, namespace, name))
+
+    def list(self, plural: str) -> list[dict[str, Any]]:
+        return [BUNDLES[name] for name in sorted(BUNDLES)] if plural.startswith("clustertrustbundles") else []
 
 
 def values(*env: dict[str, Any], env_from: list[dict[str, Any]] | None = None, **container: Any) -> dict[str, str]:
@@ -141,3 +163,34 @@ def test_services_of_the_namespace_and_the_api_server() -> None:
     assert not any(name.startswith(("OTHER", "HEADLESS")) for name in found)
     quiet = POD | {"spec": POD["spec"] | {"enableServiceLinks": False}}
     assert {name.split("_")[0] for name in service_variables(quiet, services)} == {"KUBERNETES"}
+
+
+OF_SIGNER = {"signerName": "example.com/s", "path": "ca.pem"}
+TRUST = [
+    ("one by its name, each once and in order", {"name": "plain", "path": "ca.pem"}, [b"one", b"two"]),
+    ("those of a signer", OF_SIGNER | {"labelSelector": {}}, [b"four", b"one", b"three"]),
+    ("those with a label", OF_SIGNER | {"labelSelector": {"matchLabels": {"name": "s:b"}}}, [b"four"]),
+    ("none without a selector", OF_SIGNER | {"optional": True}, []),
+    ("none if it may be missing", {"name": "x", "path": "ca.pem", "optional": True}, []),
+    ("missing", {"name": "x", "path": "ca.pem"}, 'clustertrustbundle "x" not found'),
+    ("missing of a signer", OF_SIGNER, 'no clustertrustbundle of signer "example.com/s" matches the label selector'),
+]
+
+
+@pytest.mark.parametrize(("source", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in TRUST])
+def test_trust_bundles_become_a_file(source: dict[str, Any], wanted: list[bytes] | str) -> None:
+    volume = {"name": "v", "projected": {"sources": [{"clusterTrustBundle": source}], "defaultMode": 0o444}}
+    collector = Collector(Stored(), NoTokens(), AROUND)
+    if isinstance(wanted, str):
+        with pytest.raises(VolumeError, match=re.escape(wanted)):
+            collector.collect(POD, volume)
+        return
+    text = "".join(ssl.DER_cert_to_PEM_cert(content) for content in wanted).encode()
+    assert collector.collect(POD, volume) == {"ca.pem": File(text, 0o444)}
+
+
+class NoTokens:
+    """Nobody asks for a token here."""
+
+    def token(self, pod: dict[str, Any], audience: str, seconds: int) -> str:
+        raise AssertionError("no token was wanted")
