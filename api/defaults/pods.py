@@ -1,6 +1,7 @@
 """Defaults of pod specs, wherever one is embedded, and of pods themselves.
 
-Invariant: what only a Pod gets (requests from limits, service links) does not appear in templates.
+Invariant: what only a Pod gets (requests from limits, service links, one second instead of a negative grace) does not
+appear in templates.
 Source: "Pod" in the API reference.
 """
 
@@ -27,6 +28,9 @@ def default_pod(pod: Object) -> None:
                     fill(port, hostPort=port.get("containerPort"))
     if isinstance(spec.get("resources"), dict):
         _default_pod_resources(spec)
+    grace = spec.get("terminationGracePeriodSeconds")
+    if isinstance(grace, int) and grace < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     fill_absent(spec, enableServiceLinks=True)
 
 

@@ -45,6 +45,8 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
         "spec.volumes.0.emptyDir": {}, "spec.volumes.1.secret.defaultMode": 420, "status": {},
     }),
     ("v1", "Pod", {"spec": {"serviceAccountName": "a", "containers": []}}, {"spec.serviceAccount": "a"}),
+    ("v1", "Pod", {"spec": {"terminationGracePeriodSeconds": -1, "containers": []}},
+     {"spec.terminationGracePeriodSeconds": 1}),
     ("v1", "Pod", {"spec": {"containers": [{"resources": LIMITED}]}},
      {"spec.containers.0.resources.requests": {"cpu": "2m", "memory": "1Gi"}}),
     ("v1", "Pod", {"spec": {"hostNetwork": True, "containers": [{"ports": [{"containerPort": 80}]}]}},
