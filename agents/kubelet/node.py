@@ -75,8 +75,9 @@ def node_status(
     old: Object,
     now: float,
 ) -> Object:
-    """The whole status; conditions keep the time of their last transition from `old`, the Node as the API has it."""
-    capacity = {
+    """The whole status, with extended resources and the times of conditions' last transitions from `old`, the Node as
+    the API has it."""
+    capacity = _extended_resources(old) | {
         "cpu": str(machine.cpus),
         "memory": canonical(f"{machine.memory // 1024}Ki"),
         "ephemeral-storage": canonical(f"{machine.disk // 1024}Ki"),
@@ -101,6 +102,12 @@ def node_status(
         ],
         "features": {"supplementalGroupsPolicy": False},
     }
+
+
+def _extended_resources(old: Object) -> dict[str, str]:
+    """Amounts of what others say that the node has, such as `example.com/dongle`."""
+    known = (old.get("status") or {}).get("capacity") or {}
+    return {name: amount for name, amount in known.items() if "/" in name}
 
 
 def allocatable_of(settings: NodeSettings, machine: Machine) -> dict[str, str]:
@@ -194,7 +201,8 @@ def status_patch(old: Object, fresh: Object, *, heartbeat: bool) -> Object | Non
             if moved or heartbeat:
                 changes[name] = value
         elif before.get(name) != value:
-            changes[name] = [*value, {"$patch": "replace"}] if name == "addresses" else value
+            gone = dict.fromkeys(before.get(name) or {}, None) if name == "allocatable" else {}
+            changes[name] = [*value, {"$patch": "replace"}] if name == "addresses" else gone | value
     return {"status": changes} if changes else None
 
 

@@ -12,9 +12,9 @@ from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, victim
 from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
 from agents.kubelet.machine import Machine, Pressure
-from agents.kubelet.node import NodeSettings, allocatable_of
+from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
 from agents.kubelet.pods.limits import pod_limits
-from agents.kubelet.runtime.interface import Image, Limits
+from agents.kubelet.runtime.interface import Image, Limits, Version
 from agents.kubelet.thresholds import DEFAULT, Conditions, Shortage, Signal, parse_thresholds, shortages
 from agents.kubelet.usage import Interface, interfaces, pod_usage
 
@@ -141,6 +141,24 @@ def test_what_is_reserved_is_not_for_pods() -> None:
     settings = NodeSettings("n", reserved={"cpu": "500m", "memory": "1Gi"}, kept_memory=100 * MIB)
     found = allocatable_of(settings, Machine(cpus=2, memory=4 * GIB, disk=10 * GIB))
     assert (found["cpu"], found["memory"]) == ("1500m", "2972Mi")
+
+
+EXTENDED = [
+    ("kept, and for pods", {"dongle.example/usb": "3"}, {}, {"dongle.example/usb": "3"}),
+    ("taken back", {}, {"dongle.example/usb": "3"}, {"dongle.example/usb": None}),
+    ("nothing of the kind", {}, {}, {}),
+]
+
+
+@pytest.mark.parametrize(("capacity", "allocatable", "wanted"), [pytest.param(*c[1:], id=c[0]) for c in EXTENDED])
+def test_what_others_say_a_node_has(
+    capacity: dict[str, str], allocatable: dict[str, str], wanted: dict[str, str | None]
+) -> None:
+    settings, machine, version = NodeSettings("n"), Machine(cpus=2, memory=4 * GIB, disk=10 * GIB), Version("p", "1")
+    status = node_status(settings, machine, version, [], Health(), {}, 0.0)
+    old = {"status": {**status, "capacity": status["capacity"] | capacity, "allocatable": allocatable}}
+    patch = status_patch(old, node_status(settings, machine, version, [], Health(), old, 0.0), heartbeat=False)
+    assert patch == {"status": {"allocatable": status["allocatable"] | wanted}}
 
 
 def test_a_pods_limits_are_the_sum_of_its_containers() -> None:
