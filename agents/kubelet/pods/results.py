@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from agents.kubelet.logs import LogOptions, entry_text
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import PodView
 from agents.kubelet.runtime.interface import Container, State
@@ -60,8 +61,8 @@ def _log_tail(path: Path) -> str:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 4 * _LONGEST_LOG_TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()[-_LINES:]
+            lines = file.read().split(b"\n")[-_LINES - 1 :]
     except OSError:
         return ""
-    texts = [line.split(" ", 3)[3] for line in lines if line.count(" ") >= 3]
-    return "".join(f"{text}\n" for text in texts)[-_LONGEST_LOG_TAIL:]
+    text = b"".join(entry_text(line, LogOptions()) for line in lines)
+    return text.decode("utf-8", "replace")[-_LONGEST_LOG_TAIL:]

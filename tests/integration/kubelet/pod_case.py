@@ -64,7 +64,8 @@ def waiting(reason: str, message: str = "") -> Check:
 def terminated(code: int, reason: str, message: str = "") -> Check:
     def check(found: Object) -> bool:
         state = (container(found).get("state") or {}).get("terminated") or {}
-        return (state.get("exitCode"), state.get("reason")) == (code, reason) and message in state.get("message", "")
+        said = state.get("message", "") if message else ""
+        return (state.get("exitCode"), state.get("reason"), said) == (code, reason, message)
 
     return check
 

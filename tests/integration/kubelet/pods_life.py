@@ -95,8 +95,8 @@ LIFE = [
     Case("message-from-file", once("echo -n why > /dev/termination-log; exit 1"), terminated(1, "Error", "why")),
     Case(
         "message-from-log",
-        once("echo last words; exit 1", terminationMessagePolicy="FallbackToLogsOnError"),
-        terminated(1, "Error", "last words"),
+        once("echo the; echo -n last words; exit 1", terminationMessagePolicy="FallbackToLogsOnError"),
+        terminated(1, "Error", "the\nlast words"),
     ),
     Case(
         "post-start-hook",
