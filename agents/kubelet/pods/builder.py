@@ -8,7 +8,7 @@ Source: kubelet's GenerateRunContainerOptions and kuberuntime's generateContaine
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.kubelet.cgroups import PodCgroups
@@ -67,7 +67,7 @@ class PodBuilder:
     def prepare(self, pod: Object, addresses: tuple[str, ...] = ()) -> None:
         """Set the pod's volumes up, or bring them up to date. Raises NotReadyToStart."""
         try:
-            self.volumes.set_up(pod, Collector(self.sources, self.tokens, self.around(addresses)))
+            self.volumes.set_up(pod, Collector(self.sources, self.tokens, self._around(pod, addresses)))
         except VolumeError as error:
             raise NotReadyToStart("FailedMount", str(error)) from error
 
@@ -114,6 +114,10 @@ class PodBuilder:
         """Bring the pod's own control group to the sum of what its containers may use."""
         self.cgroups.limit(self._cgroup(pod), limits.pod_limits(pod))
 
+    def _around(self, pod: Object, addresses: tuple[str, ...]) -> Surroundings:
+        found = self.around(addresses)
+        return replace(found, addresses=found.host_addresses) if spec.is_host_network(pod) else found
+
     def _cgroup(self, pod: Object) -> str:
         return limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent)
 
@@ -121,7 +125,7 @@ class PodBuilder:
         self, pod: Object, container: Object, start: Start, sandbox: Sandbox, image: Image, addresses: tuple[str, ...]
     ) -> ContainerSpec:
         """The container to make. Raises StartProblem."""
-        around = self.around(addresses)
+        around = self._around(pod, addresses)
         try:
             variables = environment(pod, container, self.sources, around)
             mounts = self._mounts(pod, container, start, addresses, variables)

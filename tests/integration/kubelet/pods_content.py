@@ -26,6 +26,19 @@ ENVIRONMENT = [
         log="plain <plain> red s3cret environment 32 round",
     ),
     Case(
+        "addresses-on-the-nodes-network",
+        once(
+            'test -n "$POD" && test "$POD" = "$NODE" && echo the same',
+            env=[
+                {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+            ],
+            hostNetwork=True,
+        ),
+        phase("Succeeded"),
+        log="the same",
+    ),
+    Case(
         "missing-config-map",
         pod(shell(envFrom=[{"configMapRef": {"name": "absent"}}])),
         waiting("CreateContainerConfigError", 'configmap "absent" not found'),
