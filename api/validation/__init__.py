@@ -34,6 +34,7 @@ _MODULES = {
     "admissionregistration.k8s.io": "admissionregistration",
     "apiregistration.k8s.io": "admissionregistration",
     "apiextensions.k8s.io": "apiextensions",
+    "flowcontrol.apiserver.k8s.io": "flowcontrol",
 }
 # Bodies that are questions or options rather than stored objects; the server checks them where it answers.
 _WITHOUT_NAME = {

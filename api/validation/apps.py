@@ -64,11 +64,11 @@ def _counts(spec: Object, *names_of_counts: str) -> Causes:
 
 def _deployment(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return _status_counts(new, "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+        return fields.status_counts(new, "updatedReplicas", "readyReplicas", "availableReplicas") + _counter(new, old)
     spec = new["spec"]
-    found = _counts(spec, "replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
-    found = _named(selector_and_template(spec), "Deployment") + found
+    found = _counts(spec, "replicas") + _named(selector_and_template(spec), "Deployment")
     found += _deployment_strategy(spec.get("strategy") or {})
+    found += _counts(spec, "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
     deadline, ready = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds") or 0
     if deadline is not None and deadline <= ready:
         detail = "must be greater than minReadySeconds"
@@ -104,21 +104,9 @@ def _is_zero(value: Any) -> bool:
     return value in (0, "0%", None)
 
 
-def _status_counts(new: Object, *counts: str) -> Causes:
-    found: Causes = []
-    status = new.get("status") or {}
-    for field in counts:
-        found += fields.nonnegative(f"status.{field}", status.get(field))
-    replicas = status.get("replicas") or 0
-    for field in counts[1:]:
-        if (status.get(field) or 0) > replicas:
-            found.append(fields.invalid(f"status.{field}", status[field], "cannot be greater than status.replicas"))
-    return found
-
-
 def _replica_set(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return _status_counts(new, "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+        return fields.status_counts(new, "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
     spec = new["spec"]
     found = _counts(spec, "replicas", "minReadySeconds") + _named(selector_and_template(spec), "ReplicaSet")
     if old is not None:
@@ -128,7 +116,12 @@ def _replica_set(new: Object, old: Object | None, subresource: str) -> Causes:
 
 def _daemon_set(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return []
+        status = new.get("status") or {}
+        found = []
+        for field in ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",
+                      "updatedNumberScheduled", "numberAvailable", "numberUnavailable"):  # fmt: skip
+            found += fields.nonnegative(f"status.{field}", status.get(field))
+        return found + _counter(new, old)
     spec = new["spec"]
     found = _named(selector_and_template(spec), "DaemonSet") + _counts(spec, "minReadySeconds", "revisionHistoryLimit")
     strategy = spec.get("updateStrategy") or {}
@@ -149,25 +142,61 @@ def _daemon_set(new: Object, old: Object | None, subresource: str) -> Causes:
 
 def _stateful_set(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return []
+        return fields.status_counts(
+            new, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"
+        ) + _counter(new, old)
     spec = new["spec"]
     if old is not None and _identity(spec) != _identity(old["spec"]):
         return [fields.forbidden("spec", _STATEFUL_DETAIL)]
-    found = _named(selector_and_template(spec), "StatefulSet")
-    found += _counts(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
-    policy = spec.get("podManagementPolicy")
-    found += fields.one_of("spec.podManagementPolicy", policy, ("OrderedReady", "Parallel"))
-    strategy = spec.get("updateStrategy") or {}
-    found += fields.one_of("spec.updateStrategy.type", strategy.get("type"), ("RollingUpdate", "OnDelete"))
-    rolling = strategy.get("rollingUpdate") or {}
-    found += fields.nonnegative("spec.updateStrategy.rollingUpdate.partition", rolling.get("partition"))
+    found = _stateful_policies(spec)
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for field in ("whenDeleted", "whenScaled"):
         path = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
         found += fields.one_of(path, retention.get(field), ("Retain", "Delete"))
+    found += _counts(spec, "replicas", "minReadySeconds")
+    found += fields.nonnegative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
+    found += _counts(spec, "revisionHistoryLimit") + _named(selector_and_template(spec), "StatefulSet")
     if spec.get("serviceName"):
         found += fields.problems("spec.serviceName", spec["serviceName"], names.dns_1035_label_problems)
     return found
+
+
+def _stateful_policies(spec: Object) -> Causes:
+    found: Causes = []
+    policy, strategy = spec.get("podManagementPolicy"), spec.get("updateStrategy") or {}
+    if not policy:
+        found.append(fields.required("spec.podManagementPolicy"))
+    elif policy not in ("OrderedReady", "Parallel"):
+        detail = "must be 'OrderedReady' or 'Parallel'"
+        found.append(fields.invalid("spec.podManagementPolicy", policy, detail))
+    kind, rolling, path = strategy.get("type"), strategy.get("rollingUpdate"), "spec.updateStrategy"
+    if not kind:
+        found.append(fields.required(path))
+    elif kind == "OnDelete" and rolling is not None:
+        detail = "only allowed for updateStrategy 'RollingUpdate'"
+        found.append(fields.invalid(f"{path}.rollingUpdate", rolling, detail))
+    elif kind == "RollingUpdate":
+        found += _stateful_rolling(f"{path}.rollingUpdate", rolling or {})
+    elif kind != "OnDelete":
+        found.append(fields.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
+    return found
+
+
+def _stateful_rolling(path: str, rolling: Object) -> Causes:
+    found = fields.nonnegative(f"{path}.partition", rolling.get("partition"))
+    most = rolling.get("maxUnavailable")
+    if most is not None:
+        found += fields.int_or_percent(f"{path}.maxUnavailable", most)
+        if _is_zero(most):
+            found.append(fields.invalid(f"{path}.maxUnavailable", most, "cannot be 0"))
+        found += fields.at_most_all(f"{path}.maxUnavailable", most)
+    return found
+
+
+def _counter(new: Object, old: Object | None) -> Causes:
+    """The count of colliding revisions never goes down."""
+    now, before = ((obj.get("status") or {}).get("collisionCount") or 0 for obj in (new, old or {}))
+    return [fields.invalid("status.collisionCount", now, "cannot be decremented")] if now < before else []
 
 
 def _identity(spec: Object) -> Object:

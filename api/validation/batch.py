@@ -10,10 +10,14 @@ import zoneinfo
 
 from api.objects import Object
 from api.validation import fields, pods
+from api.validation import job_failure as failure
 from api.validation.fields import Causes
 
 _POLICIES = ("OnFailure", "Never")
 _MODES = ("NonIndexed", "Indexed")
+_OWN = "batch.kubernetes.io/controller-uid"
+_SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
+_MOST_PARALLEL = 100_000
 _CRON_NAME_LIMIT = 52
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -30,8 +34,11 @@ def _job(new: Object, old: Object | None, subresource: str) -> Causes:
     labels = (spec.get("template") or {}).get("metadata", {}).get("labels")
     if spec.get("selector") is not None:
         found += fields.matches_labels("spec", spec["selector"], labels)
+    uid = new["metadata"].get("uid")
     if old is not None:
         found += _job_update(new, old)
+    elif uid and not spec.get("manualSelector") and spec.get("selector") != {"matchLabels": {_OWN: uid}}:
+        found.append(fields.invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated"))
     return found
 
 
@@ -43,10 +50,7 @@ def _job_spec(path: str, spec: Object) -> Causes:
     )  # fmt: skip
     for field in counts:
         found += fields.nonnegative(f"{path}.{field}", spec.get(field))
-    found += fields.one_of(f"{path}.completionMode", spec.get("completionMode"), _MODES, False)
-    if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
-        detail = "when completion mode is Indexed"
-        found.append(fields.required(f"{path}.completions", detail))
+    found += _completion_mode(path, spec) + failure.policies(path, spec)
     template = spec.get("template") or {}
     found += fields.label_selector(f"{path}.selector", spec.get("selector"))
     found += pods.template(f"{path}.template", template)
@@ -59,18 +63,54 @@ def _job_spec(path: str, spec: Object) -> Causes:
     return found
 
 
+def _completion_mode(path: str, spec: Object) -> Causes:
+    mode, most = spec.get("completionMode"), spec.get("maxFailedIndexes")
+    completions, per_index = spec.get("completions"), spec.get("backoffLimitPerIndex")
+    found = fields.one_of(f"{path}.completionMode", mode, _MODES, False)
+    if mode == "Indexed":
+        if completions is None:
+            found.append(fields.required(f"{path}.completions", "when completion mode is Indexed"))
+        if (spec.get("parallelism") or 0) > _MOST_PARALLEL:
+            detail = f"must be less than or equal to {_MOST_PARALLEL} when completion mode is Indexed"
+            found.append(fields.invalid(f"{path}.parallelism", spec["parallelism"], detail))
+        if completions is not None and most is not None and most > completions:
+            found.append(fields.invalid(f"{path}.maxFailedIndexes", most, "must be less than or equal to completions"))
+    else:
+        for field, value in (("backoffLimitPerIndex", per_index), ("maxFailedIndexes", most)):
+            if value is not None:
+                found.append(fields.invalid(f"{path}.{field}", value, "requires indexed completion mode"))
+    if most is not None and per_index is None:
+        found.append(fields.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+    return found
+
+
 def _job_update(new: Object, old: Object) -> Causes:
     now, before = new["spec"], old["spec"]
     found: Causes = []
     for field in _IMMUTABLE:
         found += fields.unchanged(f"spec.{field}", now.get(field), before.get(field))
-    is_elastic = now.get("completionMode") == "Indexed" and now.get("completions") == now.get("parallelism")
-    if not is_elastic:
+    if now.get("completionMode") != "Indexed":
         found += fields.unchanged("spec.completions", now.get("completions"), before.get("completions"))
-    suspended = before.get("suspend") and not (old.get("status") or {}).get("startTime")
-    if not suspended:
-        found += fields.unchanged("spec.template", now.get("template"), before.get("template"))
+    elif now.get("completions") not in (before.get("completions"), now.get("parallelism")):
+        detail = "can only be modified in tandem with spec.parallelism"
+        found.append(fields.invalid("spec.completions", now.get("completions"), detail))
+    template, was = now.get("template") or {}, before.get("template") or {}
+    if before.get("suspend") and not (old.get("status") or {}).get("startTime"):
+        template, was = _unscheduled(template), _unscheduled(was)
+    if template != was:
+        found.append(fields.invalid("spec.template", now.get("template"), fields.IMMUTABLE))
     return found
+
+
+def _unscheduled(template: Object) -> Object:
+    """The template without what may change while the job is suspended and has not run: where its pods go."""
+    spec = template.get("spec") or {}
+    affinity = {kind: terms for kind, terms in (spec.get("affinity") or {}).items() if kind != "nodeAffinity"}
+    kept = {name: value for name, value in spec.items() if name not in _SCHEDULING}
+    for field in ("containers", "initContainers"):
+        if field in kept:
+            kept[field] = [container | {"resources": None} for container in kept[field]]
+    return {"spec": kept | {"affinity": affinity}}
 
 
 def _cron_job(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -91,6 +131,9 @@ def _cron_job(new: Object, old: Object | None, subresource: str) -> Causes:
     for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         found += fields.nonnegative(f"spec.{field}", spec.get(field))
     inner = (spec.get("jobTemplate") or {}).get("spec") or {}
+    if inner.get("selector") is not None:
+        detail = "`selector` will be auto-generated"
+        found.append(fields.invalid("spec.jobTemplate.spec.selector", inner["selector"], detail))
     if inner.get("manualSelector"):
         found.append(fields.not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false")))
     return found + _job_spec("spec.jobTemplate.spec", inner)

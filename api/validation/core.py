@@ -10,10 +10,10 @@ import binascii
 
 from api import names
 from api.objects import Object
-from api.quantities import parse
-from api.validation import fields, persistent, pods, resources, scheduling, services
+from api.validation import fields, persistent, pods, quotas, resources, scheduling, services
 from api.validation.fields import Causes
 from api.validation.metadata import finalizer
+from api.validation.service_addresses import cidr
 
 _DATA_LIMIT = 1024 * 1024
 _SECRET_KEYS = {
@@ -22,14 +22,6 @@ _SECRET_KEYS = {
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
-_ORDERED = (
-    ("min", "max"), ("min", "defaultRequest"), ("defaultRequest", "max"), ("defaultRequest", "default"),
-    ("default", "max"),
-)  # fmt: skip
-_SCOPES = {
-    "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity",
-    "VolumeAttributesClass",
-}  # fmt: skip
 _ACCOUNT_NAME = "kubernetes.io/service-account.name"
 
 
@@ -75,7 +67,7 @@ def _secret(new: Object, old: Object | None, subresource: str) -> Causes:
     if sum(_decoded_length(value) for value in data.values()) > _DATA_LIMIT:
         found.append(fields.too_long("data", _DATA_LIMIT))
     for key in _SECRET_KEYS.get(str(kind), ()):
-        if key not in data:
+        if key not in data or (key == "ssh-privatekey" and not data[key]):
             found.append(fields.required(f"data[{key}]"))
     if kind == "kubernetes.io/basic-auth" and not {"username", "password"} & data.keys():
         found += [fields.required("data[username]"), fields.required("data[password]")]
@@ -104,8 +96,8 @@ def _registry_credentials(kind: str, data: Object) -> Causes:
 
 def _namespace(new: Object, old: Object | None, subresource: str) -> Causes:
     found: Causes = []
-    for name in new["spec"].get("finalizers") or []:
-        found += finalizer("spec.finalizers", name)
+    for index, name in enumerate(new["spec"].get("finalizers") or []):
+        found += finalizer("spec.finalizers" if old is None else f"spec.finalizers[{index}]", name)
     if subresource == "status":
         phase, deleting = (new.get("status") or {}).get("phase"), new["metadata"].get("deletionTimestamp")
         if not deleting and phase != "Active":
@@ -118,9 +110,11 @@ def _namespace(new: Object, old: Object | None, subresource: str) -> Causes:
 
 def _node(new: Object, old: Object | None, subresource: str) -> Causes:
     spec, status = new["spec"], new.get("status") or {}
-    found = scheduling.taints("spec", spec)
+    found = scheduling.taints(spec)
     for field in ("capacity", "allocatable"):
-        found += resources.resource_list(f"status.{field}", status.get(field))
+        for name, text in (status.get(field) or {}).items():
+            found += resources.whole_amount(f"status.{field}.{name}", name, text)
+    found += _pod_networks(_networks(spec))
     seen = set()
     for path, address in fields.each(status, "addresses", "status"):
         pair = (address.get("type"), address.get("address"))
@@ -129,77 +123,61 @@ def _node(new: Object, old: Object | None, subresource: str) -> Causes:
         seen.add(pair)
     if old is not None:
         before = old["spec"]
-        for field in ("podCIDR", "podCIDRs", "providerID"):
-            if before.get(field) and spec.get(field) != before[field]:
-                detail = 'node updates may not change {} except from "" to valid'
-                found.append(fields.forbidden(f"spec.{field}", detail.format(field)))
+        if _networks(before) and _networks(spec) != _networks(before):
+            detail = 'node updates may not change podCIDR except from "" to valid'
+            found.append(fields.forbidden("spec.podCIDRs", detail))
+        if before.get("providerID") and spec.get("providerID") != before["providerID"]:
+            detail = 'node updates may not change providerID except from "" to valid'
+            found.append(fields.forbidden("spec.providerID", detail))
+        if spec.get("externalID") != before.get("externalID"):
+            found.append(fields.forbidden("spec.externalID", "may not be updated"))
+    return found
+
+
+def _networks(spec: Object) -> list[str]:
+    """The networks of a node's pods; one alone may be told by the older field."""
+    return list(spec.get("podCIDRs") or filter(None, [spec.get("podCIDR")]))
+
+
+def _pod_networks(networks: list[str]) -> Causes:
+    found: Causes = []
+    for index, text in enumerate(networks):
+        found += cidr(f"spec.podCIDRs[{index}]", text)
+    if found or len(networks) < 2:
+        return found
+    if len(networks) > 2 or len({":" in text for text in networks}) < 2:
+        detail = "may specify no more than one CIDR for each IP family"
+        found.append(fields.invalid("spec.podCIDRs", networks, detail))
+    for index, text in enumerate(networks):
+        if text in networks[:index]:
+            found.append(fields.duplicate(f"spec.podCIDRs[{index}]", text))
     return found
 
 
 def _replication_controller(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return []
+        return fields.status_counts(new, "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
     spec = new["spec"]
     found = fields.nonnegative("spec.minReadySeconds", spec.get("minReadySeconds"))
-    found += fields.nonnegative("spec.replicas", spec.get("replicas"))
     selector, template = spec.get("selector") or {}, spec.get("template") or {}
     if not selector:
         found.append(fields.required("spec.selector"))
+    found += fields.nonnegative("spec.replicas", spec.get("replicas"))
     have = (template.get("metadata") or {}).get("labels") or {}
     if template and any(have.get(key) != value for key, value in selector.items()):
         found.append(
             fields.invalid("spec.template.metadata.labels", have, "`selector` does not match template `labels`")
         )
     found += pods.template("spec.template", spec.get("template"))
-    return found + pods.restart_policy("spec.template", template, ("Always",))
+    found += pods.restart_policy("spec.template", template, ("Always",))
+    if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
+        detail = "activeDeadlineSeconds in ReplicationController is not Supported"
+        found.append(fields.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
+    return found
 
 
 def _pod_template(new: Object, old: Object | None, subresource: str) -> Causes:
     return pods.template("template", new.get("template"))
-
-
-def _quota(new: Object, old: Object | None, subresource: str) -> Causes:
-    found = resources.resource_list("spec.hard", new["spec"].get("hard"))
-    scopes = new["spec"].get("scopes") or []
-    for scope in scopes:
-        if scope not in _SCOPES:
-            found.append(fields.invalid("spec.scopes", scopes, "unsupported scope"))
-    if {"BestEffort", "NotBestEffort"} <= set(scopes) or {"Terminating", "NotTerminating"} <= set(scopes):
-        found.append(fields.invalid("spec.scopes", scopes, "conflicting scopes"))
-    if old is not None and not subresource:
-        before = old["spec"].get("scopes") or []
-        if sorted(before) != sorted(scopes):
-            found.append(fields.invalid("spec.scopes", scopes, fields.IMMUTABLE))
-    return found
-
-
-def _limit_range(new: Object, old: Object | None, subresource: str) -> Causes:
-    found: Causes = []
-    seen = set()
-    for path, item in fields.each(new["spec"], "limits", "spec"):
-        kind = item.get("type")
-        if kind in seen:
-            found.append(fields.duplicate(f"{path}.type", kind))
-        seen.add(kind)
-        for field in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
-            found += resources.resource_list(f"{path}.{field}", item.get(field))
-        if kind == "Pod":
-            for field in ("default", "defaultRequest"):
-                if item.get(field):
-                    found.append(fields.forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'"))
-        found += _ordered_limits(path, item)
-    return found
-
-
-def _ordered_limits(path: str, item: Object) -> Causes:
-    found: Causes = []
-    for low, high in _ORDERED:
-        for name, text in (item.get(low) or {}).items():
-            limit = (item.get(high) or {}).get(name)
-            if limit is not None and parse(limit) < parse(text):
-                detail = f"{low} value {text} is greater than {high} value {limit}"
-                found.append(fields.invalid(f"{path}.{low}[{name}]", text, detail))
-    return found
 
 
 def _event(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -220,8 +198,8 @@ VALIDATORS = {
     "Namespace": _namespace,
     "Node": _node,
     "ReplicationController": _replication_controller,
-    "ResourceQuota": _quota,
-    "LimitRange": _limit_range,
+    "ResourceQuota": quotas.quota,
+    "LimitRange": quotas.limit_range,
     "Event": _event,
     "PersistentVolume": persistent.volume,
     "PersistentVolumeClaim": persistent.claim,

@@ -19,10 +19,16 @@ from api.selectors import LabelSelector
 Causes = list[Cause]
 NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
+NO_LIST: Any = object()
+"""A list that is not there, which messages show otherwise than a value that is not there."""
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: text in quotes, anything else as compact JSON."""
+    """A value as messages show it: text in quotes, a missing one as if it were text, anything else as compact JSON."""
+    if value is None:
+        return '"null"'
+    if value is NO_LIST:
+        return "null"
     return orjson.dumps(value).decode()
 
 
@@ -159,6 +165,22 @@ def int_or_percent(path: str, value: int | str | None) -> Causes:
     if isinstance(value, str):
         return problems(path, value, names.percent_problems)
     return nonnegative(path, value)
+
+
+def status_counts(obj: Object, *counts: str) -> Causes:
+    """A controller's counts of its pods: none is negative, and none is over `status.replicas`."""
+    status = obj.get("status") or {}
+    found: Causes = []
+    for name in ("replicas", *counts):
+        found += nonnegative(f"status.{name}", status.get(name))
+    total = status.get("replicas") or 0
+    for name in counts:
+        if (status.get(name) or 0) > total:
+            found.append(invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
+    ready, available = status.get("readyReplicas") or 0, status.get("availableReplicas") or 0
+    if {"readyReplicas", "availableReplicas"} <= set(counts) and available > ready:
+        found.append(invalid("status.availableReplicas", available, "cannot be greater than readyReplicas"))
+    return found
 
 
 def at_most_all(path: str, value: int | str | None) -> Causes:

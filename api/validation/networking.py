@@ -13,9 +13,13 @@ from api.objects import Object
 from api.validation import fields
 from api.validation.containers import PROTOCOLS
 from api.validation.fields import Causes
+from api.validation.service_addresses import ip_address, reachable
+from api.validation.services import host_name
 
 _FAMILIES = ("FQDN", "IPv4", "IPv6")
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+_CLASS = "kubernetes.io/ingress.class"
+_LONGEST_CONTROLLER = 250
 _MAX_ENDPOINTS, _MAX_PORTS, _MAX_ADDRESSES = 1000, 20_000, 100
 
 
@@ -38,6 +42,8 @@ def _endpoint_slice(new: Object, old: Object | None, subresource: str) -> Causes
         if name:
             found += fields.problems(f"ports[{index}].name", name, names.dns_label_problems)
         found += fields.one_of(f"ports[{index}].protocol", port.get("protocol"), PROTOCOLS)
+        if port.get("appProtocol") is not None:
+            found += fields.problems(f"ports[{index}].appProtocol", port["appProtocol"], names.label_key_problems)
     if old is not None:
         found += fields.unchanged("addressType", family, old.get("addressType"))
     return found
@@ -53,10 +59,20 @@ def _endpoint(path: str, endpoint: Object, family: str) -> Causes:
     for index, text in enumerate(addresses):
         place = f"{path}.addresses[{index}]"
         if family == "FQDN":
-            found += fields.problems(place, text, names.dns_subdomain_problems)
+            told = fields.problems(place, text, names.dns_subdomain_problems)
+            if not told and "." not in text:
+                detail = "should be a domain with at least two segments separated by dots"
+                told = [fields.invalid(place, text, detail)]
+            found += told
         elif _family(text) != family:
             detail = "must be an IPv4 address" if family == "IPv4" else "must be an IPv6 address"
             found.append(fields.invalid(place, text, detail))
+        else:
+            found += reachable(place, text)
+    if endpoint.get("hostname") is not None:
+        found += fields.problems(f"{path}.hostname", endpoint["hostname"], names.dns_label_problems)
+    if endpoint.get("nodeName") is not None:
+        found += fields.problems(f"{path}.nodeName", endpoint["nodeName"], names.dns_subdomain_problems)
     return found
 
 
@@ -69,12 +85,13 @@ def _family(text: str) -> str:
 
 def _ingress(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return []
+        return _ingress_status(new.get("status") or {})
     spec = new["spec"]
     found: Causes = []
     backend = spec.get("defaultBackend")
     if not spec.get("rules") and backend is None:
-        found.append(fields.invalid("spec", spec, "either `defaultBackend` or `rules` must be specified"))
+        detail = "either `defaultBackend` or `rules` must be specified"
+        found.append(fields.invalid("spec", fields.NO_LIST, detail))
     if backend is not None:
         found += _backend("spec.defaultBackend", backend)
     for path, rule in fields.each(spec, "rules", "spec"):
@@ -92,8 +109,23 @@ def _ingress(new: Object, old: Object | None, subresource: str) -> Causes:
         for index, host in enumerate(tls.get("hosts") or []):
             check = names.wildcard_subdomain_problems if "*" in host else names.dns_subdomain_problems
             found += fields.problems(f"{path}.hosts[{index}]", host, check)
-    if spec.get("ingressClassName"):
-        found += fields.problems("spec.ingressClassName", spec["ingressClassName"], names.dns_subdomain_problems)
+        if tls.get("secretName"):
+            found += fields.problems(f"{path}.secretName", tls["secretName"], names.dns_subdomain_problems)
+    chosen, annotated = spec.get("ingressClassName"), (new["metadata"].get("annotations") or {}).get(_CLASS)
+    if chosen is not None:
+        found += fields.problems("spec.ingressClassName", chosen, names.dns_subdomain_problems)
+    if old is None and None not in (chosen, annotated) and chosen != annotated:
+        detail = "must match `ingressClassName` when both are specified"
+        found.append(fields.invalid(f"annotations.{_CLASS}", annotated, detail))
+    return found
+
+
+def _ingress_status(status: Object) -> Causes:
+    found: Causes = []
+    for path, ingress in fields.each(status.get("loadBalancer") or {}, "ingress", "status.loadBalancer"):
+        if ingress.get("ip"):
+            found += ip_address(f"{path}.ip", ingress["ip"])
+        found += host_name(f"{path}.hostname", ingress.get("hostname") or "")
     return found
 
 
@@ -140,6 +172,8 @@ def _backend(path: str, backend: Object) -> Causes:
 def _ingress_class(new: Object, old: Object | None, subresource: str) -> Causes:
     spec = new["spec"]
     found: Causes = []
+    if len(spec.get("controller") or "") > _LONGEST_CONTROLLER:
+        found.append(fields.too_long("spec.controller", _LONGEST_CONTROLLER))
     if not spec.get("controller"):
         found.append(fields.required("spec.controller"))
     elif "/" not in spec["controller"]:
@@ -147,6 +181,23 @@ def _ingress_class(new: Object, old: Object | None, subresource: str) -> Causes:
         found.append(fields.invalid("spec.controller", spec["controller"], detail))
     if old is not None:
         found += fields.unchanged("spec.controller", spec.get("controller"), old["spec"].get("controller"))
+    parameters = spec.get("parameters")
+    return found + _class_parameters("spec.parameters", parameters) if parameters is not None else found
+
+
+def _class_parameters(path: str, parameters: Object) -> Causes:
+    found = [fields.required(f"{path}.{name}") for name in ("kind", "name") if not parameters.get(name)]
+    group, scope = parameters.get("apiGroup"), parameters.get("scope")
+    if group:
+        found += fields.problems(f"{path}.apiGroup", group, names.dns_subdomain_problems)
+    found += fields.one_of(f"{path}.scope", scope, ("Cluster", "Namespace"))
+    if scope == "Namespace":
+        namespace, detail = parameters.get("namespace"), "`parameters.scope` is set to 'Namespace'"
+        found += fields.problems(f"{path}.namespace", namespace, names.dns_label_problems) if namespace else [
+            fields.required(f"{path}.namespace", detail)
+        ]  # fmt: skip
+    elif scope == "Cluster" and parameters.get("namespace") is not None:
+        found.append(fields.forbidden(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'"))
     return found
 
 
@@ -161,24 +212,27 @@ def _network_policy(new: Object, old: Object | None, subresource: str) -> Causes
                 found += _peer(place, peer)
     kinds = spec.get("policyTypes") or []
     if len(kinds) > 2:
-        found.append(fields.invalid("spec.policyTypes", kinds, "may not specify more than two policyTypes"))
+        return [*found, fields.invalid("spec.policyTypes", kinds, "may not specify more than two policyTypes")]
     for index, kind in enumerate(kinds):
-        found += fields.one_of(f"spec.policyTypes[{index}]", kind, ("Egress", "Ingress"))
+        if kind not in ("Ingress", "Egress"):
+            found.append(fields.not_supported(f"spec.policyTypes[{index}]", kind, ("Ingress", "Egress")))
     return found
 
 
 def _policy_port(path: str, port: Object) -> Causes:
     found = fields.one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS, False)
-    value: Any = port.get("port")
+    value, end = port.get("port"), port.get("endPort")
     if isinstance(value, int):
         found += fields.problems(f"{path}.port", value, names.port_problems)
-        end = port.get("endPort")
         if end is not None and end < value:
             found.append(fields.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`"))
-    elif isinstance(value, str):
+        found += fields.problems(f"{path}.endPort", end, names.port_problems) if end is not None else []
+        return found
+    if end is not None:
+        which = "non-numeric" if isinstance(value, str) else "not specified"
+        found.append(fields.invalid(f"{path}.endPort", end, f"may not be specified when `port` is {which}"))
+    if isinstance(value, str):
         found += fields.problems(f"{path}.port", value, names.port_name_problems)
-    elif port.get("endPort") is not None:
-        found.append(fields.required(f"{path}.port", "must be specified when `endPort` is specified"))
     return found
 
 
@@ -213,7 +267,7 @@ def _block(path: str, block: Object) -> Causes:
             found.append(fields.invalid(place, text, _CIDR))
             continue
         if inner.version != outer.version or not inner.subnet_of(outer) or inner == outer:
-            found.append(fields.invalid(place, text, f"must be a strict subset of `cidr`: {block['cidr']}"))
+            found.append(fields.invalid(place, text, "must be a strict subset of `cidr`"))
     return found
 
 

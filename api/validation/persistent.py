@@ -16,7 +16,6 @@ _NOT_SOURCES = {
     "capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions",
     "volumeMode", "nodeAffinity", "volumeAttributesClassName",
 }  # fmt: skip
-_CLAIM_MUTABLE = ("resources", "volumeAttributesClassName")
 _CLAIM_DETAIL = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
@@ -36,7 +35,7 @@ def volume(new: Object, old: Object | None, subresource: str) -> Causes:
     found += resources.resource_list("spec.capacity", capacity)
     policy = spec.get("persistentVolumeReclaimPolicy")
     found += fields.one_of("spec.persistentVolumeReclaimPolicy", policy, ("Delete", "Recycle", "Retain"))
-    sources = [field for field in spec if field not in _NOT_SOURCES and isinstance(spec[field], dict)]
+    sources = list(_source(spec))
     if not sources:
         found.append(fields.required("spec", "must specify a volume type"))
     found += [fields.forbidden(f"spec.{kind}", "may not specify more than 1 volume type") for kind in sources[1:]]
@@ -44,15 +43,30 @@ def volume(new: Object, old: Object | None, subresource: str) -> Causes:
     if affinity is not None:
         found += scheduling.node_selector("spec.nodeAffinity.required", affinity)
     if old is not None:
-        before = {kind: old["spec"].get(kind) for kind in sources}
-        if before != {kind: spec.get(kind) for kind in sources}:
-            found.append(
-                fields.forbidden(
-                    "spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"
-                )
-            )
-        found += fields.unchanged("spec.volumeMode", spec.get("volumeMode"), old["spec"].get("volumeMode"))
+        found += _volume_update(spec, old["spec"])
     return found
+
+
+def _volume_update(now: Object, before: Object) -> Causes:
+    found: Causes = []
+    was, is_now = _source(before), _source(now)
+    if "csi" in was and "csi" in is_now and not was["csi"].get("controllerExpandSecretRef"):
+        is_now = {"csi": {name: value for name, value in is_now["csi"].items() if name != "controllerExpandSecretRef"}}
+    if was != is_now:
+        lines = f"- {fields.shown(was)}\n+ {fields.shown(is_now)}"
+        detail = f"spec.persistentvolumesource is immutable after creation\n{lines}"
+        found.append(fields.forbidden("spec.persistentvolumesource", detail))
+    found += fields.unchanged("volumeMode", now.get("volumeMode"), before.get("volumeMode"))
+    if before.get("nodeAffinity") is not None:
+        found += fields.unchanged("nodeAffinity", now.get("nodeAffinity"), before["nodeAffinity"])
+    if before.get("volumeAttributesClassName") is not None and now.get("volumeAttributesClassName") is None:
+        place = "spec.volumeAttributesClassName"
+        found.append(fields.forbidden(place, "update from non-nil value to nil is forbidden"))
+    return found
+
+
+def _source(spec: Object) -> Object:
+    return {name: value for name, value in spec.items() if name not in _NOT_SOURCES and isinstance(value, dict)}
 
 
 def _access_modes(path: str, spec: Object) -> Causes:
@@ -87,22 +101,72 @@ def claim_spec(path: str, spec: Object) -> Causes:
         found.append(fields.invalid(place, storage, "must be greater than zero"))
     if spec.get("storageClassName"):
         found += fields.problems(f"{path}.storageClassName", spec["storageClassName"], names.dns_subdomain_problems)
-    return found + fields.one_of(f"{path}.volumeMode", spec.get("volumeMode"), ("Block", "Filesystem"), False)
+    found += fields.one_of(f"{path}.volumeMode", spec.get("volumeMode"), ("Block", "Filesystem"), False)
+    return found + _data_sources(path, spec)
+
+
+def _data_sources(path: str, spec: Object) -> Causes:
+    found: Causes = []
+    plain, full = spec.get("dataSource"), spec.get("dataSourceRef")
+    for field, source in (("dataSource", plain), ("dataSourceRef", full)):
+        if source is None:
+            continue
+        place, group = f"{path}.{field}", source.get("apiGroup") or ""
+        found += [fields.required(f"{place}.{name}") for name in ("name", "kind") if not source.get(name)]
+        if not group and source.get("kind") != "PersistentVolumeClaim":
+            detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
+            found.append(fields.invalid(place, source.get("kind") or "", detail))
+        found += fields.problems(f"{place}.apiGroup", group, names.dns_subdomain_problems) if group else []
+        if source.get("namespace"):
+            found += fields.problems(f"{place}.namespace", source["namespace"], names.dns_label_problems)
+    if plain is not None and full is not None:
+        if full.get("namespace"):
+            detail = "may not be specified when dataSourceRef.namespace is specified"
+            found.append(fields.invalid(path, f"{path}.dataSource", detail))
+        elif any(plain.get(name) != full.get(name) for name in ("apiGroup", "kind", "name")):
+            found.append(fields.invalid(path, f"{path}.dataSource", "must match dataSourceRef"))
+    return found
 
 
 def _claim_update(new: Object, old: Object) -> Causes:
     now, before = new["spec"], old["spec"]
-    allowed = set(_CLAIM_MUTABLE) if before.get("volumeName") else set()
-    if not before.get("volumeName"):
-        allowed.add("volumeName")
-    if before.get("storageClassName") is None:
+    bound = (new.get("status") or {}).get("phase") == "Bound"
+    allowed = {"volumeName"} if not before.get("volumeName") else set()
+    if before.get("storageClassName") is None and now.get("storageClassName") is not None:
         allowed.add("storageClassName")
+    if bound and now.get("volumeAttributesClassName") is not None:
+        allowed.add("volumeAttributesClassName")
     changed = {field for field in {*now, *before} if now.get(field) != before.get(field)} - allowed
+    if bound and "resources" in changed and _without_size(now) == _without_size(before):
+        changed.remove("resources")
+    found: Causes = []
     if changed:
         lines = "\n".join(f"- {field}: {before.get(field)}\n+ {field}: {now.get(field)}" for field in sorted(changed))
-        return [fields.forbidden("spec", f"{_CLAIM_DETAIL}\n{lines}")]
-    asked = ((now.get("resources") or {}).get("requests") or {}).get("storage")
-    had = ((before.get("resources") or {}).get("requests") or {}).get("storage")
-    if asked is not None and had is not None and parse(asked) < parse(had):
-        return [fields.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")]
+        found.append(fields.forbidden("spec", f"{_CLAIM_DETAIL}\n{lines}"))
+    have = ((old.get("status") or {}).get("capacity") or {}).get("storage") or "0"
+    if parse(_size(now)) < parse(_size(before)) and parse(_size(now)) <= parse(have):
+        place = "spec.resources.requests.storage"
+        found.append(fields.forbidden(place, "field can not be less than status.capacity"))
+    found += fields.unchanged("volumeMode", now.get("volumeMode"), before.get("volumeMode"))
+    return found + _attributes_update(now, before)
+
+
+def _size(spec: Object) -> str:
+    return str(((spec.get("resources") or {}).get("requests") or {}).get("storage") or "0")
+
+
+def _without_size(spec: Object) -> Object:
+    resources = spec.get("resources") or {}
+    requests = {name: text for name, text in (resources.get("requests") or {}).items() if name != "storage"}
+    return {**resources, "requests": requests}
+
+
+def _attributes_update(now: Object, before: Object) -> Causes:
+    path, given = "spec.volumeAttributesClassName", now.get("volumeAttributesClassName")
+    if before.get("volumeAttributesClassName") is None:
+        return []
+    if given is None:
+        return [fields.forbidden(path, "update from non-nil value to nil is forbidden")]
+    if not given:
+        return [fields.forbidden(path, "update from non-nil value to an empty string is forbidden")]
     return []

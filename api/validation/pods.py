@@ -9,12 +9,15 @@ from typing import Any
 
 from api import names
 from api.objects import Object, copy
-from api.validation import containers, fields, resources, scheduling, volumes
+from api.validation import containers, fields, pod_status, resources, scheduling, security_contexts, volumes
 from api.validation.fields import Causes
+from api.validation.metadata import annotation_map
+from api.validation.service_addresses import ip_address
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MAX_DEADLINE = 2**31 - 1
+_MOST_NAMESERVERS, _MOST_SEARCHES, _LONGEST_SEARCHES = 3, 32, 2048
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing"
@@ -24,15 +27,20 @@ _MUTABLE = (
 
 def pod(new: Object, old: Object | None, subresource: str) -> Causes:
     """A Pod, new or changed."""
-    if old is None:
-        return pod_spec("spec", new["spec"]) + _ephemeral_on_create(new)
-    if subresource == "status":
-        return _status(new, old)
-    if subresource == "ephemeralcontainers":
-        return _ephemeral_update(new["spec"], old["spec"])
-    if subresource == "resize":
-        return pod_spec("spec", new["spec"]) + _spec_update(new["spec"], old["spec"], resize=True)
-    return _spec_update(new["spec"], old["spec"])
+    spec = new["spec"]
+    if subresource == "status" and old is not None:
+        return pod_status.changed(new, old)
+    if subresource == "ephemeralcontainers" and old is not None:
+        return _ephemeral_update(spec, old["spec"])
+    found = pod_spec("spec", spec, is_pod=True) + containers.for_pods("spec", spec, "containers", "initContainers")
+    if old is not None:
+        return found + _spec_update(spec, old["spec"], resize=subresource == "resize")
+    if spec.get("ephemeralContainers"):
+        found.append(fields.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        detail = "cannot be set until all schedulingGates have been cleared"
+        found.append(fields.forbidden("spec.nodeName", detail))
+    return found
 
 
 def template(path: str, value: Object | None) -> Causes:
@@ -41,6 +49,7 @@ def template(path: str, value: Object | None) -> Causes:
         return [fields.required(path)]
     metadata = value.get("metadata") or {}
     found = fields.labels(f"{path}.labels", metadata.get("labels"))
+    found += annotation_map(f"{path}.annotations", metadata.get("annotations"))
     spec = value.get("spec") or {}
     found += pod_spec(f"{path}.spec", spec)
     if spec.get("ephemeralContainers"):
@@ -55,36 +64,82 @@ def restart_policy(path: str, value: Object, allowed: tuple[str, ...]) -> Causes
     return [] if policy in allowed else [fields.not_supported(f"{path}.spec.restartPolicy", policy, allowed)]
 
 
-def pod_spec(path: str, spec: Object) -> Causes:
-    """A PodSpec after defaulting."""
-    found, known_volumes = volumes.volumes(path, spec)
-    found += containers.containers(path, spec, known_volumes)
+def pod_spec(path: str, spec: Object, *, is_pod: bool = False) -> Causes:
+    """A PodSpec after defaulting, of a pod or of a template."""
+    found: Causes = []
+    if spec.get("terminationGracePeriodSeconds") is None:
+        found.append(fields.required(f"{path}.terminationGracePeriodSeconds"))
+    told, known_volumes = volumes.volumes(path, spec)
+    found += told + containers.containers(path, spec, known_volumes)
+    found += containers.on_host_network(path, spec, is_pod=is_pod)
     found += fields.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
-    found += _dns(path, spec)
+    found += fields.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
     found += fields.labels(f"{path}.nodeSelector", spec.get("nodeSelector"))
-    found += containers.ids(f"{path}.securityContext", spec.get("securityContext") or {})
-    for field in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
+    found += security_contexts.pod(path, spec)
+    found += scheduling.affinity(f"{path}.affinity", spec.get("affinity") or {})
+    found += _dns(f"{path}.dnsConfig", spec)
+    found += _gates(path, spec)
+    found += scheduling.spread_constraints(path, spec)
+    for field in ("serviceAccountName", "nodeName"):
         if spec.get(field):
             found += fields.problems(f"{path}.{field}", spec[field], names.dns_subdomain_problems)
+    found += fields.in_range(f"{path}.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"), 1, _MAX_DEADLINE)
     for field in ("hostname", "subdomain"):
         if spec.get(field):
             found += fields.problems(f"{path}.{field}", spec[field], names.dns_label_problems)
     found += scheduling.tolerations(path, spec)
-    found += scheduling.affinity(f"{path}.affinity", spec.get("affinity") or {})
-    found += scheduling.spread_constraints(path, spec)
-    found += fields.in_range(f"{path}.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"), 1, _MAX_DEADLINE)
-    found += fields.nonnegative(f"{path}.terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"))
+    found += _host_aliases(path, spec)
+    for field in ("priorityClassName", "runtimeClassName"):
+        if spec.get(field):
+            found += fields.problems(f"{path}.{field}", spec[field], names.dns_subdomain_problems)
+    policy = spec.get("preemptionPolicy")
+    if policy is not None:
+        found += fields.one_of(f"{path}.preemptionPolicy", policy, ("PreemptLowerPriority", "Never"))
+    if spec.get("overhead"):
+        found += resources.requirements(f"{path}.overhead", {"limits": spec["overhead"]})
+    if spec.get("os") is not None:
+        found += fields.one_of(f"{path}.os.name", spec["os"].get("name"), ("linux", "windows"))
     if spec.get("resources"):
         found += resources.requirements(f"{path}.resources", spec["resources"])
-    return found + _gates(path, spec)
+    return found
+
+
+def _host_aliases(path: str, spec: Object) -> Causes:
+    found: Causes = []
+    for place, alias in fields.each(spec, "hostAliases", path):
+        found += ip_address(f"{place}.ip", alias.get("ip") or "")
+        for index, name in enumerate(alias.get("hostnames") or []):
+            found += fields.problems(f"{place}.hostnames[{index}]", name, names.dns_subdomain_problems)
+    return found
 
 
 def _dns(path: str, spec: Object) -> Causes:
-    found = fields.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
-    config = spec.get("dnsConfig") or {}
-    if spec.get("dnsPolicy") == "None" and not config.get("nameservers"):
+    config = spec.get("dnsConfig")
+    servers, searches = (config or {}).get("nameservers") or [], (config or {}).get("searches") or []
+    if spec.get("dnsPolicy") == "None" and config is None:
+        return [fields.required(path, "must provide `dnsConfig` when `dnsPolicy` is None")]
+    if spec.get("dnsPolicy") == "None" and not servers:
         detail = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        found.append(fields.required(f"{path}.dnsConfig.nameservers", detail))
+        return [fields.required(f"{path}.nameservers", detail)]
+    found: Causes = []
+    if len(servers) > _MOST_NAMESERVERS:
+        detail = f"must not have more than {_MOST_NAMESERVERS} nameservers"
+        found.append(fields.invalid(f"{path}.nameservers", servers, detail))
+    for index, text in enumerate(servers):
+        found += ip_address(f"{path}.nameservers[{index}]", text)
+    if len(searches) > _MOST_SEARCHES:
+        detail = f"must not have more than {_MOST_SEARCHES} search paths"
+        found.append(fields.invalid(f"{path}.searches", searches, detail))
+    if len(" ".join(searches)) > _LONGEST_SEARCHES:
+        detail = f"must not have more than {_LONGEST_SEARCHES} characters (including spaces) in the search list"
+        found.append(fields.invalid(f"{path}.searches", searches, detail))
+    for index, text in enumerate(searches):
+        bare = text.removesuffix(".")
+        if text != "." and names.dns_subdomain_problems(bare.replace("_", "a")):
+            found += fields.problems(f"{path}.searches[{index}]", bare, names.dns_subdomain_problems)
+    for place, option in fields.each(config or {}, "options", path):
+        if not option.get("name"):
+            found.append(fields.required(place, "must not be empty"))
     return found
 
 
@@ -102,66 +157,31 @@ def _gates(path: str, spec: Object) -> Causes:
     return found
 
 
-def _ephemeral_on_create(pod: Object) -> Causes:
-    if pod["spec"].get("ephemeralContainers"):
-        return [fields.forbidden("spec.ephemeralContainers", "cannot be set on create")]
-    return []
-
-
-def _status(new: Object, old: Object) -> Causes:
-    found: Causes = []
-    before, now = old["spec"].get("nodeName"), new["spec"].get("nodeName")
-    if before and now != before:
-        found.append(fields.forbidden("status.nodeName", "may not be changed directly"))
-    for field in ("initContainerStatuses", "containerStatuses"):
-        path = f"status.{field}"
-        for place, status in fields.each(new.get("status") or {}, field, "status"):
-            if not status.get("name"):
-                found.append(fields.required(f"{place}.name"))
-        found += _no_revival(path, new, old, field)
-    return found
-
-
-def _no_revival(path: str, new: Object, old: Object, field: str) -> Causes:
-    """A container that has ended for good does not run again, where the pod never restarts it."""
-    if old["spec"].get("restartPolicy") == "Always":
-        return []
-    now = {status.get("name"): status for status in (new.get("status") or {}).get(field) or []}
-    for status in (old.get("status") or {}).get(field) or []:
-        terminated = (status.get("state") or {}).get("terminated")
-        if terminated is None or (terminated.get("exitCode") and old["spec"].get("restartPolicy") == "OnFailure"):
-            continue
-        current = now.get(status.get("name"))
-        if current is not None and (current.get("state") or {}).get("terminated") is None:
-            return [fields.forbidden(f"{path}.state", "may not be transitioned to non-terminated state")]
-    return []
-
-
 def _spec_update(new: Object, old: Object, resize: bool = False) -> Causes:
     found: Causes = []
     for field in ("containers", "initContainers"):
         if len(new.get(field) or []) != len(old.get(field) or []):
             return [fields.forbidden(f"spec.{field}", "pod updates may not add or remove containers")]
-        for place, container in fields.each(new, field, "spec"):
-            if not container.get("image"):
-                found.append(fields.required(f"{place}.image"))
     found += _deadline(new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds"))
     if not resize:
         found += scheduling.only_added_tolerations(new, old)
         found += scheduling.only_removed_gates(new, old)
+        found += scheduling.only_narrowed(new, old) if old.get("schedulingGates") else []
     if not found and _frozen(new, old, resize) != _frozen(old, old, resize):
         found.append(fields.forbidden("spec", _MUTABLE + "\n" + _difference(new, old)))
     return found
 
 
 def _deadline(new: int | None, old: int | None) -> Causes:
+    """A deadline may be set, and brought forward."""
     path = "spec.activeDeadlineSeconds"
-    if new is None or new == old:
-        return [fields.invalid(path, old, "must not update from a positive integer to nil value")] if new != old else []
-    if new < 1 or new > _MAX_DEADLINE:
-        return [fields.invalid(path, new, names.out_of_range(1, _MAX_DEADLINE))]
+    if new is None:
+        detail = "must not update from a positive integer to nil value"
+        return [fields.invalid(path, None, detail)] if old is not None else []
+    if not 0 <= new <= _MAX_DEADLINE:
+        return [fields.invalid(path, new, names.out_of_range(0, _MAX_DEADLINE))]
     if old is not None and old < new:
-        return [fields.invalid(path, new, f"must be less than or equal to previous value {old}")]
+        return [fields.invalid(path, new, "must be less than or equal to previous value")]
     return []
 
 
@@ -182,8 +202,7 @@ def _frozen(spec: Object, old: Object, resize: bool) -> Object:
     if grace is not None and grace < 0 and frozen.get("terminationGracePeriodSeconds") == 1:
         frozen["terminationGracePeriodSeconds"] = grace
     if old.get("schedulingGates"):
-        for field in ("nodeSelector", "affinity"):
-            frozen[field] = None
+        scheduling.without_gated(frozen)
     return frozen
 
 

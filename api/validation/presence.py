@@ -21,6 +21,7 @@ _EMPTY_ALLOWED = {
     ("io.k8s.api.core.v1.KeyToPath", "path"),
     ("io.k8s.api.core.v1.LimitRangeItem", "type"),
     ("io.k8s.api.rbac.v1.RoleRef", "apiGroup"),
+    ("io.k8s.api.flowcontrol.v1.FlowSchemaSpec", "priorityLevelConfiguration"),
     ("io.k8s.api.apps.v1.StatefulSetSpec", "serviceName"),
 }
 _Finder = Callable[[str, Any], Iterator[str]]

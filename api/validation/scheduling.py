@@ -29,7 +29,8 @@ def tolerations(path: str, spec: Object) -> Causes:
             detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
             found.append(fields.invalid(f"{place}.effect", effect, detail))
         if operator in ("", "Equal"):
-            found += fields.problems(f"{place}.operator", value, names.label_value_problems)
+            sentences = names.label_value_problems(value)
+            found += [fields.invalid(f"{place}.operator", value, ";".join(sentences))] if sentences else []
         elif operator == "Exists":
             if value:
                 detail = "value must be empty when `operator` is 'Exists'"
@@ -61,8 +62,45 @@ def only_removed_gates(new: Object, old: Object) -> Causes:
     for place, gate in fields.each(new, "schedulingGates", "spec"):
         if gate.get("name") not in have:
             detail = "only deletion is allowed, but found new scheduling gate '{}'".format(gate.get("name"))
-            return [fields.forbidden(place, detail)]
+            return [fields.forbidden(f"{place}.name", detail)]
     return []
+
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def without_gated(spec: Object) -> None:
+    """Take out what a gated pod may change, within the bounds of `only_narrowed`."""
+    spec["nodeSelector"] = None
+    affinity = {kind: terms for kind, terms in (spec.get("affinity") or {}).items() if kind != "nodeAffinity" and terms}
+    spec["affinity"] = affinity or None
+
+
+def only_narrowed(new: Object, old: Object) -> Causes:
+    """Where a gated pod may go can be narrowed, never widened."""
+    found: Causes = []
+    now, before = new.get("nodeSelector") or {}, old.get("nodeSelector") or {}
+    if any(now.get(key) != value for key, value in before.items()):
+        detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        found.append(fields.invalid("spec.nodeSelector", now, detail))
+    path = "spec.affinity.nodeAffinity"
+    terms_now, terms_before = (
+        (((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED) or {}).get("nodeSelectorTerms") or []
+        for spec in (new, old)
+    )
+    if not terms_before:
+        return found
+    place = f"{path}.{_REQUIRED}.nodeSelectorTerms"
+    if len(terms_now) != len(terms_before):
+        detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        return [*found, fields.invalid(place, terms_now, detail)]
+    for index, (one, other) in enumerate(zip(terms_now, terms_before)):
+        for kind in ("matchExpressions", "matchFields"):
+            had = other.get(kind) or []
+            if (one.get(kind) or [])[: len(had)] != had:
+                detail = "only additions are allowed (no mutations or deletions)"
+                found.append(fields.invalid(f"{place}[{index}]", one, detail))
+    return found
 
 
 def affinity(path: str, value: Object) -> Causes:
@@ -143,17 +181,20 @@ def spread_constraints(path: str, spec: Object) -> Causes:
     return found
 
 
-def taints(path: str, spec: Object) -> Causes:
-    """The taints of a node."""
+def taints(spec: Object) -> Causes:
+    """The taints of a node; the original names a place in the metadata, where they once were."""
     found: Causes = []
     seen: set[tuple[str, str]] = set()
-    for place, taint in fields.each(spec, "taints", path):
+    for place, taint in fields.each(spec, "taints", "metadata"):
         key, effect = taint.get("key") or "", taint.get("effect") or ""
         found += fields.problems(f"{place}.key", key, names.label_key_problems)
-        if taint.get("value"):
-            found += fields.problems(f"{place}.value", taint["value"], names.label_value_problems)
+        sentences = names.label_value_problems(taint.get("value") or "")
+        if sentences:
+            found.append(fields.invalid(f"{place}.value", taint["value"], ";".join(sentences)))
         found += fields.one_of(f"{place}.effect", effect, _EFFECTS)
         if (key, effect) in seen:
-            found.append(fields.duplicate(place, f"taints must be unique by key and effect pair: {key}:{effect}"))
+            cause = fields.duplicate(place, taint)
+            detail = "taints must be unique by key and effect pair"
+            found.append(type(cause)(cause.reason, f"{cause.message}: {detail}", cause.field))
         seen.add((key, effect))
     return found

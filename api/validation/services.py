@@ -5,194 +5,224 @@ Source: the original's validation of Service and Endpoints.
 
 from __future__ import annotations
 
-import ipaddress
-
 from api import names
 from api.objects import Object
 from api.validation import fields
 from api.validation.containers import PROTOCOLS, port
 from api.validation.fields import Causes
+from api.validation.service_addresses import changed_addresses, cidr, cluster_addresses, ip_address, reachable
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_WITH_NODE_PORTS = ("LoadBalancer", "NodePort")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _MAX_AFFINITY = 86400
-_MAX_FAMILIES = 2
+_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+_SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+_BALANCED_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 
 def service(new: Object, old: Object | None, subresource: str) -> Causes:
     """A Service, new or changed."""
-    if subresource == "status":
-        return []
     spec = new["spec"]
-    kind, headless = spec.get("type"), spec.get("clusterIP") == "None"
-    found = fields.one_of("spec.type", kind, _TYPES)
-    found += fields.one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
-    found += _affinity_timeout(spec)
-    if kind == "ExternalName":
-        found += _external_name(spec)
-    elif not spec.get("ports") and not headless:
-        found.append(fields.required("spec.ports"))
-    found += _ports(spec, kind in ("NodePort", "LoadBalancer"))
+    if subresource == "status":
+        return _balancer_status(new)
+    found = _update(spec, old["spec"]) if old is not None else []
+    found += _topology(new["metadata"].get("annotations") or {})
+    found += _for_type(spec, str(spec.get("type")))
+    found += _ports(spec)
     found += fields.labels("spec.selector", spec.get("selector"))
-    found += _addresses(spec)
-    found += _policies(spec, str(kind))
-    if old is not None:
-        found += _update(spec, old["spec"])
-    return found
+    found += _affinity(spec)
+    if spec.get("type") != "ExternalName":
+        found += cluster_addresses(spec)
+    for index, text in enumerate(spec.get("externalIPs") or []):
+        place = f"spec.externalIPs[{index}]"
+        found += ip_address(place, text) or reachable(place, text)
+    found += fields.one_of("spec.type", spec.get("type"), _TYPES)
+    found += _distinct_ports(spec)
+    found += _source_ranges(new)
+    found += _balancer(spec)
+    return found + _policies(spec)
 
 
-def _affinity_timeout(spec: Object) -> Causes:
-    config = spec.get("sessionAffinityConfig") or {}
-    seconds = (config.get("clientIP") or {}).get("timeoutSeconds")
-    if spec.get("sessionAffinity") != "ClientIP" or seconds is None or 0 < seconds <= _MAX_AFFINITY:
+def _topology(annotations: Object) -> Causes:
+    hints, mode = annotations.get(_HINTS), annotations.get(_MODE)
+    if hints is None or mode is None or hints == mode:
         return []
-    path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-    return [fields.invalid(path, seconds, f"must be greater than 0 and less than {_MAX_AFFINITY}")]
+    detail = f"must match annotations[{_HINTS}] when both are specified"
+    return [fields.invalid(f"metadata.annotations[{_MODE}]", mode, detail)]
 
 
-def _external_name(spec: Object) -> Causes:
-    name = str(spec.get("externalName") or "").removesuffix(".")
+def _for_type(spec: Object, kind: str) -> Causes:
+    headless = spec.get("clusterIP") == "None"
     found: Causes = []
-    if not name:
-        found.append(fields.required("spec.externalName"))
-    else:
-        found += fields.problems("spec.externalName", name, names.dns_subdomain_problems)
-    if spec.get("clusterIP"):
-        found.append(fields.forbidden("spec.clusterIPs[0]", "may not be set for ExternalName services"))
+    if not spec.get("ports") and not headless and kind != "ExternalName":
+        found.append(fields.required("spec.ports"))
+    if kind in _WITH_NODE_PORTS and headless:
+        found.append(fields.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
+    if kind == "ExternalName":
+        for field in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if spec.get(field) or (field == "clusterIPs" and spec.get("clusterIP")):
+                found.append(fields.forbidden(f"spec.{field}", "may not be set for ExternalName services"))
+        name = str(spec.get("externalName") or "").removesuffix(".")
+        found += fields.needed("spec.externalName", name, names.dns_subdomain_problems)
     return found
 
 
-def _ports(spec: Object, has_node_ports: bool) -> Causes:
+def _affinity(spec: Object) -> Causes:
+    kind, config, path = spec.get("sessionAffinity"), spec.get("sessionAffinityConfig"), "spec.sessionAffinityConfig"
+    found = fields.one_of("spec.sessionAffinity", kind, ("ClientIP", "None"))
+    if kind == "None" and config is not None:
+        found.append(fields.forbidden(path, "must not be set when session affinity is None"))
+    if kind != "ClientIP":
+        return found
+    client = (config or {}).get("clientIP")
+    seconds = (client or {}).get("timeoutSeconds")
+    if config is None:
+        found.append(fields.required(path, "when session affinity type is ClientIP"))
+    elif client is None:
+        found.append(fields.required(f"{path}.clientIP", "when session affinity type is ClientIP"))
+    elif seconds is None:
+        found.append(fields.required(f"{path}.clientIP.timeoutSeconds", "when session affinity type is ClientIP"))
+    elif not 0 < seconds <= _MAX_AFFINITY:
+        detail = f"must be greater than 0 and less than {_MAX_AFFINITY}"
+        found.append(fields.invalid(f"{path}.clientIP.timeoutSeconds", seconds, detail))
+    return found
+
+
+def _ports(spec: Object) -> Causes:
     found: Causes = []
-    seen_names: set[str] = set()
-    seen: set[tuple[object, object]] = set()
-    seen_node_ports: set[tuple[object, object]] = set()
+    seen: set[str] = set()
     needs_name = len(spec.get("ports") or []) > 1
     for place, item in fields.each(spec, "ports", "spec"):
-        name, number, protocol = item.get("name") or "", item.get("port") or 0, item.get("protocol")
+        name = item.get("name") or ""
         if not name and needs_name:
             found.append(fields.required(f"{place}.name"))
         elif name:
             found += fields.problems(f"{place}.name", name, names.dns_label_problems)
-            if name in seen_names:
+            if name in seen:
                 found.append(fields.duplicate(f"{place}.name", name))
-            seen_names.add(name)
-        found += fields.problems(f"{place}.port", number, names.port_problems)
-        found += fields.one_of(f"{place}.protocol", protocol, PROTOCOLS)
+            seen.add(name)
+        found += fields.problems(f"{place}.port", item.get("port") or 0, names.port_problems)
+        found += fields.one_of(f"{place}.protocol", item.get("protocol"), PROTOCOLS)
         found += port(f"{place}.targetPort", item.get("targetPort"))
-        if (protocol, number) in seen:
-            found.append(fields.duplicate(place, {"port": number, "protocol": protocol}))
-        seen.add((protocol, number))
-        node_port = item.get("nodePort")
-        if node_port and not has_node_ports:
-            detail = "may not be used when `type` is 'ClusterIP'"
-            found.append(fields.forbidden(f"{place}.nodePort", detail))
-        elif node_port and (protocol, node_port) in seen_node_ports:
+        if item.get("appProtocol") is not None:
+            found += fields.problems(f"{place}.appProtocol", item["appProtocol"], names.label_key_problems)
+    return found
+
+
+def _distinct_ports(spec: Object) -> Causes:
+    found: Causes = []
+    node_ports: set[tuple[object, object]] = set()
+    numbers: set[tuple[object, object]] = set()
+    twice: Causes = []
+    for place, item in fields.each(spec, "ports", "spec"):
+        number, node_port, protocol = item.get("port") or 0, item.get("nodePort"), item.get("protocol")
+        if node_port and spec.get("type") == "ClusterIP":
+            found.append(fields.forbidden(f"{place}.nodePort", "may not be used when `type` is 'ClusterIP'"))
+        if node_port and (protocol, node_port) in node_ports:
             found.append(fields.duplicate(f"{place}.nodePort", node_port))
-        seen_node_ports.add((protocol, node_port))
+        if (protocol, number) in numbers:
+            twice.append(fields.duplicate(place, {"port": number, "protocol": protocol}))
+        node_ports.add((protocol, node_port))
+        numbers.add((protocol, number))
+    return found + twice
+
+
+def _source_ranges(new: Object) -> Causes:
+    spec, annotations = new["spec"], new["metadata"].get("annotations") or {}
+    ranges, path = spec.get("loadBalancerSourceRanges") or [], "spec.LoadBalancerSourceRanges"
+    places = [f"{path}[{index}]" for index in range(len(ranges))]
+    if not ranges:
+        if _SOURCE_RANGES not in annotations:
+            return []
+        path = f"metadata.annotations[{_SOURCE_RANGES}]"
+        ranges = [one for one in annotations[_SOURCE_RANGES].strip().split(",") if annotations[_SOURCE_RANGES].strip()]
+        places = [path] * len(ranges)
+    found = [fields.forbidden(path, _BALANCED_ONLY)] if spec.get("type") != "LoadBalancer" else []
+    for place, text in zip(places, ranges):
+        found += cidr(place, text.strip())
     return found
 
 
-def ip_address(path: str, text: str) -> Causes:
-    """An address of either family."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return [fields.invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
-    return []
-
-
-def _addresses(spec: Object) -> Causes:
+def _balancer(spec: Object) -> Causes:
     found: Causes = []
-    cluster = spec.get("clusterIPs") or []
-    if spec.get("clusterIP") and cluster and spec["clusterIP"] != cluster[0]:
-        found.append(fields.invalid("spec.clusterIPs", cluster, "first value must match `clusterIP`"))
-    families = spec.get("ipFamilies") or []
-    found += _families(cluster, families)
-    for index, text in enumerate(cluster):
-        place = f"spec.clusterIPs[{index}]"
-        if text != "None":
-            wrong = ip_address(place, text)
-            if not wrong and index < len(families) and families[index] != _family(text):
-                detail = f"expected an {families[index]} value as indicated by `ipFamilies[{index}]`"
-                wrong = [fields.invalid(place, cluster, detail)]
-            found += wrong
-        elif index:
-            found.append(fields.invalid(f"spec.clusterIPs[{index}]", text, "must not be `None` after the first"))
-    for index, text in enumerate(spec.get("externalIPs") or []):
-        place = f"spec.externalIPs[{index}]"
-        found += ip_address(place, text) or _routable(place, text)
+    balanced = spec.get("type") == "LoadBalancer"
+    if spec.get("allocateLoadBalancerNodePorts") is not None and not balanced:
+        found.append(fields.forbidden("spec.allocateLoadBalancerNodePorts", _BALANCED_ONLY))
+    name = spec.get("loadBalancerClass")
+    if name is not None:
+        if not balanced:
+            found.append(fields.forbidden("spec.loadBalancerClass", _BALANCED_ONLY))
+        else:
+            found += fields.problems("spec.loadBalancerClass", name, names.label_key_problems)
     return found
 
 
-def _family(address: str) -> str:
-    return f"IPv{ipaddress.ip_address(address).version}"
-
-
-def _families(cluster: list[str], families: list[str]) -> Causes:
-    """At most one address, and one entry, for each family."""
+def _policies(spec: Object) -> Causes:
+    kind, policy = spec.get("type"), spec.get("externalTrafficPolicy")
     found: Causes = []
-    for path, values in (("spec.clusterIPs", cluster), ("spec.ipFamilies", families)):
-        if len(values) > _MAX_FAMILIES:
-            found.append(fields.invalid(path, values, f"may only hold up to {_MAX_FAMILIES} values"))
-    for index, family in enumerate(families):
-        found += fields.one_of(f"spec.ipFamilies[{index}]", family, ("IPv4", "IPv6"))
-        if family in families[:index]:
-            found.append(fields.duplicate(f"spec.ipFamilies[{index}]", family))
-    given = [_family(text) for text in cluster if text != "None" and not ip_address("", text)]
-    if len(given) > len(set(given)):
-        found.append(fields.invalid("spec.clusterIPs", cluster, "may specify no more than one IP for each IP family"))
-    return found
-
-
-def _routable(path: str, text: str) -> Causes:
-    address = ipaddress.ip_address(text)
-    checks = (
-        (address.is_unspecified, f"may not be unspecified ({text})"),
-        (address.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (address.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-        (address.is_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
-    )
-    return [fields.invalid(path, text, detail) for is_bad, detail in checks if is_bad]
-
-
-def _policies(spec: Object, kind: str) -> Causes:
-    found: Causes = []
-    external = kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs"))
-    policy = spec.get("externalTrafficPolicy")
-    if external:
+    if kind in _WITH_NODE_PORTS or (kind == "ClusterIP" and spec.get("externalIPs")):
         found += fields.one_of("spec.externalTrafficPolicy", policy, ("Cluster", "Local"))
     elif policy:
         detail = "may only be set for externally-accessible services"
         found.append(fields.invalid("spec.externalTrafficPolicy", policy, detail))
-    if kind != "ExternalName":
-        found += fields.one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
-    if spec.get("loadBalancerClass") and kind != "LoadBalancer":
-        detail = "may only be used when `type` is 'LoadBalancer'"
-        found.append(fields.forbidden("spec.loadBalancerClass", detail))
-    return found
+    number = spec.get("healthCheckNodePort")
+    if number and not _is_health_checked(spec):
+        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        found.append(fields.invalid("spec.healthCheckNodePort", number, detail))
+    elif number:
+        found += fields.problems("spec.healthCheckNodePort", number, names.port_problems)
+    internal = spec.get("internalTrafficPolicy")
+    needed = kind in ("ClusterIP", *_WITH_NODE_PORTS)
+    found += fields.one_of("spec.internalTrafficPolicy", internal, ("Cluster", "Local"), needed)
+    distribution = spec.get("trafficDistribution")
+    return found + fields.one_of("spec.trafficDistribution", distribution, _DISTRIBUTIONS, is_required=False)
+
+
+def _is_health_checked(spec: Object) -> bool:
+    return bool(spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local")
 
 
 def _update(new: Object, old: Object) -> Causes:
-    """An allocated address stays, unless the service becomes an ExternalName or comes from one."""
-    if "ExternalName" in (new.get("type"), old.get("type")):
-        return []
-    before, now = old.get("clusterIPs") or [], new.get("clusterIPs") or []
-    if not before and not old.get("clusterIP"):
-        return []
-    primary = (before or [old.get("clusterIP")])[0]
-    if not now and not new.get("clusterIP"):
-        return [fields.invalid("spec.clusterIPs[0]", now, "primary clusterIP can not be unset")]
-    if primary != (now or [new.get("clusterIP")])[0]:
-        return [fields.invalid("spec.clusterIPs[0]", now or [new["clusterIP"]], "may not change once set")]
-    return [
-        fields.invalid(f"spec.{field}[{index}]", new[field], "may not change once set")
-        for field, index in (("clusterIPs", 1), ("ipFamilies", 0), ("ipFamilies", 1))
-        if _changed(new.get(field) or [], old.get(field) or [], index)
-    ]
+    found = changed_addresses(new, old)
+    before, now = old.get("loadBalancerClass"), new.get("loadBalancerClass")
+    if old.get("type") == new.get("type") == "LoadBalancer" and before != now:
+        detail = "may not change once set"
+        found.append(fields.invalid("spec.loadBalancerClass", now, detail))
+    if _is_health_checked(old) and _is_health_checked(new):
+        number = new.get("healthCheckNodePort")
+        if number and number != old.get("healthCheckNodePort"):
+            found.append(fields.forbidden("spec.healthCheckNodePort", fields.IMMUTABLE))
+    return found
 
 
-def _changed(now: list[str], before: list[str], index: int) -> bool:
-    return index < min(len(now), len(before)) and now[index] != before[index]
+def _balancer_status(new: Object) -> Causes:
+    found: Causes = []
+    balancer = (new.get("status") or {}).get("loadBalancer") or {}
+    if balancer.get("ingress") and new["spec"].get("type") != "LoadBalancer":
+        return [fields.forbidden("status.loadBalancer.ingress", "may only be used when `spec.type` is LoadBalancer")]
+    for place, ingress in fields.each(balancer, "ingress", "status.loadBalancer"):
+        address, mode = ingress.get("ip") or "", ingress.get("ipMode")
+        if address:
+            found += ip_address(f"{place}.ip", address)
+        if address and mode is None:
+            found.append(fields.required(f"{place}.ipMode", "must be specified when `ip` is set"))
+        elif mode is not None and not address:
+            found.append(fields.forbidden(f"{place}.ipMode", "may not be specified when `ip` is not set"))
+        elif mode is not None:
+            found += fields.one_of(f"{place}.ipMode", mode, ("Proxy", "VIP"))
+        found += host_name(f"{place}.hostname", ingress.get("hostname") or "")
+    return found
+
+
+def host_name(path: str, name: str) -> Causes:
+    """The name of a load balancer, if it has one."""
+    if not name:
+        return []
+    found = fields.problems(path, name, names.dns_subdomain_problems)
+    if not ip_address("", name):
+        found.append(fields.invalid(path, name, "must be a DNS name, not an IP address"))
+    return found
 
 
 def endpoints(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -204,8 +234,7 @@ def endpoints(new: Object, old: Object | None, subresource: str) -> Causes:
             found.append(fields.required(place, "must specify `addresses` or `notReadyAddresses`"))
         for field in ("addresses", "notReadyAddresses"):
             for inner, address in fields.each(subset, field, place):
-                text = address.get("ip") or ""
-                found += ip_address(f"{inner}.ip", text) or _routable(f"{inner}.ip", text)
+                found += _endpoint_address(inner, address)
         needs_name = len(subset.get("ports") or []) > 1
         for inner, item in fields.each(subset, "ports", place):
             if not item.get("name") and needs_name:
@@ -214,4 +243,16 @@ def endpoints(new: Object, old: Object | None, subresource: str) -> Causes:
                 found += fields.problems(f"{inner}.name", item["name"], names.dns_label_problems)
             found += fields.problems(f"{inner}.port", item.get("port") or 0, names.port_problems)
             found += fields.one_of(f"{inner}.protocol", item.get("protocol"), PROTOCOLS)
+            if item.get("appProtocol") is not None:
+                found += fields.problems(f"{inner}.appProtocol", item["appProtocol"], names.label_key_problems)
     return found
+
+
+def _endpoint_address(path: str, address: Object) -> Causes:
+    text = address.get("ip") or ""
+    found = ip_address(f"{path}.ip", text)
+    if address.get("hostname"):
+        found += fields.problems(f"{path}.hostname", address["hostname"], names.dns_label_problems)
+    if address.get("nodeName") is not None:
+        found += fields.problems(f"{path}.nodeName", address["nodeName"], names.dns_subdomain_problems)
+    return found + reachable(f"{path}.ip", text)

@@ -10,7 +10,8 @@ from api.objects import Object
 from api.validation import fields
 from api.validation.fields import Causes
 
-_CLASS_IMMUTABLE = ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
+_CLASS_IMMUTABLE = ("parameters", "provisioner", "reclaimPolicy")
+_MOST_PARAMETERS, _LARGEST_PARAMETERS = 512, 256 * 1024
 
 
 def _storage_class(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -21,13 +22,22 @@ def _storage_class(new: Object, old: Object | None, subresource: str) -> Causes:
         found += fields.problems("provisioner", new["provisioner"].lower(), names.label_key_problems)
     found += fields.one_of("reclaimPolicy", new.get("reclaimPolicy"), ("Delete", "Retain"), False)
     found += fields.one_of("volumeBindingMode", new.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer"))
-    for key in new.get("parameters") or {}:
-        if not key:
-            found.append(fields.invalid("parameters", key, "field can not be empty."))
+    found += _parameters(new.get("parameters") or {})
     if old is not None:
         for field in _CLASS_IMMUTABLE:
             if new.get(field) != old.get(field):
                 found.append(fields.forbidden(field, f"updates to {field} are forbidden."))
+        mode = new.get("volumeBindingMode")
+        found += fields.unchanged("volumeBindingMode", mode, old.get("volumeBindingMode"))
+    return found
+
+
+def _parameters(parameters: Object) -> Causes:
+    if len(parameters) > _MOST_PARAMETERS:
+        return [fields.too_long("parameters", _MOST_PARAMETERS)]
+    found = [fields.invalid("parameters", key, "field can not be empty.") for key in parameters if not key]
+    if sum(len(key) + len(str(value)) for key, value in parameters.items()) > _LARGEST_PARAMETERS:
+        found.append(fields.too_long("parameters", _LARGEST_PARAMETERS))
     return found
 
 
@@ -43,21 +53,31 @@ def _attachment(new: Object, old: Object | None, subresource: str) -> Causes:
         detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
         found.append(fields.required("spec.source", detail))
     if old is not None and spec != old["spec"]:
-        found.append(fields.invalid("spec", spec, "field is immutable"))
+        found.append(fields.invalid("spec", spec, fields.IMMUTABLE))
     return found
 
 
 def _csi_driver(new: Object, old: Object | None, subresource: str) -> Causes:
     spec = new["spec"]
     found: Causes = []
-    if spec.get("attachRequired") is None:
-        found.append(fields.required("spec.attachRequired"))
+    for field in ("attachRequired", "podInfoOnMount", "storageCapacity"):
+        if spec.get(field) is None:
+            found.append(fields.required(f"spec.{field}"))
+    policy = spec.get("fsGroupPolicy")
+    found += fields.one_of("spec.fsGroupPolicy", policy, ("ReadWriteOnceWithFSType", "File", "None"), is_required=False)
     for mode in spec.get("volumeLifecycleModes") or []:
         if mode not in ("Ephemeral", "Persistent"):
             found.append(fields.not_supported("spec.volumeLifecycleModes", mode, ("Ephemeral", "Persistent")))
+    audiences = [request.get("audience") or "" for request in spec.get("tokenRequests") or ()]
+    for index, audience in enumerate(audiences):
+        if audience in audiences[:index]:
+            found.append(fields.duplicate(f"spec.tokenRequests[{index}].audience", audience))
     if old is not None:
-        path, now = "spec.attachRequired", spec.get("attachRequired")
-        found += fields.unchanged(path, now, old["spec"].get("attachRequired"))
+        before = old["spec"]
+        # The original misspells the first path.
+        found += fields.unchanged("attachedRequired", spec.get("attachRequired"), before.get("attachRequired"))
+        modes = spec.get("volumeLifecycleModes")
+        found += fields.unchanged("volumeLifecycleModes", modes, before.get("volumeLifecycleModes"))
     return found
 
 

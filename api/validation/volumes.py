@@ -9,12 +9,13 @@ from typing import Any
 
 from api import names, quantities
 from api.objects import Object
-from api.validation import fields
+from api.validation import environment, fields
 from api.validation.fields import Causes
 
 _HOST_PATH_TYPES = (
     "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
 )  # fmt: skip
+_PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
 _MODE_DETAIL = "must be a number between 0 and 0777 (octal), both inclusive"
 _REQUIRED = {
     "hostPath": ("path",),
@@ -28,16 +29,16 @@ _REQUIRED = {
 }
 
 
-def volumes(path: str, spec: Object) -> tuple[Causes, set[str]]:
-    """Causes, and the names of the volumes that mounts may refer to."""
+def volumes(path: str, spec: Object) -> tuple[Causes, dict[str, Object]]:
+    """Causes, and the volumes that mounts may refer to by name."""
     found: Causes = []
-    known: set[str] = set()
+    known: dict[str, Object] = {}
     for place, volume in fields.each(spec, "volumes", path):
         name = volume.get("name") or ""
         found += fields.needed(f"{place}.name", name, names.dns_label_problems)
         if name and name in known:
             found.append(fields.duplicate(f"{place}.name", name))
-        known.add(name)
+        known[name] = volume
         found += _source(place, volume)
     return found, known
 
@@ -101,15 +102,20 @@ def key_paths(path: str, source: Object) -> Causes:
 def _downward_files(path: str, source: Object) -> Causes:
     found: Causes = []
     for place, item in fields.each(source, "items", path):
-        if not item.get("path"):
+        file, field, resource = item.get("path") or "", item.get("fieldRef"), item.get("resourceFieldRef")
+        if not file:
             found.append(fields.required(f"{place}.path"))
-        found += local_path(f"{place}.path", item.get("path") or "")
-        if not item.get("fieldRef") and not item.get("resourceFieldRef"):
+        found += local_path(f"{place}.path", file)
+        if field is not None:
+            found += environment.field_reference(f"{place}.fieldRef", field, environment.VOLUME_FIELDS)
+            if resource is not None:
+                detail = "fieldRef and resourceFieldRef can not be specified simultaneously"
+                found.append(fields.invalid(place, "resource", detail))
+        elif resource is not None:
+            found += environment.resource_reference(f"{place}.resourceFieldRef", resource, in_volume=True)
+        else:
             found.append(fields.required(place, "one of fieldRef and resourceFieldRef is required"))
-        elif item.get("fieldRef") and item.get("resourceFieldRef"):
-            found.append(
-                fields.invalid(place, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
-            )
+        found += mode(f"{place}.mode", item.get("mode"))
     return found
 
 
@@ -174,31 +180,93 @@ def no_backsteps(path: str, value: str) -> Causes:
     return [fields.invalid(path, value, "must not contain '..'")] if ".." in value.split("/") else []
 
 
-def mounts(path: str, container: Object, known: set[str]) -> Causes:
-    """Each mount names a volume, and no two share a place."""
+def mounts(path: str, container: Object, known: dict[str, Object]) -> Causes:
+    """Each mount and each device names a volume, and no two share a place."""
+    devices = {one.get("name"): one.get("devicePath") for one in container.get("volumeDevices") or ()}
     found: Causes = []
     seen: set[str] = set()
     for place, mount in fields.each(container, "volumeMounts", path):
         name, target = mount.get("name") or "", mount.get("mountPath") or ""
         if not name:
             found.append(fields.required(f"{place}.name"))
-        elif name not in known:
+        if name not in known:
             found.append(fields.not_found(f"{place}.name", name))
         if not target:
             found.append(fields.required(f"{place}.mountPath"))
-        elif target in seen:
+        if target in seen:
             found.append(fields.invalid(f"{place}.mountPath", target, "must be unique"))
         seen.add(target)
-        for field in ("subPath", "subPathExpr"):
-            if mount.get(field):
-                found += local_path(f"{place}.{field}", mount[field])
-        if mount.get("subPath") and mount.get("subPathExpr"):
+        if name in devices:
+            found.append(fields.invalid(f"{place}.name", name, "must not already exist in volumeDevices"))
+        if target in devices.values():
+            detail = "must not already exist as a path in volumeDevices"
+            found.append(fields.invalid(f"{place}.mountPath", target, detail))
+        found += _below(f"{path}.volumeMounts", place, mount)
+        found += _propagation(f"{path}.volumeMounts", mount, container)
+    return found + _devices(path, container, known)
+
+
+def _below(path: str, place: str, mount: Object) -> Causes:
+    """`subPath` and `subPathExpr`; the original names the list, not the item, where the path itself is wrong."""
+    found: Causes = []
+    if mount.get("subPath"):
+        found += local_path(f"{path}.subPath", mount["subPath"])
+    if mount.get("subPathExpr"):
+        if mount.get("subPath"):
             detail = "subPathExpr and subPath are mutually exclusive"
             found.append(fields.invalid(f"{place}.subPathExpr", mount["subPathExpr"], detail))
-        found += fields.one_of(
-            f"{place}.mountPropagation",
-            mount.get("mountPropagation"),
-            ("Bidirectional", "HostToContainer", "None"),
-            False,
-        )
+        found += local_path(f"{path}.subPathExpr", mount["subPathExpr"])
+    return found
+
+
+def _propagation(path: str, mount: Object, container: Object) -> Causes:
+    mode, recursive = mount.get("mountPropagation"), mount.get("recursiveReadOnly")
+    found: Causes = []
+    if mode is not None and mode not in _PROPAGATIONS:
+        found.append(fields.not_supported(f"{path}.mountPropagation", mode, _PROPAGATIONS))
+    if mode == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
+        detail = "Bidirectional mount propagation is available only to privileged containers"
+        found.append(fields.forbidden(f"{path}.mountPropagation", detail))
+    if recursive is None or recursive == "Disabled":
+        return found
+    place = f"{path}.recursiveReadOnly"
+    if recursive not in ("Enabled", "IfPossible"):
+        return [*found, fields.not_supported(place, recursive, ("Disabled", "Enabled", "IfPossible"))]
+    if not mount.get("readOnly"):
+        found.append(fields.forbidden(place, "may only be specified when readOnly is true"))
+    if mode not in (None, "None"):
+        found.append(fields.forbidden(place, "may only be specified when mountPropagation is None or not specified"))
+    return found
+
+
+def _devices(path: str, container: Object, known: dict[str, Object]) -> Causes:
+    mounted = {one.get("name"): one.get("mountPath") for one in container.get("volumeMounts") or ()}
+    found: Causes = []
+    names_seen: set[str] = set()
+    paths_seen: set[str] = set()
+    for place, device in fields.each(container, "volumeDevices", path):
+        name, target = device.get("name") or "", device.get("devicePath") or ""
+        if not name:
+            found.append(fields.required(f"{place}.name"))
+        if name in names_seen:
+            found.append(fields.invalid(f"{place}.name", name, "must be unique"))
+        volume = known.get(name)
+        if volume is None:
+            found.append(fields.not_found(f"{place}.name", name))
+        elif not (volume.get("persistentVolumeClaim") or volume.get("ephemeral")):
+            detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
+            found.append(fields.invalid(f"{place}.name", name, detail))
+        if not target:
+            found.append(fields.required(f"{place}.devicePath"))
+        if target in paths_seen:
+            found.append(fields.invalid(f"{place}.devicePath", target, "must be unique"))
+        if ".." in target.split("/"):
+            found.append(fields.invalid(f"{place}.devicePath", target, "can not contain backsteps ('..')"))
+        if name in mounted:
+            found.append(fields.invalid(f"{place}.name", name, "must not already exist in volumeMounts"))
+        if target in mounted.values():
+            detail = "must not already exist as a path in volumeMounts"
+            found.append(fields.invalid(f"{place}.devicePath", target, detail))
+        names_seen.add(name)
+        paths_seen.add(target)
     return found

@@ -33,6 +33,9 @@ class ServiceStrategy(Strategy):
 
     def prepare_create(self, operation: Operation, obj: Object) -> None:
         super().prepare_create(operation, obj)
+        spec = obj["spec"]
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
         obj["status"] = {"loadBalancer": {}}
 
     def prepare_update(self, operation: Operation, new: Object, old: Object) -> None:
@@ -166,6 +169,8 @@ class _Allocation:
 
 def _drop_for_type(new: dict[str, Any], old: dict[str, Any]) -> None:
     """What only the old type had a use for goes, unless the client changed it."""
+    if new.get("type") == "ExternalName" and old.get("type") != "ExternalName":
+        _drop_unchanged(new, old, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
     if new.get("type") not in _WITH_NODE_PORTS and old.get("type") in _WITH_NODE_PORTS:
         _drop_unchanged(new, old, "externalTrafficPolicy")
     if new.get("type") != "LoadBalancer" and old.get("type") == "LoadBalancer":
@@ -180,14 +185,8 @@ def _drop_unchanged(new: dict[str, Any], old: dict[str, Any], *fields: str) -> N
 
 def _keep_allocated(new: dict[str, Any], old: dict[str, Any]) -> None:
     """What the old service has and the new one does not mention stays, as far as its type has use for it."""
-    addressed = new.get("type") != "ExternalName" and old.get("type") != "ExternalName"
-    if addressed and not new.get("clusterIP") and not new.get("clusterIPs"):
-        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            if field in old:
-                new.setdefault(field, old[field])
-                new[field] = new[field] or old[field]
-    elif addressed and new.get("clusterIP") == old.get("clusterIP") and not new.get("clusterIPs"):
-        new["clusterIPs"] = old.get("clusterIPs")
+    if new.get("type") != "ExternalName" and old.get("type") != "ExternalName":
+        _keep_addresses(new, old)
     had = {_port_identity(port): port.get("nodePort") for port in old.get("ports") or ()}
     old_ports, typed = set(filter(None, had.values())), new.get("type") in _WITH_NODE_PORTS
     asked = {port["nodePort"] for port in new.get("ports") or () if port.get("nodePort")}
@@ -200,6 +199,21 @@ def _keep_allocated(new: dict[str, Any], old: dict[str, Any]) -> None:
             del port["nodePort"]
     if new.get("healthCheckNodePort") in (None, 0) and old.get("healthCheckNodePort"):
         new["healthCheckNodePort"] = old["healthCheckNodePort"]
+
+
+def _keep_addresses(new: dict[str, Any], old: dict[str, Any]) -> None:
+    """What is not mentioned stays, and `clusterIPs` follows a `clusterIP` that alone was changed."""
+    if not new.get("clusterIP") and old.get("clusterIP"):
+        new["clusterIP"] = old["clusterIP"]
+    same = new.get("clusterIP") == old.get("clusterIP")
+    if same and not new.get("clusterIPs") and old.get("clusterIPs"):
+        new["clusterIPs"] = old["clusterIPs"]
+    elif new.get("clusterIP") and not same and new.get("clusterIPs") in (None, [], old.get("clusterIPs")):
+        new["clusterIPs"] = [new["clusterIP"]]
+    if same:
+        for field in ("ipFamilies", "ipFamilyPolicy"):
+            if old.get(field) and not new.get(field):
+                new[field] = old[field]
 
 
 def _port_identity(port: Object) -> tuple[Any, Any]:

@@ -179,7 +179,7 @@ NEW: list[tuple[str, Callable[[Object], Any], str]] = [
     ("rbac.authorization.k8s.io/v1/Role", put("rules/0/verbs", []), "rules[0].verbs: Required value"),
     ("rbac.authorization.k8s.io/v1/RoleBinding", put("roleRef/kind", "Rule"),
      'roleRef.kind: Unsupported value: "Rule": supported values: "Role", "ClusterRole"'),
-    ("networking.k8s.io/v1/Ingress", put("spec", {}), "spec: Invalid value: {}: either `defaultBackend` or `rules`"),
+    ("networking.k8s.io/v1/Ingress", put("spec", {}), "spec: Invalid value: null: either `defaultBackend` or `rules`"),
     ("networking.k8s.io/v1/NetworkPolicy", put("spec/ingress", [{"from": [{}]}]),
      "spec.ingress[0].from[0]: Required value: must specify a peer"),
     ("policy/v1/PodDisruptionBudget", put("spec/maxUnavailable", 1),

@@ -114,15 +114,17 @@ def test_addresses_of_both_ranges_are_given_added_and_given_back(dual: Client) -
     assert addresses(shrunk) == first
     # What was given up is free again.
     wanted = addresses(grown)[1]
-    assert addresses(dual.create("services", service("d", clusterIPs=[wanted]))) == [wanted]
+    assert addresses(dual.create("services", service("d", clusterIP=wanted))) == [wanted]
 
 
 @pytest.mark.parametrize("spec, words", [
-    ({"clusterIPs": ["10.96.7.7", "10.96.7.8"], "ipFamilyPolicy": REQUIRE}, "no more than one IP for each IP family"),
-    ({"clusterIPs": ["fd00:96::7"], "ipFamilies": ["IPv4"]}, "expected an IPv4 value as indicated by"),
+    ({"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7", "10.96.7.8"], "ipFamilyPolicy": REQUIRE},
+     "no more than one IP for each IP family"),
+    ({"clusterIP": "fd00:96::7", "clusterIPs": ["fd00:96::7"], "ipFamilies": ["IPv4"]},
+     "expected an IPv4 value as indicated by"),
     ({"ipFamilies": ["IPv4", "IPv4"], "ipFamilyPolicy": REQUIRE}, "Duplicate value"),
     ({"ipFamilies": ["IPv5"]}, "Unsupported value"),
-    ({"clusterIPs": ["fd00:97::7"]}, "is not in the valid range. The range of valid IPs is fd00:96::/112"),
+    ({"clusterIP": "fd00:97::7"}, "is not in the valid range. The range of valid IPs is fd00:96::/112"),
 ])  # fmt: skip
 def test_addresses_that_do_not_fit_their_families_are_refused(dual: Client, spec: dict[str, Any], words: str) -> None:
     with pytest.raises(errors.Invalid, match=words):

@@ -35,7 +35,7 @@ ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": 
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 SCALED = {"scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}, "maxReplicas": 3}
 EVENT = {"metadata": {"namespace": "default"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}}
-JSON_PATCH = {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}
+JSON_PATCH = {"patchType": "JSONPatch", "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/x"}]'}}
 BODIES: dict[str, dict[str, Any]] = {
     "configmaps": {"data": {"a": "b"}},
     "endpoints": {"subsets": []},
