@@ -142,11 +142,11 @@ class Lab:
 
 
 def node(name: str, address: str, cidr: str) -> dict:
-    """A Node object."""
+    """A Node object; addresses and ranges of two families are separated by commas."""
     return {
         "metadata": {"name": name},
-        "spec": {"podCIDR": cidr, "podCIDRs": [cidr]},
-        "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+        "spec": {"podCIDR": cidr.split(",")[0], "podCIDRs": cidr.split(",")},
+        "status": {"addresses": [{"type": "InternalIP", "address": one} for one in address.split(",")]},
     }
 
 

@@ -24,7 +24,7 @@ from agents.network.announcing import Announcer
 from agents.network.interface import Bandwidth, HostPort
 from agents.network.netlink_network import NetlinkPodNetwork
 from agents.network.nftables.table import NftTable
-from agents.network.nftables.values import Ruleset
+from agents.network.nftables.values import Family, Ruleset
 from agents.network.policy_table import PolicyTable
 from agents.network.route_table import RouteTable
 from agents.proxy import observation as service_observation
@@ -82,12 +82,13 @@ class Node:
         return {name: asdict(held) for name, held in self.network.attached().items()}
 
     def services(self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16") -> str:
-        """Make the table of services; what had to be changed."""
+        """Make the table of services of the cluster's family; what had to be changed."""
+        family = next(family for family in Family if family.has(cluster))
         if self.table is None:
-            self.table = NftTable(rules.TABLE)
+            self.table = NftTable(rules.TABLE, family)
             if self.policy_table is not None:
                 self.policy_table.table.beside(self.table)
-        return str(self.table.reconcile(rules.desired(services, slices, NodeView(node), (cluster,))))
+        return str(self.table.reconcile(rules.desired(services, slices, NodeView(node), (cluster,), family)))
 
     def repair(self, ruleset: None = None) -> bool:
         """Whether the table is as it was left."""
@@ -95,17 +96,19 @@ class Node:
 
     def policies(self, objects: list, pods: list, namespaces: list, node: str, cidr: str) -> None:
         """Make the table of policies, or change it to what it shall be."""
+        family = next(family for family in Family if family.has(cidr))
         if self.policy_table is None:
-            self.policy_table = PolicyTable()
+            self.policy_table = PolicyTable(family)
             if self.table is not None:
                 self.policy_table.table.beside(self.table)
-        self.policy_table.apply(policies.desired(objects, policies.cluster_of(pods, namespaces), node, [cidr]))
+        cluster = policies.cluster_of(pods, namespaces, family)
+        self.policy_table.apply(policies.desired(objects, cluster, node, [cidr], family))
 
     def routes(self, nodes: list, name: str, address: str, cidr: str) -> list[str]:
         """Make the routes to the other nodes."""
         table = RouteTable()
         try:
-            network = (ip_network(cidr),)
+            network = tuple(map(ip_network, cidr.split(",")))
             bridge, _ = links.ensure_bridge(table.kernel, network, 1500)
             plan = routes.plan(routes.peers(nodes, name), links.addresses(table.kernel), bridge.index)
             return table.reconcile(plan, address, network)

@@ -1,6 +1,6 @@
 """A server that says who it is and whom it sees, and a client that says what it got. Needs nothing but Python.
 
-namespace_traffic.py serve PROTOCOL PORT NAME
+namespace_traffic.py serve PROTOCOL PORT NAME    (tcp, udp, or by IPv6 tcp6, udp6)
 namespace_traffic.py ask PROTOCOL ADDRESS PORT [COUNT [SIZE [SOURCE_PORT]]]
 namespace_traffic.py reach ADDRESS:PORT...
 """
@@ -14,14 +14,15 @@ import time
 
 
 def serve(protocol: str, port: int, name: str) -> None:
-    if protocol == "udp":
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server.bind(("0.0.0.0", port))
+    family, anywhere = (socket.AF_INET6, "::") if protocol.endswith("6") else (socket.AF_INET, "0.0.0.0")
+    if protocol.startswith("udp"):
+        server = socket.socket(family, socket.SOCK_DGRAM)
+        server.bind((anywhere, port))
         print("ready", flush=True)
         while True:
             _, peer = server.recvfrom(65536)
             server.sendto(f"{name} {peer[0]}".encode(), peer)
-    server = socket.create_server(("0.0.0.0", port), backlog=1024)
+    server = socket.create_server((anywhere, port), family=family, backlog=1024)
     print("ready", flush=True)
     while True:
         connection, peer = server.accept()
@@ -42,7 +43,7 @@ def ask(protocol: str, address: str, port: int, size: int, source_port: int) -> 
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     started = time.monotonic()
     try:
-        with socket.socket(socket.AF_INET, kind) as client:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as client:
             client.settimeout(3.0)
             if source_port:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -60,7 +61,7 @@ def reach(targets: list[str]) -> None:
     def attempt(target: str) -> None:
         address, _, port = target.rpartition(":")
         try:
-            socket.create_connection((address, int(port)), timeout=0.9).close()
+            socket.create_connection((address.strip("[]"), int(port)), timeout=0.9).close()
         except OSError:
             return
         print(target + "\n", end="", flush=True)

@@ -2,18 +2,21 @@
 
 Pods ask the cluster's DNS address; the proxy leads that to here, so a query never leaves the node.
 
-Invariant: it listens at one address at a time, and at none before the node has a podCIDR.
+Invariant: it listens at one address at a time for each family in which the cluster has a DNS address, and at none
+before the node has a podCIDR.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from agents.dns.cluster_dns import ClusterDns
 from agents.dns.resolver import Resolver
 from agents.dns.server import DnsServer
 from agents.network import routes
 from agents.network.ipam import gateway_of
+from agents.network.nftables.values import Family
 from api.informers import Informers
 from api.objects import Object
 from api.runtime import Event, Runtime
@@ -24,17 +27,23 @@ PORT = 10053
 _RETRY_SECONDS = 5.0
 
 
-def gateway_address(node: Object | None) -> str:
-    """The node's IPv4 address in its podCIDR; "" while it has none."""
+def gateway_address(node: Object | None, of_family: Callable[[str], bool]) -> str:
+    """The node's address in its podCIDR of a family; "" while it has none."""
     networks = routes.pod_networks(node) if node else ()
-    return next((str(gateway_of(network)) for network in networks if network.version == 4), "")
+    return next((str(gateway_of(network)) for network in networks if of_family(str(network))), "")
 
 
 class NodeDns:
-    """Runs a `DnsServer` at the present gateway address; `run` is one task."""
+    """Runs a `DnsServer` at each present gateway address; `run` is one task."""
 
     def __init__(
-        self, informers: Informers, runtime: Runtime, node_name: str, resolver: Resolver, names: ClusterDns
+        self,
+        informers: Informers,
+        runtime: Runtime,
+        node_name: str,
+        resolver: Resolver,
+        names: ClusterDns,
+        cluster_dns: tuple[str, ...],
     ) -> None:
         self._runtime = runtime
         self._name = node_name
@@ -42,7 +51,8 @@ class NodeDns:
         self._names = names
         self._nodes = informers.of("nodes")
         self._changed = runtime.condition()
-        self._address = ""
+        self._families = [family for family in Family if any(map(family.has, cluster_dns))]
+        self._addresses: list[str] = []
 
     def watch(self) -> None:
         """Take the cluster's names, and look at every change of this node."""
@@ -51,19 +61,19 @@ class NodeDns:
 
     def run(self, stop: Event) -> None:
         """Serve until `stop`."""
-        listening, server = "", None
+        servers: dict[str, DnsServer] = {}
         while not stop.is_set():
-            if self._address != listening:
+            wanted = list(self._addresses)
+            for address in servers.keys() - set(wanted):
+                servers.pop(address).close()
+            for address in wanted:
+                server = None if address in servers else self._listen(address, stop)
                 if server is not None:
-                    server.close()
-                server = self._listen(stop)
-                listening = self._address if server is not None else ""
+                    servers[address] = server
             with self._changed:
-                if self._address == listening:
-                    self._changed.wait()
-                elif server is None:
-                    self._changed.wait(_RETRY_SECONDS)
-        if server is not None:
+                if self._addresses == wanted and not stop.is_set():
+                    self._changed.wait(None if servers.keys() == set(wanted) else _RETRY_SECONDS)
+        for server in servers.values():
             server.close()
 
     def wake(self) -> None:
@@ -74,17 +84,16 @@ class NodeDns:
     def _node_changed(self, node: Object | None) -> None:
         if node is not None and node["metadata"]["name"] == self._name:
             with self._changed:
-                self._address = gateway_address(node)
+                found = [gateway_address(node, family.has) for family in self._families]
+                self._addresses = [address for address in found if address]
                 self._changed.notify_all()
 
-    def _listen(self, stop: Event) -> DnsServer | None:
-        if not self._address:
-            return None
+    def _listen(self, address: str, stop: Event) -> DnsServer | None:
         try:
-            server = DnsServer(self._resolver, self._runtime, self._address, PORT)
+            server = DnsServer(self._resolver, self._runtime, address, PORT)
         except OSError as error:
-            log.warning("DNS cannot listen at %s port %d: %s", self._address, PORT, error.strerror)
+            log.warning("DNS cannot listen at %s port %d: %s", address, PORT, error.strerror)
             return None
         server.start(stop)
-        log.info("DNS listens at %s port %d", self._address, PORT)
+        log.info("DNS listens at %s port %d", address, PORT)
         return server

@@ -21,7 +21,8 @@ from api.runtime import Event, Runtime
 
 log = logging.getLogger(__name__)
 
-_IP_FREEBIND = 15
+# By family: the option that lets a socket be bound before the machine has the address.
+_FREEBIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 _WAITING = 256
 _CONNECTIONS = 128
 _IDLE = 10.0
@@ -136,8 +137,7 @@ def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     made = socket.socket(family, kind)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET:
-        made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+    made.setsockopt(*_FREEBIND[family], 1)
     try:
         made.bind((address, port))
     except OSError:

@@ -25,7 +25,11 @@ def _node(parser: argparse.ArgumentParser) -> None:
     add("--kubeconfig", type=Path, required=True, help="how to reach the API server; written when bootstrapping")
     add("--bootstrap-kubeconfig", type=Path, help="used once, to ask for the node's certificate")
     add("--node-name", default="", help="the name of this machine's Node (default: its host name)")
-    add("--node-ip", default="", help="this node's address (default: that of the default route)")
+    add(
+        "--node-ip",
+        default="",
+        help="this node's address, or A,B of both families (default: of the default route)",
+    )
     add("--root-dir", type=Path, default=Path("/var/lib/wherry/kubelet"), help="(default: %(default)s)")
     add(
         "--node-lease-duration",

@@ -1,6 +1,6 @@
 """Ports of the node that lead to ports of pods, as an nftables table of its own beside the proxy's.
 
-Invariant: the table is there exactly while a pod on this node has a host port.
+Invariant: a family's table is there exactly while a pod on this node has a host port and an address of the family.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from agents.network.nftables.values import (
     PROTOCOLS,
     Chain,
     Endpoint,
+    Family,
     Field,
     Hook,
     HookPoint,
@@ -40,20 +41,20 @@ _LOCAL = (Field.PROTOCOL, Field.DESTINATION_PORT)
 _ADDRESSED = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
 
 
-def desired(ports: Iterable[tuple[Address, HostPort]]) -> Ruleset:
-    """The table's content for pods' addresses and their host ports; of two that claim the same, the first has it."""
+def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.IP) -> Ruleset:
+    """A family's table for pods' addresses and their host ports; of two that claim the same, the first has it."""
     anywhere: dict[Key, Value] = {}
     addressed: dict[Key, Value] = {}
     hairpin: dict[Key, Value] = {}
     for address, port in ports:
-        if address.version != 4:
+        if not family.has(str(address)):
             continue
         protocol = PROTOCOLS[port.protocol]
         endpoint = Endpoint(str(address), port.container_port)
         hairpin[(str(address), str(address))] = None
         if port.host_address in ("", "0.0.0.0", "::"):
             anywhere.setdefault((protocol, port.host_port), endpoint)
-        else:
+        elif family.has(port.host_address):
             addressed.setdefault((port.host_address, protocol, port.host_port), endpoint)
     lookup = Chain((
         (Redirect(_ADDRESSED, _ONE),),
@@ -76,17 +77,19 @@ def desired(ports: Iterable[tuple[Address, HostPort]]) -> Ruleset:
 
 
 class HostPortTable:
-    """Keeps the kernel's table like the host ports of all sandboxes."""
+    """Keeps the kernel's tables, one an address family, like the host ports of all sandboxes."""
 
     def __init__(self) -> None:
-        self._table = NftTable(TABLE)
+        self._tables = [NftTable(TABLE, family) for family in Family]
 
     def sync(self, ports: list[tuple[Address, HostPort]]) -> None:
-        """Make the table agree with exactly these ports. Raises NetworkError."""
+        """Make the tables agree with exactly these ports. Raises NetworkError."""
         try:
-            if ports:
-                self._table.reconcile(desired(ports))
-            else:
-                self._table.remove()
+            for table in self._tables:
+                mine = [(address, port) for address, port in ports if table.family.has(str(address))]
+                if mine:
+                    table.reconcile(desired(mine, table.family))
+                else:
+                    table.remove()
         except NetlinkError as error:
             raise NetworkError(f"host ports cannot be set up: {error}") from error

@@ -16,7 +16,7 @@ class NetworkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A sandbox's network: the namespace's path (/run/netns/NAME), its addresses (IPv4 first) and gateway."""
+    """A sandbox's network: the namespace's path (/run/netns/NAME), addresses (in the podCIDRs' order) and gateway."""
 
     sandbox: str
     namespace_path: str

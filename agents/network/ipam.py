@@ -47,7 +47,7 @@ def choose(network: Network, taken: Iterable[Address], last: Address | None) -> 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The addresses (IPv4 first) of a sandbox, and its host ports as the caller gave them."""
+    """The addresses (in the podCIDRs' order) of a sandbox, and its host ports as the caller gave them."""
 
     addresses: tuple[Address, ...]
     host_ports: tuple[Mapping[str, object], ...] = ()

@@ -115,10 +115,18 @@ def ensure_forwarding(ipv6: bool = False) -> bool:
     try:
         changed = sysctl.ensure("ipv4/ip_forward", "1")
         if ipv6:
+            _keep_router_advertisements()
             changed |= sysctl.ensure("ipv6/conf/all/forwarding", "1")
         return changed | sysctl.ensure(f"ipv4/conf/{BRIDGE}/send_redirects", "0", optional=True)
     except sysctl.SysctlError as error:
         raise NetworkError(f"the node cannot forward packets of pods: {error}") from error
+
+
+def _keep_router_advertisements() -> None:
+    """A link whose default route comes from a router would lose it, as who forwards takes itself for a router."""
+    for name in sysctl.names("ipv6/conf"):
+        if name not in (BRIDGE, "all", "lo") and sysctl.value(f"ipv6/conf/{name}/accept_ra") == "1":
+            sysctl.ensure(f"ipv6/conf/{name}/accept_ra", "2")
 
 
 def ensure_tracking() -> bool:

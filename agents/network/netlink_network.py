@@ -59,7 +59,7 @@ class NetlinkPodNetwork:
     def configure(self, pod_cidrs: tuple[str, ...]) -> None:
         """Take the node's podCIDRs, and make the bridge and let the node forward. Raises NetworkError."""
         try:
-            networks = tuple(sorted((ip_network(cidr) for cidr in pod_cidrs), key=lambda network: network.version))
+            networks = tuple(ip_network(cidr) for cidr in pod_cidrs)
         except ValueError as error:
             raise NetworkError(f"the node's podCIDRs {', '.join(pod_cidrs)} are not networks: {error}") from error
         if not networks:
@@ -188,6 +188,8 @@ class NetlinkPodNetwork:
             # The node forwards between pods through one interface and may tell them a short cut that has no return.
             for scope in ("all", _INTERFACE):
                 sysctl.ensure(f"ipv4/conf/{scope}/accept_redirects", "0")
+                if any(address.version == 6 for address in reservation.addresses):
+                    sysctl.ensure(f"ipv6/conf/{scope}/accept_redirects", "0")
         return True
 
     def _inside_messages(self, index: int, reservation: Reservation) -> list[Message]:
@@ -211,8 +213,9 @@ class NetlinkPodNetwork:
 
     def _sync_host_ports(self) -> None:
         wanted = [
-            (reservation.addresses[0], HostPort(**record))
+            (address, HostPort(**record))
             for reservation in self._book.reservations().values()
+            for address in reservation.addresses
             for record in _records(reservation)
         ]
         self._host_ports.sync(wanted)

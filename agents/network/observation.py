@@ -20,6 +20,9 @@ from agents.network.routes import VXLAN_LINK
 from agents.network.rtnetlink import decode, encode
 from agents.network.rtnetlink.values import Neighbour
 
+# An address of documentation, by whether it is one of IPv6: the default route leads there.
+_ANYWHERE = {False: ip_address("192.0.2.1"), True: ip_address("2001:db8::1")}
+
 
 def observe(attached: Iterable[Attachment], query: Mapping[str, str]) -> dict[str, Any]:
     """The facts about `target`, as seen from this node or from its pod at `source`; `port` and `echo` by wish."""
@@ -62,7 +65,8 @@ def _inside(held: Attachment) -> str:
             present = {str(one.interface.ip) for one in links.addresses(kernel)}
             if not present.issuperset(held.addresses):
                 return f"its namespace has no address {', '.join(sorted(set(held.addresses) - present))}"
-            kernel.get(encode.get_route(ip_address("192.0.2.1")))
+            for address in held.addresses:
+                kernel.get(encode.get_route(_ANYWHERE[":" in address]))
     except (OSError, NetlinkError) as error:
         return f"its namespace has no way out: {error}"
     return ""
@@ -86,7 +90,8 @@ def _route(kernel: NetlinkSocket, target: str) -> dict[str, Any]:
 
 def _tunnel(kernel: NetlinkSocket, device: int, gateway: str) -> tuple[str, str]:
     """The node at the other end of the tunnel to a gateway; what is missing for it."""
-    known = _entries(kernel, encode.get_neighbours(socket.AF_INET, device))
+    family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+    known = _entries(kernel, encode.get_neighbours(family, device))
     mac = next((entry.mac for entry in known if str(entry.address) == gateway), "")
     if not mac:
         return "", f"{VXLAN_LINK} has no neighbour entry for {gateway}"

@@ -29,6 +29,7 @@ from agents.network.nftables.values import (
     Chain,
     Dispatch,
     Established,
+    Family,
     Field,
     Hook,
     HookPoint,
@@ -107,21 +108,21 @@ class Cluster:
         ]
 
 
-def cluster_of(pods: Iterable[Object], namespaces: Iterable[Object]) -> Cluster:
-    """The pods that have an address of the pod network, as policies see them."""
+def cluster_of(pods: Iterable[Object], namespaces: Iterable[Object], family: Family = Family.IP) -> Cluster:
+    """The pods that have an address of the family in the pod network, as policies see them."""
     found = Cluster(namespaces={name_of(namespace): labels_of(namespace) for namespace in namespaces})
     for pod in pods:
-        view = _view(pod)
+        view = _view(pod, family)
         if view is not None:
             group = namespace_of(pod), tuple(sorted(labels_of(pod).items()))
             found.groups.setdefault(group, []).append(view)
     return found
 
 
-def _view(pod: Object) -> PodView | None:
+def _view(pod: Object, family: Family) -> PodView | None:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     addresses = [entry.get("ip") or "" for entry in status.get("podIPs") or ()] or [status.get("podIP") or ""]
-    address = next((one for one in addresses if one and ":" not in one), "")
+    address = next(filter(family.has, addresses), "")
     if not address or spec.get("hostNetwork") or status.get("phase") in _ENDED:
         return None
     ports = {
@@ -133,12 +134,14 @@ def _view(pod: Object) -> PodView | None:
     return PodView(address, spec.get("nodeName") or "", ports)
 
 
-def desired(policies: Iterable[Object], cluster: Cluster, node: str, networks: Sequence[str]) -> Ruleset:
-    """The table for a node whose pods have addresses of `networks`; empty if there are no policies."""
+def desired(
+    policies: Iterable[Object], cluster: Cluster, node: str, networks: Sequence[str], family: Family = Family.IP
+) -> Ruleset:
+    """The table of a family for a node whose pods have addresses of `networks`; empty if there are no policies."""
     ordered = sorted(policies, key=key_of)
     if not ordered:
         return Ruleset()
-    builder = _Builder(cluster, node, tuple(network for network in networks if ":" not in network))
+    builder = _Builder(cluster, node, tuple(filter(family.has, networks)), family)
     for policy in ordered:
         builder.add(policy)
     return builder.result()
@@ -147,7 +150,8 @@ def desired(policies: Iterable[Object], cluster: Cluster, node: str, networks: S
 class _Builder:
     """Collects the table policy by policy."""
 
-    def __init__(self, cluster: Cluster, node: str, networks: tuple[str, ...]) -> None:
+    def __init__(self, cluster: Cluster, node: str, networks: tuple[str, ...], family: Family) -> None:
+        self._family = family
         self._cluster = cluster
         self._node = node
         self._networks = networks
@@ -210,7 +214,7 @@ class _Builder:
         found: list[Rule] = []
         for peer in peers:
             if "ipBlock" in peer:
-                found += _block(peer["ipBlock"], direction.other)
+                found += _block(peer["ipBlock"], direction.other, self._family)
             else:
                 found.append((InSet((direction.other,), self._peer_set(namespace, peer)),))
         return found
@@ -267,9 +271,9 @@ def judges(spec: Mapping[str, Any], direction: str) -> bool:
     return direction == INGRESS or bool(spec.get(EGRESS))
 
 
-def _block(block: Mapping[str, Any], side: Field) -> list[Rule]:
+def _block(block: Mapping[str, Any], side: Field, family: Family) -> list[Rule]:
     """The match for a block of addresses; none for a block of the other family."""
-    if ":" in block["cidr"]:
+    if not family.has(block["cidr"]):
         return []
     excepted = tuple(block.get("except") or ())
     inside = InNetworks(side, (block["cidr"],))

@@ -1,4 +1,4 @@
-"""The kernel's table of network policies, changed in place from one content to the next.
+"""The kernel's table of network policies of an address family, changed in place from one content to the next.
 
 Invariant: there is a table exactly while there are policies.
 """
@@ -6,15 +6,16 @@ Invariant: there is a table exactly while there are policies.
 from __future__ import annotations
 
 from agents.network.nftables.table import Difference, NftTable
-from agents.network.nftables.values import Ruleset, changes
+from agents.network.nftables.values import Family, Ruleset, changes
 from agents.network.policies import TABLE
 
 
 class PolicyTable:
     """One task at a time; every call raises NetlinkError if the kernel refuses, and the next one starts afresh."""
 
-    def __init__(self) -> None:
-        self.table = NftTable(TABLE)
+    def __init__(self, family: Family = Family.IP) -> None:
+        self.family = family
+        self.table = NftTable(TABLE, family)
         # None: what is there, perhaps of a former process, has to be read.
         self._present: Ruleset | None = None
 

@@ -80,8 +80,11 @@ class RouteTable:
         return self._apply(wanted - present, obsolete, (encode.new_route, encode.delete_route), _describe_route)
 
     def _neighbours(self, device: Link, wanted: set[Neighbour]) -> list[str]:
-        request = encode.get_neighbours(socket.AF_INET, device.index)
-        present = self._permanent(request, device)
+        present = {
+            entry
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for entry in self._permanent(encode.get_neighbours(family, device.index), device)
+        }
         calls = (encode.new_neighbour, encode.delete_neighbour)
         return self._apply(wanted - present, present - wanted, calls, lambda one: f"neighbour {one.address}")
 
@@ -123,7 +126,7 @@ class RouteTable:
             self._kernel.request(encode.delete_link(VXLAN_LINK))
             return [f"removed link {VXLAN_LINK}"], None
         local = ip_address(own_address)
-        mtu = links.uplink_mtu(self._kernel, own_address) - VXLAN_OVERHEAD
+        mtu = links.uplink_mtu(self._kernel, own_address) - VXLAN_OVERHEAD[local.version]
         changes = []
         if present is not None and (present.mac, present.mtu, present.kind) != (device_mac(local), mtu, "vxlan"):
             self._kernel.request(encode.delete_link(VXLAN_LINK))
@@ -146,7 +149,7 @@ class RouteTable:
 
     def _ensure_device_address(self, device: Link, own_networks: tuple[Network, ...]) -> list[str]:
         """The node's own packets into the tunnel need a source that the other side sends back into it."""
-        wanted = {ip_interface(network.network_address) for network in own_networks if network.version == 4}
+        wanted = {ip_interface(network.network_address) for network in own_networks}
         held = {
             address.interface
             for address in links.addresses(self._kernel)

@@ -1,8 +1,9 @@
 """How this node reaches the pods of the others: a direct route where it can, VXLAN where it must.
 
 Two nodes on one segment route to each other's podCIDR without any encapsulation. To a node beyond a router the
-packets travel in VXLAN; nothing is learnt or flooded there: a device's MAC follows from its node's address, so
-each node can write the other's forwarding and neighbour entries without asking.
+packets travel in VXLAN, and so do IPv6 packets between nodes that only have IPv4 addresses; nothing is learnt or
+flooded there: a device's MAC follows from its node's address, so each node can write the other's forwarding and
+neighbour entries without asking.
 
 Invariant: the decision is a pure function of the Node objects and of the addresses on this machine.
 Source: RFC 7348; the scheme of fixed entries is the one that flannel's VXLAN backend made common.
@@ -21,18 +22,27 @@ from api.objects import name_of
 VXLAN_LINK = "wherry-vxlan"
 VXLAN_IDENTIFIER = 1
 VXLAN_PORT = 4789
-# Ethernet, IPv4, UDP and VXLAN headers around each packet.
-VXLAN_OVERHEAD = 50
+# Ethernet, IP, UDP and VXLAN headers around each packet, by the version of the nodes' addresses.
+VXLAN_OVERHEAD = {4: 50, 6: 70}
 _MAC_PREFIX = "0a:56"
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another node: its name, address and the pods' networks that it has."""
+    """Another node: its name, addresses (the main one first, one a family) and the pods' networks that it has."""
 
     name: str
-    address: Address
+    addresses: tuple[Address, ...]
     networks: tuple[Network, ...]
+
+    @property
+    def address(self) -> Address:
+        """The main address, where its VXLAN device is."""
+        return self.addresses[0]
+
+    def address_like(self, network: Network) -> Address:
+        """The address of a network's family, if it has one, else the main one."""
+        return next((address for address in self.addresses if address.version == network.version), self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +64,18 @@ class Plan:
     unreachable: tuple[str, ...] = ()
 
 
+def node_addresses(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The node's InternalIPs: the first of each family, in their order."""
+    found: dict[bool, str] = {}
+    for entry in (node.get("status") or {}).get("addresses") or ():
+        if entry.get("type") == "InternalIP" and entry.get("address"):
+            found.setdefault(":" in entry["address"], str(entry["address"]))
+    return tuple(found.values())
+
+
 def node_address(node: Mapping[str, Any]) -> str:
     """The node's first InternalIP, or ""."""
-    for entry in (node.get("status") or {}).get("addresses") or ():
-        if entry.get("type") == "InternalIP":
-            return str(entry.get("address") or "")
-    return ""
+    return next(iter(node_addresses(node)), "")
 
 
 def pod_networks(node: Mapping[str, Any]) -> tuple[Network, ...]:
@@ -73,9 +89,9 @@ def peers(nodes: Iterable[Mapping[str, Any]], own_name: str) -> list[Peer]:
     """All other nodes that have an address and a podCIDR by now, by name."""
     found = []
     for node in sorted(nodes, key=name_of):
-        address, networks = node_address(node), pod_networks(node)
-        if name_of(node) != own_name and address and networks:
-            found.append(Peer(name_of(node), ip_address(address), networks))
+        addresses, networks = tuple(map(ip_address, node_addresses(node))), pod_networks(node)
+        if name_of(node) != own_name and addresses and networks:
+            found.append(Peer(name_of(node), addresses, networks))
     return found
 
 
@@ -90,15 +106,15 @@ def plan(others: Iterable[Peer], own: Iterable[LinkAddress], bridge_index: int, 
     local_addresses = {held.interface.ip for held in segments}
     routes, tunnels, unreachable = [], [], []
     for peer in others:
-        if peer.address in local_addresses:
-            unreachable.append(f"node {peer.name} claims {peer.address}, which is an address of this node")
+        taken = next((address for address in peer.addresses if address in local_addresses), None)
+        if taken is not None:
+            unreachable.append(f"node {peer.name} claims {taken}, which is an address of this node")
             continue
-        link = next((held.index for held in segments if peer.address in held.interface.network), None)
         for network in peer.networks:
-            if network.version != peer.address.version:
-                continue
-            if link is not None:
-                routes.append(Route(network, link, peer.address))
+            address = peer.address_like(network)
+            link = next((held.index for held in segments if address in held.interface.network), None)
+            if link is not None and address.version == network.version:
+                routes.append(Route(network, link, address))
             else:
                 tunnels.append(Tunnel(network, network.network_address, device_mac(peer.address), peer.address))
     return Plan(tuple(routes), tuple(tunnels), tuple(unreachable))

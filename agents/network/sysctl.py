@@ -14,6 +14,20 @@ class SysctlError(Exception):
     """A parameter has the wrong value and cannot be changed."""
 
 
+def names(directory: str) -> list[str]:
+    """The names in `net.DIRECTORY`; none if the kernel does not have it."""
+    path = _ROOT / directory
+    return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+
+
+def value(name: str) -> str:
+    """What `net.NAME` is; "" if there is no such parameter."""
+    try:
+        return (_ROOT / name).read_text().strip()
+    except OSError:
+        return ""
+
+
 def ensure(name: str, value: str, *, optional: bool = False) -> bool:
     """Give `net.NAME` (parts separated by /) the value; whether it had another. Raises SysctlError.
 

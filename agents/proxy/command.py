@@ -9,7 +9,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable
-from ipaddress import ip_network
+from itertools import combinations, product
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from agents.network.hostports import TABLE as HOST_PORT_TABLE
 from agents.network.interface import NetworkError
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
+from agents.network.nftables.values import Family
 from agents.network.policies import TABLE as POLICY_TABLE
 from agents.network.route_table import RouteTable
 from agents.network.rtnetlink.encode import delete_link
@@ -41,6 +42,7 @@ from api.client import Client
 from api.events import EventRecorder
 from api.informers import Informers
 from api.kubeconfig import KubeconfigError
+from api.networks import networks
 from api.process import configure_logging, stop_event
 from api.runtime import Event, Runtime, SystemRuntime
 from api.serving import CheckFailed, ListenError, Server, service
@@ -56,10 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", type=Path, help="how to reach the API server; waited for if not there yet")
     parser.add_argument("--node-name", help="the name of this machine's Node")
     parser.add_argument("--node-ip", default="", help="this node's address (default: the Node's InternalIP)")
-    parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' networks (%(default)s)")
-    parser.add_argument("--service-cidr", default="10.96.0.0/16", help="the services' networks (%(default)s)")
+    parser.add_argument("--cluster-cidr", type=networks, default="10.244.0.0/16", help="the pods', A[,B] (%(default)s)")
+    parser.add_argument("--service-cidr", type=networks, default="10.96.0.0/16", help="services', A[,B] (%(default)s)")
     parser.add_argument(
-        "--cluster-dns", default="10.96.0.10", help='the name server of pods; "" for none (%(default)s)'
+        "--cluster-dns", default="10.96.0.10", help='the name server of pods, A[,B]; "" for none (%(default)s)'
     )
     parser.add_argument("--cluster-domain", default="cluster.local", help="the cluster's DNS domain (%(default)s)")
     parser.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the node's (%(default)s)")
@@ -85,10 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def cleanup() -> int:
     """Remove what the proxy and the pod network have put into the kernel; pods lose their network. The exit status."""
-    for name in (rules.TABLE, HOST_PORT_TABLE, POLICY_TABLE):
-        table = NftTable(name)
+    for name, family in product((rules.TABLE, HOST_PORT_TABLE, POLICY_TABLE), Family):
+        table = NftTable(name, family)
         if table.remove():
-            print(f"removed table {name}")
+            print(f"removed table {name} of {family.name}")
         table.close()
     routes = RouteTable()
     for change in routes.remove():
@@ -110,7 +112,6 @@ class _Part(Protocol):
 
 
 def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
-    _networks(arguments.cluster_cidr + "," + arguments.service_cidr)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     stop = stop_event(runtime)
@@ -140,12 +141,15 @@ def _parts(
     arguments: argparse.Namespace, runtime: Runtime, informers: Informers, events: NodeEvents, metrics: Metrics
 ) -> tuple[ServiceProxy, list[_Part]]:
     """The services' part, and all parts of the proxy; no name server if the cluster has none."""
-    cluster_networks, service_networks = _networks(arguments.cluster_cidr), _networks(arguments.service_cidr)
-    version4 = tuple(network for network in cluster_networks if ":" not in network)
+    cluster_networks = tuple(map(str, arguments.cluster_cidr))
+    service_networks = tuple(map(str, arguments.service_cidr))
+    cluster_dns = tuple(filter(None, map(str.strip, arguments.cluster_dns.split(","))))
     name = arguments.node_name
-    proxy = ServiceProxy(informers, runtime, name, version4, events, metrics, arguments.cluster_dns)
-    policies = NodePolicies(informers, runtime, name, events, metrics)
-    proxy.table.beside(policies.table)
+    proxy = ServiceProxy(informers, runtime, name, cluster_networks, events, metrics, cluster_dns)
+    policies = NodePolicies(informers, runtime, name, cluster_networks, events, metrics)
+    tables = [*(one.table for one in proxy.tables), *(one.table for one in policies.tables)]
+    for one, other in combinations(tables, 2):
+        one.beside(other)
     parts: list[_Part] = [
         proxy,
         NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics),
@@ -153,14 +157,14 @@ def _parts(
         NodeBalancers(informers, runtime, name, events),
         NodeReach(informers, runtime, name, events),
     ]
-    if not arguments.cluster_dns:
+    if not cluster_dns:
         return proxy, parts
     text = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
-    upstream = Upstream(servers_of(text, (arguments.cluster_dns,)), runtime)
+    upstream = Upstream(servers_of(text, cluster_dns), runtime)
     resolver = Resolver(Zone(arguments.cluster_domain, (*cluster_networks, *service_networks)), upstream, runtime)
     metrics.count_queries(resolver)
     dns = ClusterDns(informers, resolver, arguments.cluster_domain)
-    return proxy, [*parts, NodeDns(informers, runtime, name, resolver, dns)]
+    return proxy, [*parts, NodeDns(informers, runtime, name, resolver, dns, cluster_dns)]
 
 
 def _run_parts(informers: Informers, parts: list[_Part], runtime: Runtime, stop: Event) -> int:
@@ -208,7 +212,3 @@ def _rules_check(state: dict[str, ServiceProxy]) -> Callable[[], None]:
             raise CheckFailed("the rules of services are not in the kernel yet")
 
     return check
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())

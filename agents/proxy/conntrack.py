@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes
 from agents.network.nftables.table import NETLINK_NETFILTER
-from agents.network.nftables.values import Endpoint
+from agents.network.nftables.values import Endpoint, Family
 from agents.proxy.rules import Frontend
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,8 @@ _GET, _DELETE = 1, 2
 _NESTED = 0x8000
 _TUPLE_ORIGINAL, _TUPLE_REPLY = 1, 2
 _TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
-_SOURCE_V4, _DESTINATION_V4 = 1, 2
+# Source and destination, by family.
+_ADDRESSES = {Family.IP: (1, 2), Family.IP6: (3, 4)}
 _PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _HEADER = 4
 
@@ -59,9 +60,11 @@ def stale(
 
 
 class ConnectionTracking:
-    """The kernel's table of tracked flows; one task at a time."""
+    """The kernel's table of tracked flows of a family; one task at a time."""
 
-    def __init__(self, kernel: NetlinkSocket | None = None) -> None:
+    def __init__(self, family: Family = Family.IP, kernel: NetlinkSocket | None = None) -> None:
+        self._family = family
+        self._frame = struct.pack("=BBH", family, 0, 0)
         self._kernel = kernel or NetlinkSocket(NETLINK_NETFILTER)
 
     def close(self) -> None:
@@ -69,20 +72,19 @@ class ConnectionTracking:
         self._kernel.close()
 
     def flows(self, protocol: int = socket.IPPROTO_UDP) -> list[Flow]:
-        """All tracked IPv4 flows of a protocol. Raises NetlinkError."""
-        request = Message(_SUBSYSTEM << 8 | _GET, 0, struct.pack("=BBH", socket.AF_INET, 0, 0))
+        """All tracked flows of a protocol. Raises NetlinkError."""
+        request = Message(_SUBSYSTEM << 8 | _GET, 0, self._frame)
         found = []
         for _, payload in self._kernel.dump(request):
-            flow = _read(payload)
+            flow = _read(payload, self._family)
             if flow is not None and flow.protocol == protocol:
                 found.append(flow)
         return found
 
     def forget(self, flows: Iterable[Flow]) -> int:
         """Delete flows; how many were still there. Raises NetlinkError."""
-        frame = struct.pack("=BBH", socket.AF_INET, 0, 0)
         messages = [
-            Message(_SUBSYSTEM << 8 | _DELETE, 0, frame + attribute(_TUPLE_ORIGINAL | _NESTED, flow.original))
+            Message(_SUBSYSTEM << 8 | _DELETE, 0, self._frame + attribute(_TUPLE_ORIGINAL | _NESTED, flow.original))
             for flow in flows
         ]
         outcomes = self._kernel.batch(messages)
@@ -92,23 +94,23 @@ class ConnectionTracking:
         return sum(error is None for error in outcomes)
 
 
-def _read(payload: bytes) -> Flow | None:
+def _read(payload: bytes, family: Family) -> Flow | None:
     found = attributes(payload, _HEADER)
     original, reply = found.get(_TUPLE_ORIGINAL), found.get(_TUPLE_REPLY)
     if original is None or reply is None:
         return None
-    protocol, _, destination = _tuple(original)
-    _, source, _ = _tuple(reply)
+    protocol, _, destination = _tuple(original, family)
+    _, source, _ = _tuple(reply, family)
     return Flow(protocol, destination, source, original)
 
 
-def _tuple(data: bytes) -> tuple[int, Endpoint, Endpoint]:
+def _tuple(data: bytes, family: Family) -> tuple[int, Endpoint, Endpoint]:
     """Protocol, source and destination of a CTA_TUPLE."""
     parts = attributes(data)
     addresses, ports = attributes(parts.get(_TUPLE_IP, b"")), attributes(parts.get(_TUPLE_PROTOCOL, b""))
     protocol = int.from_bytes(ports.get(_PROTOCOL_NUMBER, b""), "big")
     ends = []
-    for address, port in ((_SOURCE_V4, _SOURCE_PORT), (_DESTINATION_V4, _DESTINATION_PORT)):
-        text = socket.inet_ntoa(addresses[address]) if address in addresses else ""
+    for address, port in zip(_ADDRESSES[family], (_SOURCE_PORT, _DESTINATION_PORT), strict=True):
+        text = socket.inet_ntop(family, addresses[address]) if address in addresses else ""
         ends.append(Endpoint(text, int.from_bytes(ports.get(port, b""), "big")))
     return protocol, ends[0], ends[1]

@@ -27,11 +27,16 @@ class HealthPorts:
         self._servers: dict[int, Server] = {}
         self._state: dict[int, tuple[str, int]] = {}
 
-    def sync(self, parts: Mapping[str, ServiceRules]) -> None:
-        """Listen on the ports of these services, and answer with their present numbers of local endpoints."""
-        self._state = {
-            part.health_check_port: (key, part.local_endpoints) for key, part in parts.items() if part.health_check_port
-        }
+    def sync(self, families: Iterable[Mapping[str, ServiceRules]]) -> None:
+        """Listen on the ports of these services, and answer with their present numbers of local endpoints.
+
+        A pod has an address of each family of its service: the number is that of the family with most.
+        """
+        self._state = {}
+        for key, part in (item for parts in families for item in parts.items()):
+            if part.health_check_port:
+                known = self._state.get(part.health_check_port, (key, 0))[1]
+                self._state[part.health_check_port] = (key, max(known, part.local_endpoints))
         for port in self._servers.keys() - self._state.keys():
             self._servers.pop(port).stop()
         for port in self._state.keys() - self._servers.keys():
@@ -45,7 +50,7 @@ class HealthPorts:
 
     def close(self) -> None:
         """Stop listening."""
-        self.sync({})
+        self.sync([])
 
     def _application(self, port: int) -> Callable[..., Iterable[bytes]]:
         def application(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

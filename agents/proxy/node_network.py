@@ -91,7 +91,7 @@ class NodeNetwork:
     def _reconcile(self) -> None:
         node = self._nodes.get(self._name)
         own_networks = routes.pod_networks(node) if node else ()
-        address = self._address or (routes.node_address(node) if node else "")
+        address = self._address.split(",")[0] or (routes.node_address(node) if node else "")
         if not own_networks or not address:
             return
         kernel = self._table.kernel
@@ -113,12 +113,15 @@ class NodeNetwork:
 
         A node without a default route has to get to where service addresses are translated.
         """
-        source = ip_address(address)
-        pods = [Route(network, bridge, source=gateway_of(network)) for network in own if network.version == 4]
+        # A family that the node has no address of itself goes by that towards its pods.
+        sources = {network.version: gateway_of(network) for network in own} | {
+            one.version: one for one in map(ip_address, self._address.split(",") if self._address else [address])
+        }
+        pods = [Route(network, bridge, source=gateway_of(network)) for network in own]
         services = [
-            Route(network, bridge, source=source)
+            Route(network, bridge, source=sources[network.version])
             for network in self._service_networks
-            if network.version == source.version
+            if network.version in sources
         ]
         return (*pods, *services)
 
@@ -142,4 +145,4 @@ class NodeNetwork:
 
 
 def _relevant(node: Object) -> tuple[object, ...]:
-    return routes.node_address(node), routes.pod_networks(node)
+    return routes.node_addresses(node), routes.pod_networks(node)

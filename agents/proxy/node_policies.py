@@ -1,9 +1,9 @@
-"""Keeps the node's table of policies like the API says.
+"""Keeps the node's tables of policies like the API says: one for each address family that pods have.
 
 A change of pods, namespaces or policies is computed whole, which is cheap since pods that are alike are looked at
 once, and only what differs is sent; sets change in place, so packets meet the old policy or the new one.
 
-Invariant: without policies there is no table; with policies, what others do to it is undone and said.
+Invariant: without policies there is no table; with policies, what others do to one is undone and said.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 
 from agents.network import policies, routes
 from agents.network.netlink import NetlinkError
-from agents.network.nftables.values import Ruleset
+from agents.network.nftables.values import Family, Ruleset
 from agents.network.policy_table import PolicyTable
 from agents.proxy.level import Level
 from agents.proxy.metrics import Metrics
@@ -30,10 +30,16 @@ _RETRY_SECONDS = 2.0
 
 
 class NodePolicies:
-    """Programs the cluster's NetworkPolicies for the pods of this node; `run` is one task that owns the table."""
+    """Programs the cluster's NetworkPolicies for the pods of this node; `run` is one task that owns the tables."""
 
     def __init__(
-        self, informers: Informers, runtime: Runtime, node_name: str, events: NodeEvents, metrics: Metrics
+        self,
+        informers: Informers,
+        runtime: Runtime,
+        node_name: str,
+        cluster_networks: tuple[str, ...],
+        events: NodeEvents,
+        metrics: Metrics,
     ) -> None:
         self._runtime = runtime
         self._name = node_name
@@ -44,8 +50,7 @@ class NodePolicies:
         self._namespaces = informers.of("namespaces")
         self._nodes = informers.of("nodes")
         self._level = Level(runtime, _LOOK_SECONDS)
-        self._table = PolicyTable()
-        self.table = self._table.table
+        self.tables = [PolicyTable(family) for family in Family if any(map(family.has, cluster_networks))]
 
     def watch(self) -> None:
         """Look at every change of what policies are about."""
@@ -55,7 +60,7 @@ class NodePolicies:
         self._nodes.add_handler(self._level.on(self._own_networks))
 
     def run(self, stop: Event) -> None:
-        """Keep the table until `stop`; it stays then."""
+        """Keep the tables until `stop`; they stay then."""
         while not stop.is_set():
             try:
                 self._once(self._wait(stop))
@@ -65,7 +70,8 @@ class NodePolicies:
                 log.warning("network policies could not be programmed: %s", error)
                 self._events.warning("NetworkPolicyFailed", f"The kernel refused the rules of policies: {error}")
                 stop.wait(_RETRY_SECONDS)
-        self._table.close()
+        for one in self.tables:
+            one.close()
 
     def wake(self) -> None:
         """Look again, or notice that `run` shall stop."""
@@ -82,24 +88,24 @@ class NodePolicies:
         return dirty
 
     def _once(self, dirty: bool) -> None:
-        if dirty:
-            log.debug("table %s: %s", policies.TABLE, self._table.apply(self._desired()))
-            return
-        found = self._table.repair()
-        if found:
-            self._metrics.repairs.inc()
-            message = f"The nftables table {policies.TABLE} was changed by somebody else and has been repaired: {found}"
-            log.warning("%s", message)
-            self._events.warning("NetworkPolicyRepaired", message)
+        for one in self.tables:
+            if dirty:
+                log.debug("table %s of %s: %s", policies.TABLE, one.family.name, one.apply(self._desired(one.family)))
+            elif found := one.repair():
+                self._metrics.repairs.inc()
+                table = f"nftables table {policies.TABLE} of {one.family.name}"
+                message = f"The {table} was changed by somebody else and has been repaired: {found}"
+                log.warning("%s", message)
+                self._events.warning("NetworkPolicyRepaired", message)
 
-    def _desired(self) -> Ruleset:
+    def _desired(self, family: Family) -> Ruleset:
         present = self._policies.items()
         if not present:
             return Ruleset()
         node = self._nodes.get(self._name)
         networks = [str(network) for network in routes.pod_networks(node)] if node else []
-        cluster = policies.cluster_of(self._pods.items(), self._namespaces.items())
-        return policies.desired(present, cluster, self._name, networks)
+        cluster = policies.cluster_of(self._pods.items(), self._namespaces.items(), family)
+        return policies.desired(present, cluster, self._name, networks, family)
 
 
 def _pod(pod: Object) -> object:

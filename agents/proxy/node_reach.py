@@ -9,13 +9,13 @@ Invariant: a peer is said to be out of reach once, after several rounds without 
 from __future__ import annotations
 
 import logging
-from ipaddress import IPv4Network
 
 from agents.network import echo, links, routes
 from agents.network.ipam import gateway_of
 from agents.network.netlink import NetlinkError
 from agents.network.route_table import RouteTable
 from agents.network.routes import Peer
+from agents.network.rtnetlink.values import Network
 from agents.proxy.node_events import NodeEvents
 from api.informers import Informers
 from api.objects import is_true, name_of
@@ -59,30 +59,31 @@ class NodeReach:
         for gone in self._silent.keys() - {name_of(node) for node in self._nodes.items()}:
             del self._silent[gone]
         for peer in peers:
-            network = next((one for one in peer.networks if isinstance(one, IPv4Network)), None)
             # A hollow node has no network of its own.
-            if network is not None and not peer.address.is_loopback and not stop.is_set():
-                self._ask(peer, str(gateway_of(network)))
+            if not peer.address.is_loopback and not stop.is_set():
+                self._ask(peer)
 
-    def _ask(self, peer: Peer, gateway: str) -> None:
-        if echo.echo(gateway, self._number):
+    def _ask(self, peer: Peer) -> None:
+        silent = next((one for one in peer.networks if not echo.echo(str(gateway_of(one)), self._number)), None)
+        if silent is None:
             if self._silent.pop(peer.name, 0) >= _ROUNDS:
                 message = f"The pods of node {peer.name} are within reach again"
                 log.info("%s", message)
                 self._events.normal("PodNetworkReachable", message)
             return
-        if not echo.echo(str(peer.address), self._number):
+        address, gateway = str(peer.address_like(silent)), str(gateway_of(silent))
+        if not echo.echo(address, self._number):
             self._silent.pop(peer.name, None)
             return
         self._silent[peer.name] = self._silent.get(peer.name, 0) + 1
         if self._silent[peer.name] == _ROUNDS:
-            message = routes.unanswered(
-                self._name, peer.name, str(peer.address), gateway, tunnelled=self._tunnelled(peer)
-            )
+            tunnelled = self._tunnelled(peer, silent)
+            message = routes.unanswered(self._name, peer.name, address, gateway, tunnelled=tunnelled)
             log.warning("%s", message)
             self._events.warning("PodNetworkUnreachable", message[0].upper() + message[1:])
 
-    def _tunnelled(self, peer: Peer) -> bool:
+    def _tunnelled(self, peer: Peer, network: Network) -> bool:
         bridge = links.find_link(self._table.kernel, links.BRIDGE)
         own = links.addresses(self._table.kernel)
-        return bool(routes.plan([peer], own, bridge.index if bridge else 0).tunnels)
+        tunnels = routes.plan([peer], own, bridge.index if bridge else 0).tunnels
+        return any(tunnel.network == network for tunnel in tunnels)

@@ -10,13 +10,13 @@ from typing import Any
 
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
-from agents.network.nftables.values import PROTOCOLS, Endpoint, Key, Verdict
+from agents.network.nftables.values import PROTOCOLS, Endpoint, Family, Key, Verdict
 from agents.proxy import rules
 
 
 def observe(address: str, protocol: str, port: int) -> dict[str, Any]:
     """The rule for a front end, the endpoints that it leads to, and whether it is refused."""
-    table = NftTable(rules.TABLE)
+    table = NftTable(rules.TABLE, next(family for family in Family if family.has(address)))
     try:
         return _look(table, (address, PROTOCOLS[protocol], port))
     except NetlinkError as error:
@@ -35,11 +35,11 @@ def _look(table: NftTable, front: Key) -> dict[str, Any]:
         end = table.lookup(rules.ENDPOINTS, sets[rules.ENDPOINTS], (*front, index))
         if not isinstance(end, Endpoint):
             break
-        ends.append(f"{end.address}:{end.port}")
+        ends.append(end.written())
     if chain and not ends:
         # A service with affinity has a chain for each endpoint, named after it.
         parts = (
             name.removeprefix(chain + "/").split("/") for name in table.chain_names() if name.startswith(chain + "/")
         )
-        ends = [":".join(part) for part in parts if len(part) == 2]
+        ends = [Endpoint(part[0], int(part[1])).written() for part in parts if len(part) == 2]
     return {"chain": chain, "endpoints": ends, "refused": refused, "problem": ""}

@@ -1,4 +1,4 @@
-"""What the table `wherry` holds: for the node as a whole, and for each service.
+"""What the table `wherry` of an address family holds: for the node as a whole, and for each service.
 
 A packet's destination, protocol and port are looked up in one verdict map, whatever the number of services. All
 services with the same number of endpoints share the chain it leads to: that draws a number, and a second map has the
@@ -27,6 +27,7 @@ from agents.network.nftables.values import (
     Dispatch,
     Draw,
     Endpoint,
+    Family,
     Field,
     Hook,
     HookPoint,
@@ -70,8 +71,9 @@ CLUSTER_ADDRESSES, HAIRPIN = "cluster-addresses", "hairpin"
 
 _SERVICE_PORT = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
 _NODE_PORT = (Field.PROTOCOL, Field.DESTINATION_PORT)
-_LOOPBACK = "127.0.0.0/8"
-_MULTICAST = "224.0.0.0/4"
+_LOOPBACK = {Family.IP: "127.0.0.0/8", Family.IP6: "::1/128"}
+_MULTICAST = {Family.IP: "224.0.0.0/4", Family.IP6: "ff00::/8"}
+_ADDRESS_TYPE = {Family.IP: "IPv4", Family.IP6: "IPv6"}
 _DEFAULT_AFFINITY_SECONDS = 10800
 _OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 _HEADLESS = "service.kubernetes.io/headless"
@@ -99,8 +101,11 @@ class ServiceRules:
     local_endpoints: int = 0
 
 
-def base(cluster_networks: tuple[str, ...]) -> Ruleset:
-    """The part of the table that does not depend on services. `cluster_networks` are the pods' addresses."""
+def base(cluster_networks: tuple[str, ...], family: Family = Family.IP) -> Ruleset:
+    """The part of the table that does not depend on services. `cluster_networks` are the pods' addresses.
+
+    Here as everywhere networks of the other family do not matter.
+    """
     service_port = (Type.ADDRESS, Type.PROTOCOL, Type.PORT)
     node_port = (Type.PROTOCOL, Type.PORT)
     endpoint = (Type.ADDRESS, Type.PORT)
@@ -116,17 +121,17 @@ def base(cluster_networks: tuple[str, ...]) -> Ruleset:
         CLUSTER_ADDRESSES: Set((Type.ADDRESS,)),
         HAIRPIN: Set((Type.ADDRESS, Type.ADDRESS)),
     }
-    return Ruleset(_base_chains(cluster_networks), sets, {name: {} for name in sets})
+    return Ruleset(_base_chains(_of(family, cluster_networks), family), sets, {name: {} for name in sets})
 
 
-def _base_chains(cluster_networks: tuple[str, ...]) -> dict[str, Chain]:
+def _base_chains(cluster_networks: tuple[str, ...], family: Family) -> dict[str, Chain]:
     outside = InNetworks(Field.SOURCE, cluster_networks, inverted=True)
-    leaving = InNetworks(Field.DESTINATION, (*cluster_networks, _MULTICAST), inverted=True)
+    leaving = InNetworks(Field.DESTINATION, (*cluster_networks, _MULTICAST[family]), inverted=True)
     to_services = (jump(SERVICES),)
     to_refused = (NewConnection(), jump(REFUSED))
     clamp = (Interface(VXLAN_LINK, outgoing=True), ClampSegmentSize())
     local = IsLocal(Field.DESTINATION)
-    not_loopback = InNetworks(Field.DESTINATION, (_LOOPBACK,), inverted=True)
+    not_loopback = InNetworks(Field.DESTINATION, (_LOOPBACK[family],), inverted=True)
     return {
         SERVICES: Chain((
             (outside, InSet((Field.DESTINATION,), CLUSTER_ADDRESSES), SetMark(MASQUERADE_MARK)),
@@ -177,6 +182,7 @@ def desired(
     slices: Iterable[Mapping[str, Any]],
     node: NodeView,
     cluster_networks: tuple[str, ...],
+    family: Family = Family.IP,
 ) -> Ruleset:
     """The whole table for these services and their slices."""
     by_service: dict[str, list[Mapping[str, Any]]] = {}
@@ -184,9 +190,10 @@ def desired(
         owner = service_key_of(endpoint_slice)
         by_service.setdefault(owner, []).append(endpoint_slice)
     parts = [
-        service_rules(service, by_service.get(key_of(service), ()), node, cluster_networks) for service in services
+        service_rules(service, by_service.get(key_of(service), ()), node, cluster_networks, family)
+        for service in services
     ]
-    return union([base(cluster_networks), *(part.ruleset for part in parts)])
+    return union([base(cluster_networks, family), *(part.ruleset for part in parts)])
 
 
 def service_key_of(endpoint_slice: Mapping[str, Any]) -> str:
@@ -199,20 +206,23 @@ def service_rules(
     slices: Iterable[Mapping[str, Any]],
     node: NodeView,
     cluster_networks: tuple[str, ...],
+    family: Family = Family.IP,
 ) -> ServiceRules:
-    """One service's part of the table; nothing for services without an address of their own."""
+    """One service's part of the table; nothing for services without an address of their own in the family."""
     spec = service.get("spec") or {}
-    if not _is_ours(service, spec):
+    if not _is_ours(service, spec, family):
         return ServiceRules()
     slices = list(slices)
-    builder = _Builder(service, spec, node, cluster_networks)
+    builder = _Builder(service, spec, node, cluster_networks, family)
     for port in spec.get("ports") or ():
         builder.add_port(port, slices)
     return builder.result()
 
 
-def _is_ours(service: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+def _is_ours(service: Mapping[str, Any], spec: Mapping[str, Any], family: Family) -> bool:
     if spec.get("type") == "ExternalName" or spec.get("clusterIP") in (None, "", "None"):
+        return False
+    if not _of(family, cluster_addresses(spec)):
         return False
     return _OTHER_PROXY not in labels_of(service) and _HEADLESS not in labels_of(service)
 
@@ -221,19 +231,25 @@ class _Builder:
     """Collects the rules of one service, port by port."""
 
     def __init__(
-        self, service: Mapping[str, Any], spec: Mapping[str, Any], node: NodeView, cluster_networks: tuple[str, ...]
+        self,
+        service: Mapping[str, Any],
+        spec: Mapping[str, Any],
+        node: NodeView,
+        cluster_networks: tuple[str, ...],
+        family: Family,
     ) -> None:
         self._name = f"{namespace_of(service)}/{name_of(service)}"
         self._spec = spec
         self._node = node
-        self._cluster_networks = cluster_networks
+        self._family = family
+        self._cluster_networks = _of(family, cluster_networks)
         self._internal_local = spec.get("internalTrafficPolicy") == "Local"
         self._external_local = spec.get("externalTrafficPolicy") == "Local"
         self._sticky = spec.get("sessionAffinity") == "ClientIP"
-        self._cluster_addresses = _ipv4(spec.get("clusterIPs") or [spec.get("clusterIP")])
-        self._external_addresses = _ipv4(spec.get("externalIPs") or ())
-        self._balancer_addresses = _ipv4(_ingress_addresses(service))
-        self._source_ranges = _ipv4_networks(spec.get("loadBalancerSourceRanges") or ())
+        self._cluster_addresses = _of(family, cluster_addresses(spec))
+        self._external_addresses = _of(family, spec.get("externalIPs") or ())
+        self._balancer_addresses = _of(family, _ingress_addresses(service))
+        self._source_ranges = tuple(map(str.strip, spec.get("loadBalancerSourceRanges") or ()))
         self._chains: dict[str, Chain] = {}
         self._sets: dict[str, Set] = {}
         self._elements: dict[str, dict[Key, Value]] = {
@@ -255,7 +271,8 @@ class _Builder:
         """Add the front ends of one service port, and the chains that only this service has."""
         protocol_name = port.get("protocol") or "TCP"
         protocol, number = PROTOCOLS[protocol_name], int(port["port"])
-        found = endpoints.candidates(slices, port.get("name") or "", protocol_name, self._node)
+        address_type = _ADDRESS_TYPE[self._family]
+        found = endpoints.candidates(slices, port.get("name") or "", protocol_name, self._node, address_type)
         choice = endpoints.choose(found, self._node)
         self._local.update(choice.local)
         own = {candidate.endpoint for candidate in found if candidate.local}
@@ -349,8 +366,9 @@ class _Builder:
         if not (chain and self._source_ranges):
             return chain
         name = f"firewall-{identity}"
-        allowed = InNetworks(Field.SOURCE, self._source_ranges)
-        self._chains[name] = Chain(((allowed, goto(chain)), (DROP,)))
+        ranges = _of(self._family, self._source_ranges)
+        allowed: list[Rule] = [(InNetworks(Field.SOURCE, ranges), goto(chain))] if ranges else []
+        self._chains[name] = Chain((*allowed, (DROP,)))
         return name
 
     def _front(self, front: Frontend, chain: str, usable: tuple[Endpoint, ...], anywhere: tuple[Endpoint, ...]) -> None:
@@ -367,12 +385,14 @@ class _Builder:
         self._elements.setdefault(name, {})[key] = value
 
 
-def _ipv4(addresses: Iterable[str | None]) -> tuple[str, ...]:
-    return tuple(address for address in addresses if address and ":" not in address and address != "None")
+def cluster_addresses(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """A Service's addresses inside the cluster; none if it is headless."""
+    given = spec.get("clusterIPs") or [spec.get("clusterIP")]
+    return tuple(address for address in given if address and address != "None")
 
 
-def _ipv4_networks(networks: Iterable[str]) -> tuple[str, ...]:
-    return tuple(network.strip() for network in networks if ":" not in network)
+def _of(family: Family, texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(text for text in texts if family.has(text))
 
 
 def _ingress_addresses(service: Mapping[str, Any]) -> list[str]:

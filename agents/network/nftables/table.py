@@ -235,7 +235,7 @@ class NftTable:
                 return None
             raise
         ((_, element),) = attribute_list(attributes(payload, _HEADER)[3])
-        return _read_value(attributes(element).get(2, b""))
+        return _read_value(attributes(element).get(2, b""), self.family)
 
     def chain_names(self) -> list[str]:
         """The chains that the kernel's table has. Raises NetlinkError."""
@@ -348,14 +348,16 @@ def _read_comment(userdata: bytes) -> str:
     return userdata[2 : 2 + userdata[1]].rstrip(b"\0").decode("utf-8", "replace")
 
 
-def _read_value(data: bytes) -> Value | bool:
-    """An element's value: a verdict that leads to a chain, an IPv4 endpoint, or True where there is none."""
+def _read_value(data: bytes, family: Family) -> Value | bool:
+    """An element's value: a verdict that leads to a chain, an endpoint, or True where there is none."""
     found = attributes(data)
     if 2 in found:
         verdict = attributes(found[2])
         return Verdict("goto" if 2 in verdict else "accept", _text(verdict.get(2, b"")))
     if 1 in found:
-        return Endpoint(socket.inet_ntoa(found[1][:4]), int.from_bytes(found[1][4:6], "big"))
+        size = 4 if family is Family.IP else 16
+        kind = socket.AF_INET if family is Family.IP else socket.AF_INET6
+        return Endpoint(socket.inet_ntop(kind, found[1][:size]), int.from_bytes(found[1][size : size + 2], "big"))
     return True
 
 

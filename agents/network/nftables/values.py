@@ -23,6 +23,10 @@ class Family(IntEnum):
     IP = 2
     IP6 = 10
 
+    def has(self, text: str | None) -> bool:
+        """Whether an address or a network, e.g. fd00::/64, is of the family."""
+        return bool(text) and (":" in str(text)) == (self is Family.IP6)
+
 
 class Type(Enum):
     """What a part of a key or of a map's value is."""
@@ -47,6 +51,10 @@ class Endpoint(NamedTuple):
 
     address: str
     port: int
+
+    def written(self) -> str:
+        """ADDRESS:PORT, an IPv6 address in brackets."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
