@@ -79,8 +79,9 @@ def _resources() -> Iterator[str]:
 def _row(entry: Entry) -> str:
     resource = entry.resource
     verbs = "all" if set(entry.verbs) == ALL_VERBS else " ".join(entry.verbs)
-    stored, _ = conversion.storage_of(entry)
-    fields = [field for field in selectable(stored.group, stored.plural) if field not in METADATA_FIELDS]
+    stored, converts = conversion.storage_of(entry)
+    labels = converts.labels if converts and converts.labels else selectable(stored.group, stored.plural)
+    fields = [field for field in labels if field not in METADATA_FIELDS]
     cells = [
         f"{resource.version} {resource.plural}",
         " ".join(entry.short_names) or "–",

@@ -45,6 +45,8 @@ _ELSEWHERE: Fields = {
     "status.successful": ("status", "succeeded"),
     "spec.nodeName": ("spec", "nodeName"),
 }
+# What an old-fashioned source is called where an event has only a reporting controller.
+_OTHERWISE: Fields = {"source": ("reportingComponent",)}
 _BOOLEANS = frozenset({"spec.unschedulable", "spec.hostNetwork"})
 _COUNTS = frozenset({"status.replicas", "status.successful"})
 
@@ -66,14 +68,21 @@ def field_values(obj: Object, fields: Fields) -> dict[str, str]:
 
 
 def _text(obj: Object, name: str, path: tuple[str, ...]) -> str:
-    value: Any = obj
-    for step in path:
-        value = value.get(step) if isinstance(value, dict) else None
+    value = _at(obj, path)
+    if not value and name in _OTHERWISE:
+        value = _at(obj, _OTHERWISE[name])
     if isinstance(value, bool) or name in _BOOLEANS:
         return "true" if value else "false"
     if value is None:
         return "0" if name in _COUNTS else ""
     return str(value)
+
+
+def _at(obj: Object, path: tuple[str, ...]) -> Any:
+    value: Any = obj
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 class CachedObject:

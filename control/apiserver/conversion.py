@@ -23,6 +23,10 @@ _EVENT_FIELDS = {
     "deprecatedCount": "count",
     "reportingController": "reportingComponent",
 }
+_REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_EVENT_LABELS = {name: name for name in ("metadata.name", "metadata.namespace", "reason", "type")}
+_EVENT_LABELS |= {f"regarding.{name}": f"involvedObject.{name}" for name in _REFERENCE}
+_EVENT_LABELS["reportingController"] = "reportingComponent"
 _CORE_FIELDS = {core: new for new, core in _EVENT_FIELDS.items()}
 
 
@@ -30,7 +34,7 @@ def storage_of(entry: Entry) -> tuple[Resource, Conversion | None]:
     """Where the objects of a resource are stored, and how they get there."""
     resource = entry.resource
     if resource.plural == "events" and resource.group == "events.k8s.io":
-        return _EVENTS, Conversion(_event_to_core, _event_from_core)
+        return _EVENTS, Conversion(_event_to_core, _event_from_core, labels=_EVENT_LABELS)
     if resource.plural == "horizontalpodautoscalers" and resource.version == "v1":
         return _AUTOSCALERS, Conversion(_autoscaler_to_v2, _autoscaler_to_v1)
     return resource, None

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class Conversion:
     """Translates between the address's version and the storage version; each makes a new object.
 
-    `waits` says that it asks somebody else, so it may not run where others wait for the caller.
+    `waits` says that it asks somebody else, so it may not run where others wait for the caller. `labels` are the field
+    labels of the address and what the storage version calls them, None if they are the same.
     """
 
     to_storage: Callable[[Object], Object]
@@ -41,6 +42,7 @@ class Conversion:
     many_from_storage: Callable[[Sequence[Object]], list[Object]] | None = None
     text_from_storage: Callable[[bytes], bytes] | None = None
     waits: bool = False
+    labels: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Endpoint:
     def fields(self) -> Fields:
         """What field selectors may name."""
         return self.custom.fields if self.custom else self.collection.fields
+
+    @property
+    def labels(self) -> Mapping[str, str] | None:
+        """Which of `fields` the field labels of this address mean; None: they are the same."""
+        return self.conversion.labels if self.conversion else None
 
     def key(self, namespace: str, name: str) -> Key:
         """Where an object is stored."""

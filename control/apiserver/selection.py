@@ -5,6 +5,7 @@ Invariant: a selection only looks at what the cache keeps beside each object; it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from api import errors
@@ -54,8 +55,13 @@ class Selection:
         return replace(self, fields=early), late
 
 
-def selection(request: Request, resource: Resource, fields: Fields) -> Selection:
-    """What a request selects. Raises BadRequest for a selector that cannot be read or a field that has none."""
+def selection(
+    request: Request, resource: Resource, fields: Fields, labels: Mapping[str, str] | None = None
+) -> Selection:
+    """What a request selects; `labels` are its names of the fields where those differ.
+
+    Raises BadRequest for a selector that cannot be read or a field that has none.
+    """
     namespace = request.info.namespace if resource.namespaced else ""
     if not request.environ.get("QUERY_STRING"):
         return Selection(namespace)
@@ -63,13 +69,15 @@ def selection(request: Request, resource: Resource, fields: Fields) -> Selection
     if not label_text and not field_text:
         return Selection(namespace)
     try:
-        labels, selected = LabelSelector.parse(label_text), FieldSelector.parse(field_text)
+        wanted, selected = LabelSelector.parse(label_text), FieldSelector.parse(field_text)
     except ValueError as error:
         raise errors.BadRequest(str(error)) from error
     for term in selected.terms:
-        if term.field not in fields:
+        if term.field not in (fields if labels is None else labels):
             raise errors.BadRequest(_unsupported(resource, fields, term.field))
-    return Selection(namespace, labels, selected)
+    if labels is not None:
+        selected = FieldSelector(tuple(replace(term, field=labels[term.field]) for term in selected.terms))
+    return Selection(namespace, wanted, selected)
 
 
 def _unsupported(resource: Resource, fields: Fields, field: str) -> str:

@@ -56,7 +56,7 @@ def delete_collection(server: ApiServer, endpoint: Endpoint, request: Request) -
     """DELETE of all selected objects; answers with the list of them."""
     op = operation(server, endpoint, request, DELETE)
     options = read_options(op, request)
-    chosen = selection(request, endpoint.entry.resource, endpoint.fields)
+    chosen = selection(request, endpoint.entry.resource, endpoint.fields, endpoint.labels)
     server.cache.catch_up()
     with server.cache.lock():
         revision = server.cache.revision

@@ -56,7 +56,7 @@ def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 
 def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """A page of a collection."""
-    chosen = selection(request, endpoint.entry.resource, endpoint.fields)
+    chosen = selection(request, endpoint.entry.resource, endpoint.fields, endpoint.labels)
     late = FieldSelector()
     if endpoint.converts_late:
         chosen, late = chosen.split()

@@ -36,7 +36,7 @@ _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """GET with watch=true."""
-    chosen = selection(request, endpoint.entry.resource, endpoint.fields)
+    chosen = selection(request, endpoint.entry.resource, endpoint.fields, endpoint.labels)
     form = watch_form(server, endpoint, request, accepted(request))
     if endpoint.converts_late:
         chosen, late = chosen.split()

@@ -1,6 +1,6 @@
 """CertificateSigningRequests: who asks is what the server saw, never what the request says.
 
-Invariant: spec never changes after creation; approval and status each change their own conditions only.
+Invariant: spec never changes after creation; approval changes conditions only, and status no decision.
 Source: pkg/registry/certificates/certificates/strategy.go.
 """
 
@@ -12,7 +12,7 @@ from api.objects import Object
 from control.apiserver.operation import Operation
 from control.apiserver.strategies.base import Strategy
 
-_APPROVAL = ("Approved", "Denied")
+_DECISIONS = ("Approved", "Denied")
 
 
 class RequestStrategy(Strategy):
@@ -38,14 +38,13 @@ class RequestStrategy(Strategy):
 
     def prepare_status_update(self, operation: Operation, new: Object, old: Object) -> None:
         super().prepare_status_update(operation, new, old)
-        _keep_conditions(new, old, approval=True)
+        _keep_decision(new, old)
         _stamp(new, old, operation.now)
 
     def prepare_subresource_update(self, operation: Operation, new: Object, old: Object) -> None:
         new["spec"] = old["spec"]
         conditions = (new.get("status") or {}).get("conditions") or []
         new["status"] = dict(old.get("status") or {}) | {"conditions": conditions}
-        _keep_conditions(new, old, approval=False)
         _stamp(new, old, operation.now)
 
 
@@ -53,10 +52,10 @@ def _conditions(obj: Object) -> list[dict[str, Any]]:
     return list((obj.get("status") or {}).get("conditions") or [])
 
 
-def _keep_conditions(new: Object, old: Object, *, approval: bool) -> None:
-    """The conditions of the other concern stay as they were."""
-    kept = [condition for condition in _conditions(old) if (condition.get("type") in _APPROVAL) == approval]
-    mine = [condition for condition in _conditions(new) if (condition.get("type") in _APPROVAL) != approval]
+def _keep_decision(new: Object, old: Object) -> None:
+    """Who may write status may not decide."""
+    kept = [condition for condition in _conditions(old) if condition.get("type") in _DECISIONS]
+    mine = [condition for condition in _conditions(new) if condition.get("type") not in _DECISIONS]
     status = new.setdefault("status", {})
     if kept or mine:
         status["conditions"] = [*kept, *mine]

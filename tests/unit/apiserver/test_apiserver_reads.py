@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -77,6 +78,30 @@ def test_field_selectors(client, selector, found):
     client.create("pods", pod("a", nodeName="n1"))
     client.create("pods", pod("b"))
     assert names(client.list("pods", "default", field_selector=selector).items) == found
+
+
+@pytest.mark.parametrize(
+    ("address", "selector", "status"),
+    [
+        ("apis/events.k8s.io", "reportingController=test-controller", 200),
+        ("apis/events.k8s.io", "regarding.kind=Pod,reason=Tested", 200),
+        ("apis/events.k8s.io", "involvedObject.kind=Pod", 400),
+        ("api", "reportingComponent=test-controller", 200),
+        ("api", "source=test-controller", 200),
+        ("api", "regarding.kind=Pod", 400),
+    ],
+)
+def test_events_are_selected_by_the_names_that_each_group_gives_its_fields(cluster, address, selector, status):
+    event = {
+        "metadata": {"name": "e"}, "regarding": {"kind": "Pod", "namespace": "default", "name": "p"},
+        "eventTime": "2024-01-01T00:00:00.000000Z", "action": "Do", "reason": "Tested", "type": "Normal",
+        "reportingController": "test-controller", "reportingInstance": "node",
+    }  # fmt: skip
+    path = "/{}/v1/namespaces/default/events"
+    assert cluster.request("POST", path.format("apis/events.k8s.io"), event)[0] == 201
+    found = cluster.request("GET", f"{path.format(address)}?fieldSelector={quote(selector)}")
+    assert found[0] == status
+    assert status == 400 or names(found[1]["items"]) == ["e"]
 
 
 def test_a_field_that_cannot_be_selected_is_refused(client):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from apiserver_objects import config_map, deployment, pod
 
 from api import errors
 from api.client import APPLY_PATCH, JSON_PATCH, STRATEGIC_MERGE_PATCH
+from api.pki import Subject, new_key, new_request
 
 pytestmark = pytest.mark.unit
 
@@ -221,3 +224,20 @@ def test_scale_reads_and_writes_replicas(client):
     assert client.get("deployments.apps", "d", "default")["spec"]["replicas"] == 5
     with pytest.raises(errors.Conflict):
         client.update("deployments.apps", scale, subresource="scale")
+
+
+def test_approval_writes_any_condition_and_status_no_decision(cluster):
+    pem = new_request(new_key(), Subject("somebody", ()), ())
+    request = base64.b64encode(pem).decode()
+    path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    spec = {"request": request, "signerName": "example.com/x", "usages": ["client auth"]}
+    assert cluster.request("POST", path, {"metadata": {"name": "c"}, "spec": spec})[0] == 201
+
+    def write(subresource: str, *types: str) -> list[str]:
+        conditions = [{"type": name, "status": "True", "reason": "Test"} for name in types]
+        body, merge = {"status": {"conditions": conditions}}, {"Content-Type": "application/merge-patch+json"}
+        found = cluster.request("PATCH", f"{path}/c/{subresource}", body, merge)[1]
+        return sorted(one["type"] for one in found["status"]["conditions"])
+
+    assert write("approval", "Approved", "Looked") == ["Approved", "Looked"]
+    assert write("status", "Denied", "Signed") == ["Approved", "Signed"]
