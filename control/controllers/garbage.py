@@ -89,11 +89,14 @@ def waits_for_dependents(obj: Object) -> bool:
     return is_deleting(obj) and has_finalizer(obj, FOREGROUND)
 
 
+def lets_go(obj: Object) -> bool:
+    """Whether the object is being deleted and its dependents shall stay."""
+    return is_deleting(obj) and has_finalizer(obj, ORPHAN)
+
+
 def concerns(obj: Object) -> bool:
     """Whether there is anything for the collector to decide about the object."""
-    return bool(references(obj)) or (
-        is_deleting(obj) and (has_finalizer(obj, FOREGROUND) or has_finalizer(obj, ORPHAN))
-    )
+    return bool(references(obj)) or waits_for_dependents(obj) or lets_go(obj)
 
 
 def decide(obj: Object, state_of: Callable[[Object], OwnerState], dependents: Callable[[], Sequence[Object]]) -> Action:

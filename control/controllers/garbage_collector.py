@@ -2,12 +2,16 @@
 
 The informers' indices are the graph: by owner UID one finds dependents, by UID the object itself.
 
-Invariant: an owner counts as absent only after the server itself said so.
+A resource that cannot be listed (its conversion webhook is gone, say) holds up the others for `_PATIENCE` only.
+
+Invariant: an owner counts as absent only after the server itself said so, and dependents are let go only when all of
+them are seen: those that were overlooked would be collected later.
 Source: kubernetes pkg/controller/garbagecollector.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from api.client import MERGE_PATCH
@@ -22,9 +26,12 @@ from control.controllers import garbage
 from control.controllers.context import Context
 from control.controllers.garbage import OwnerState
 
+log = logging.getLogger(__name__)
+
 # Nobody owns anything through these, and they change all the time.
 _IGNORED = frozenset({"events", "events.events.k8s.io"})
 _REDISCOVER = 30.0
+_PATIENCE = 30.0
 _DISCOVER = ""
 _REMEMBERED_ABSENT = 4096
 _INDEX = "owner-uids"
@@ -41,6 +48,8 @@ class GarbageCollector(Loop):
         self._stop: Event | None = None
         self._followed: dict[str, Informer] = {}
         self._handled: set[str] = set()
+        self._since: dict[str, float] = {}
+        self._passed_over: set[str] = set()
         self._kinds: dict[tuple[str, str], Resource] = {}
         self._present: dict[str, tuple[str, str]] = {}
         self._absent: dict[str, None] = {}
@@ -57,13 +66,16 @@ class GarbageCollector(Loop):
         if key == _DISCOVER:
             self._discover()
             return _REDISCOVER
-        if not all(informer.synced() for informer in self._followed.values()):
+        unseen = self._unseen()
+        if unseen - self._passed_over:
             return 0.2
         resource_name, _, object_key = key.partition(" ")
         informer = self._followed.get(resource_name)
         obj = informer.get(object_key) if informer else None
         if informer is None or obj is None or not garbage.concerns(obj):
             return None
+        if unseen and garbage.lets_go(obj):
+            return _PATIENCE
         action = garbage.decide(obj, lambda one: self._state(one, obj), lambda: self._dependents(uid_of(obj)))
         try:
             self._carry_out(informer.resource, obj, action)
@@ -72,6 +84,16 @@ class GarbageCollector(Loop):
         except Conflict:
             return 0.05
         return None
+
+    def _unseen(self) -> set[str]:
+        """The resources whose objects are not known yet."""
+        unseen = {name for name, informer in list(self._followed.items()) if not informer.synced()}
+        self._passed_over &= unseen
+        late = {name for name in unseen if self.runtime.monotonic() - self._since[name] >= _PATIENCE}
+        for name in sorted(late - self._passed_over):
+            log.warning("collecting without %s, which could not be listed for %.0f s", name, _PATIENCE)
+        self._passed_over |= late
+        return unseen
 
     def _discover(self) -> None:
         discovery = discover(self.client)
@@ -93,6 +115,7 @@ class GarbageCollector(Loop):
             self.queue.add(key)
 
     def _follow(self, resource: Resource) -> None:
+        self._since[resource.name] = self.runtime.monotonic()
         informer = self._followed[resource.name] = self.informers.of(resource)
         if resource.name in self._handled:
             return

@@ -114,6 +114,8 @@ def _context(ca_bundle: str) -> ssl.SSLContext:
 
 
 def _reason(error: Exception, timeout: float) -> str:
+    if isinstance(error, urllib3.exceptions.NewConnectionError) and isinstance(error.__cause__, OSError):
+        return f"dial tcp: connect: {str(error.__cause__.strerror).lower()}"
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return "context deadline exceeded"
     if isinstance(error, errors.ApiError):

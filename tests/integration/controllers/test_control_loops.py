@@ -8,10 +8,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from crd_objects import version, widget, widgets
 
 from api.client import APPLY_PATCH
+from api.errors import NotFound
 from api.objects import condition, is_true
 from api.pki import Subject, new_key, new_request, validity
+from api.resources import Resource
 from control.controllers.manager import manager
 
 pytestmark = pytest.mark.integration
@@ -160,6 +163,39 @@ def test_dependents_follow_their_owner_as_asked(plane: Any, propagation: str, ch
         )
     else:
         plane.until(lambda: plane.find("secrets", "child", "default") is None, "the child is gone")
+
+
+def unlistable(plane: Any) -> None:
+    """A resource with an object that needs a conversion webhook nobody runs."""
+    hook = {"clientConfig": {"url": "https://127.0.0.1:1/"}, "conversionReviewVersions": ["v1"]}
+    versions = [version("v1"), version("v2", storage=False)]
+    made = widgets(*versions, conversion={"strategy": "Webhook", "webhook": hook})
+    plane.client.create("customresourcedefinitions.apiextensions.k8s.io", made)
+    kept = Resource("example.com", "v1", "widgets", "Widget", True)
+    plane.until(lambda: served(plane, kept), "the definition is served")
+    plane.client.create(kept, widget() | {"metadata": {"name": "w", "namespace": "default"}})
+
+
+def served(plane: Any, resource: Resource) -> bool:
+    try:
+        return bool(plane.client.list(resource, "default").resource_version)
+    except NotFound:
+        return False
+
+
+def test_a_resource_that_cannot_be_listed_holds_up_the_others_for_a_while_only(
+    plane: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control.controllers.garbage_collector._PATIENCE", 1.0)
+    plane.extend([])
+    unlistable(plane)
+    plane.start()
+    for name, propagation in (("letting-go", "Orphan"), ("waiting", "Foreground")):
+        metadata = {"name": name, "namespace": "default"}
+        plane.client.create("configmaps", {"metadata": metadata})
+        plane.client.delete("configmaps", name, "default", propagation=propagation)
+    plane.until(lambda: plane.find("configmaps", "waiting", "default") is None, "the others are collected")
+    assert plane.find("configmaps", "letting-go", "default"), "unseen dependents would be collected later"
 
 
 def test_an_object_with_an_owner_that_never_was_is_collected(plane: Any) -> None:
