@@ -6,14 +6,14 @@
 
 VENV is a virtual environment with ansible-core, and mitogen and pyinfra if they install; who is missing is left out.
 Each runs the same small tasks (a third commands, a third directories, a third files) twice: first everything changes,
-then nothing does. Then a file of 10 MB goes to all hosts, by Wherry's copy and by scp in parallel.
+then nothing does. Then a file of 10 MB goes to all hosts, by Wherry's copy and by scp in parallel. Many hosts and the
+cluster's own playbook are measured by provision_scale.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -36,13 +36,15 @@ class Bench:
     peers: Path
     scratch: Path
     tasks: int
+    directory: str = "/tmp"
+    facts: bool = False
 
     def playbook(self, strategy: str = "") -> Path:
         """The playbook of small tasks."""
         play: dict[str, object] = {
             "hosts": "all",
-            "gather_facts": False,
-            "tasks": [_task(n) for n in range(self.tasks)],
+            "gather_facts": self.facts,
+            "tasks": [self._task(n) for n in range(self.tasks)],
         }
         if strategy:
             play["strategy"] = strategy
@@ -50,49 +52,66 @@ class Bench:
         path.write_text(yaml.safe_dump([play]))
         return path
 
+    def _task(self, number: int) -> dict[str, object]:
+        path = f"{self.directory}/bench/{number}"
+        file = f"{self.directory}/bench-{number}"
+        kinds: tuple[dict[str, object], ...] = (
+            {"command": "true", "changed_when": False},
+            {"file": {"path": path, "state": "directory", "mode": "0755"}},
+            {"copy": {"content": f"file {number}\n", "dest": file, "mode": "0644"}},
+        )
+        return {"name": f"task {number}", **kinds[number % 3]}
 
-def _task(number: int) -> dict[str, object]:
-    path = f"/tmp/bench/{number}"
-    kinds: tuple[dict[str, object], ...] = (
-        {"command": "true", "changed_when": False},
-        {"file": {"path": path, "state": "directory", "mode": "0755"}},
-        {"copy": {"content": f"file {number}\n", "dest": f"/tmp/bench-{number}", "mode": "0644"}},
-    )
-    return {"name": f"task {number}", **kinds[number % 3]}
+
+@dataclass(frozen=True)
+class Timed:
+    """What a command took: seconds by the clock and of processor, and the most memory one of its processes had."""
+
+    seconds: float
+    processor: float
+    megabytes: float
 
 
-def timed(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> tuple[float, float]:
-    """Seconds by the clock and of processor that a command takes. Raises SystemExit if it fails."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def timed(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Timed:
+    """What a command takes. Raises SystemExit if it fails."""
     begun = time.monotonic()
-    done = subprocess.run(
-        list(map(str, command)), env={**os.environ, **(environment or {})}, cwd=ROOT,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    seconds = time.monotonic() - begun
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen(
+            list(map(str, command)), env={**os.environ, **(environment or {})}, cwd=ROOT,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - begun
+        if child.returncode:
+            output.seek(0)
+            said = output.read().decode(errors="replace")
+            raise SystemExit(f"{' '.join(map(str, command))}\n{said[-3000:]}")
+    return Timed(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def wherry(bench: Bench) -> Callable[[], tuple[float, float]]:
+def wherry(bench: Bench) -> Callable[[], Timed]:
     """Wherry's own engine."""
     program = Path(sys.executable).parent / "wherry"
     return lambda: timed([program, "playbook", bench.playbook(), "-i", bench.inventory])
 
 
-def ansible(bench: Bench, strategy: str = "") -> Callable[[], tuple[float, float]] | None:
-    """ansible-core as fast as its documentation makes it; None if it is not installed."""
-    program = bench.peers / "bin" / "ansible-playbook"
-    if not program.exists():
-        return None
-    environment = {
+def ansible_environment(bench: Bench) -> dict[str, str]:
+    """Ansible's settings, as fast as its documentation makes it."""
+    return {
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_FORKS": "20",
         "ANSIBLE_HOME": str(bench.scratch / "ansible"),
         "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
     }
+
+
+def ansible(bench: Bench, strategy: str = "") -> Callable[[], Timed] | None:
+    """ansible-core, with a strategy of a peer's if one is named; None if it is not installed."""
+    program = bench.peers / "bin" / "ansible-playbook"
+    if not program.exists():
+        return None
+    environment = ansible_environment(bench)
     if strategy:
         plugins = list(bench.peers.glob("lib/python3*/site-packages/ansible_mitogen/plugins/strategy"))
         if not plugins:
@@ -101,7 +120,7 @@ def ansible(bench: Bench, strategy: str = "") -> Callable[[], tuple[float, float
     return lambda: timed([program, bench.playbook(strategy), "-i", bench.inventory], environment)
 
 
-def pyinfra(bench: Bench) -> Callable[[], tuple[float, float]] | None:
+def pyinfra(bench: Bench) -> Callable[[], Timed] | None:
     """pyinfra with the same work in its own words; None if it is not installed."""
     program = bench.peers / "bin" / "pyinfra"
     if not program.exists():
@@ -138,10 +157,10 @@ def files(bench: Bench) -> dict[str, float]:
     play = {"hosts": "all", "gather_facts": False, "tasks": [{"copy": {"src": str(source), "dest": "/tmp/payload"}}]}
     path = bench.scratch / "file.yml"
     path.write_text(yaml.safe_dump([play]))
-    found = {"wherry": timed([Path(sys.executable).parent / "wherry", "playbook", path, "-i", bench.inventory])[0]}
+    found = {"wherry": timed([Path(sys.executable).parent / "wherry", "playbook", path, "-i", bench.inventory]).seconds}
     config = bench.inventory.parent / "ssh_config"
     script = "\n".join(f"scp -q -F {config} {source} {name}:/tmp/payload-scp &" for name in _hosts(bench.inventory))
-    found["scp"] = timed(["sh", "-c", script + "\nwait"])[0]
+    found["scp"] = timed(["sh", "-c", script + "\nwait"]).seconds
     return found
 
 
@@ -156,37 +175,49 @@ def main() -> None:
     parser.add_argument("--lab", default="bench")
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--peers", type=Path, default=Path(sys.prefix))
+    parser.add_argument("--only", nargs="+", help="these contenders: wherry ansible-core mitogen pyinfra file")
     arguments = parser.parse_args()
     inventory = ROOT / ".lab" / arguments.lab / "inventory.yml"
     with tempfile.TemporaryDirectory(prefix="provision-bench-") as scratch:
         bench = Bench(inventory, arguments.peers, Path(scratch), arguments.tasks)
         contenders = {
             "wherry": wherry(bench),
+            "pyinfra": pyinfra(bench),
             "ansible-core": ansible(bench),
             "mitogen": ansible(bench, "mitogen_linear"),
-            "pyinfra": pyinfra(bench),
         }
-        results: dict[str, tuple[float, float]] = {}
+        base: dict[str, Timed] = {}
         for name, contender in contenders.items():
-            if contender is None:
-                print(f"{name}: not installed")
-                continue
-            timed([Path(sys.executable).parent / "wherry", "playbook", _cleaning(bench), "-i", inventory])
-            try:
-                for turn in ("first", "again"):
-                    seconds, processor = contender()
-                    base = results.setdefault(turn, (seconds, processor))
-                    ratios = f"{seconds / base[0]:.1f} and {processor / base[1]:.1f} times Wherry's"
-                    print(f"{name:13} {turn}: {seconds:7.2f} s, {processor:7.2f} s of processor: {ratios}", flush=True)
-            except SystemExit as error:
-                print(f"{name}: {error}")
-        moved = files(bench)
-        print(f"10 MB to all hosts: wherry {moved['wherry']:.2f} s, scp {moved['scp']:.2f} s")
+            if name == "wherry" or not arguments.only or name in arguments.only:
+                _contend(name, contender, bench, base)
+        if not arguments.only or "file" in arguments.only:
+            moved = files(bench)
+            print(f"10 MB to all hosts: wherry {moved['wherry']:.2f} s, scp {moved['scp']:.2f} s")
 
 
-def _cleaning(bench: Bench) -> Path:
+def _contend(name: str, contender: Callable[[], Timed] | None, bench: Bench, base: dict[str, Timed]) -> None:
+    if contender is None:
+        print(f"{name}: not installed")
+        return
+    timed([Path(sys.executable).parent / "wherry", "playbook", cleaning(bench), "-i", bench.inventory])
+    try:
+        for turn in ("first", "again"):
+            found = contender()
+            own = base.setdefault(turn, found)
+            ratios = f"{found.seconds / own.seconds:.1f} and {found.processor / own.processor:.1f} times Wherry's"
+            print(
+                f"{name:13} {turn}: {found.seconds:7.2f} s, {found.processor:7.2f} s of processor: {ratios}", flush=True
+            )
+    except SystemExit as error:
+        print(f"{name}: {error}")
+
+
+def cleaning(bench: Bench) -> Path:
+    """A playbook that takes away what the small tasks made."""
     path = bench.scratch / "clean.yml"
-    path.write_text("- hosts: all\n  gather_facts: false\n  tasks: [{shell: rm -rf /tmp/bench /tmp/bench-*}]\n")
+    where = bench.directory
+    task = {"shell": f"rm -rf {where}/bench {where}/bench-*[0-9]"}
+    path.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
     return path
 
 

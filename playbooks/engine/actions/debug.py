@@ -9,7 +9,7 @@ from playbooks.engine.helper.options import Option
 from playbooks.errors import TemplateError
 
 OPTIONS = {
-    "msg": Option("raw", default="Hello world!"),
+    "msg": Option("raw"),
     "var": Option("raw"),
     "verbosity": Option("int", default=0),
 }
@@ -20,7 +20,9 @@ def run(call: ActionCall) -> Result:
     if call.verbosity < call["verbosity"]:
         return {"skipped": True, "skipped_reason": "Verbosity threshold not met.", "changed": False}
     if call["var"] is None:
-        return {"msg": call["msg"], "changed": False}
+        # A message that comes to None is shown as that: only one that is not given is the default.
+        unsaid = call["msg"] is None and "msg" not in call.task.arguments
+        return {"msg": "Hello world!" if unsaid else call["msg"], "changed": False}
     name = call["var"]
     if not isinstance(name, str):
         return {str(type(name)): name, "changed": False}
@@ -28,6 +30,7 @@ def run(call: ActionCall) -> Result:
     if value is missing:
         try:
             value = call.scope.expression(name)
-        except TemplateError:
-            value = "VARIABLE IS NOT DEFINED!"
+        except TemplateError as error:
+            reason = getattr(error.__cause__, "message", None) or error
+            value = f"<< error 1 - {reason} >>"
     return {name: value, "changed": False}

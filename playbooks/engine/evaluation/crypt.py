@@ -9,6 +9,9 @@ import threading
 from playbooks.errors import TemplateError
 
 _PREFIXES = {"md5": "$1$", "sha256": "$5$", "sha512": "$6$", "bcrypt": "$2b$12$", "blowfish": "$2b$12$"}
+# What a hash says nothing of, libcrypt takes as 5,000 turns; passlib, which Ansible hashes by, wants more by itself.
+_TURNS = {"sha256": 535_000, "sha512": 656_000}
+_UNSAID_TURNS = 5_000
 _lock = threading.Lock()
 
 
@@ -21,7 +24,8 @@ def hashed(password: str, kind: str, salt: str, rounds: int | None = None) -> st
         raise TemplateError("password_hash: this machine has no libcrypt; install libcrypt1")
     library = ctypes.CDLL(name)
     library.crypt.restype = ctypes.c_char_p
-    turns = f"rounds={rounds}$" if rounds and kind.startswith("sha") else ""
+    wanted = rounds or _TURNS.get(kind)
+    turns = f"rounds={wanted}$" if kind in _TURNS and wanted != _UNSAID_TURNS else ""
     with _lock:
         done: bytes | None = library.crypt(password.encode(), f"{_PREFIXES[kind]}{turns}{salt}".encode())
     if not done or done.startswith(b"*"):

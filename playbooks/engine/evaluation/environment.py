@@ -76,6 +76,11 @@ class NativeEnvironment(jinja2.Environment):
     code_generator_class = _CodeGenerator
     context_class = LazyContext
 
+    @staticmethod
+    def concat(parts: Iterable[Any]) -> Any:
+        """What a macro or a block gives: its only value as it is, or one text."""
+        return join(parts)
+
 
 class TextEnvironment(jinja2.Environment):
     """For template files: the result is text."""
@@ -126,8 +131,10 @@ def with_plain_backslashes(environment: jinja2.Environment, source: str) -> str:
 
 
 def join(parts: Iterable[Any]) -> Any:
-    """What a native template gives: its only value as it is, or all of them as one text."""
+    """What a native template gives: its only value that is not None as it is, or all of them as one text."""
     values = list(parts)
+    if len(values) > 1:
+        values = [value for value in values if value is not None] or [None]
     if len(values) == 1:
         return plain(values[0])
     return "".join(_text(value) for value in values)
@@ -139,6 +146,9 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Missing):
         value.refuse()
+    if isinstance(value, jinja2.Undefined):
+        # Jinja2's own, of `value if false` without an else: empty within a text, but no value by itself.
+        raise jinja2.UndefinedError(value._undefined_message)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -15,7 +15,7 @@ import shlex
 import string
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
@@ -30,8 +30,8 @@ _UNITS = "YZEPTGMKB"
 
 
 def to_bool(value: Any) -> Any:
-    """True for Ansible's words of truth; None stays None."""
-    if value is None or isinstance(value, bool):
+    """True for Ansible's words of truth."""
+    if isinstance(value, bool):
         return value
     return (value.strip().lower() if isinstance(value, str) else value) in options.TRUE
 
@@ -206,7 +206,8 @@ def comment(text: str, style: str = "plain", **given: Any) -> str:
     prefix = str(given.get("prefix", decoration.rstrip()))
     newline = str(given.get("newline", "\n"))
     body = [f"{decoration}{line}".rstrip() for line in text.split("\n")]
-    lines = [prefix, *body, str(given.get("postfix", prefix))]
+    # An empty line before is left out, one after is not.
+    lines = [*([prefix] if prefix else []), *body, str(given.get("postfix", prefix))]
     if around[0]:
         lines = [around[0], *lines, around[1]]
     return newline.join(lines)
@@ -218,14 +219,14 @@ def password_hash(
     """The crypt(3) hash of a password. Raises TemplateError for an unknown type."""
     from playbooks.engine.evaluation.crypt import hashed
 
-    letters = string.ascii_letters + string.digits
+    letters = string.ascii_letters + string.digits + "./"
     chosen = salt or "".join(randomness.SystemRandom().choice(letters) for _ in range(16))
     return hashed(str(password), hashtype, chosen, rounds)
 
 
 def type_debug(value: Any) -> str:
-    """The name of the value's type."""
-    return type(value).__name__
+    """The name of the value's type; what is made on demand counts as the list that it becomes."""
+    return "list" if isinstance(value, Iterator) else type(value).__name__
 
 
 @pass_environment

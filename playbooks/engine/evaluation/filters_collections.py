@@ -11,9 +11,13 @@ from typing import Any
 
 from playbooks.errors import TemplateError
 
+_LIST_MERGES = ("replace", "keep", "append", "prepend", "append_rp", "prepend_rp")
+
 
 def combine(*mappings: Any, recursive: bool = False, list_merge: str = "replace") -> dict[str, Any]:
     """Mappings merged, the later ones stronger."""
+    if list_merge not in _LIST_MERGES:
+        raise TemplateError(f"combine: list_merge is {list_merge!r}, which is none of {', '.join(_LIST_MERGES)}")
     flat: list[Any] = []
     for item in mappings:
         flat.extend(item) if isinstance(item, list) else flat.append(item)
@@ -47,7 +51,7 @@ def _merge_lists(low: list[Any], high: list[Any], how: str) -> list[Any]:
         return [item for item in low if item not in high] + high
     if how == "prepend_rp":
         return high + [item for item in low if item not in high]
-    return [*high, *low[len(high) :]] if how == "keep" and len(low) > len(high) else high
+    return low if how == "keep" else high
 
 
 def dict2items(value: Mapping[str, Any], key_name: str = "key", value_name: str = "value") -> list[dict[str, Any]]:
@@ -76,13 +80,17 @@ def flatten(items: Iterable[Any], levels: int | None = None, skip_nulls: bool = 
 
 
 def unique(items: Iterable[Any], case_sensitive: bool | None = None, attribute: Any = None) -> list[Any]:
-    """Each item once, in order."""
+    """Each item once, in order; texts that differ in case alone are the same unless asked otherwise."""
+    return _each_once(items, bool(case_sensitive), attribute)
+
+
+def _each_once(items: Iterable[Any], case_sensitive: bool = True, attribute: Any = None) -> list[Any]:
     found: list[Any] = []
     seen: list[Any] = []
     hashes: set[Any] = set()
     for item in items:
         key = item[attribute] if attribute is not None else item
-        key = key.lower() if case_sensitive is False and isinstance(key, str) else key
+        key = key.lower() if not case_sensitive and isinstance(key, str) else key
         if isinstance(key, Hashable):
             if key in hashes:
                 continue
@@ -97,19 +105,19 @@ def unique(items: Iterable[Any], case_sensitive: bool | None = None, attribute: 
 
 def union(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
     """What is in either, each once."""
-    return unique([*first, *second])
+    return _each_once([*first, *second])
 
 
 def intersect(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
     """What is in both."""
     other = list(second)
-    return unique(item for item in first if item in other)
+    return _each_once(item for item in first if item in other)
 
 
 def difference(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
     """What is in the first alone."""
     other = list(second)
-    return unique(item for item in first if item not in other)
+    return _each_once(item for item in first if item not in other)
 
 
 def symmetric_difference(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:

@@ -6,6 +6,7 @@ Source: Ansible, "Lookups".
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -69,21 +70,23 @@ Lookup = Callable[[list[Any], Mapping[str, Any], Evaluator], list[Any]]
 
 def names() -> frozenset[str]:
     """All lookups."""
-    from playbooks.engine.evaluation.lookups_lists import LISTS
-
-    return frozenset((*_LOOKUPS, *LISTS))
+    return frozenset(_all())
 
 
 def run(name: str, terms: Sequence[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
     """The values of a lookup. Raises TemplateError for an unknown one or one that fails."""
+    lookup = _all().get(name.removeprefix("ansible.builtin."))
+    if lookup is None:
+        raise TemplateError(f"the lookup {name!r} is not supported; supported: {', '.join(sorted(_all()))}")
+    return lookup(list(terms), options, scope)
+
+
+@functools.cache
+def _all() -> Mapping[str, Lookup]:
+    from playbooks.engine.evaluation.lookups_data import DATA
     from playbooks.engine.evaluation.lookups_lists import LISTS
 
-    lookup = _LOOKUPS.get(name.removeprefix("ansible.builtin.")) or LISTS.get(name.removeprefix("ansible.builtin."))
-    if lookup is None:
-        raise TemplateError(
-            f"the lookup {name!r} is not supported; supported: {', '.join(sorted({*_LOOKUPS, *LISTS}))}"
-        )
-    return lookup(list(terms), options, scope)
+    return {**_LOOKUPS, **LISTS, **DATA}
 
 
 def _file(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
@@ -182,28 +185,6 @@ def _fileglob(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) ->
     return found
 
 
-def _password(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
-    import secrets
-    import string
-
-    values = []
-    for term in terms:
-        name, *rest = str(term).split()
-        given = dict(part.split("=", 1) for part in rest) | dict(options)
-        path = Path(name) if Path(name).is_absolute() else scope.services.loader.directory / name
-        letters = string.ascii_letters + string.digits + ".,:-_"
-        if name != "/dev/null" and path.is_file():
-            values.append(path.read_text(encoding="utf-8").strip())
-            continue
-        value = "".join(secrets.choice(letters) for _ in range(int(given.get("length", 20))))
-        if name != "/dev/null":
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_text(value + "\n", encoding="utf-8")
-            path.chmod(0o600)
-        values.append(value)
-    return values
-
-
 _LOOKUPS: dict[str, Lookup] = {
     "file": _file,
     "template": _template,
@@ -214,7 +195,6 @@ _LOOKUPS: dict[str, Lookup] = {
     "varnames": _varnames,
     "first_found": _first_found,
     "fileglob": _fileglob,
-    "password": _password,
 }
 
 
@@ -225,15 +205,31 @@ def _scope(context: Context) -> Evaluator:
 
 # These take lists as they are given; to the others, a list is several terms.
 _WHOLE_TERMS = frozenset(
-    ("cartesian", "dict", "flattened", "indexed_items", "items", "list", "nested", "subelements", "together")
+    (
+        "cartesian",
+        "dict",
+        "flattened",
+        "indexed_items",
+        "items",
+        "list",
+        "nested",
+        "random_choice",
+        "subelements",
+        "together",
+    )
 )
 
 
 @pass_context
 def query(context: Context, name: str, *terms: Any, **options: Any) -> list[Any]:
     """The values of a lookup as a list."""
-    errors = options.pop("errors", "strict")
     options.pop("wantlist", None)
+    return _values(context, name, terms, options) or []
+
+
+def _values(context: Context, name: str, terms: Sequence[Any], options: dict[str, Any]) -> list[Any] | None:
+    """The values of a lookup; None if it failed and that was to be ignored."""
+    errors = options.pop("errors", "strict")
     flat = [item for term in terms for item in (term if isinstance(term, list) else [term])]
     for term in flat:
         if isinstance(term, Missing):
@@ -243,7 +239,7 @@ def query(context: Context, name: str, *terms: Any, **options: Any) -> list[Any]
         return run(name, terms if raw else flat, options, _scope(context))
     except PlaybookError:
         if errors in ("ignore", "warn"):
-            return []
+            return None
         raise
 
 
@@ -251,12 +247,12 @@ def query(context: Context, name: str, *terms: Any, **options: Any) -> list[Any]
 def lookup(context: Context, name: str, *terms: Any, **options: Any) -> Any:
     """The values of a lookup joined with commas, or the only one as it is."""
     wants_list = options.pop("wantlist", False)
-    values = query(context, name, *terms, **options)
+    values = _values(context, name, terms, options)
     if wants_list:
-        return values
-    if len(values) == 1:
+        return values or []
+    if values is not None and len(values) == 1:
         return values[0]
-    return ",".join(values) if values and all(isinstance(value, str) for value in values) else values or ""
+    return ",".join(values) if values and all(isinstance(value, str) for value in values) else values
 
 
 def now(utc: bool = False, fmt: str | None = None) -> Any:

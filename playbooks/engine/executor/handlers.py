@@ -1,7 +1,7 @@
 """Which handlers a notification means.
 
-Invariant: pure but for evaluating handler names. Of handlers with one name the last defined is meant; every handler
-that listens to the topic is.
+Invariant: pure but for evaluating handler names. Of handlers with one name the last defined is meant, by its name as
+by a topic; every handler that listens to the topic is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ def find(handlers: Iterable[Task], topic: str, scope: Evaluator) -> list[Task]:
     """The handlers of a topic. Raises TaskError if there is none."""
     known = list(handlers)
     named = next((handler for handler in reversed(known) if topic in _names(handler, scope)), None)
-    found = [handler for handler in known if handler is named or topic in handler.listen]
+    last = {handler.name: handler for handler in known if topic in handler.listen}
+    listening = [h for h in known if topic in h.listen and (not h.name or last[h.name] is h)]
+    found = [handler for handler in known if handler is named or handler in listening]
     if not found:
         raise TaskError(
             f"The requested handler '{topic}' was not found in either the main handlers list nor in the listening "

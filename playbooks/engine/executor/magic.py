@@ -101,11 +101,6 @@ def _role(task: Task | None) -> Any:
     return task.role
 
 
-def _own_roles(play: PlayState) -> list[str]:
-    """The roles that the play itself names, without those they depend on."""
-    return list(dict.fromkeys(role.name for role in play.roles if not role.parents))
-
-
 def _source(play: PlayState) -> str:
     sources = play.run.inventory.sources
     return sources[0] if sources and "," not in sources[0] else ""
@@ -147,8 +142,8 @@ _COMPUTED: dict[str, _Compute] = {
     "ansible_playbook_python": lambda play, host, task: sys.executable,
     "ansible_config_file": lambda play, host, task: "",
     "ansible_role_names": lambda play, host, task: sorted({role.name for role in play.roles}),
-    "ansible_play_role_names": lambda play, host, task: _own_roles(play),
-    "role_names": lambda play, host, task: _own_roles(play),
+    "ansible_play_role_names": lambda play, host, task: list(play.role_names),
+    "role_names": lambda play, host, task: list(play.role_names),
     "role_name": lambda play, host, task: _role(task).name,
     "ansible_role_name": lambda play, host, task: _role(task).name,
     "role_path": lambda play, host, task: str(_role(task).path.absolute()),

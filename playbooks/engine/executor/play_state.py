@@ -63,6 +63,8 @@ class PlayState:
         self.all_hosts: list[str] = all_hosts
         self.handlers: list[Task] = list(play.handlers)
         self.roles: list[Role] = list(play.roles)
+        # One entry a use: the roles that the play itself names, without those they depend on.
+        self.role_names: list[str] = [role.name for role in play.roles if not role.parents]
         self.prompted = prompted
         # Of the whole batch, those that an earlier play lost included: percentages are of this.
         self.size = size
@@ -133,9 +135,8 @@ class PlayState:
     def join(self, collected: Collected, *, public: bool) -> None:
         """Take over handlers, and with `public` the variables, of roles that were included."""
         with self.lock:
-            known = {(str(handler.mark), handler.name) for handler in self.handlers}
-            new = [handler for handler in collected.handlers if (str(handler.mark), handler.name) not in known]
-            self.handlers.extend(new)
+            self.handlers.extend(collected.handlers)
+            self.role_names.extend(role.name for role in collected.roles if not role.parents)
             if public:
                 self.roles.extend(collected.roles)
 

@@ -131,7 +131,7 @@ class Settler:
         shown = status(outcome.result)
         if outcome.unreachable:
             if outcome.ignored:
-                counts.skipped += 1
+                counts.ok += 1
                 counts.ignored += 1
             else:
                 counts.unreachable += 1

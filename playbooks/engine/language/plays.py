@@ -15,7 +15,7 @@ from playbooks.engine.language import keywords
 from playbooks.engine.language.loading import Loader, many, mapping
 from playbooks.engine.language.roles import RoleParser, flat
 from playbooks.engine.language.tasks import Collected, TaskParser, variables_of
-from playbooks.engine.language.values import Node, Play, Playbook, Prompt, Scope
+from playbooks.engine.language.values import Node, Play, Playbook, Prompt, Scope, Task
 from playbooks.errors import PlaybookError
 
 _STRATEGIES = {"linear": "linear", "free": "free", "host_pinned": "free"}
@@ -86,7 +86,9 @@ class _Reader:
     def play(self) -> Play:
         """The play. Raises PlaybookError."""
         item = self._item
-        sections = self._sections()
+        # Of handlers with one name the last counts: the play's own win over those of its `roles`, and those of the
+        # roles that its tasks import over both.
+        sections, of_roles = self._sections()
         own = flat(self._tasks.nodes(item.get("handlers"), self._scope, item.mark_of("handlers"), handlers=True))
         hosts = item["hosts"]
         return Play(
@@ -96,7 +98,7 @@ class _Reader:
             scope=self._scope,
             variables={**variables_of(item), **self._imported_variables},
             sections=sections,
-            handlers=(*self._collected.handlers, *own),
+            handlers=(*of_roles, *own, *self._collected.handlers),
             roles=tuple(self._collected.roles),
             vars_files=many(item.get("vars_files")),
             prompts=tuple(self._prompt(entry) for entry in many(item.get("vars_prompt"))),
@@ -109,18 +111,21 @@ class _Reader:
             order=self._choice("order", {order: order for order in _ORDERS}, "inventory"),
         )
 
-    def _sections(self) -> tuple[tuple[Node, ...], ...]:
+    def _sections(self) -> tuple[tuple[tuple[Node, ...], ...], tuple[Task, ...]]:
+        """The sections, and the handlers that come with `roles`."""
         item, scope = self._item, self._scope
         before = self._tasks.nodes(item.get("pre_tasks"), scope, item.mark_of("pre_tasks"))
         roles: list[Node] = []
+        imported, self._collected.handlers = self._collected.handlers, []
         uses = item.get("roles") or MarkedList(item.mark)
         if not isinstance(uses, MarkedList):
             raise PlaybookError(f"{item.mark_of('roles')}: roles must be a list")
         for use in uses:
             roles.extend(RoleParser(self._tasks).used(use, scope, uses.mark))
+        of_roles, self._collected.handlers = tuple(self._collected.handlers), imported
         tasks = self._tasks.nodes(item.get("tasks"), scope, item.mark_of("tasks"))
         after = self._tasks.nodes(item.get("post_tasks"), scope, item.mark_of("post_tasks"))
-        return before, (*roles, *tasks), after
+        return (before, (*roles, *tasks), after), of_roles
 
     def _choice(self, word: str, choices: Mapping[str, str], default: str) -> str:
         value = str(self._item.get(word) or default).removeprefix("ansible.builtin.")

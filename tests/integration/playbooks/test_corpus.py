@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 CASES: dict[str, tuple[str, ...]] = {
     "batches": (),
     "errors": (),
+    "expressions": (),
     "files": (),
     "filters": (),
     "handlers": (),
