@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agents.kubelet.machine import Machine
 from agents.kubelet.runtime.interface import Image, Version
@@ -201,9 +202,17 @@ def status_patch(old: Object, fresh: Object, *, heartbeat: bool) -> Object | Non
             if moved or heartbeat:
                 changes[name] = value
         elif before.get(name) != value:
-            gone = dict.fromkeys(before.get(name) or {}, None) if name == "allocatable" else {}
-            changes[name] = [*value, {"$patch": "replace"}] if name == "addresses" else gone | value
+            changes[name] = _replaced(name, before.get(name), value)
     return {"status": changes} if changes else None
+
+
+def _replaced(name: str, before: Any, value: Any) -> Any:
+    """What a strategic merge patch says to have `value`: what is merged by key names what has gone."""
+    if name == "addresses":
+        return [*value, {"$patch": "replace"}]
+    if name == "allocatable":
+        return dict.fromkeys(before or {}, None) | value
+    return value
 
 
 def _differs(before: Object | None, entry: Object) -> bool:

@@ -156,9 +156,11 @@ def test_what_others_say_a_node_has(
 ) -> None:
     settings, machine, version = NodeSettings("n"), Machine(cpus=2, memory=4 * GIB, disk=10 * GIB), Version("p", "1")
     status = node_status(settings, machine, version, [], Health(), {}, 0.0)
-    old = {"status": {**status, "capacity": status["capacity"] | capacity, "allocatable": allocatable}}
-    patch = status_patch(old, node_status(settings, machine, version, [], Health(), old, 0.0), heartbeat=False)
-    assert patch == {"status": {"allocatable": status["allocatable"] | wanted}}
+    old = {"status": {**status, "capacity": status["capacity"] | capacity, "allocatable": allocatable, "images": []}}
+    images = [Image("1", names=("web:1",))]
+    patch = status_patch(old, node_status(settings, machine, version, images, Health(), old, 0.0), heartbeat=False)
+    listed = [{"names": ["web:1"], "sizeBytes": 0}]
+    assert patch == {"status": {"allocatable": status["allocatable"] | wanted, "images": listed}}
 
 
 def test_a_pods_limits_are_the_sum_of_its_containers() -> None:
