@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 NAME = "kube-proxy"
 _STOP_SECONDS = 5.0
+# So long the API is waited for when the segment says other than it did.
+_CONFIRMED_SECONDS = 2.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +145,7 @@ def _parts(
     """The services' part, and all parts of the proxy; no name server if the cluster has none."""
     cluster_networks = tuple(map(str, arguments.cluster_cidr))
     service_networks = tuple(map(str, arguments.service_cidr))
+    impatient = Client(kubeconfig.load(arguments.kubeconfig), user_agent=NAME, timeout=_CONFIRMED_SECONDS)
     cluster_dns = tuple(filter(None, map(str.strip, arguments.cluster_dns.split(","))))
     name = arguments.node_name
     proxy = ServiceProxy(informers, runtime, name, cluster_networks, events, metrics, cluster_dns)
@@ -154,7 +157,7 @@ def _parts(
         proxy,
         NodeNetwork(informers, runtime, name, arguments.node_ip, service_networks, events, metrics),
         policies,
-        NodeBalancers(informers, runtime, name, events),
+        NodeBalancers(informers, runtime, name, events, impatient),
         NodeReach(informers, runtime, name, events),
     ]
     if not cluster_dns:

@@ -154,6 +154,35 @@ def test_a_balancers_address_is_answered_for_and_its_health_told(site: Site) -> 
     wait_for(lambda: "wherry-lb" not in site.host.sh("ip link"), "giving the address up")
 
 
+def test_a_node_that_cannot_ask_the_api_leaves_an_address_to_another_that_answers_for_it(site: Site) -> None:
+    address, lost = "192.168.9.201", "tcp dport 6443"
+    balanced = service()
+    balanced["metadata"]["annotations"] = {"cloud.wherry.dev/announced-by": "one"}
+    balanced["spec"] |= {"type": "LoadBalancer"}
+    site.apply(balanced)
+    status = {"loadBalancer": {"ingress": [{"ip": address}]}}
+    site.host.put_status(kubeconfig=site.kubeconfig, resource="services", obj=balanced | {"status": status})
+
+    def held() -> bool:
+        return f"{address}/32" in site.host.sh("ip -o addr show")
+
+    wait_for(held, "the proxy's start, and taking the address", 60)
+    rival = site.lab.host("rival", "lan", "192.168.9.13/24")
+    rival.announce(addresses=[address])
+    said = f"grep -c '{address} is answered for by' {site.host.state}/proxy.log || true"
+    wait_for(lambda: int(site.host.sh(said)) > 0, "seeing the other one")
+    assert held(), "the API confirms it"
+    site.host.sh(f"nft 'add table ip fw; add chain ip fw in {{ type filter hook input priority -5; }};"
+                 f"add rule ip fw in {lost} drop'")  # fmt: skip
+    wait_for(lambda: not held(), "giving it up without the API")
+    rival.announce(addresses=[])
+    site.host.sh("nft delete table ip fw")
+    wait_for(held, "taking it again as the API says")
+    balanced["metadata"]["annotations"] = {"cloud.wherry.dev/announced-by": ""}
+    site.apply(balanced)
+    wait_for(lambda: not held(), "giving it up as the API says")
+
+
 def test_a_firewall_that_drops_vxlan_is_found_and_said(site: Site) -> None:
     away = "192.168.10.12"
     site.lab.segment("wan", "192.168.10.1/24")
