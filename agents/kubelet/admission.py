@@ -32,6 +32,8 @@ def refusal(
         or _operating_system(pod)
         or _sysctls(pod, allowed_sysctls)
         or _app_armor(pod)
+        or _groups(pod, node)
+        or _users(pod, node)
     )
 
 
@@ -226,6 +228,28 @@ def _app_armor(pod: Object) -> tuple[str, str] | None:
 
 
 _APP_ARMOR = Path("/sys/kernel/security/apparmor")
+
+
+def _groups(pod: Object, node: Object) -> tuple[str, str] | None:
+    """Source: kubelet's supplementalGroupsPolicy admit handler."""
+    features = (node.get("status") or {}).get("features") or {}
+    if not spec.has_strict_groups(pod) or features.get("supplementalGroupsPolicy"):
+        return None
+    message = "Pod was rejected: SupplementalGroupsPolicy=Strict is not supported in this node"
+    return "SupplementalGroupsPolicyNotSupported", message
+
+
+def _users(pod: Object, node: Object) -> tuple[str, str] | None:
+    """A pod that asks for users of its own must not run as the node's."""
+    handlers = (node.get("status") or {}).get("runtimeHandlers") or []
+    supported = any((handler.get("features") or {}).get("userNamespaces") for handler in handlers)
+    if not spec.has_own_users(pod) or supported:
+        return None
+    message = (
+        "Pod was rejected: hostUsers is false, and this node's container runtime cannot give pods user namespaces: "
+        "leave it out, or choose a node whose status.runtimeHandlers says userNamespaces"
+    )
+    return "UserNamespacesNotSupported", message
 
 
 def _operating_system(pod: Object) -> tuple[str, str] | None:

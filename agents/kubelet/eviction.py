@@ -37,19 +37,25 @@ class Use:
             return sum(self.memory.values())
         if signal is Signal.PROCESSES:
             return self.processes
-        if signal is Signal.NODE_INODES:
+        if signal in (Signal.NODE_INODES, Signal.IMAGE_INODES):
             return self.inodes
         return sum(self.disk.values()) + sum(self.volumes.values())
 
 
-def victim(shortage: Shortage, pods: list[Object], use_of: Callable[[Object], Use]) -> tuple[Object, Eviction] | None:
-    """The pod to evict first and how users are told; None if no pod may be evicted."""
+def victim(
+    shortage: Shortage, pods: list[Object], use_of: Callable[[Object], Use], longest_grace: float = 0.0
+) -> tuple[Object, Eviction] | None:
+    """The pod to evict first and how users are told; None if no pod may be evicted.
+
+    By a hard threshold it ends at once, by a soft one it has its own grace period, up to `longest_grace`.
+    """
     candidates = [pod for pod in pods if not spec.is_critical(pod) and not spec.is_terminal(pod)]
     if not candidates:
         return None
     uses = {uid_of(pod): use_of(pod) for pod in candidates}
     chosen = max(candidates, key=lambda pod: _rank(shortage.signal, pod, uses[uid_of(pod)]))
-    return chosen, Eviction(REASON, _message(shortage, chosen, uses[uid_of(chosen)]), AT_ONCE)
+    grace = min(spec.grace_period(chosen), longest_grace) if shortage.grace else AT_ONCE
+    return chosen, Eviction(REASON, _message(shortage, chosen, uses[uid_of(chosen)]), grace)
 
 
 def _rank(signal: Signal, pod: Object, use: Use) -> tuple[bool, int, int]:
@@ -64,7 +70,7 @@ def _rank(signal: Signal, pod: Object, use: Use) -> tuple[bool, int, int]:
 
 def _message(shortage: Shortage, pod: Object, use: Use) -> str:
     resource = RESOURCES[shortage.signal]
-    binary = shortage.signal not in (Signal.NODE_INODES, Signal.PROCESSES)
+    binary = shortage.signal not in (Signal.NODE_INODES, Signal.IMAGE_INODES, Signal.PROCESSES)
     wanted, available = _shown(shortage.wanted, binary), _shown(shortage.available, binary)
     text = f"The node was low on resource: {resource}. Threshold quantity: {wanted}, available: {available}. "
     amounts = {"memory": use.memory, "ephemeral-storage": use.disk}.get(resource, {})

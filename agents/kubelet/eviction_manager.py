@@ -18,7 +18,7 @@ from agents.kubelet.eviction import Use, limits_disk, over_own_limit, victim
 from agents.kubelet.machine import Pressure
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction
-from agents.kubelet.thresholds import CONDITIONS, Conditions, Shortage, Threshold, shortages
+from agents.kubelet.thresholds import CONDITIONS, Conditions, Patience, Shortage, Threshold, shortages
 from api.objects import Object, name_of, namespace_of
 from api.runtime import Runtime
 
@@ -37,7 +37,10 @@ class Node:
 
 
 class EvictionManager:
-    """The watch over one node. `changed()` is called when the conditions are others than before."""
+    """The watch over one node. `changed()` is called when the conditions are others than before.
+
+    `longest_grace` is what a pod gets at most, in seconds, when a soft threshold ends it.
+    """
 
     def __init__(
         self,
@@ -46,22 +49,27 @@ class EvictionManager:
         thresholds: tuple[Threshold, ...],
         transition: float,
         changed: Callable[[], None],
+        longest_grace: float = 0.0,
     ) -> None:
         self._clock = clock
         self._node = node
         self._thresholds = thresholds
         self._conditions = Conditions(transition)
         self._changed = changed
+        self._longest_grace = longest_grace
+        self._patience = Patience()
         self.conditions: frozenset[str] = frozenset()
 
     def look(self) -> None:
         """Look once, and act."""
         found = shortages(self._node.pressure(), self._thresholds)
         self._tell(found)
+        found = self._patience.over(found, self._clock.monotonic())
         if any(CONDITIONS[shortage.signal] == "DiskPressure" for shortage in found):
             log.warning("the node is short of disk: unused images and ended containers are removed")
             self._node.reclaim()
-            found = shortages(self._node.pressure(), self._thresholds)
+            left = {(entry.signal, entry.grace) for entry in shortages(self._node.pressure(), self._thresholds)}
+            found = [shortage for shortage in found if (shortage.signal, shortage.grace) in left]
         if found:
             self._evict_one(found[0])
         for pod in self._node.pods():
@@ -78,7 +86,7 @@ class EvictionManager:
             self._changed()
 
     def _evict_one(self, shortage: Shortage) -> None:
-        chosen = victim(shortage, self._node.pods(), self._node.use)
+        chosen = victim(shortage, self._node.pods(), self._node.use, self._longest_grace)
         if chosen is None:
             log.warning("the node is short of %s and has no pod that may be evicted", shortage.signal)
             return

@@ -21,7 +21,7 @@ from agents.kubelet.heartbeat import Heartbeat, Report
 from agents.kubelet.machine import Machine
 from agents.kubelet.node import NodeSettings
 from agents.kubelet.pods import spec
-from agents.kubelet.pods.performer import Performer, PodState
+from agents.kubelet.pods.performer import ImagesOf, Performer, PodState
 from agents.kubelet.pods.status import NodeFacts
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.sync import Start
@@ -69,10 +69,16 @@ class HollowBuilder:
         return SandboxSpec(spec.identity(pod), attempt, pod["metadata"]["name"], namespace_path)
 
     def container(
-        self, pod: Object, container: Object, start: Start, sandbox: Sandbox, image: Image, addresses: tuple[str, ...]
+        self,
+        pod: Object,
+        container: Object,
+        start: Start,
+        sandbox: Sandbox,
+        images: ImagesOf,
+        addresses: tuple[str, ...],
     ) -> ContainerSpec:
         return ContainerSpec(
-            spec.identity(pod), start.name, start.attempt, sandbox.id, image.id, container.get("image", ""), ""
+            spec.identity(pod), start.name, start.attempt, sandbox.id, images.own.id, container.get("image", ""), ""
         )
 
     def resize(self, pod: Object) -> None:

@@ -81,7 +81,8 @@ class ImageCollector:
     def _look(self) -> tuple[list[Image], set[str]]:
         now = self._clock.time()
         images = self._runtime.list_images()
-        in_use = {container.image_id for container in self._runtime.list().containers}
+        containers = self._runtime.list().containers
+        in_use = {image for container in containers for image in (container.image_id, *container.mounted_images)}
         known = {image.id: self._known.get(image.id, Known(now)) for image in images}
         self._known = {key: Known(entry.first, now if key in in_use else entry.used) for key, entry in known.items()}
         return images, in_use

@@ -46,6 +46,8 @@ class Pressure:
     inodes_total: int = 0
     image_disk_available: int = 0
     image_disk_total: int = 0
+    image_inodes_available: int = 0
+    image_inodes_total: int = 0
     processes_total: int = 0
 
 
@@ -71,8 +73,9 @@ def read_pressure(root_directory: Path, image_directory: Path) -> Pressure:
     disk = os.statvfs(root_directory)
     images = os.statvfs(image_directory if image_directory.exists() else root_directory)
     memory = _meminfo()
-    running = sum(1 for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    limit = int(_text("/proc/sys/kernel/pid_max") or 32768)
+    # A thread takes an id as a process does: the fourth word is running/all.
+    running = int(_text("/proc/loadavg").split()[3].partition("/")[2])
+    limit = min(int(_text(f"/proc/sys/kernel/{name}") or 32768) for name in ("pid_max", "threads-max"))
     return Pressure(
         memory_available=memory.get("MemAvailable", 0),
         disk_available=disk.f_frsize * disk.f_bavail,
@@ -83,6 +86,8 @@ def read_pressure(root_directory: Path, image_directory: Path) -> Pressure:
         inodes_total=disk.f_files,
         image_disk_available=images.f_frsize * images.f_bavail,
         image_disk_total=images.f_frsize * images.f_blocks,
+        image_inodes_available=images.f_favail,
+        image_inodes_total=images.f_files,
         processes_total=limit,
     )
 

@@ -101,7 +101,7 @@ def node_status(
         "runtimeHandlers": [
             {"name": "", "features": {"recursiveReadOnlyMounts": version.recursive_read_only, "userNamespaces": False}}
         ],
-        "features": {"supplementalGroupsPolicy": False},
+        "features": {"supplementalGroupsPolicy": version.group_policy},
     }
 
 

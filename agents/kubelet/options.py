@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from agents.kubelet.thresholds import DEFAULT, Threshold, parse_thresholds
+from agents.kubelet.thresholds import DEFAULT, Signal, Threshold, parse_grace_periods, parse_thresholds
 from api.objects import Object
 
 
@@ -94,6 +94,19 @@ def _resources(parser: argparse.ArgumentParser) -> None:
     add("--system-reserved", type=labels, default={}, help="cpu=…,memory=…,ephemeral-storage=… not for pods")
     add("--kube-reserved", type=labels, default={}, help="the same, for the node's agents")
     add("--eviction-hard", type=thresholds, default=DEFAULT, help="when pods have to go: SIGNAL<QUANTITY,…")
+    add("--eviction-soft", type=thresholds, default=(), help="when pods have to go after a while: SIGNAL<QUANTITY,…")
+    add(
+        "--eviction-soft-grace-period",
+        type=grace_periods,
+        default={},
+        help="for how long each of these may be so: SIGNAL=1m30s,…",
+    )
+    add(
+        "--eviction-max-pod-grace-period",
+        type=float,
+        default=0.0,
+        help="seconds that a pod gets at most when it goes after a while (%(default)s)",
+    )
     add(
         "--eviction-pressure-transition-period",
         type=float,
@@ -148,5 +161,13 @@ def thresholds(text: str) -> tuple[Threshold, ...]:
     """`SIGNAL<QUANTITY,…`. Raises ArgumentTypeError."""
     try:
         return parse_thresholds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def grace_periods(text: str) -> dict[Signal, float]:
+    """`SIGNAL=DURATION,…`. Raises ArgumentTypeError."""
+    try:
+        return parse_grace_periods(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

@@ -32,6 +32,7 @@ class ResourceSettings:
 
     thresholds: tuple[Threshold, ...] = parse_thresholds(DEFAULT)
     transition: float = 300.0
+    longest_grace: float = 0.0
     images: Policy = field(default_factory=Policy)
 
 
@@ -56,7 +57,9 @@ class NodeResources:
         self.sampler = Sampler(clock, self._sample)
         self.images = ImageCollector(clock, runtime, self._image_space, settings.images)
         node = Node(self.pressure, pods, self.use, self._reclaim, evict)
-        self.eviction = EvictionManager(clock, node, settings.thresholds, settings.transition, changed)
+        self.eviction = EvictionManager(
+            clock, node, settings.thresholds, settings.transition, changed, settings.longest_grace
+        )
 
     def pressure(self) -> Pressure:
         """What is left now."""

@@ -1,17 +1,24 @@
 """When a node is short of something: eviction thresholds, as the operator writes them, against what is left.
 
+A hard threshold acts at once, a soft one when it has been met for its grace period; both make a condition.
+
 Invariant: pure. A pressure that ended is still told for the transition period, so that conditions do not flap.
-Source: kubelet/eviction api and helpers (ParseThresholdConfig, thresholdsMet).
+Source: kubelet/eviction api and helpers (ParseThresholdConfig, thresholdsMet, thresholdsMetGracePeriod).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from agents.kubelet.machine import Pressure
+from api.protobuf.special import parse_duration
 from api.quantities import parse
+
+
+class ThresholdError(ValueError):
+    """What the operator says of eviction does not fit together; the sentence says what and what to do."""
 
 
 class Signal(StrEnum):
@@ -21,6 +28,7 @@ class Signal(StrEnum):
     NODE_DISK = "nodefs.available"
     NODE_INODES = "nodefs.inodesFree"
     IMAGE_DISK = "imagefs.available"
+    IMAGE_INODES = "imagefs.inodesFree"
     PROCESSES = "pid.available"
 
 
@@ -29,6 +37,7 @@ CONDITIONS = {
     Signal.NODE_DISK: "DiskPressure",
     Signal.NODE_INODES: "DiskPressure",
     Signal.IMAGE_DISK: "DiskPressure",
+    Signal.IMAGE_INODES: "DiskPressure",
     Signal.PROCESSES: "PIDPressure",
 }
 RESOURCES = {
@@ -36,18 +45,23 @@ RESOURCES = {
     Signal.NODE_DISK: "ephemeral-storage",
     Signal.NODE_INODES: "inodes",
     Signal.IMAGE_DISK: "ephemeral-storage",
+    Signal.IMAGE_INODES: "inodes",
     Signal.PROCESSES: "pids",
 }
-DEFAULT = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%"
+DEFAULT = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%"
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Less than `amount` (or, if `percent` is set, that part of all there is) is too little."""
+    """Less than `amount` (or, if `percent` is set, that part of all there is) is too little.
+
+    With `grace` it is soft: it must be so for that many seconds.
+    """
 
     signal: Signal
     amount: int = 0
     percent: float = 0.0
+    grace: float = 0.0
 
     def quantity(self, total: int) -> int:
         """The amount in units of the signal."""
@@ -56,11 +70,12 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A threshold that is met: how much is left and how much should be."""
+    """A threshold that is met: how much is left, how much should be, and how long that may be so."""
 
     signal: Signal
     available: int
     wanted: int
+    grace: float = 0.0
 
 
 def parse_thresholds(text: str) -> tuple[Threshold, ...]:
@@ -82,6 +97,28 @@ def parse_thresholds(text: str) -> tuple[Threshold, ...]:
     return tuple(found)
 
 
+def parse_grace_periods(text: str) -> dict[Signal, float]:
+    """`memory.available=1m30s,…` in seconds. Raises ValueError naming the part that is wrong."""
+    found = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            found[Signal(name)] = parse_duration(value) / 1e9
+        except ValueError as error:
+            raise ValueError(f"{part!r} is not SIGNAL=DURATION, of the signals {', '.join(Signal)}") from error
+    return found
+
+
+def soft(thresholds: tuple[Threshold, ...], grace_periods: Mapping[Signal, float]) -> tuple[Threshold, ...]:
+    """Thresholds with their grace periods. Raises ThresholdError for one that has none."""
+    missing = [threshold.signal for threshold in thresholds if not grace_periods.get(threshold.signal)]
+    if missing:
+        raise ThresholdError(
+            f"the soft eviction threshold of {missing[0]} has no grace period: name one by --eviction-soft-grace-period"
+        )
+    return tuple(replace(threshold, grace=grace_periods[threshold.signal]) for threshold in thresholds)
+
+
 def measured(pressure: Pressure) -> Mapping[Signal, tuple[int, int]]:
     """(available, total) of each signal."""
     return {
@@ -89,20 +126,21 @@ def measured(pressure: Pressure) -> Mapping[Signal, tuple[int, int]]:
         Signal.NODE_DISK: (pressure.disk_available, pressure.disk_total),
         Signal.NODE_INODES: (pressure.inodes_available, pressure.inodes_total),
         Signal.IMAGE_DISK: (pressure.image_disk_available, pressure.image_disk_total),
+        Signal.IMAGE_INODES: (pressure.image_inodes_available, pressure.image_inodes_total),
         Signal.PROCESSES: (pressure.processes_available, pressure.processes_total),
     }
 
 
 def shortages(pressure: Pressure, thresholds: tuple[Threshold, ...]) -> list[Shortage]:
-    """The thresholds that are met; memory first, because it hurts first."""
+    """The thresholds that are met; memory first, because it hurts first, and hard ones before soft ones."""
     found = []
     amounts = measured(pressure)
     for threshold in thresholds:
         available, total = amounts[threshold.signal]
         wanted = threshold.quantity(total)
         if total and available < wanted:
-            found.append(Shortage(threshold.signal, available, wanted))
-    return sorted(found, key=lambda shortage: shortage.signal is not Signal.MEMORY)
+            found.append(Shortage(threshold.signal, available, wanted, threshold.grace))
+    return sorted(found, key=lambda shortage: (shortage.signal is not Signal.MEMORY, shortage.grace))
 
 
 @dataclass(slots=True)
@@ -117,3 +155,15 @@ class Conditions:
         for shortage in found:
             self.last_met[CONDITIONS[shortage.signal]] = now
         return frozenset(name for name, met in self.last_met.items() if met == now or now - met < self.transition)
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long each threshold has been met without a break; by signal and grace period."""
+
+    since: dict[tuple[Signal, float], float] = field(default_factory=dict)
+
+    def over(self, found: list[Shortage], now: float) -> list[Shortage]:
+        """Those of the shortages that have lasted for as long as they may."""
+        self.since = {(entry.signal, entry.grace): self.since.get((entry.signal, entry.grace), now) for entry in found}
+        return [entry for entry in found if now - self.since[entry.signal, entry.grace] >= entry.grace]

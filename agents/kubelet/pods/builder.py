@@ -14,14 +14,14 @@ from pathlib import Path
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.pods import hosts, limits, spec
 from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand
-from agents.kubelet.pods.performer import NotReadyToStart, StartProblem
+from agents.kubelet.pods.performer import ImagesOf, NotReadyToStart, StartProblem
 from agents.kubelet.pods.security import security
 from agents.kubelet.pods.sync import Start
 from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
     CONTAINER_RESOURCES,
     ContainerSpec,
-    Image,
+    ImageMount,
     Mount,
     Sandbox,
     SandboxSpec,
@@ -122,7 +122,13 @@ class PodBuilder:
         return limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent)
 
     def container(
-        self, pod: Object, container: Object, start: Start, sandbox: Sandbox, image: Image, addresses: tuple[str, ...]
+        self,
+        pod: Object,
+        container: Object,
+        start: Start,
+        sandbox: Sandbox,
+        images: ImagesOf,
+        addresses: tuple[str, ...],
     ) -> ContainerSpec:
         """The container to make. Raises StartProblem."""
         around = self._around(pod, addresses)
@@ -139,7 +145,7 @@ class PodBuilder:
             name=start.name,
             attempt=start.attempt,
             sandbox_id=sandbox.id,
-            image_id=image.id,
+            image_id=images.own.id,
             image=container.get("image", ""),
             log_path=str(log_path),
             command=tuple(expand(text, variables) for text in container.get("command") or []),
@@ -147,8 +153,12 @@ class PodBuilder:
             environment=variables,
             working_directory=container.get("workingDir") or "",
             mounts=mounts,
+            images=tuple(
+                ImageMount(images.volumes[mount["name"]].id, mount["mountPath"], mount.get("subPath") or "")
+                for mount, _ in spec.image_mounts(pod, container)
+            ),
             limits=limits.container_limits(container, self.settings.pids_limit),
-            security=security(pod, container, image, self.settings.seccomp_root),
+            security=security(pod, container, images.own, self.settings.seccomp_root),
             share_processes=spec.shares_processes(pod),
             target_id=start.target_id,
             host_pid=bool(pod["spec"].get("hostPID")),
@@ -185,7 +195,9 @@ class PodBuilder:
     def _mounts(
         self, pod: Object, container: Object, start: Start, addresses: tuple[str, ...], variables: dict[str, str]
     ) -> tuple[Mount, ...]:
-        found = [self._volume_mount(pod, entry, variables) for entry in container.get("volumeMounts") or []]
+        of_images = [mount for mount, _ in spec.image_mounts(pod, container)]
+        entries = [entry for entry in container.get("volumeMounts") or [] if entry not in of_images]
+        found = [self._volume_mount(pod, entry, variables) for entry in entries]
         taken = {mount.target for mount in found}
         directory = self.volumes.directory(uid_of(pod))
         directory.mkdir(parents=True, exist_ok=True)

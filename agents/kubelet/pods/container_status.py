@@ -9,7 +9,7 @@ from __future__ import annotations
 from agents.kubelet.pods import backoff, spec
 from agents.kubelet.pods.sync import initialized, reading_of
 from agents.kubelet.pods.view import Memory, PodView
-from agents.kubelet.runtime.interface import Container, State
+from agents.kubelet.runtime.interface import Container, ProcessUser, State
 from api.objects import Object
 from api.runtime import timestamp
 
@@ -94,6 +94,8 @@ def _status(
         "containerID": f"{runtime}://{latest.id}",
         "started": False,
     }
+    if latest.user is not None:
+        status["user"] = {"linux": _linux_user(latest.user)}
     if latest.state is State.RUNNING:
         reading = reading_of(latest, memory)
         status |= {"started": reading.started, "ready": reading.started and reading.ready}
@@ -102,6 +104,10 @@ def _status(
         if container in spec.init_containers(pod) and not spec.is_sidecar(container):
             status["ready"] = latest.exit_code == 0 and latest.state is State.EXITED
     return status
+
+
+def _linux_user(found: ProcessUser) -> Object:
+    return {"uid": found.user, "gid": found.group, "supplementalGroups": list(found.groups)}
 
 
 def _wait_for_restart(

@@ -6,7 +6,7 @@ that users know, told as an event, and left to the next decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,6 +60,14 @@ class NotReadyToStart(Exception):
         self.message = message
 
 
+@dataclass(frozen=True, slots=True)
+class ImagesOf:
+    """The images that a container needs: its own, and those that are its volumes, by the volume's name."""
+
+    own: Image
+    volumes: Mapping[str, Image] = field(default_factory=dict)
+
+
 class SpecBuilder(Protocol):
     """Turns a pod's spec into what the runtime is asked for."""
 
@@ -70,7 +78,13 @@ class SpecBuilder(Protocol):
         """The sandbox to make."""
 
     def container(
-        self, pod: Object, container: Object, start: Start, sandbox: Sandbox, image: Image, addresses: tuple[str, ...]
+        self,
+        pod: Object,
+        container: Object,
+        start: Start,
+        sandbox: Sandbox,
+        images: ImagesOf,
+        addresses: tuple[str, ...],
     ) -> ContainerSpec:
         """The container to make. Raises StartProblem."""
 
@@ -114,6 +128,8 @@ class PodState:
     resized: dict[str, str] = field(default_factory=dict)
     resize_problem: tuple[str, str] | None = None
     unresized: frozenset[str] = frozenset()
+    resizing: bool = False
+    resize_error: str = ""
     reported: Object | None = None
 
     def memory(self, readings: dict[str, Reading]) -> Memory:
@@ -129,6 +145,8 @@ class PodState:
             dict(self.resized),
             self.resize_problem,
             self.unresized,
+            self.resizing,
+            self.resize_error,
         )
 
 
@@ -214,7 +232,12 @@ class Performer:
     def _resize(self, pod: Object, resize: Resize, state: PodState) -> None:
         container = spec.find_container(pod, resize.container.name) or {}
         self.builder.resize(pod)
-        self.runtime.update_container(resize.container.id, container_limits(container, 0))
+        try:
+            self.runtime.update_container(resize.container.id, container_limits(container, 0))
+        except ContainerRuntimeError as error:
+            state.resize_error = f"error resizing container {resize.container.name}: {error}"
+            raise NotReadyToStart("ResizeError", state.resize_error) from error
+        state.resize_error = ""
         state.resized[resize.container.id] = resize.resources
 
     def _start(
@@ -247,9 +270,9 @@ class Performer:
         latest = view.latest(name)
         if latest is not None and latest.state is State.CREATED:
             self.runtime.remove_container(latest.id)
-        image = self.images.ensure(pod, container, before_waiting)
+        images = self._images(pod, container, before_waiting)
         try:
-            wanted = self.builder.container(pod, container, start, sandbox, image, state.addresses)
+            wanted = self.builder.container(pod, container, start, sandbox, images, state.addresses)
         except StartProblem as problem:
             self.recorder.record(pod, "Warning", "Failed", f"Error: {problem.message}", path)
             raise
@@ -261,6 +284,16 @@ class Performer:
         if failure:
             self.recorder.record(pod, "Warning", "FailedPostStartHook", failure, path)
             self._stop_after_failed_hook(pod, container_id, path)
+
+    def _images(self, pod: Object, container: Object, before_waiting: Callable[[], None]) -> ImagesOf:
+        own = self.images.ensure(pod, container, before_waiting)
+        volumes = {}
+        for mount, source in spec.image_mounts(pod, container):
+            wanted = {"name": container["name"], "image": source.get("reference", "")}
+            if source.get("pullPolicy"):
+                wanted["imagePullPolicy"] = source["pullPolicy"]
+            volumes[mount["name"]] = self.images.ensure(pod, wanted, before_waiting)
+        return ImagesOf(own, volumes)
 
     def _create(self, pod: Object, wanted: ContainerSpec, path: str) -> str:
         try:

@@ -34,10 +34,12 @@ def security(pod: Object, container: Object, image: Image, seccomp_root: Path) -
     if pod_context.get("fsGroup") is not None:
         groups.append(pod_context["fsGroup"])
     privileged = bool(context.get("privileged"))
+    strict = spec.has_strict_groups(pod)
     return Security(
-        user=str(user) if user is not None else _image_user(image, group),
-        group="" if group is None else str(group),
+        user=str(user) if user is not None else _image_user(image, chosen=group is not None or strict),
+        group=str(group) if group is not None else _image_group(image) if strict and user is None else "",
         supplemental_groups=tuple(int(entry) for entry in groups),
+        only_these_groups=strict,
         privileged=privileged,
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
         no_new_privileges=context.get("allowPrivilegeEscalation") is False,
@@ -48,8 +50,13 @@ def security(pod: Object, container: Object, image: Image, seccomp_root: Path) -
     )
 
 
-def _image_user(image: Image, group: int | None) -> str:
-    return image.user.partition(":")[0] if group is not None else ""
+def _image_user(image: Image, *, chosen: bool) -> str:
+    """The image's user where it has to be named, because something else about it is."""
+    return image.user.partition(":")[0] if chosen else ""
+
+
+def _image_group(image: Image) -> str:
+    return image.user.partition(":")[2]
 
 
 def _capability(name: str) -> str:

@@ -54,6 +54,13 @@ def find_container(pod: Object, name: str) -> Object | None:
     return next((entry for entry in all_containers(pod) if entry["name"] == name), None)
 
 
+def image_mounts(pod: Object, container: Object) -> list[tuple[Object, Object]]:
+    """A container's mounts of image volumes, each with the volume's source."""
+    images = {entry["name"]: entry["image"] for entry in pod["spec"].get("volumes") or [] if entry.get("image")}
+    mounts = container.get("volumeMounts") or []
+    return [(mount, images[mount["name"]]) for mount in mounts if mount["name"] in images]
+
+
 def field_path(pod: Object, name: str) -> str:
     """Where events say that a container is: `spec.containers{NAME}`."""
     for field in ("initContainers", "ephemeralContainers"):
@@ -119,6 +126,16 @@ def is_host_network(pod: Object) -> bool:
 def shares_processes(pod: Object) -> bool:
     """Whether the pod's containers see each other's processes."""
     return bool(pod["spec"].get("shareProcessNamespace"))
+
+
+def has_strict_groups(pod: Object) -> bool:
+    """Whether its processes have no groups but those that the spec names."""
+    return (pod["spec"].get("securityContext") or {}).get("supplementalGroupsPolicy") == "Strict"
+
+
+def has_own_users(pod: Object) -> bool:
+    """Whether the pod asks for a user namespace of its own."""
+    return pod["spec"].get("hostUsers") is False
 
 
 def is_terminal(pod: Object) -> bool:

@@ -16,7 +16,8 @@ from api.objects import Object, condition
 from api.runtime import timestamp
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
-_OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", "PodResizePending")
+_PASSING = ("PodResizePending", "PodResizeInProgress")
+_OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", *_PASSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,9 @@ def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now:
     if memory.resize_problem is not None:
         reason, message = memory.resize_problem
         fresh.append({"type": "PodResizePending", "status": "True", "reason": reason, "message": message})
+    if memory.resizing:
+        failed = {"reason": "Error", "message": memory.resize_error} if memory.resize_error else {}
+        fresh.append({"type": "PodResizeInProgress", "status": "True"} | failed)
     generation = pod["metadata"].get("generation")
     merged = []
     for entry in fresh:
@@ -261,7 +265,6 @@ def status_patch(pod: Object, fresh: Object) -> Object | None:
     return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": changes}
 
 
-_PASSING = ("PodResizePending",)
 _CLEARED = ("podIP", "podIPs", "reason", "message", "containerStatuses", "initContainerStatuses")
 
 

@@ -103,7 +103,8 @@ class Memory:
     """What the kubelet knows of a pod beyond the runtime. `readings` is by container id, the rest by name.
 
     `seen` is when the kubelet first saw the pod; `evicted` says that the node ends it. `resized` is what a container's
-    resources are by now, by id; `resize_problem` says why the resources asked for cannot be given yet.
+    resources are by now, by id; `resize_problem` says why the resources asked for cannot be given yet; `resizing` that
+    they are being given, and `resize_error` what the runtime said when they could not.
     """
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
@@ -116,3 +117,5 @@ class Memory:
     resized: Mapping[str, str] = field(default_factory=dict)
     resize_problem: tuple[str, str] | None = None
     unresized: frozenset[str] = frozenset()
+    resizing: bool = False
+    resize_error: str = ""

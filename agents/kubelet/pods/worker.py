@@ -134,6 +134,7 @@ class Worker:
         )
         state.resize_problem = self.admit_resize(pod) if pending and not is_deleting(pod) else None
         state.unresized = pending if state.resize_problem is not None else frozenset()
+        state.resizing = bool(pending) and state.resize_problem is None
         return decide(pod, view, state.memory(readings), self.clock.time())
 
     def _admit(self, pod: Object, view: PodView, state: PodState) -> None:

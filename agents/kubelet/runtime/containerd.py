@@ -101,6 +101,8 @@ class CriRuntime:
         self._unless_gone("RemovePodSandbox", "SandboxReference", {"pod_sandbox_id": sandbox_id})
 
     def create_container(self, spec: ContainerSpec) -> str:
+        if spec.images:
+            raise ContainerRuntimeError("this runtime has no volumes from images: use Podman on this node")
         adjusted = dataclasses.replace(spec, oom_score_adjust=max(self._lowest_oom_score, spec.oom_score_adjust))
         directory = spec.log_path.rpartition("/")[0].rpartition("/")[0]
         request = {

@@ -26,6 +26,7 @@ RESTART_COUNT = "io.kubernetes.container.restartCount"
 SANDBOX_ID = "io.kubernetes.sandbox.id"
 LOG_PATH = "io.kubernetes.container.logPath"
 KIND = "io.kubernetes.container.type"
+MOUNTED_IMAGES = "io.kubernetes.container.mountedImages"
 
 # A runtime that keeps logs below this by itself is never asked to begin one anew.
 LARGEST_LOG = 10 * 1024**2
@@ -102,6 +103,15 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageMount:
+    """An image whose files a container sees, read-only, at `target`; all of it, or what lies at `sub_path` in it."""
+
+    image_id: str
+    target: str
+    sub_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Cgroup limits; 0 is no limit. Memory in bytes, CPU quota in microseconds of each CPU_PERIOD."""
 
@@ -113,11 +123,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """Who a container's process is and what it may do. None leaves the choice to the image or the runtime."""
+    """Who a container's process is and what it may do. "" leaves the choice to the image or the runtime.
+
+    With `only_these_groups` the groups that the image gives the user are left out.
+    """
 
     user: str = ""
     group: str = ""
     supplemental_groups: tuple[int, ...] = ()
+    only_these_groups: bool = False
     privileged: bool = False
     read_only_root: bool = False
     no_new_privileges: bool = False
@@ -177,6 +191,7 @@ class ContainerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str = ""
     mounts: tuple[Mount, ...] = ()
+    images: tuple[ImageMount, ...] = ()
     limits: Limits = Limits()
     security: Security = Security()
     share_processes: bool = False
@@ -194,10 +209,20 @@ class ContainerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessUser:
+    """Who a container's first process began as; `groups` has the primary one too."""
+
+    user: int
+    group: int
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """A container as the runtime has it; times are seconds since the epoch, 0 if not yet.
 
-    `message` is what it left at its terminationMessagePath; the kubelet fills it in from its own files.
+    `message` is what it left at its terminationMessagePath; the kubelet fills it in from its own files. `user` is None
+    where the runtime does not tell. `mounted_images` are the ids of images that it has as volumes.
     """
 
     id: str
@@ -218,6 +243,8 @@ class Container:
     process: int = 0
     message: str = ""
     out_of_memory: bool = False
+    user: ProcessUser | None = None
+    mounted_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +268,8 @@ class RuntimeEvent:
 class Version:
     """The runtime's name and version (podman 4.3.1), whether cgroup parents are systemd slices, where images lie.
 
-    `recursive_read_only` says that what is mounted below a read-only mount can be read-only too.
+    `recursive_read_only` says that what is mounted below a read-only mount can be read-only too; `group_policy` that
+    the groups of the image can be left out.
     """
 
     name: str
@@ -249,6 +277,7 @@ class Version:
     systemd_cgroups: bool = False
     image_directory: str = "/"
     recursive_read_only: bool = False
+    group_policy: bool = False
 
 
 STDIN, STDOUT, STDERR = 0, 1, 2

@@ -16,6 +16,7 @@ from agents.kubelet.runtime.interface import (
     CONTAINER_RESOURCES,
     KIND,
     LOG_PATH,
+    MOUNTED_IMAGES,
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
@@ -38,6 +39,7 @@ class Remembered(TypedDict):
     log_path: str
     spec_hash: str
     resources: str
+    mounted_images: tuple[str, ...]
 
 
 def of_sandbox(spec: SandboxSpec) -> dict[str, str]:
@@ -55,6 +57,8 @@ def of_container(spec: ContainerSpec) -> dict[str, str]:
         SANDBOX_ID: spec.sandbox_id,
         LOG_PATH: spec.log_path,
     }
+    if spec.images:
+        own[MOUNTED_IMAGES] = ",".join(mount.image_id for mount in spec.images)
     return _of_pod(spec.pod) | dict(spec.labels) | own
 
 
@@ -84,6 +88,7 @@ def remembered(labels: Mapping[str, str]) -> Remembered:
         "log_path": labels.get(LOG_PATH, ""),
         "spec_hash": labels.get(CONTAINER_HASH, ""),
         "resources": labels.get(CONTAINER_RESOURCES, ""),
+        "mounted_images": tuple(filter(None, labels.get(MOUNTED_IMAGES, "").split(","))),
     }
 
 

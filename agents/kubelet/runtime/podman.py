@@ -4,7 +4,8 @@ A sandbox is a set of pinned namespaces (`pinned_sandboxes`), or, where the pod 
 container; the pod's containers join it, and the network namespace that the pod network has made. (Podman's own pods
 refuse a network namespace given by path.)
 
-Invariant: nothing is remembered here; all that is known comes from Podman and the sandboxes' records.
+Invariant: nothing is remembered here but what cannot change: an image's accounts, and who a process began as. All else
+comes from Podman and the sandboxes' records.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.kubelet.runtime import labels, podman_spec
+from agents.kubelet.runtime.accounts import Accounts
 from agents.kubelet.runtime.interface import (
     POD_UID,
     Container,
@@ -27,9 +29,12 @@ from agents.kubelet.runtime.interface import (
     Inventory,
     Limits,
     NoSuchContainer,
+    ProcessUser,
     RuntimeEvent,
     SandboxSpec,
+    Security,
     Session,
+    State,
     Version,
 )
 from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes, is_enough
@@ -73,11 +78,22 @@ class PodmanRuntime:
         self._pause_image = pause_image
         self._lowest_oom_score = lowest_oom_score
         self._events: Response | None = None
+        self._bundles: Path | None = None
+        self._users: dict[str, ProcessUser | None] = {}
+        self._known_accounts: dict[str, Accounts] = {}
 
     def version(self) -> Version:
         info = self._api.get("/info")
+        store = info.get("store") or {}
         systemd = info["host"].get("cgroupManager") == "systemd"
-        return Version("podman", info["version"]["Version"], systemd, (info.get("store") or {}).get("graphRoot") or "/")
+        self._bundles = Path(store.get("graphRoot") or "/") / f"{store.get('graphDriverName')}-containers"
+        return Version(
+            "podman",
+            info["version"]["Version"],
+            systemd_cgroups=systemd,
+            image_directory=store.get("graphRoot") or "/",
+            group_policy=True,
+        )
 
     def list_images(self) -> list[Image]:
         images = [podman_spec.image_of(entry) for entry in self._api.get("/images/json")]
@@ -141,6 +157,9 @@ class PodmanRuntime:
         self._api.delete(f"/containers/{sandbox_id}", _REMOVE)
 
     def create_container(self, spec: ContainerSpec) -> str:
+        if any(mount.sub_path for mount in spec.images):
+            raise ContainerRuntimeError("podman mounts an image as a whole: no subPath of an image volume")
+        spec = dataclasses.replace(spec, security=self._with_groups(spec))
         request = podman_spec.container_request(spec, self._pinned.pins(spec.sandbox_id))
         created = self._api.post("/containers/create", self._allowed(request))
         container_id: str = created["Id"]
@@ -169,9 +188,10 @@ class PodmanRuntime:
 
     def remove_container(self, container_id: str) -> None:
         self._api.delete(f"/containers/{container_id}", _REMOVE)
+        self._users.pop(container_id, None)
 
     def inspect(self, container_id: str) -> Container:
-        return podman_spec.container_of(self._look(container_id))
+        return self._whole(podman_spec.container_of(self._look(container_id)))
 
     def list(self, pod_uid: str = "") -> Inventory:
         label = f"{POD_UID}={pod_uid}" if pod_uid else POD_UID
@@ -182,8 +202,59 @@ class PodmanRuntime:
                 *self._pinned.list(pod_uid),
                 *(podman_spec.sandbox_of(entry) for entry in ours if podman_spec.is_sandbox(entry)),
             ),
-            tuple(podman_spec.container_of(entry) for entry in ours if not podman_spec.is_sandbox(entry)),
+            tuple(self._whole(podman_spec.container_of(entry)) for entry in ours if not podman_spec.is_sandbox(entry)),
         )
+
+    def _with_groups(self, spec: ContainerSpec) -> Security:
+        """Groups as the policy has them: Podman adds those of the image exactly where no primary group is named."""
+        security = spec.security
+        if security.only_these_groups and not security.group:
+            return dataclasses.replace(security, group=str(self._accounts(spec).primary_group(security.user)))
+        if security.group and not security.only_these_groups:
+            of_image = self._accounts(spec).memberships(security.user)
+            groups = dict.fromkeys((*security.supplemental_groups, *of_image))
+            return dataclasses.replace(security, supplemental_groups=tuple(groups))
+        return security
+
+    def _accounts(self, spec: ContainerSpec) -> Accounts:
+        """The accounts of a container's image, read from a container of it that never starts."""
+        known = self._known_accounts.get(spec.image_id)
+        if known is None:
+            request = podman_spec.unstarted_request(spec)
+            # One of a kubelet that was killed at this point would be in the way.
+            self.remove_container(request["name"])
+            container_id = self._api.post("/containers/create", request)["Id"]
+            try:
+                texts = [self._file(container_id, name) for name in ("/etc/passwd", "/etc/group")]
+            finally:
+                self.remove_container(container_id)
+            known = self._known_accounts[spec.image_id] = Accounts(*texts)
+        return known
+
+    def _file(self, container_id: str, name: str) -> str:
+        """A file of a container, "" if it has none."""
+        try:
+            body = self._api.send("GET", f"/containers/{container_id}/archive", {"path": name})
+        except NoSuchContainer:
+            return ""
+        return podman_spec.only_file(body)
+
+    def _whole(self, found: Container) -> Container:
+        """The container with who its process began as, which Podman tells to its OCI runtime only."""
+        if found.state is State.CREATED:
+            return found
+        if found.id not in self._users:
+            self._users[found.id] = podman_spec.user_of(self._bundle(found.id))
+        return dataclasses.replace(found, user=self._users[found.id])
+
+    def _bundle(self, container_id: str) -> bytes:
+        if self._bundles is None:
+            self.version()
+        assert self._bundles is not None
+        try:
+            return (self._bundles / container_id / "userdata" / "config.json").read_bytes()
+        except OSError:
+            return b"{}"
 
     def _settled(self, listed: dict[str, Any]) -> dict[str, Any]:
         """A listed container; one that should run and has no process is looked at more closely."""

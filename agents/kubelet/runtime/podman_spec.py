@@ -7,8 +7,12 @@ Source: Podman 4.x SpecGenerator (pkg/specgen) and ListContainer.
 from __future__ import annotations
 
 import datetime
+import io
+import tarfile
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from agents.kubelet.runtime import labels
 from agents.kubelet.runtime.interface import (
@@ -20,6 +24,7 @@ from agents.kubelet.runtime.interface import (
     Image,
     Limits,
     Mount,
+    ProcessUser,
     Sandbox,
     SandboxSpec,
     Security,
@@ -93,9 +98,35 @@ def container_request(spec: ContainerSpec, pins: Pins | None = None) -> dict[str
         request["entrypoint"] = list(spec.command)
     if spec.arguments:
         request["command"] = list(spec.arguments)
+    if spec.images:
+        request["image_volumes"] = [{"Source": one.image_id, "Destination": one.target} for one in spec.images]
     if spec.working_directory:
         request["work_dir"] = spec.working_directory
     return request | _security(spec.security)
+
+
+def unstarted_request(spec: ContainerSpec) -> dict[str, Any]:
+    """A container of the same image that is only looked into. Without labels: it is nobody's."""
+    name = f"k8s_accounts_{spec.pod.uid}_{spec.name}"
+    return {"name": name, "image": spec.image_id, "entrypoint": ["/"], "netns": {"nsmode": "none"}} | _always("")
+
+
+def only_file(archive: bytes) -> str:
+    """The text of the one file in a tar archive, "" if it is none."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        member = opened.next()
+        content = opened.extractfile(member) if member is not None and member.isfile() else None
+        return content.read().decode("utf-8", "replace") if content is not None else ""
+
+
+def user_of(bundle: bytes) -> ProcessUser | None:
+    """Who a container's process begins as, by its OCI configuration; None if that does not say."""
+    user = (orjson.loads(bundle).get("process") or {}).get("user")
+    if user is None:
+        return None
+    group = int(user.get("gid") or 0)
+    groups = dict.fromkeys((group, *(user.get("additionalGids") or ())))
+    return ProcessUser(int(user.get("uid") or 0), group, tuple(groups))
 
 
 def _always(cgroup_parent: str) -> dict[str, Any]:

@@ -93,6 +93,9 @@ class VolumeManager:
         if volume.get("hostPath") is not None:
             _check_host_path(volume["hostPath"])
             return
+        if volume.get("image") is not None:
+            # The runtime mounts it, once the image is there.
+            return
         path = self.path(pod, volume["name"])
         group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
         if volume.get("emptyDir") is not None:

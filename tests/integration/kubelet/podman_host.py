@@ -29,6 +29,11 @@ from api.transport import Request, Response, Transport, TransportError, UnixTran
 BUSYBOX = "localhost/test/busybox:1"
 PAUSE = "localhost/wherry/pause:1"
 NODE = "node1"
+# Who is known in the image.
+ACCOUNTS = {
+    "passwd": "root:x:0:0::/:/bin/sh\nclerk:x:1500:1501::/:/bin/sh\n",
+    "group": "root:x:0:\nclerk:x:1501:\nextra:x:50000:clerk\n",
+}
 # The last are the commands by which monitors tell Podman of an end, some seconds after it.
 _MONITORS = (b"conmon", b"containerd-shim", b"podman")
 _ROOT = Path(__file__).resolve().parents[3]
@@ -194,7 +199,11 @@ class Node(Host):
     def load_images(self) -> None:
         """The pause image, and a small one for containers."""
         self.import_image(PAUSE, {"catatonit": Path(shutil.which("catatonit") or "")})
-        self.import_image(BUSYBOX, {"bin/busybox": Path(shutil.which("busybox") or "")}, applets=True)
+        files = {"bin/busybox": Path(shutil.which("busybox") or "")}
+        for name, text in ACCOUNTS.items():
+            files[f"etc/{name}"] = self.directory / name
+            files[f"etc/{name}"].write_text(text)
+        self.import_image(BUSYBOX, files, applets=True)
 
     def import_image(self, name: str, files: dict[str, Path], *, applets: bool = False) -> None:
         """An image of these files; with `applets`, links for all that busybox can do."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pod_case import RUN, Case, container, evicted, once, phase, pod, shell, waiting
+from podman_host import PAUSE
+
+from api.objects import Object
 
 CONFIG = {"configMap": {"name": "settings"}}
 
@@ -110,6 +113,14 @@ ENVIRONMENT = [
     ),
 ]
 
+IMAGE_MOUNT = {"name": "i", "mountPath": "/i"}
+
+
+def image_of(reference: str) -> Object:
+    """A volume that is an image of the node."""
+    return {"name": "i", "image": {"reference": reference, "pullPolicy": "Never"}}
+
+
 VOLUMES = [
     Case(
         "config-map-volume",
@@ -197,6 +208,21 @@ VOLUMES = [
         ),
         phase("Succeeded"),
         log="1234 600",
+    ),
+    Case(
+        "image-volume",
+        once(
+            "test -x /i/catatonit && echo found; touch /i/x 2>/dev/null || echo refused",
+            volumeMounts=[IMAGE_MOUNT],
+            volumes=[image_of(PAUSE)],
+        ),
+        phase("Succeeded"),
+        log="found\nrefused\n",
+    ),
+    Case(
+        "image-volume-absent",
+        pod(shell(volumeMounts=[IMAGE_MOUNT]), volumes=[image_of("localhost/none:1")]),
+        waiting("ErrImageNeverPull", "localhost/none:1"),
     ),
     Case(
         "default-modes",

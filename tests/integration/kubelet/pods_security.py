@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pod_case import Case, once, phase, pod, rejected, shell, terminated, waiting
+from pod_case import Case, container, once, phase, pod, rejected, shell, terminated, waiting
+
+from api.objects import Object
+
+GROUPS = {"supplementalGroups": [7]}
+
+
+def process_user(found: Object) -> tuple[int, int, list[int]]:
+    """Who the status says that the container began as."""
+    user = (container(found).get("user") or {}).get("linux") or {}
+    return user.get("uid", -1), user.get("gid", -1), user.get("supplementalGroups", [])
+
 
 SECURITY = [
     Case(
@@ -10,6 +21,24 @@ SECURITY = [
         once("id -u; id -g; id -G", securityContext={"runAsUser": 1234, "runAsGroup": 99}),
         phase("Succeeded"),
         log="1234\n99\n",
+    ),
+    Case(
+        "groups-of-the-image",
+        once("id -G", securityContext={"runAsUser": 1500, "runAsGroup": 99}) | {"securityContext": GROUPS},
+        lambda p: phase("Succeeded")(p) and process_user(p) == (1500, 99, [99, 7, 50000]),
+        log="99 7 50000\n",
+    ),
+    Case(
+        "only-these-groups",
+        once("id -g; id -G", securityContext={"runAsUser": 1500})
+        | {"securityContext": GROUPS | {"supplementalGroupsPolicy": "Strict"}},
+        lambda p: phase("Succeeded")(p) and process_user(p) == (1500, 1501, [1501, 7]),
+        log="1501\n1501 7\n",
+    ),
+    Case(
+        "own-users",
+        pod(hostUsers=False),
+        lambda p: rejected("UserNamespacesNotSupported")(p) and "hostUsers is false" in p["status"]["message"],
     ),
     Case(
         "non-root",

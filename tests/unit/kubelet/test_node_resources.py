@@ -15,7 +15,18 @@ from agents.kubelet.machine import Machine, Pressure
 from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
 from agents.kubelet.pods.limits import pod_limits
 from agents.kubelet.runtime.interface import Image, Limits, Version
-from agents.kubelet.thresholds import DEFAULT, Conditions, Shortage, Signal, parse_thresholds, shortages
+from agents.kubelet.thresholds import (
+    DEFAULT,
+    Conditions,
+    Patience,
+    Shortage,
+    Signal,
+    ThresholdError,
+    parse_grace_periods,
+    parse_thresholds,
+    shortages,
+    soft,
+)
 from agents.kubelet.usage import Interface, interfaces, pod_usage
 
 pytestmark = pytest.mark.unit
@@ -48,6 +59,8 @@ SHORTAGES = [
     ("just enough memory", DEFAULT, {"memory_available": 100 * MIB}, []),
     ("disk", DEFAULT, {"disk_available": 9 * GIB}, [("nodefs.available", 10 * GIB)]),
     ("inodes", DEFAULT, {"inodes_available": 49}, [("nodefs.inodesFree", 50)]),
+    ("inodes of images", DEFAULT, {"image_inodes_available": 49, "image_inodes_total": 1000},
+     [("imagefs.inodesFree", 50)]),
     ("images", DEFAULT, {"image_disk_available": 14 * GIB}, [("imagefs.available", 15 * GIB)]),
     ("processes", "pid.available<1k", {"processes_available": 999}, [("pid.available", 1000)]),
     ("memory comes first", DEFAULT, {"disk_available": 0, "memory_available": 0},
@@ -65,6 +78,38 @@ def test_thresholds_say_what_is_short(text: str, low: dict[str, int], wanted: li
 def test_a_wrong_threshold_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is not SIGNAL<QUANTITY"):
         parse_thresholds(text)
+
+
+def test_a_soft_threshold_acts_when_it_has_been_met_for_its_grace_period() -> None:
+    hard = parse_thresholds("memory.available<100Mi")
+    softer = soft(parse_thresholds("memory.available<1Gi"), parse_grace_periods("memory.available=1m30s"))
+    patience = Patience()
+
+    def over(now: float, available: int) -> list[float]:
+        found = shortages(pressure(memory_available=available), hard + softer)
+        return [shortage.grace for shortage in patience.over(found, now)]
+
+    assert over(0, 500 * MIB) == [] and over(89, 500 * MIB) == []
+    assert over(90, 500 * MIB) == [90] and over(91, 50 * MIB) == [0, 90]
+    assert over(100, 2 * GIB) == [] and over(101, 500 * MIB) == [] and over(191, 500 * MIB) == [90]
+
+
+def test_a_soft_threshold_needs_a_grace_period() -> None:
+    with pytest.raises(ThresholdError, match=r"memory\.available has no grace period"):
+        soft(parse_thresholds("memory.available<1Gi"), parse_grace_periods("pid.available=1m"))
+    for text in ("memory=1m", "memory.available", "memory.available=1"):
+        with pytest.raises(ValueError, match="is not SIGNAL=DURATION"):
+            parse_grace_periods(text)
+
+
+def test_a_pod_that_goes_after_a_while_has_its_grace_period_up_to_the_longest() -> None:
+    made = pod("a")
+    for shortage, wanted in ((Shortage(Signal.MEMORY, 0, 1, 90.0), 20.0), (Shortage(Signal.MEMORY, 0, 1), 1.0)):
+        chosen = victim(shortage, [made], lambda _: Use(), longest_grace=20.0)
+        assert chosen is not None and chosen[1].grace == wanted
+    made["spec"]["terminationGracePeriodSeconds"] = 5
+    chosen = victim(Shortage(Signal.MEMORY, 0, 1, 90.0), [made], lambda _: Use(), longest_grace=20.0)
+    assert chosen is not None and chosen[1].grace == 5.0
 
 
 def test_a_pressure_that_ended_is_told_for_a_while() -> None:

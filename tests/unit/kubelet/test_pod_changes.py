@@ -18,6 +18,7 @@ from agents.kubelet.pods import hosts, spec
 from agents.kubelet.pods.sync import decide
 from agents.kubelet.pods.view import Eviction, Memory, PodView, Reading
 from agents.kubelet.runtime import cri_messages
+from agents.kubelet.runtime.accounts import Accounts
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
 from agents.kubelet.static_pods import BadManifest, mirror_of, static_pod
 
@@ -118,6 +119,31 @@ def test_which_sysctls_are_taken(context: dict[str, Any], more: dict[str, Any], 
     assert found == (("SysctlForbidden", f"Pod was rejected: {wanted}") if wanted else None)
     if "msgmax" in wanted:
         assert refusal(made, [], {"metadata": {"name": "n"}}, ("kernel.msg*",)) is None
+
+
+NEEDS = [
+    ({"hostUsers": False}, "runtimeHandlers", [{"name": "", "features": {"userNamespaces": True}}],
+     "UserNamespacesNotSupported"),
+    ({"securityContext": {"supplementalGroupsPolicy": "Strict"}}, "features", {"supplementalGroupsPolicy": True},
+     "SupplementalGroupsPolicyNotSupported"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("needed", "place", "offered", "reason"), NEEDS)
+def test_what_the_runtime_cannot_do_is_refused(needed: dict[str, Any], place: str, offered: Any, reason: str) -> None:
+    made = pod()
+    made["spec"] |= needed
+    assert (refusal(made, [], {"metadata": {"name": "n"}, "status": {}}) or ("",))[0] == reason
+    assert refusal(made, [], {"metadata": {"name": "n"}, "status": {place: offered}}) is None
+
+
+def test_an_image_says_which_groups_a_user_has() -> None:
+    accounts = Accounts(
+        "root:x:0:0::/:\n#old:x:9:9::/:\nbroken\nclerk:x:15:16::/:\n",
+        "root:x:0:\nstaff:x:20:clerk,root\nbad:x:y:clerk\nlate:x:30:clerk\n",
+    )
+    found = {user: (accounts.primary_group(user), accounts.memberships(user)) for user in ("", "15", "clerk", "99")}
+    assert found == {"": (0, (20,)), "15": (16, (20, 30)), "clerk": (16, (20, 30)), "99": (0, ())}
 
 
 def test_a_critical_pod_takes_the_place_of_others() -> None:

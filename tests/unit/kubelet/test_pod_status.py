@@ -186,3 +186,23 @@ def test_transition_times_move_only_with_the_status() -> None:
         entry["lastTransitionTime"] = "2020-01-01T00:00:00Z"
     again = status_of(pod, container())
     assert {entry["lastTransitionTime"] for entry in again["conditions"]} == {"2020-01-01T00:00:00Z"}
+
+
+RESIZES = [
+    ("being given", {"resizing": True}, [("PodResizeInProgress", None, None)]),
+    ("refused by the runtime", {"resizing": True, "resize_error": "no"}, [("PodResizeInProgress", "Error", "no")]),
+    ("not to be had", {"resize_problem": ("Deferred", "full")}, [("PodResizePending", "Deferred", "full")]),
+    ("given", {}, []),
+]
+
+
+@pytest.mark.parametrize(("known", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in RESIZES])
+def test_how_far_a_resize_is(known: dict[str, Any], wanted: list[tuple[str, str | None, str | None]]) -> None:
+    pod = make_pod()
+    pod["status"] = status_of(pod, container(), memory=Memory(resizing=True))
+    status = status_of(pod, container(), memory=Memory(**known))
+    found = [entry for entry in status["conditions"] if entry["type"].startswith("PodResize")]
+    assert [(entry["type"], entry.get("reason"), entry.get("message")) for entry in found] == wanted
+    if not wanted:
+        patch = status_patch(pod, status)
+        assert {"type": "PodResizeInProgress", "$patch": "delete"} in (patch or {})["status"]["conditions"]
