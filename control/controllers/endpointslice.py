@@ -25,6 +25,7 @@ from api.objects import (
     split_key,
     uid_of,
 )
+from control.controllers import topology
 from control.controllers.context import Context
 from control.controllers.ledger import Ledger
 from control.controllers.pods import is_ready, phase_of
@@ -35,7 +36,6 @@ _MANAGER = "endpointslice-controller.k8s.io"
 _SERVICE_NAME = "kubernetes.io/service-name"
 _HEADLESS = "service.kubernetes.io/headless"
 _LAST_TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
-_ZONE = "topology.kubernetes.io/zone"
 _MAX_ENDPOINTS = 100
 
 
@@ -48,8 +48,17 @@ class Changes:
     delete: list[Object] = field(default_factory=list)
 
 
-def decide(service: Object, pods: Iterable[Object], nodes: Mapping[str, Object], existing: Sequence[Object]) -> Changes:
-    """What to change so that `existing`, our slices of the service, show `pods`."""
+def decide(
+    service: Object,
+    pods: Iterable[Object],
+    nodes: Mapping[str, Object],
+    existing: Sequence[Object],
+    shares: Mapping[str, float] | None = None,
+) -> Changes:
+    """What to change so that `existing`, our slices of the service, show `pods`.
+
+    `shares` are the zones' of the cluster's processors, for a service that asks for traffic by zone.
+    """
     wanted: dict[str, dict[str, Any]] = {}
     families = service["spec"].get("ipFamilies") or ["IPv4"]
     for pod in pods:
@@ -60,6 +69,8 @@ def decide(service: Object, pods: Iterable[Object], nodes: Mapping[str, Object],
             kind = family, _port_key(ports := pod_ports(service, pod))
             group = wanted.setdefault(repr(kind), {"family": family, "ports": ports, "endpoints": {}})
             group["endpoints"][address] = endpoint(pod, nodes.get(pod["spec"].get("nodeName") or ""), address, service)
+    for group in wanted.values() if shares is not None else ():
+        _hint_zones(group["endpoints"], shares or {})
     changes = Changes()
     mine: dict[str, list[Object]] = {}
     for one in existing:
@@ -94,7 +105,7 @@ def endpoint(pod: Object, node: Object | None, address: str, service: Object) ->
     }
     if pod["spec"].get("nodeName"):
         found["nodeName"] = pod["spec"]["nodeName"]
-    zone = labels_of(node).get(_ZONE) if node else None
+    zone = labels_of(node).get(topology.ZONE) if node else None
     if zone:
         found["zone"] = zone
     hints = _hints(str(service["spec"].get("trafficDistribution") or ""), found)
@@ -104,6 +115,16 @@ def endpoint(pod: Object, node: Object | None, address: str, service: Object) ->
     if hostname and pod["spec"].get("subdomain") == name_of(service):
         found["hostname"] = hostname
     return found
+
+
+def _hint_zones(endpoints: Mapping[str, Object], shares: Mapping[str, float]) -> None:
+    """Say of each ready endpoint which zone it is for, if it can be said of all."""
+    ready = {address: one for address, one in endpoints.items() if one["conditions"]["ready"]}
+    zones = topology.hints({address: one.get("zone") or "" for address, one in ready.items()}, shares)
+    for address, one in ready.items():
+        one.pop("hints", None)
+        if zones:
+            one["hints"] = {"forZones": [{"name": zones[address]}]}
 
 
 def _hints(distribution: str, found: Object) -> Object:
@@ -247,6 +268,7 @@ class EndpointSliceController(Loop):
         self._pods.add_handler(self._on_pod)
         self._pods.add_index("namespace", _namespaces)
         self._nodes = context.informers.of("nodes")
+        self._nodes.add_handler(self._on_node)
         self._slices = self.watch(_SLICES, _service_keys)
         self._slices.add_index("service", _service_keys)
         self._ledger = Ledger(self._slices)
@@ -264,7 +286,8 @@ class EndpointSliceController(Loop):
         nodes = {name: node for name in names if (node := self._nodes.get(name))}
         shown = self._ledger.view(key, self._slices.by_index("service", key))
         existing = [one for one in shown if not is_deleting(one)]
-        self._apply(key, decide(service, pods, nodes, existing))
+        shares = topology.shares(self._nodes.items()) if topology.by_zone(service) else None
+        self._apply(key, decide(service, pods, nodes, existing, shares))
         return None
 
     def _apply(self, key: str, changes: Changes) -> None:
@@ -278,6 +301,12 @@ class EndpointSliceController(Loop):
                 self._ledger.deleted(key, one)
             except NotFound:
                 continue
+
+    def _on_node(self, old: Object | None, new: Object | None) -> None:
+        before, after = (topology.part_of(one) if one else None for one in (old, new))
+        for service in self._services.items() if before != after else ():
+            if topology.by_zone(service):
+                self.queue.add(key_of(service))
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         if old is not None and new is not None and same_to_services(old, new):

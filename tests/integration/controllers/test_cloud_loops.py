@@ -52,6 +52,31 @@ def test_a_service_is_announced_by_another_node_seconds_after_its_own_is_silent(
     plane.until(lambda: address(waiting), "the address is given to the one that waited", 40)
 
 
+def test_where_traffic_stays_local_a_node_with_a_ready_endpoint_announces(plane: Any, tmp_path: Path) -> None:
+    file = tmp_path / "static.yaml"
+    file.write_text("loadBalancer: {addresses: [192.0.2.1-192.0.2.2]}\n")
+    run(plane, static.load(file, plane.runtime, lambda address, port: True))
+    plane.nodes(3, port=10250)
+    names = sorted(node["metadata"]["name"] for node in plane.client.list("nodes").items)
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]}
+    metadata = {"name": "near", "namespace": "default"}
+    plane.client.create("services", {"metadata": metadata, "spec": spec})
+
+    def shown(name: str, *, ready: bool = True) -> dict[str, Any]:
+        return {"metadata": metadata | {"labels": {"kubernetes.io/service-name": "near"}}, "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.244.0.9"], "nodeName": name, "conditions": {"ready": ready}}],
+                "ports": [{"port": 8080}]}  # fmt: skip
+
+    def announcer() -> str:
+        found = plane.find("services", "near", "default") or {"metadata": {}}
+        return str(found["metadata"].get("annotations", {}).get(static.ANNOUNCER, ""))
+
+    plane.client.create("endpointslices.discovery.k8s.io", shown(names[0]))
+    for name in (names[0], names[2], names[1]):
+        plane.client.update("endpointslices.discovery.k8s.io", shown(name))
+        plane.until(lambda name=name: announcer() == name, f"{name}, where the endpoint is, announces it", 20)
+
+
 def test_a_destroyed_machine_takes_its_node_along_and_a_halted_one_is_tainted(plane: Any, tmp_path: Path) -> None:
     states = tmp_path / "states"
     states.write_text("1,n1,state,running\n1,n2,state,running\n")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from controller_objects import meta, names, pod
 
-from control.controllers import endpoints, endpointslice, node_ipam
+from control.controllers import endpoints, endpointslice, node_ipam, topology
 from control.controllers import endpointslice_mirroring as mirroring
 
 pytestmark = pytest.mark.unit
@@ -135,6 +135,64 @@ def test_pods_of_both_families_are_shown_in_a_slice_of_each_and_nodes_get_ranges
     assert node_ipam.decide(ipaddress.ip_network("fd00:244::/48"), 64, ["10.244.0.0/24", "fd00:244::/64"]) == (
         "fd00:244:0:1::/64"
     )
+
+
+HALVES = {"a": 0.5, "b": 0.5}
+
+
+@pytest.mark.parametrize("zones, shares, expected", [
+    ("aabb", HALVES, "aabb"),
+    ("aaab", HALVES, "baab"),
+    ("aaaa", HALVES, "bbaa"),
+    ("aaaab", {"a": 0.75, "b": 0.25}, ""),
+    ("aaaaaaab", {"a": 0.75, "b": 0.25}, "baaaaaab"),
+    ("aab", {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}, "cab"),
+    ("a", HALVES, ""),
+    ("aab", HALVES, ""),
+    ("aac", HALVES, ""),
+    ("aab", {}, ""),
+])  # fmt: skip
+def test_each_zone_gets_endpoints_by_its_share_or_none_gets_hints(
+    zones: str, shares: dict[str, float], expected: str
+) -> None:
+    found = topology.hints({str(number): zone for number, zone in enumerate(zones)}, shares)
+    assert "".join(found[str(number)] for number in range(len(found))) == expected
+
+
+def worker(zone: str, cpu: str = "2", *, ready: bool = True, **labels: str) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": str(ready)}
+    return {"metadata": meta(f"n-{zone}", labels=({topology.ZONE: zone} if zone else {}) | labels),
+            "status": {"allocatable": {"cpu": cpu}, "conditions": [condition]}}  # fmt: skip
+
+
+@pytest.mark.parametrize("nodes, expected", [
+    ([worker("a"), worker("b", "6")], {"a": 0.25, "b": 0.75}),
+    ([worker("a", "500m"), worker("a", "1500m"), worker("b")], HALVES),
+    ([worker("a"), worker("b"), worker("c", ready=False)], HALVES),
+    ([worker("a"), worker("b"), worker("", **{"node-role.kubernetes.io/control-plane": ""})], HALVES),
+    ([worker("a"), worker("b"), worker("")], {}),
+    ([worker("a"), worker("a")], {}),
+])  # fmt: skip
+def test_zones_share_by_the_processors_of_ready_workers(
+    nodes: list[dict[str, Any]], expected: dict[str, float]
+) -> None:
+    assert topology.shares(nodes) == expected
+
+
+def test_a_service_by_zone_says_of_each_ready_endpoint_whom_it_is_for() -> None:
+    asking = service()
+    asking["metadata"]["annotations"] = {"service.kubernetes.io/topology-mode": "Auto"}
+    assert topology.by_zone(asking) and not topology.by_zone(service())
+    pods = [backend("p1", "10.0.0.1"), backend("p2", "10.0.0.2"), backend("p3", "10.0.0.3", ready=False)]
+    for one in pods:
+        one["spec"]["nodeName"] = "n"
+    nodes = {"n": {"metadata": meta("n", labels={topology.ZONE: "a"})}}
+    changes = endpointslice.decide(asking, pods, nodes, [], HALVES)
+    found = {one["addresses"][0]: one.get("hints") for one in changes.create[0]["endpoints"]}
+    assert found == {"10.0.0.1": {"forZones": [{"name": "b"}]}, "10.0.0.2": {"forZones": [{"name": "a"}]},
+                     "10.0.0.3": None}  # fmt: skip
+    fewer = endpointslice.decide(asking, pods[:1], nodes, [], HALVES)
+    assert "hints" not in fewer.create[0]["endpoints"][0]
 
 
 BY_HAND: dict[str, Any] = {
