@@ -24,6 +24,7 @@ _LEGACY_COUNTS = frozenset(
     }
 )  # fmt: skip
 _FINAL = ("Succeeded", "Failed")
+_ATTRIBUTES = "VolumeAttributesClass"
 
 
 def count_name(resource: Resource) -> str:
@@ -59,13 +60,16 @@ def pod_usage(pod: Object) -> Usage:
     for kind in ("requests", "limits"):
         for name, amount in effective(spec, kind).items():
             used[f"{kind}.{name}"] = amount
-            if kind == "requests" and name in _COMPUTE:
+            if kind == "requests" and (name in _COMPUTE or name.startswith("hugepages-")):
                 used[name] = amount
     return used
 
 
 def effective(spec: Mapping[str, Any], kind: str) -> Usage:
-    """The pod's effective `requests` or `limits`: containers and sidecars together, or the largest init step."""
+    """The pod's effective `requests` or `limits`.
+
+    Where it states none of its own, those of its containers and sidecars together, or of the largest init step.
+    """
     total: Usage = {}
     largest: Usage = {}
     for container in spec.get("containers") or ():
@@ -83,6 +87,7 @@ def effective(spec: Mapping[str, Any], kind: str) -> Usage:
             largest[name] = max(largest.get(name, ZERO), amount)
     for name, amount in largest.items():
         total[name] = max(total.get(name, ZERO), amount)
+    total |= _amounts(spec, kind)
     # The pod's own level, where given, stands above its containers' sum.
     total |= _amounts(spec, kind)
     for name, text in (spec.get("overhead") or {}).items():
@@ -136,26 +141,38 @@ def total(usages: Iterable[Mapping[str, Quantity]]) -> Usage:
 
 
 def covers(quota_spec: Mapping[str, Any], resource: Resource, obj: Object) -> bool:
-    """Whether a quota's scopes include an object; scopes speak of pods only."""
+    """Whether a quota's scopes include an object: of pods, and of claims by the class of their volume's attributes."""
     terms = [(scope, "Exists", ()) for scope in quota_spec.get("scopes") or ()]
     for expression in (quota_spec.get("scopeSelector") or {}).get("matchExpressions") or ():
         terms.append((expression.get("scopeName"), expression.get("operator"), tuple(expression.get("values") or ())))
     if not terms:
         return True
+    if (resource.group, resource.plural) == ("", "persistentvolumeclaims"):
+        return all(
+            scope == _ATTRIBUTES and _chosen(_classes(obj), operator, values) for scope, operator, values in terms
+        )
     if (resource.group, resource.plural) != ("", "pods"):
         return False
     return all(_in_scope(obj.get("spec") or {}, *term) for term in terms)
 
 
+def _classes(claim: Object) -> set[str]:
+    """The classes of attributes that a claim asks for, has, and is being given."""
+    spec, status = claim.get("spec") or {}, claim.get("status") or {}
+    target = (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName")
+    named = (spec.get("volumeAttributesClassName"), status.get("currentVolumeAttributesClassName"), target)
+    return {str(name) for name in named if name}
+
+
+def _chosen(have: set[str], operator: str, values: tuple[str, ...]) -> bool:
+    if operator in ("Exists", "DoesNotExist"):
+        return bool(have) == (operator == "Exists")
+    return bool(have & set(values)) == (operator == "In")
+
+
 def _in_scope(spec: Mapping[str, Any], scope: str, operator: str, values: tuple[str, ...]) -> bool:
     if scope == "PriorityClass":
-        name = spec.get("priorityClassName") or ""
-        return {
-            "Exists": bool(name),
-            "DoesNotExist": not name,
-            "In": name in values,
-            "NotIn": name not in values,
-        }.get(operator, False)
+        return _chosen({name for name in (spec.get("priorityClassName"),) if name}, operator, values)
     holds = {
         "Terminating": spec.get("activeDeadlineSeconds") is not None,
         "NotTerminating": spec.get("activeDeadlineSeconds") is None,
@@ -169,7 +186,7 @@ def _in_scope(spec: Mapping[str, Any], scope: str, operator: str, values: tuple[
 def is_best_effort(spec: Mapping[str, Any]) -> bool:
     """Whether no container asks for or limits cpu or memory."""
     for field in ("containers", "initContainers"):
-        for container in spec.get(field) or ():
+        for container in (spec, *(spec.get(field) or ())):
             for kind in ("requests", "limits"):
                 if any(_amounts(container, kind).get(name, ZERO) != ZERO for name in ("cpu", "memory")):
                     return False

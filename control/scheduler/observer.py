@@ -157,5 +157,6 @@ def _node_events(old: Object | None, new: Object) -> list[Wake]:
         events.append(Wake.NODE_LABELS)
     before, after = old.get("spec") or {}, new.get("spec") or {}
     if any(before.get(field) != after.get(field) for field in ("taints", "unschedulable")):
-        events.append(Wake.NODE_TAINTS)
+        # A new node helped nobody while it was tainted: to pods that wait for nodes it is new now.
+        events += [Wake.NODE_TAINTS, Wake.NODE_ADDED]
     return events

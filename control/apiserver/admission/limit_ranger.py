@@ -37,7 +37,8 @@ class LimitRanger(PluginBase):
             for item in (limit_range.get("spec") or {}).get("limits") or ():
                 problems += _problems(operation, item, new)
         if problems:
-            text = problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
+            different = list(dict.fromkeys(problems))
+            text = different[0] if len(different) == 1 else "[" + ", ".join(different) + "]"
             raise forbidden(operation, text)
 
 
@@ -47,7 +48,7 @@ def _ranges(operation: Operation) -> list[Object]:
 
 
 def _containers(pod: Object) -> list[Object]:
-    return [*(pod["spec"].get("initContainers") or ()), *(pod["spec"].get("containers") or ())]
+    return [*(pod["spec"].get("containers") or ()), *(pod["spec"].get("initContainers") or ())]
 
 
 def _set_defaults(limit_range: Object, pod: Object) -> None:
@@ -58,14 +59,16 @@ def _set_defaults(limit_range: Object, pod: Object) -> None:
             limits |= item.get("default") or {}
             requests |= item.get("defaultRequest") or {}
     set_by: list[str] = []
-    for container in _containers(pod):
+    first = len(pod["spec"].get("containers") or ())
+    for index, container in enumerate(_containers(pod)):
         resources = container.setdefault("resources", {})
-        for kind, defaults in (("limits", limits), ("requests", requests)):
+        words = "container" if index < first else "init container"
+        for kind, defaults in (("requests", requests), ("limits", limits)):
             missing = {name: text for name, text in defaults.items() if name not in (resources.get(kind) or {})}
             if missing:
                 resources[kind] = (resources.get(kind) or {}) | missing
                 names = ", ".join(sorted(missing))
-                set_by.append(f"{names} {kind[:-1]} for container {container['name']}")
+                set_by.append(f"{names} {kind[:-1]} for {words} {container['name']}")
     if set_by:
         annotations = pod["metadata"].get("annotations") or {}
         text = f"LimitRanger plugin set: {'; '.join(set_by)}"
@@ -109,21 +112,31 @@ def _bounds(
         elif limit is not None and limit < low:
             found.append(f"minimum {name} usage per {kind} is {text}, but limit is {limit}")
     for name, text in (item.get("max") or {}).items():
-        found += _above(kind, name, text, requests.get(name), requests.get(name) if claim else limits.get(name))
+        found += _above(kind, name, text, requests.get(name), None if claim else limits.get(name), claim=claim)
     for name, text in (item.get("maxLimitRequestRatio") or {}).items():
         request, limit = requests.get(name), limits.get(name)
-        if request is None or limit is None or request.nano == 0:
-            found.append(
-                f"{name} max limit to request ratio per {kind} is {text}, but no request or limit is specified"
-            )
-        elif limit.nano > parse(text).nano * request.nano // 10**9:
+        for amount, what in ((request, "request"), (limit, "limit")):
+            if amount is None or amount.nano == 0:
+                said = f"no {what} is specified or {what} is 0"
+                found.append(f"{name} max limit to request ratio per {kind} is {text}, but {said}")
+                break
+        if request is None or limit is None or not request.nano or not limit.nano:
+            continue
+        if limit.nano > parse(text).nano * request.nano // 10**9:
             ratio = limit.nano / request.nano
             found.append(f"{name} max limit to request ratio per {kind} is {text}, but provided ratio is {ratio:f}")
     return found
 
 
-def _above(kind: str, name: str, text: str, request: Quantity | None, limit: Quantity | None) -> list[str]:
+def _above(
+    kind: str, name: str, text: str, request: Quantity | None, limit: Quantity | None, *, claim: bool
+) -> list[str]:
+    """What is over a maximum; claims have no limits."""
     high = parse(text)
+    if claim:
+        if request is None:
+            return [f"maximum {name} usage per {kind} is {text}.  No request is specified"]
+        return [f"maximum {name} usage per {kind} is {text}, but request is {request}"] if high < request else []
     if limit is None:
         return [f"maximum {name} usage per {kind} is {text}.  No limit is specified"]
     if high < limit:

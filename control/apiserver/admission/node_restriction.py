@@ -1,15 +1,19 @@
 """NodeRestriction: a node changes its own Node and the pods that are bound to it, and nothing else.
 
 Invariant: a node cannot make itself attractive or take itself out of its isolation (labels under
-node-restriction.kubernetes.io, taints after registration).
+node-restriction.kubernetes.io, taints after registration), and cannot speak for a pod of another node.
 Source: plugin/pkg/admission/noderestriction.
 """
 
 from __future__ import annotations
 
-from api.objects import Object, annotations_of, labels_of
+from collections.abc import Callable
+
+from api.objects import Object, annotations_of, copy, labels_of
 from control.apiserver.admission.common import MIRROR, forbidden
 from control.apiserver.admission.pipeline import PluginBase
+from control.apiserver.authorization.node import LEASE_NAMESPACE
+from control.apiserver.authorization.references import references
 from control.apiserver.operation import CREATE, DELETE, UPDATE, Operation
 
 _RESTRICTED = "node-restriction.kubernetes.io"
@@ -22,22 +26,19 @@ _OWN_LABELS = frozenset(
     }
 )  # fmt: skip
 _OWN_PREFIXES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_REFERRED = {"serviceaccounts": "a service account"}
+_OF_CLAIMS = ("capacity", "conditions", "allocatedResourceStatuses", "allocatedResources")
+_Check = Callable[[Operation, str, Object, Object | None], None]
 
 
 class NodeRestriction(PluginBase):
     """Looks at what nodes write."""
 
     def handles(self, operation: Operation) -> bool:
-        return bool(operation.user.node_name) and operation.resource.plural in ("nodes", "pods", "leases", "csinodes")
+        return bool(operation.user.node_name) and operation.resource.name in _CHECKS
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        node, plural = operation.user.node_name, operation.resource.plural
-        if plural == "nodes":
-            _check_node(operation, node, new, old)
-        elif plural == "pods":
-            _check_pod(operation, node, new, old)
-        elif plural == "csinodes" and operation.name != node:
-            raise forbidden(operation, f'node "{node}" is not allowed to access CSINode "{operation.name}"')
+        _CHECKS[operation.resource.name](operation, operation.user.node_name, new, old)
 
 
 def _check_node(operation: Operation, node: str, new: Object, old: Object | None) -> None:
@@ -45,7 +46,12 @@ def _check_node(operation: Operation, node: str, new: Object, old: Object | None
     if name != node:
         raise forbidden(operation, f'node "{node}" is not allowed to modify node "{name}"')
     if operation.verb == DELETE:
-        raise forbidden(operation, f'node "{node}" is not allowed to delete node "{name}"')
+        return
+    source, before_source = ((obj or {}).get("spec", {}).get("configSource") for obj in (new, old))
+    if source is not None and old is None:
+        raise forbidden(operation, f'node "{node}" is not allowed to create pods with a non-nil configSource')
+    if source is not None and source != before_source:
+        raise forbidden(operation, f'node "{node}" is not allowed to update configSource to a new non-nil configSource')
     if old is not None and (new.get("spec") or {}).get("taints") != (old.get("spec") or {}).get("taints"):
         raise forbidden(operation, f'node "{node}" is not allowed to modify taints')
     before = labels_of(old) if old is not None else {}
@@ -70,25 +76,127 @@ def _may_set(label: str) -> bool:
 
 
 def _check_pod(operation: Operation, node: str, new: Object, old: Object | None) -> None:
-    present = old if old is not None else new
-    if operation.verb == CREATE and not operation.subresource:
-        if MIRROR not in annotations_of(new):
-            raise forbidden(
-                operation, f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
-            )
-        if (new.get("spec") or {}).get("nodeName") != node:
-            raise forbidden(operation, f'node "{node}" can only create pods with spec.nodeName set to itself')
-        return
-    if operation.verb in (UPDATE, DELETE) and (present.get("spec") or {}).get("nodeName") != node:
-        verb = "update status for" if operation.subresource == "status" else operation.verb.lower()
-        bound = (present.get("spec") or {}).get("nodeName", "")
-        raise forbidden(
-            operation, f'node "{node}" can only {verb} pods with spec.nodeName set to itself, not "{bound}"'
-        )
-    if (
-        operation.verb == UPDATE
-        and operation.subresource == "status"
-        and old is not None
-        and labels_of(new) != labels_of(old)
-    ):
+    if operation.subresource == "status":
+        _check_pod_status(operation, node, new, old or {})
+    elif operation.subresource:
+        raise forbidden(operation, f'unexpected pod subresource "{operation.subresource}"')
+    elif operation.verb == CREATE:
+        _check_mirror_pod(operation, node, new)
+    elif operation.verb == DELETE:
+        if _bound_to(old) != node:
+            raise forbidden(operation, f'node "{node}" can only delete pods with spec.nodeName set to itself')
+    else:
+        raise forbidden(operation, f'unexpected operation "{operation.verb}", node "{node}" can only create and delete '
+                                   "mirror pods")  # fmt: skip
+
+
+def _bound_to(pod: Object | None) -> str:
+    return str(((pod or {}).get("spec") or {}).get("nodeName") or "")
+
+
+def _check_pod_status(operation: Operation, node: str, new: Object, old: Object) -> None:
+    if _bound_to(old) != node:
+        why = f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
+        raise forbidden(operation, why)
+    if labels_of(new) != labels_of(old):
         raise forbidden(operation, f'node "{node}" cannot update labels through pod status')
+    now, before = ((obj.get("status") or {}).get("resourceClaimStatuses") or [] for obj in (new, old))
+    if now != before:
+        raise forbidden(operation, f'node "{node}" cannot update resource claim statues')
+
+
+def _check_mirror_pod(operation: Operation, node: str, pod: Object) -> None:
+    """A node tells of the pods that its own files define, and of nothing that lies in the cluster."""
+    if MIRROR not in annotations_of(pod):
+        why = f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
+        raise forbidden(operation, why)
+    if _bound_to(pod) != node:
+        raise forbidden(operation, f'node "{node}" can only create pods with spec.nodeName set to itself')
+    _check_owner(operation, node, pod["metadata"].get("ownerReferences") or [])
+    for plural, _, _ in sorted(references(pod)):
+        what = "reference " + _REFERRED.get(plural, plural)
+        raise forbidden(operation, f'node "{node}" can not create pods that {what}')
+
+
+def _check_owner(operation: Operation, node: str, owners: list[Object]) -> None:
+    can_only = f'node "{node}" can only create pods with'
+    if len(owners) > 1:
+        raise forbidden(operation, f"{can_only} a single owner reference set to itself")
+    owner = owners[0] if owners else {}
+    if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", node):
+        raise forbidden(operation, f"{can_only} an owner reference set to itself")
+    if not owner.get("controller"):
+        raise forbidden(operation, f"{can_only} a controller owner reference set to itself")
+    if owner.get("blockOwnerDeletion"):
+        raise forbidden(operation, f'node "{node}" must not set blockOwnerDeletion on an owner reference')
+    uid = _read(operation, "nodes", node)["metadata"]["uid"]
+    if owner.get("uid") != uid:
+        raise forbidden(operation, f"node {node} UID mismatch: expected {owner.get('uid')} got {uid}")
+
+
+def _read(operation: Operation, plural: str, name: str) -> Object:
+    """An object of the core group. Raises NotFound."""
+    server = operation.server
+    endpoint = server.endpoint("", "v1", plural)
+    key = endpoint.key(operation.namespace, name)
+    found = server.cache.peek(key)
+    return found.object() if found else server.storage.get(key).object()
+
+
+def _check_claim(operation: Operation, node: str, new: Object, old: Object | None) -> None:
+    if operation.subresource != "status" or operation.verb != UPDATE:
+        raise forbidden(operation, "may only update PVC status")
+    if _beyond_size(new) != _beyond_size(old or {}):
+        why = f'node "{node}" is not allowed to update fields other than status.capacity and status.conditions'
+        raise forbidden(operation, why)
+
+
+def _beyond_size(claim: Object) -> Object:
+    found = copy(claim)
+    for field in ("resourceVersion", "managedFields"):
+        found.get("metadata", {}).pop(field, None)
+    for field in _OF_CLAIMS:
+        (found.get("status") or {}).pop(field, None)
+    return found
+
+
+def _check_token(operation: Operation, node: str, new: Object, old: Object | None) -> None:
+    """A token for a pod of the node, and bound to it."""
+    if operation.verb != CREATE or operation.subresource != "token":
+        return
+    bound = (new.get("spec") or {}).get("boundObjectRef") or {}
+    if bound.get("apiVersion") != "v1" or bound.get("kind") != "Pod" or not bound.get("name"):
+        raise forbidden(operation, "node requested token not bound to a pod")
+    if not bound.get("uid"):
+        raise forbidden(operation, "node requested token with a pod binding without a uid")
+    pod = _read(operation, "pods", str(bound["name"]))
+    if bound["uid"] != pod["metadata"]["uid"]:
+        why = (
+            f"the UID in the bound object reference ({bound['uid']}) does not match the UID in record. "
+            "The object might have been deleted and then recreated"
+        )
+        raise forbidden(operation, why)
+    if _bound_to(pod) != node:
+        raise forbidden(operation, "node requested token bound to a pod scheduled on a different node")
+
+
+def _check_lease(operation: Operation, node: str, new: Object, old: Object | None) -> None:
+    if operation.namespace != LEASE_NAMESPACE:
+        raise forbidden(operation, f'can only access leases in the "{LEASE_NAMESPACE}" system namespace')
+    if operation.name != node:
+        raise forbidden(operation, "can only access node lease with the same name as the requesting node")
+
+
+def _check_csi_node(operation: Operation, node: str, new: Object, old: Object | None) -> None:
+    if operation.name != node:
+        raise forbidden(operation, "can only access CSINode with the same name as the requesting node")
+
+
+_CHECKS: dict[str, _Check] = {
+    "nodes": _check_node,
+    "pods": _check_pod,
+    "persistentvolumeclaims": _check_claim,
+    "serviceaccounts": _check_token,
+    "leases.coordination.k8s.io": _check_lease,
+    "csinodes.storage.k8s.io": _check_csi_node,
+}

@@ -12,6 +12,7 @@ from control.apiserver.admission.limit_ranger import LimitRanger
 from control.apiserver.admission.mutating_policies import MutatingPolicies
 from control.apiserver.admission.namespaces import NamespaceLifecycle
 from control.apiserver.admission.node_restriction import NodeRestriction
+from control.apiserver.admission.node_taints import TaintNodes
 from control.apiserver.admission.pipeline import Plugin
 from control.apiserver.admission.pod_security import PodSecurity
 from control.apiserver.admission.priority import Priority
@@ -34,6 +35,7 @@ def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer, rbac: RbacMethod
         LimitRanger(),
         ServiceAccount(),
         NodeRestriction(),
+        TaintNodes(),
         Escalation(rbac),
         PodSecurity(cache),
         DefaultTolerationSeconds(),

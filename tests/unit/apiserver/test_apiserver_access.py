@@ -205,8 +205,58 @@ def test_a_node_writes_only_its_own_objects(cluster, node):
         node.create("nodes", {"metadata": {"name": "n2"}})
     status = {"status": {"phase": "Running"}}
     assert node.patch("pods", "p1", status, "default", subresource="status")["status"]["phase"] == "Running"
-    with pytest.raises(errors.Forbidden, match=r"can only update status for pods with spec.nodeName set to itself"):
+    with pytest.raises(errors.Forbidden, match=r"can only update pod status for pods with spec.nodeName"):
         node.patch("pods", "p2", status, "default", subresource="status")
+
+
+MIRROR = {"kubernetes.io/config.mirror": "x"}
+MIRRORS = [
+    ({}, 'node "n1" can only create pods with an owner reference set to itself'),
+    ({"owner": {"kind": "Pod"}}, "can only create pods with an owner reference set to itself"),
+    ({"owner": {"controller": False}}, "can only create pods with a controller owner reference set to itself"),
+    ({"owner": {"blockOwnerDeletion": True}}, "must not set blockOwnerDeletion on an owner reference"),
+    ({"owner": {"uid": "u"}}, "node n1 UID mismatch: expected u got "),
+    (
+        {"owner": {}, "volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
+        "can not create pods that reference secrets",
+    ),
+    ({"owner": {}, "serviceAccountName": "a"}, "a mirror pod may not reference service accounts"),
+    ({"owner": {}}, ""),
+]
+
+
+def test_a_node_tells_of_its_own_static_pods_only(cluster, node):
+    own = node.create("nodes", {"metadata": {"name": "n1"}})
+    for index, (given, why) in enumerate(MIRRORS):
+        spec = {field: value for field, value in given.items() if field != "owner"}
+        static = pod(f"static{index}", nodeName="n1", **spec)
+        static["metadata"] |= {"annotations": MIRROR}
+        if "owner" in given:
+            owner = {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "name": "n1",
+                "uid": own["metadata"]["uid"],
+                "controller": True,
+            }
+            static["metadata"]["ownerReferences"] = [owner | given["owner"]]
+        if why:
+            with pytest.raises(errors.Forbidden, match=why):
+                node.create("pods", static)
+        else:
+            assert node.create("pods", static)
+    with pytest.raises(errors.Forbidden, match=r'does not have "kubernetes.io/config.mirror" annotation'):
+        node.create("pods", pod("plain", nodeName="n1"))
+
+
+def test_a_node_changes_no_taints_and_only_its_own_labels_and_is_not_ready_at_first(node):
+    made = node.create("nodes", {"metadata": {"name": "n1", "labels": {"kubernetes.io/os": "linux"}}})
+    assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+    with pytest.raises(errors.Forbidden, match="is not allowed to modify taints"):
+        node.patch("nodes", "n1", {"spec": {"taints": []}})
+    restricted = {"metadata": {"labels": {"node-restriction.kubernetes.io/zone": "a", "example.com/a": "b"}}}
+    with pytest.raises(errors.Forbidden, match=r"to modify labels: node-restriction.kubernetes.io/zone$"):
+        node.patch("nodes", "n1", restricted)
 
 
 def test_a_node_keeps_its_own_lease_only(node):
@@ -218,10 +268,22 @@ def test_a_node_keeps_its_own_lease_only(node):
 
 
 def test_a_node_gets_tokens_for_accounts_of_its_pods_only(cluster, node):
-    cluster.client().create("serviceaccounts", account("unused"))
-    assert request_token(node)
+    admin = cluster.client()
+    admin.create("serviceaccounts", account("unused"))
+    uids = {name: admin.get("pods", name, "default")["metadata"]["uid"] for name in ("p1", "p2")}
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": "p1", "uid": uids["p1"]}
+    assert request_token(node, boundObjectRef=bound)
     with pytest.raises(errors.Forbidden):
-        request_token(node, "unused")
+        request_token(node, "unused", boundObjectRef=bound)
+    refused = (
+        ({}, "node requested token not bound to a pod"),
+        ({"boundObjectRef": bound | {"uid": ""}}, "node requested token with a pod binding without a uid"),
+        ({"boundObjectRef": bound | {"uid": "x"}}, "does not match the UID in record"),
+        ({"boundObjectRef": bound | {"name": "p2", "uid": uids["p2"]}}, "bound to a pod scheduled on a different node"),
+    )
+    for spec, why in refused:
+        with pytest.raises(errors.Forbidden, match=why):
+            request_token(node, **spec)
 
 
 def test_a_token_of_an_earlier_key_stays_good_while_its_public_half_is_kept(cluster):

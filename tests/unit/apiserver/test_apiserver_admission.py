@@ -51,6 +51,52 @@ def test_limit_ranges_set_defaults_and_bounds(cluster):
         client.create("pods", pod("q", containers=limited(cpu="1")))
 
 
+LIMITS = [
+    ({"type": "Pod", "min": {"memory": "1Gi"}}, {"requests": {"cpu": "1"}},
+     "minimum memory usage per Pod is 1Gi.  No request is specified"),
+    ({"type": "Container", "min": {"cpu": "1"}}, {"requests": {"cpu": "100m"}},
+     "minimum cpu usage per Container is 1, but request is 100m"),
+    ({"type": "Container", "max": {"memory": "1Gi"}}, {"limits": {"cpu": "1"}},
+     "maximum memory usage per Container is 1Gi, but limit is 2Gi"),
+    ({"type": "Pod", "max": {"cpu": "1"}}, {"limits": {"cpu": "600m"}},
+     "maximum cpu usage per Pod is 1, but limit is 1200m"),
+    ({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}}, {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}},
+     "cpu max limit to request ratio per Container is 2, but provided ratio is 10.000000"),
+    ({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}}, {"requests": {"cpu": "100m"}},
+     "cpu max limit to request ratio per Container is 2, but no limit is specified or limit is 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("limit", "resources", "why"), LIMITS, ids=[case[2][:45] for case in LIMITS])
+def test_what_breaks_a_limit_range_is_said_once_in_the_originals_words(cluster, limit, resources, why):
+    client = cluster.client()
+    client.create("limitranges", {"metadata": {"name": "l", "namespace": "default"}, "spec": {"limits": [limit]}})
+    cluster.server.cache.catch_up()
+    given = resources | ({"limits": {"memory": "2Gi"}} if "max" in limit and limit["type"] == "Container" else {})
+    two = [{"name": name, "image": "web:1", "resources": given} for name in ("a", "b")]
+    with pytest.raises(errors.Forbidden) as refused:
+        client.create("pods", pod("p", containers=two))
+    assert refused.value.message == f'pods "p" is forbidden: {why}'
+
+
+def test_limit_ranges_of_claims_look_at_requests_only_and_say_what_they_set(cluster):
+    client = cluster.client()
+    limits = [
+        {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}},
+        {"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "1", "memory": "1Mi"}},
+    ]
+    client.create("limitranges", {"metadata": {"name": "l", "namespace": "default"}, "spec": {"limits": limits}})
+    cluster.server.cache.catch_up()
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
+    with pytest.raises(errors.Forbidden, match="usage per PersistentVolumeClaim is 1Gi, but request is 2Gi"):
+        client.create("persistentvolumeclaims", {"metadata": {"name": "c", "namespace": "default"}, "spec": spec})
+    made = client.create("pods", pod("p", initContainers=[{"name": "i", "image": "i:1"}]))
+    assert made["metadata"]["annotations"]["kubernetes.io/limit-ranger"] == (
+        "LimitRanger plugin set: cpu, memory request for container main; cpu limit for container main; "
+        "cpu, memory request for init container i; cpu limit for init container i"
+    )
+
+
 @pytest.fixture
 def quota(cluster):
     """A quota of three pods and one cpu in `default`, as its controller leaves it."""

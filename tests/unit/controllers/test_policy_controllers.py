@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from controller_objects import NOW, at, meta, pod
 
+from api.resources import Resource, find
 from control.controllers import bootstrap_tokens, cluster_roles, disruption, namespace, protection, resource_quota
 from control.controllers.ledger import Ledger
 
@@ -57,6 +58,19 @@ def asking(cpu: str, phase: str = "Running", **spec: Any) -> Any:
         ),
         ({"hard": {"pods": "9"}, "scopes": ["BestEffort"]}, [asking(""), asking("1")], {"pods": "1"}),
         (
+            {"hard": {"pods": "9"}, "scopes": ["CrossNamespacePodAffinity"]},
+            [
+                asking(
+                    "1",
+                    affinity={
+                        "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"namespaces": ["other"]}]}
+                    },
+                ),
+                asking("1"),
+            ],
+            {"pods": "1"},
+        ),
+        (
             {"hard": {"pods": "9"}, "scopes": ["Terminating"]},
             [asking("1", activeDeadlineSeconds=5), asking("1")],
             {"pods": "1"},
@@ -64,7 +78,7 @@ def asking(cpu: str, phase: str = "Running", **spec: Any) -> Any:
     ],
 )
 def test_what_a_quota_counts(spec: Any, pods: Any, used: Any) -> None:
-    assert resource_quota.used({"spec": spec}, pods, {"pods": len(pods)}, [], []) == used
+    assert resource_quota.used(spec["hard"], spec, {find("pods"): pods}) == used
 
 
 def test_a_quota_counts_services_and_claims_by_kind() -> None:
@@ -72,8 +86,24 @@ def test_a_quota_counts_services_and_claims_by_kind() -> None:
     claims = [{"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "2Gi"}}}}]
     fast = "fast.storageclass.storage.k8s.io/requests.storage"
     hard = dict.fromkeys(("services", "services.nodeports", "services.loadbalancers", fast), "9")
-    found = resource_quota.used({"spec": {"hard": hard}}, [], {"services": 2}, services, claims)
+    present = {find("services"): services, find("persistentvolumeclaims"): claims}
+    found = resource_quota.used(hard, {}, present)
     assert found == {"services": "2", "services.nodeports": "3", "services.loadbalancers": "1", fast: "2Gi"}
+
+
+def test_a_quota_of_attributes_counts_claims_by_their_class_and_custom_resources_are_counted() -> None:
+    def claim(**spec: Any) -> dict[str, Any]:
+        return {"spec": {"resources": {"requests": {"storage": "1Gi"}}} | spec}
+
+    scope = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["gold"]}
+    spec = {"scopeSelector": {"matchExpressions": [scope]}}
+    claims = [claim(volumeAttributesClassName="gold"), claim(), claim() | {
+        "status": {"currentVolumeAttributesClassName": "gold"}}]  # fmt: skip
+    counted = resource_quota.used(["persistentvolumeclaims"], spec, {find("persistentvolumeclaims"): claims})
+    assert counted == {"persistentvolumeclaims": "2"}
+    widgets = Resource("example.com", "v1", "widgets", "Widget", True)
+    assert resource_quota.used(["count/widgets.example.com"], {}, {widgets: [{}, {}]}) == {
+        "count/widgets.example.com": "2"}  # fmt: skip
 
 
 def role(name: str, *verbs: str, selector: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:
