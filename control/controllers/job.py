@@ -58,6 +58,8 @@ class JobController(Loop):
             # Nobody will count the pods of a job that is gone (its namespace was deleted, say): let them go.
             self._strip(key, self._pods.by_index(_BY_JOB, key))
             return None
+        if not job_rules.is_ours(shown):
+            return None
         # Counting from a status older than our last would count some pods twice and others never.
         job = self._own_jobs.view(key, [shown])[0]
         selector = LabelSelector.from_json(job["spec"]["selector"])
@@ -101,14 +103,14 @@ class JobController(Loop):
             pod = job_rules.pod_for(job, index, found.failures_of.get(index, 0) if index is not None else 0)
             create_pod(self, self._ledger, job, "batch/v1", "Job", pod)
 
+        def remove(pod: Object) -> None:
+            if plan.ending is None:
+                # It goes because it is not needed now: its end is no failure.
+                self._strip(key_of(job), [pod])
+            delete_pod(self, self._ledger, job, pod)
+
         try:
-            for_each(
-                self.runtime,
-                self.name,
-                plan.delete,
-                lambda pod: delete_pod(self, self._ledger, job, pod),
-                width=WRITES_AT_ONCE,
-            )
+            for_each(self.runtime, self.name, plan.delete, remove, width=WRITES_AT_ONCE)
             slow_start(self.runtime, self.name, plan.create, create)
         except ApiError as error:
             return error
@@ -148,7 +150,8 @@ class JobController(Loop):
     def _write_down(self, job: Object, pods: Sequence[Object]) -> list[Object]:
         """Note finished pods as uncounted; the pods of which the finalizer may go then."""
         done = [pod for pod in pods if _has_finalizer(pod) and not is_active(pod)][:_MOST_UNCOUNTED]
-        ended = [pod for pod in done if phase_of(pod) in ("Succeeded", "Failed")]
+        failing = {uid_of(pod) for pod in done if job_rules.counts_as_failed(job, pod)}
+        ended = [pod for pod in done if phase_of(pod) == "Succeeded" or uid_of(pod) in failing]
         uncounted = job["status"].setdefault("uncountedTerminatedPods", {})
         for pod in ended:
             kind = "succeeded" if phase_of(pod) == "Succeeded" else "failed"
@@ -157,7 +160,7 @@ class JobController(Loop):
                 uncounted.setdefault(kind, []).append(uid_of(pod))
         if not any(uncounted.values()):
             job["status"]["uncountedTerminatedPods"] = {}
-        return ended + [pod for pod in done if _never_ends(pod)]
+        return ended + [pod for pod in done if job_rules.never_ends(pod) and uid_of(pod) not in failing]
 
     def _take_in(self, job: Object) -> None:
         """The finalizers are gone: the numbers take in what was noted."""
@@ -206,13 +209,6 @@ class JobController(Loop):
                 continue
             # Until the informer shows it, the pod must not look as if it were to be counted.
             self._ledger.updated(key, stored)
-
-
-def _never_ends(pod: Object) -> bool:
-    """Whether nobody will report an outcome of a pod that is being deleted: it has no node, or the node is done."""
-    if phase_of(pod) in ("Succeeded", "Failed") or not is_deleting(pod):
-        return False
-    return not pod["spec"].get("nodeName") or pod["metadata"].get("deletionGracePeriodSeconds") == 0
 
 
 def _has_finalizer(pod: Object) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.objects import Object, annotations_of, condition, copy, is_deleting, is_true, labels_of, name_of
+from api.objects import Object, annotations_of, condition, copy, is_deleting, is_true, labels_of, name_of, namespace_of
 from api.runtime import parse_timestamp
 from control.controllers.pods import deletion_order, from_template, is_active, is_ready, phase_of
 
@@ -20,6 +20,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 _FAILURES = "batch.kubernetes.io/job-index-failure-count"
 FIRST_BACKOFF = 10.0
 LONGEST_BACKOFF = 600.0
+CONTROLLER = "kubernetes.io/job-controller"
 
 
 @dataclass(slots=True)
@@ -59,6 +60,25 @@ class Plan:
 def is_indexed(job: Object) -> bool:
     """Whether each completion has an index."""
     return bool(job["spec"].get("completionMode") == "Indexed")
+
+
+def is_ours(job: Object) -> bool:
+    """Whether this controller is the one that the Job names, or the Job names none."""
+    return bool(job["spec"].get("managedBy", CONTROLLER) == CONTROLLER)
+
+
+def never_ends(pod: Object) -> bool:
+    """Whether nobody will report an outcome of a pod that is being deleted: it has no node, or the node is done."""
+    if phase_of(pod) in ("Succeeded", "Failed") or not is_deleting(pod):
+        return False
+    return not pod["spec"].get("nodeName") or pod["metadata"].get("deletionGracePeriodSeconds") == 0
+
+
+def counts_as_failed(job: Object, pod: Object) -> bool:
+    """Whether the pod failed, or went before anybody could tell; with replacement of failed ones only that is open."""
+    if phase_of(pod) == "Failed":
+        return True
+    return never_ends(pod) and job["spec"].get("podReplacementPolicy") != "Failed"
 
 
 def is_finished(job: Object) -> bool:
@@ -121,8 +141,8 @@ def tally(job: Object, pods: Sequence[Object]) -> Tally:
     found = Tally(
         succeeded=int(status.get("succeeded") or 0),
         failed=int(status.get("failed") or 0) + len(waiting_failed),
-        succeeded_indexes=parse_indexes(status.get("completedIndexes") or ""),
-        failed_indexes=parse_indexes(status.get("failedIndexes") or ""),
+        succeeded_indexes=_within(job, parse_indexes(status.get("completedIndexes") or "")),
+        failed_indexes=_within(job, parse_indexes(status.get("failedIndexes") or "")),
     )
     found.succeeded += 0 if is_indexed(job) else len(waiting_succeeded)
     for pod in pods:
@@ -136,11 +156,17 @@ def tally(job: Object, pods: Sequence[Object]) -> Tally:
             found.terminating += 1
         if phase == "Succeeded":
             _count_success(job, found, pod, counted or uid in waiting_succeeded)
-        elif phase == "Failed":
+        elif counts_as_failed(job, pod):
             _count_failure(job, found, pod, counted or uid in waiting_failed)
     if is_indexed(job):
         found.succeeded = len(found.succeeded_indexes)
     return found
+
+
+def _within(job: Object, indexes: set[int]) -> set[int]:
+    """The indexes that the Job still has: the number of completions may have been lowered."""
+    completions = int(job["spec"].get("completions") or 0)
+    return {one for one in indexes if one < completions}
 
 
 def _count_success(job: Object, found: Tally, pod: Object, counted: bool) -> None:
@@ -169,21 +195,29 @@ def _count_failure(job: Object, found: Tally, pod: Object, counted: bool) -> Non
 
 def action_for(job: Object, pod: Object) -> str:
     """What the podFailurePolicy says of a failed pod: FailJob, FailIndex, Ignore, or Count."""
-    for rule in (job["spec"].get("podFailurePolicy") or {}).get("rules") or []:
-        if _rule_matches(rule, pod):
-            return str(rule["action"])
-    return "Count"
+    return _policy_for(job, pod)[0]
 
 
-def _rule_matches(rule: Mapping[str, Any], pod: Object) -> bool:
+def _policy_for(job: Object, pod: Object) -> tuple[str, str]:
+    """(action, why) of the first rule that matches a failed pod; (Count, "") without one."""
+    for index, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or []):
+        why = _match(rule, pod)
+        if why:
+            return str(rule["action"]), f"{why} matching {rule['action']} rule at index {index}"
+    return "Count", ""
+
+
+def _match(rule: Mapping[str, Any], pod: Object) -> str:
+    key = f"{namespace_of(pod)}/{name_of(pod)}"
     codes = rule.get("onExitCodes")
     if codes is not None:
-        return any(_exit_matches(codes, one) for one in _terminated(pod))
+        found = next((one for one in _terminated(pod) if _exit_matches(codes, one)), None)
+        return f"Container {found[0]} for pod {key} failed with exit code {found[1]}" if found else ""
     for wanted in rule.get("onPodConditions") or []:
         present = condition(pod, wanted["type"])
         if present is not None and present["status"] == wanted.get("status", "True"):
-            return True
-    return False
+            return f"Pod {key} has condition {wanted['type']}"
+    return ""
 
 
 def _exit_matches(codes: Mapping[str, Any], ended: tuple[str, int]) -> bool:
@@ -211,13 +245,20 @@ def decide(job: Object, pods: Sequence[Object], found: Tally, now: float) -> Pla
     if job["spec"].get("suspend"):
         return Plan(delete=list(found.active))
     again = _seconds_to_deadline(job, now)
+    superfluous = _superfluous(job, found.active, now)
     missing, surplus = _difference(job, found)
-    if surplus:
-        return Plan(delete=deletion_order(found.active, found.active, now)[:surplus], again=again)
+    if surplus or superfluous:
+        kept = [pod for pod in found.active if pod not in superfluous]
+        more = deletion_order(kept, kept, now)[: max(0, surplus - len(superfluous))]
+        return Plan(delete=superfluous + more, again=again)
     if not missing:
         return Plan(again=again)
+    if job["spec"].get("backoffLimitPerIndex") is not None:
+        waits = _waits_of_indexes(pods, found, now)
+        soonest = min([*waits.values(), *([again] if again is not None else [])], default=None)
+        return Plan(create=_new_indexes(job, found, missing, waits), again=soonest)
     wait = backoff(pods, now)
-    if wait > 0 and job["spec"].get("backoffLimitPerIndex") is None:
+    if wait > 0:
         return Plan(again=min(wait, again) if again is not None else wait)
     return Plan(create=_new_indexes(job, found, missing), again=again)
 
@@ -230,10 +271,39 @@ def backoff(pods: Sequence[Object], now: float) -> float:
         if phase != "Failed":
             break
         failures += 1
-    if not failures:
-        return 0.0
-    pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * float(2 ** min(failures - 1, 10)))
-    return max(0.0, ended[-1][0] + pause - now)
+    return max(0.0, ended[-1][0] + _pause(failures) - now) if failures else 0.0
+
+
+def _pause(failures: int) -> float:
+    return min(LONGEST_BACKOFF, FIRST_BACKOFF * float(2 ** min(failures - 1, 10)))
+
+
+def _waits_of_indexes(pods: Sequence[Object], found: Tally, now: float) -> dict[int, float]:
+    """Seconds that each index which failed lately waits for its next pod."""
+    waits: dict[int, float] = {}
+    for pod in pods:
+        index, moment = index_of(pod), _ended_at(pod)
+        if phase_of(pod) == "Failed" and index is not None and moment is not None and found.failures_of.get(index):
+            left = moment + _pause(found.failures_of[index]) - now
+            if left > 0:
+                waits[index] = max(left, waits.get(index, 0.0))
+    return waits
+
+
+def _superfluous(job: Object, active: Sequence[Object], now: float) -> list[Object]:
+    """Pods of an index that the Job has not, or that another pod has already."""
+    if not is_indexed(job):
+        return []
+    by_index: dict[int | None, list[Object]] = {}
+    for pod in active:
+        by_index.setdefault(index_of(pod), []).append(pod)
+    found: list[Object] = []
+    for index, pods in by_index.items():
+        if index is None or index >= int(job["spec"].get("completions") or 0):
+            found += pods
+        else:
+            found += deletion_order(pods, pods, now)[: len(pods) - 1]
+    return found
 
 
 def _ended_at(pod: Object) -> float | None:
@@ -265,10 +335,10 @@ def _difference(job: Object, found: Tally) -> tuple[int, int]:
     return max(0, wanted - held), max(0, len(found.active) - wanted)
 
 
-def _new_indexes(job: Object, found: Tally, missing: int) -> list[int | None]:
+def _new_indexes(job: Object, found: Tally, missing: int, waits: Mapping[int, float] | None = None) -> list[int | None]:
     if not is_indexed(job):
         return [None] * missing
-    taken = {index_of(pod) for pod in found.active} | found.succeeded_indexes | found.failed_indexes
+    taken = {index_of(pod) for pod in found.active} | found.succeeded_indexes | found.failed_indexes | set(waits or ())
     free = [one for one in range(int(job["spec"].get("completions") or 0)) if one not in taken]
     return list(free[:missing])
 
@@ -279,17 +349,30 @@ def _ending(job: Object, found: Tally, now: float) -> Ending | None:
         present = condition(job, kind)
         if present is not None and present["status"] == "True":
             return Ending(kind, present["reason"], present["message"])
-    fatal = next((pod for pod in found.fresh_failures if action_for(job, pod) == "FailJob"), None)
-    if fatal is not None:
-        message = f"Pod {fatal['metadata']['namespace']}/{name_of(fatal)} failed in a way that the policy names FailJob"
-        return Ending("FailureTarget", "PodFailurePolicy", message)
-    limit = spec.get("backoffLimit", 6)
-    if found.failed > int(limit):
+    for pod in found.fresh_failures:
+        action, why = _policy_for(job, pod)
+        if action == "FailJob":
+            return Ending("FailureTarget", "PodFailurePolicy", why)
+    if found.failed > int(spec.get("backoffLimit", 6)) or _restarts_exceed(job, found.active):
         return Ending("FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
     left = _seconds_to_deadline(job, now)
     if left is not None and left <= 0:
         return Ending("FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline")
     return _index_ending(job, found) or _success(job, found)
+
+
+def _restarts_exceed(job: Object, active: Sequence[Object]) -> bool:
+    """Where containers are restarted in their pods, their restarts count against the limit."""
+    if job["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
+        return False
+    restarts = sum(
+        int(one.get("restartCount") or 0)
+        for pod in active
+        for field in ("initContainerStatuses", "containerStatuses")
+        for one in (pod.get("status") or {}).get(field) or []
+    )
+    limit = int(job["spec"].get("backoffLimit", 6))
+    return restarts >= limit and restarts > 0
 
 
 def _index_ending(job: Object, found: Tally) -> Ending | None:
@@ -309,12 +392,12 @@ def _index_ending(job: Object, found: Tally) -> Ending | None:
 
 def _success(job: Object, found: Tally) -> Ending | None:
     completions = job["spec"].get("completions")
-    for rule in (job["spec"].get("successPolicy") or {}).get("rules") or []:
+    for index, rule in enumerate((job["spec"].get("successPolicy") or {}).get("rules") or []):
         named = parse_indexes(rule["succeededIndexes"]) if rule.get("succeededIndexes") else None
         done = found.succeeded_indexes if named is None else found.succeeded_indexes & named
         wanted = rule.get("succeededCount", len(named) if named is not None else None)
         if wanted is not None and len(done) >= int(wanted):
-            return Ending("SuccessCriteriaMet", "SuccessPolicy", "Matched rules at index 0")
+            return Ending("SuccessCriteriaMet", "SuccessPolicy", f"Matched rules at index {index}")
     complete = (
         (found.succeeded > 0 and not found.active) if completions is None else found.succeeded >= int(completions)
     )

@@ -52,6 +52,7 @@ RULES = (
 )
 
 _ENDED = ("Succeeded", "Failed")
+_TRACKED = "batch.kubernetes.io/job-tracking"
 
 
 @dataclass(slots=True)
@@ -166,10 +167,12 @@ def counted_once(history: History) -> Iterator[str]:
     """A finished Job's numbers are those of the pods that really ended that way, and as many as were asked for."""
     ended: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for change in history.changes["pods"]:
-        if change.new is None:
+        pod = change.new
+        # A pod that the controller let go of before its end is one that it did not need any more.
+        if pod is None or _TRACKED not in (pod["metadata"].get("finalizers") or []):
             continue
-        for owner in change.new["metadata"].get("ownerReferences") or []:
-            ended[owner["uid"]][phase(change.new)].add(uid_of(change.new))
+        for owner in pod["metadata"].get("ownerReferences") or []:
+            ended[owner["uid"]]["Failed" if _vanishes(pod) else phase(pod)].add(uid_of(pod))
     for job in history.objects("jobs"):
         status = job.get("status") or {}
         if not is_true(job, "Complete"):
@@ -180,6 +183,13 @@ def counted_once(history: History) -> Iterator[str]:
             really = len(ended[uid_of(job)][kind])
             if int(status.get(word) or 0) != really:
                 yield f"{key_of(job)} says {word}={status.get(word, 0)}, and {really} pods were"
+
+
+def _vanishes(pod: Object) -> bool:
+    """Whether nobody will tell how the pod ended: it has no node to do so, or is deleted without grace."""
+    if phase(pod) in _ENDED or not is_deleting(pod):
+        return False
+    return not pod["spec"].get("nodeName") or pod["metadata"].get("deletionGracePeriodSeconds") == 0
 
 
 def endpoints_true(history: History) -> Iterator[str]:

@@ -83,6 +83,31 @@ STEPS: dict[str, tuple[Any, list[Any], int, int, Any]] = {
         [worker("a", "Failed", index=0), worker("b", "Succeeded", index=1), worker("c", "Succeeded", index=2)], 0, 0,
         ("FailureTarget", "FailedIndexes"),
     ),
+    "restarts in a pod count where containers are restarted": (
+        job(backoffLimit=2, template={"spec": {"restartPolicy": "OnFailure"}}),
+        [worker("a", status={"containerStatuses": [{"name": "c", "restartCount": 2}]})], 0, 1, OVER,
+    ),
+    "and where they are not, they do not": (
+        job(backoffLimit=2), [worker("a", status={"containerStatuses": [{"name": "c", "restartCount": 2}]})],
+        1, 0, None,
+    ),
+    "a pod that went before it had a node failed": (
+        job(backoffLimit=0), [worker("a", "Pending", node="", deleting=True)], 0, 0, OVER,
+    ),
+    "unless only failed pods are replaced": (
+        job(backoffLimit=0, podReplacementPolicy="Failed"), [worker("a", "Pending", node="", deleting=True)],
+        1, 0, None,
+    ),
+    "of two pods of an index one goes": (job(**INDEXED), [worker(name, index=0) for name in "ab"], 0, 1, None),
+    "a pod of an index that is no more goes": (
+        job(**INDEXED | {"completions": 1}), [worker("a", index=0), worker("b", index=2)], 0, 1, None,
+    ),
+    "indexes that are no more are not counted": (
+        job({"completedIndexes": "1,2"}, **INDEXED | {"completions": 2}), [], 1, 0, None,
+    ),
+    "an index that failed lately waits while others go on": (
+        job(backoffLimitPerIndex=3, **INDEXED), [worker("a", "Failed", index=0, created=-3)], 2, 0, None,
+    ),
 }  # fmt: skip
 
 
@@ -92,6 +117,33 @@ def test_next_step(case: str) -> None:
     plan = run(owner, *pods)
     found = plan.ending and (plan.ending.kind, plan.ending.reason)
     assert (len(plan.create), len(plan.delete), found) == (create, delete, ending)
+
+
+def says(owner: Any, *pods: Any) -> str:
+    ending = run(owner, *pods).ending
+    return ending.message if ending else ""
+
+
+def test_the_rule_that_ended_a_job_is_named() -> None:
+    failed = worker("a", "Failed", status=EXIT_42)
+    assert says(job(**policy("FailJob")), failed) == (
+        "Container c for pod default/a failed with exit code 42 matching FailJob rule at index 0"
+    )
+    rules = [{"action": "Ignore", "onExitCodes": ON_42 | {"values": [7]}}]
+    rules += [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+    disrupted = worker("a", "Failed", status={"conditions": [{"type": "DisruptionTarget", "status": "True"}]})
+    assert says(job(podFailurePolicy={"rules": rules}), disrupted) == (
+        "Pod default/a has condition DisruptionTarget matching FailJob rule at index 1"
+    )
+    success = {"rules": [{"succeededIndexes": "0-1"}, {"succeededCount": 1}]}
+    assert says(job(successPolicy=success, **INDEXED), worker("a", "Succeeded", index=2)) == "Matched rules at index 1"
+
+
+@pytest.mark.parametrize(
+    ("manager", "ours"), [({}, True), ({"managedBy": job_rules.CONTROLLER}, True), ({"managedBy": "a.b/c"}, False)]
+)
+def test_a_job_of_another_controller_is_left_alone(manager: dict[str, str], ours: bool) -> None:
+    assert job_rules.is_ours(job(**manager)) is ours
 
 
 def test_each_index_is_made_once() -> None:
