@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from api.errors import NotFound
+from api.errors import ApiError, NotFound
 from api.loop import Loop
 from api.objects import (
     Object,
@@ -24,9 +24,12 @@ from api.objects import (
 )
 from api.runtime import parse_timestamp, timestamp
 from api.selectors import LabelSelector
+from api.transport import TransportError
+from control.controllers.autoscaling.words import selector_text
 from control.controllers.context import Context
 from control.controllers.deployment.rolling import scaled
 from control.controllers.pods import is_ready, phase_of
+from control.controllers.scales import Scalers
 
 _RESOURCE = "poddisruptionbudgets.policy"
 _OWNERS = {
@@ -37,10 +40,15 @@ _OWNERS = {
 }
 # An eviction that was granted but after which the pod did not begin to go counts for nothing after this long.
 _DISRUPTED_FOR = 120.0
+_UNMANAGED = (
+    "Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a result, the "
+    "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these "
+    'pods please set ".spec.minAvailable" field of the PDB to an integer value.'
+)
 
 
 class NoScale(Exception):
-    """Pods of the budget have no controller whose size is known; one sentence which."""
+    """Pods of the budget have a controller whose size is not known; one sentence which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ class DisruptionController(Loop):
         self._pods = context.informers.of("pods")
         self._pods.add_index("namespace", lambda pod: (namespace_of(pod),))
         self._pods.add_handler(self._on_pod)
+        self._scalers = Scalers(context.client)
         self._owners = {kind: context.informers.of(resource) for kind, resource in _OWNERS.items()}
         for informer in self._owners.values():
             informer.add_handler(self._on_owner)
@@ -121,30 +130,46 @@ class DisruptionController(Loop):
         now = self.runtime.time()
         disrupted = still_disrupted(budget, pods, now)
         try:
-            scales = self._scales(pods) if needs_scale(budget) else []
+            scales = self._scales(budget, pods) if needs_scale(budget) else []
         except NoScale as error:
             self.events.warning(
                 budget, "CalculateExpectedPodCountFailed", f"Failed to calculate the number of expected pods: {error}"
             )
-            self._write(budget, Numbers(0, 0, 0), {}, now, str(error))
+            self._write_failure(budget, now, str(error))
             return None
-        self._write(budget, compute(budget, pods, scales, disrupted), disrupted, now, "")
+        if not pods:
+            self.events.normal(budget, "NoPods", "No matching pods found")
+        self._write(budget, compute(budget, pods, scales, disrupted), disrupted, now)
         return _DISRUPTED_FOR if disrupted else None
 
-    def _scales(self, pods: Iterable[Object]) -> list[int]:
-        """The sizes of the controllers of these pods, each once. Raises NoScale."""
+    def _scales(self, budget: Object, pods: Iterable[Object]) -> list[int]:
+        """The sizes of the controllers of these pods, each once; pods without one are told of. Raises NoScale."""
         found: dict[str, int] = {}
+        unmanaged = False
         for pod in pods:
-            owner = self._top_owner(pod)
-            if owner is None:
-                raise NoScale(f"found no controller ref for pod {name_of(pod)!r}")
-            found[owner["metadata"]["uid"]] = int(owner["spec"].get("replicas", 1))
+            reference = controller_of(pod)
+            if reference is None:
+                unmanaged = True
+            elif reference["uid"] not in found:
+                uid, size = self._scale_of(pod, reference)
+                found[reference["uid"]] = 0
+                found[uid] = size
+        if unmanaged:
+            text = selector_text(budget["spec"].get("selector"))
+            self.events.warning(budget, "UnmanagedPods", _UNMANAGED.format(selector=text))
         return list(found.values())
 
-    def _top_owner(self, pod: Object) -> Object | None:
+    def _scale_of(self, pod: Object, reference: Object) -> tuple[str, int]:
+        """(uid, replicas) of what sizes the pod's controller. Raises NoScale."""
         owner = self._owner_of(pod)
-        above = self._owner_of(owner) if owner is not None else None
-        return above or owner
+        if owner is not None:
+            top = self._owner_of(owner) or owner
+            return top["metadata"]["uid"], int(top["spec"].get("replicas", 1))
+        try:
+            scale = self._scalers.scale(reference, namespace_of(pod))
+        except (ApiError, TransportError, LookupError) as error:
+            raise NoScale(f'found no controllers for pod "{name_of(pod)}"') from error
+        return reference["uid"], int(scale["spec"].get("replicas") or 0)
 
     def _owner_of(self, obj: Object) -> Object | None:
         reference = controller_of(obj)
@@ -154,7 +179,13 @@ class DisruptionController(Loop):
         owner = informer.get(f"{namespace_of(obj)}/{reference['name']}") if informer else None
         return owner if owner is not None and owner["metadata"]["uid"] == reference["uid"] else None
 
-    def _write(self, budget: Object, numbers: Numbers, disrupted: dict[str, str], now: float, failure: str) -> None:
+    def _write_failure(self, budget: Object, now: float, why: str) -> None:
+        """Nothing is allowed; the other numbers stay as they were."""
+        changed = copy(budget)
+        changed.setdefault("status", {})["disruptionsAllowed"] = 0
+        self._store(budget, changed, Numbers(0, 0, 0), now, why)
+
+    def _write(self, budget: Object, numbers: Numbers, disrupted: dict[str, str], now: float) -> None:
         changed = copy(budget)
         status = changed.setdefault("status", {})
         status |= {
@@ -167,6 +198,10 @@ class DisruptionController(Loop):
         status["disruptedPods"] = disrupted
         if not disrupted:
             status.pop("disruptedPods")
+        self._store(budget, changed, numbers, now, "")
+
+    def _store(self, budget: Object, changed: Object, numbers: Numbers, now: float, failure: str) -> None:
+        status = changed["status"]
         verdict = _condition(numbers, failure) | {"observedGeneration": budget["metadata"].get("generation", 0)}
         set_condition(status.setdefault("conditions", []), verdict, timestamp(now))
         if status == (budget.get("status") or {}):

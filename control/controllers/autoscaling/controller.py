@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from api.discovery import discover
 from api.errors import ApiError, Conflict
 from api.loop import Loop
 from api.objects import Object, copy, is_deleting, key_of, labels_of, namespace_of, set_condition
 from api.quantities import Quantity, parse
-from api.resources import Resource, built_in
+from api.resources import Resource
 from api.runtime import timestamp
 from api.selectors import LabelSelector
 from api.transport import TransportError
@@ -25,6 +24,7 @@ from control.controllers.autoscaling.metrics import Metrics
 from control.controllers.autoscaling.replicas import NoMetrics, Proposal, Tolerance
 from control.controllers.autoscaling.words import failure, name_of_metric, source_of
 from control.controllers.context import Context
+from control.controllers.scales import Scalers
 
 _RESOURCE = "horizontalpodautoscalers.autoscaling"
 
@@ -71,6 +71,7 @@ class HorizontalPodAutoscalerController(Loop):
         self._pods = context.informers.of("pods")
         self._pods.add_index("namespace", lambda pod: (namespace_of(pod),))
         self._metrics = Metrics(context.client)
+        self._scalers = Scalers(context.client)
         self._history: dict[str, History] = {}
         # The pods that each autoscaler last found to be its target's.
         self._selectors: dict[str, LabelSelector] = {}
@@ -132,8 +133,8 @@ class HorizontalPodAutoscalerController(Loop):
     def _target(self, autoscaler: Object) -> Target:
         reference = autoscaler["spec"]["scaleTargetRef"]
         try:
-            resource = self._resource_of(reference)
-            scale = self.client.get(resource, reference["name"], namespace_of(autoscaler), subresource="scale")
+            resource = self._scalers.resource(reference)
+            scale = self._scalers.scale(reference, namespace_of(autoscaler))
         except (ApiError, TransportError, LookupError) as error:
             why = f"the HPA controller was unable to get the target's current scale: {error}"
             self._condition(autoscaler, "AbleToScale", "False", "FailedGetScale", why)
@@ -144,17 +145,6 @@ class HorizontalPodAutoscalerController(Loop):
         pods = self._pods.by_index("namespace", namespace_of(autoscaler))
         chosen = LabelSelector.parse(selector)
         return Target(resource, scale, selector, [pod for pod in pods if selector and chosen.matches(labels_of(pod))])
-
-    def _resource_of(self, reference: Object) -> Resource:
-        """The resource of a kind, also of one that is not built in. Raises LookupError."""
-        group, kind = str(reference.get("apiVersion") or "").rpartition("/")[0], reference["kind"]
-        for known in built_in().values():
-            if (known.group, known.kind) == (group, kind):
-                return known
-        for found in discover(self.client).found:
-            if (found.resource.group, found.resource.kind) == (group, kind):
-                return found.resource
-        raise LookupError(f'no matches for kind "{kind}" in group "{group}"')
 
     def _ask_all(self, autoscaler: Object, target: Target) -> Asked:
         """What the metrics ask for together: the most of what any of them does."""
@@ -217,7 +207,7 @@ class HorizontalPodAutoscalerController(Loop):
             case "Object":
                 described = source["describedObject"]
                 try:
-                    resource = self._resource_of(described)
+                    resource = self._scalers.resource(described)
                 except (ApiError, TransportError, LookupError) as error:
                     raise NoMetrics(str(error)) from error
                 value = self._metrics.described(namespace, resource, described["name"], source["metric"])
