@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import ClassVar
 
 from api.errors import AlreadyExists, ApiError, NotFound
@@ -61,7 +62,7 @@ def decide(cronjob: Object, active: Sequence[Object], now: float) -> Plan:
         return plan
     limit = spec.get("startingDeadlineSeconds")
     if limit is not None and due + int(limit) < now:
-        message = f"Missed scheduled time to start a job: {timestamp(due)}"
+        message = f"Missed scheduled time to start a job: {formatdate(due).replace('-0000', '+0000')}"
         plan.event = ("Warning", "MissSchedule", message)
         return plan
     policy = spec.get("concurrencyPolicy", "Allow")
@@ -153,8 +154,12 @@ class CronJobController(Loop):
         try:
             plan = decide(cronjob, active, self.runtime.time())
         except ValueError as error:
-            reason = "UnknownTimeZone" if "time zone" in str(error) else "UnparseableSchedule"
-            self.events.warning(cronjob, reason, f"invalid schedule: {cronjob['spec']['schedule']} : {error}")
+            spec = cronjob["spec"]
+            if "time zone" in str(error):
+                self.events.warning(cronjob, "UnknownTimeZone", f'invalid timeZone: "{spec.get("timeZone")}": {error}')
+            else:
+                why = f'unparseable schedule: "{spec["schedule"]}" : {error}'
+                self.events.warning(cronjob, "UnparseableSchedule", why)
             return None
         if plan.event is not None:
             self.events.record(cronjob, *plan.event)
@@ -189,6 +194,10 @@ class CronJobController(Loop):
     def _note_finished(self, cronjob: Object, jobs: Sequence[Object]) -> None:
         status = cronjob.setdefault("status", {})
         known = {one["uid"] for one in status.get("active") or []}
+        present = {uid_of(job) for job in jobs}
+        for one in status.get("active") or []:
+            if one["uid"] not in present and self._is_gone(one):
+                self.events.normal(cronjob, "MissingJob", f"Active job went missing: {one['name']}")
         for job in jobs:
             if uid_of(job) in known and is_finished(job):
                 outcome = "Complete" if is_true(job, "Complete") else "Failed"
@@ -198,6 +207,14 @@ class CronJobController(Loop):
             done = (job.get("status") or {}).get("completionTime")
             if done and is_true(job, "Complete") and done > (status.get("lastSuccessfulTime") or ""):
                 status["lastSuccessfulTime"] = done
+
+    def _is_gone(self, reference: Object) -> bool:
+        """Whether an active Job that the informer does not show is really no more."""
+        try:
+            live = self.client.get(_JOBS, reference["name"], reference["namespace"])
+        except NotFound:
+            return True
+        return bool(uid_of(live) != reference["uid"])
 
     def _report(self, shown: Object, cronjob: Object, active: Sequence[Object]) -> None:
         references = [

@@ -27,6 +27,7 @@ from control.controllers.daemon_rules import (
     status,
 )
 from control.controllers.ledger import Ledger
+from control.controllers.pods import phase_of
 from control.controllers.replicaset import create_pod, delete_pod
 from control.controllers.revisions import Revisions
 
@@ -86,8 +87,12 @@ class DaemonSetController(Loop):
 
         try:
             for pod in plan.failed:
-                message = f"Found failed daemon pod {key_of(pod)} on node {node_of(pod)}, will try to kill it"
-                self.events.warning(found, "FailedDaemonPod", message)
+                ended = "succeeded" if phase_of(pod) == "Succeeded" else "failed"
+                message = f"Found {ended} daemon pod {key_of(pod)} on node {node_of(pod)}, will try to "
+                if ended == "failed":
+                    self.events.warning(found, "FailedDaemonPod", f"{message}kill it")
+                else:
+                    self.events.normal(found, "SucceededDaemonPod", f"{message}delete it")
             doomed = [*plan.delete, *plan.failed]
             slow_start(self.runtime, self.name, doomed, lambda pod: delete_pod(self, self._ledger, found, pod))
             slow_start(self.runtime, self.name, plan.create[:BURST_REPLICAS], create)

@@ -304,8 +304,14 @@ class EndpointSliceController(Loop):
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
         before, after = (topology.part_of(one) if one else None for one in (old, new))
-        for service in self._services.items() if before != after else ():
-            if topology.by_zone(service):
+        # Endpoints tell the zone of their node, which a cloud may give it late.
+        moved = (
+            old is not None
+            and new is not None
+            and labels_of(old).get(topology.ZONE) != labels_of(new).get(topology.ZONE)
+        )
+        for service in self._services.items() if before != after or moved else ():
+            if moved or topology.by_zone(service):
                 self.queue.add(key_of(service))
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:

@@ -101,6 +101,9 @@ class NodeLifecycleController(Loop):
         renewed = str((lease or {}).get("spec", {}).get("renewTime") or "")
         beat = str((condition(node, "Ready") or {}).get("lastHeartbeatTime") or "")
         known = self._heard.get(name_of(node))
+        if known is None or known.uid != uid_of(node):
+            message = f"Node {name_of(node)} event: Registered Node {name_of(node)} in Controller"
+            self.events.normal(node, "RegisteredNode", message)
         if known is not None and known.uid == uid_of(node) and known.signs == (renewed, beat):
             return known
         heard = _Heard(uid_of(node), (renewed, beat), self.runtime.monotonic())

@@ -22,7 +22,15 @@ from control.controllers.batches import BURST_REPLICAS, slow_start
 from control.controllers.claims import Claimer, owned
 from control.controllers.context import Context
 from control.controllers.ledger import Ledger
-from control.controllers.pods import available_in, deletion_order, from_template, has_labels, is_active, is_ready
+from control.controllers.pods import (
+    available_in,
+    deletion_order,
+    from_template,
+    has_labels,
+    is_active,
+    is_ready,
+    phase_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,9 @@ def status(
         "fullyLabeledReplicas": sum(1 for pod in active if has_labels(pod, template_labels)),
         "readyReplicas": sum(1 for pod in active if is_ready(pod)),
         "availableReplicas": sum(1 for wait in waits if wait == 0),
+        "terminatingReplicas": sum(
+            1 for pod in pods if is_deleting(pod) and phase_of(pod) not in ("Succeeded", "Failed")
+        ),
     }
     found: Object = {"replicas": len(active)} | {name: value for name, value in counts.items() if value}
     found["observedGeneration"] = replicaset["metadata"].get("generation", 0)

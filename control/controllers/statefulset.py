@@ -18,6 +18,7 @@ from control.controllers.batches import slow_start
 from control.controllers.claims import Claimer
 from control.controllers.context import Context
 from control.controllers.ledger import Ledger
+from control.controllers.pods import phase_of
 from control.controllers.replicaset import tell
 from control.controllers.revisions import Revisions, template_of
 from control.controllers.statefulset_rules import (
@@ -61,6 +62,10 @@ class StatefulSetController(Loop):
         now = self.runtime.time()
         steps = decide(found, pods, current, update, now)
         error = self._carry_out(found, steps)
+        for pod in pods:
+            if phase_of(pod) == "Pending" and not is_deleting(pod) and not is_deleting(found):
+                # It may wait for a claim that somebody deleted.
+                self._make_claims(found, pod)
         self._retain(found, pods)
         pods = self._own(key, found) if steps.create or steps.delete else pods
         again = self._report(found, pods, current, update)
@@ -85,12 +90,21 @@ class StatefulSetController(Loop):
         return update, update
 
     def _carry_out(self, found: Object, steps: Steps) -> ApiError | None:
+        for pod in steps.delete:
+            self._tell_of_end(found, pod)
         try:
             slow_start(self.runtime, self.name, steps.delete, lambda pod: self._delete(found, pod))
             slow_start(self.runtime, self.name, steps.create, lambda pod: self._create(found, pod))
         except ApiError as error:
             return error
         return None
+
+    def _tell_of_end(self, found: Object, pod: Object) -> None:
+        what = f"StatefulSet {key_of(found)} is recreating"
+        if phase_of(pod) == "Failed":
+            self.events.warning(found, "RecreatingFailedPod", f"{what} failed Pod {name_of(pod)}")
+        elif phase_of(pod) == "Succeeded":
+            self.events.normal(found, "RecreatingTerminatedPod", f"{what} terminated Pod {name_of(pod)}")
 
     def _create(self, found: Object, pod: Object) -> None:
         self._make_claims(found, pod)

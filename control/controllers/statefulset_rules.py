@@ -201,7 +201,8 @@ def _update(
         if labels_of(pod).get(REVISION_LABEL) != update.name and not is_deleting(pod):
             if healthy and lost >= allowed:
                 steps.reason = f"{lost} pods are unavailable already"
-                return
+                # One below that is broken costs nothing: else it would hinder its own repair.
+                continue
             steps.delete.append(pod)
             steps.reason = f"{name_of(pod)} is of an old revision"
             lost += healthy

@@ -43,6 +43,8 @@ class TaintEvictionController(Loop):
         self._pods = context.informers.of("pods")
         self._pods.add_index("node", lambda pod: (pod["spec"].get("nodeName") or "",))
         self._pods.add_handler(self._on_pod)
+        # Pods that will have to go unless something changes.
+        self._marked: set[str] = set()
         self._nodes = context.informers.of("nodes")
         self._nodes.add_handler(self._on_node)
 
@@ -51,13 +53,19 @@ class TaintEvictionController(Loop):
         pod = self._pods.get(key)
         node = self._nodes.get(pod["spec"].get("nodeName") or "") if pod else None
         if pod is None or node is None or is_deleting(pod) or phase_of(pod) in ("Succeeded", "Failed"):
+            self._marked.discard(key)
             return None
         now = self.runtime.time()
         moment = deadline(pod["spec"].get("tolerations") or [], no_execute(node), now)
         if moment is None:
+            if key in self._marked:
+                self.events.normal(pod, "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
+            self._marked.discard(key)
             return None
         if moment > now:
+            self._marked.add(key)
             return moment - now
+        self._marked.discard(key)
         self._evict(pod)
         return None
 

@@ -28,6 +28,7 @@ def calculate(
         "readyReplicas": _sum(everything, "readyReplicas"),
         "availableReplicas": available,
         "unavailableReplicas": max(0, sum(map(replicas_of, everything)) - available),
+        "terminatingReplicas": _sum(everything, "terminatingReplicas"),
     }
     status: Object = {"observedGeneration": deployment["metadata"].get("generation", 0)}
     status |= {name: value for name, value in counts.items() if value}

@@ -72,6 +72,7 @@ def test_status_counts_and_says_when_a_pod_will_be_available() -> None:
         "fullyLabeledReplicas": 1,
         "readyReplicas": 2,
         "availableReplicas": 1,
+        "terminatingReplicas": 1,
         "observedGeneration": 4,
     }
     assert again == 20.0

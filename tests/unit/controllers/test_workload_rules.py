@@ -148,6 +148,9 @@ SETS: dict[str, tuple[Any, list[Any], list[str], list[str]]] = {
     "an update waits for the new pod": (
         statefulset(**PARALLEL), [member(0, "old"), member(1, "old"), member(2, ready=False)], [], [],
     ),
+    "in parallel an old pod that is broken does not hinder its own repair": (
+        statefulset(**PARALLEL), [member(0, "old", ready=False), member(1, "old"), member(2, "old")], [], ["s-0"],
+    ),
     "a partition holds the rest back": (
         statefulset(updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}),
         [member(0, "old"), member(1, "old"), member(2)], [], [],
