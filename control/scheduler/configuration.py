@@ -13,17 +13,21 @@ from typing import Any
 import yaml
 
 from control.scheduler.cycle import Profile
-from control.scheduler.framework import NodePlugin
+from control.scheduler.permit import Coscheduling
 from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from control.scheduler.profiles import CLUSTER_PLUGINS, DEFAULT_NAME, NODE_PLUGINS, WEIGHTS, default_profile
 
 _API_VERSION = "kubescheduler.config.k8s.io/v1"
 KNOWN = frozenset([plugin.name for plugin in NODE_PLUGINS] + [plugin.name for plugin in CLUSTER_PLUGINS])
 # Parts of a plugin's work that the file can switch off by themselves.
-_POINTS = ("multiPoint", "filter", "score")
+_POINTS = ("multiPoint", "filter", "score", "permit")
 _SETTINGS = {"apiVersion", "kind", "profiles"}
 # What upstream has as plugins and Wherry as parts of its loop: may be listed, and cannot be switched off.
 _BUILT_IN = frozenset({"PrioritySort", "DefaultPreemption", "DefaultBinder", "SchedulingGates"})
+# Devices are not served, so that no pod can ask for any: may be listed either way.
+_IDLE = frozenset({"DynamicResources"})
+# Plugins that run only if they are enabled.
+_OPTIONAL = frozenset({Coscheduling.name})
 
 
 class ConfigurationError(Exception):
@@ -73,9 +77,20 @@ def _profile(entry: Mapping[str, Any]) -> Profile:
         for one in (plugins.get(point) or {}).get("enabled") or []:
             if one["name"] in WEIGHTS:
                 weights[one["name"]] = float(one.get("weight") or WEIGHTS[one["name"]])
-    configured = dict(_configured(one) for one in entry.get("pluginConfig") or [])
-    nodes = tuple(configured.get(one.name, one) for one in base.node_plugins)
-    return Profile(base.name, nodes, base.cluster_plugins, weights, frozenset(unfiltered))
+    configured = {str(one.get("name")): one.get("args") or {} for one in entry.get("pluginConfig") or []}
+    unsupported = sorted(configured.keys() - {NodeResourcesFit.name, Coscheduling.name})
+    if unsupported:
+        known = f"{NodeResourcesFit.name} and {Coscheduling.name}"
+        raise ConfigurationError(
+            f"pluginConfig: arguments of {unsupported[0]} are not supported, only those of {known}"
+        )
+    nodes = base.node_plugins
+    if NodeResourcesFit.name in configured:
+        fit = _fit(configured[NodeResourcesFit.name])
+        nodes = tuple(fit if one.name == fit.name else one for one in nodes)
+    wanted = _names(plugins, "permit", "enabled") | _names(plugins, "multiPoint", "enabled")
+    permits = (_coscheduling(configured.get(Coscheduling.name, {})),) if Coscheduling.name in wanted else ()
+    return Profile(base.name, nodes, base.cluster_plugins, weights, frozenset(unfiltered), permits)
 
 
 def _names(plugins: Mapping[str, Any], point: str, part: str) -> set[str]:
@@ -85,17 +100,23 @@ def _names(plugins: Mapping[str, Any], point: str, part: str) -> set[str]:
     found = {str(one["name"]) for one in section.get(part) or []}
     if part == "disabled" and "*" in found:
         found = found - {"*"} | KNOWN
-    _refuse_unknown(f"plugins.{point}.{part}", found, KNOWN | _BUILT_IN)
+    _refuse_unknown(f"plugins.{point}.{part}", found, KNOWN | _BUILT_IN | _IDLE | _OPTIONAL)
     if part == "disabled" and found & _BUILT_IN:
         raise ConfigurationError(f"plugins.{point}: {', '.join(sorted(found & _BUILT_IN))} cannot be disabled")
     return found
 
 
-def _configured(entry: Mapping[str, Any]) -> tuple[str, NodePlugin]:
-    """(name, the plugin with these arguments) of an entry of pluginConfig."""
-    name, arguments = entry.get("name"), entry.get("args") or {}
-    if name != NodeResourcesFit.name:
-        raise ConfigurationError(f"pluginConfig: arguments of {name} are not supported, only those of NodeResourcesFit")
+def _coscheduling(arguments: Mapping[str, Any]) -> Coscheduling:
+    """The plugin with these arguments of pluginConfig."""
+    _refuse_unknown("pluginConfig.args", arguments, {"apiVersion", "kind", "permitWaitingTimeSeconds"})
+    seconds = arguments.get("permitWaitingTimeSeconds", 60)
+    if not isinstance(seconds, int) or seconds <= 0:
+        raise ConfigurationError(f"permitWaitingTimeSeconds: {seconds} is not a number of seconds")
+    return Coscheduling(float(seconds))
+
+
+def _fit(arguments: Mapping[str, Any]) -> NodeResourcesFit:
+    """The plugin with these arguments of pluginConfig."""
     _refuse_unknown("pluginConfig.args", arguments, {"apiVersion", "kind", "scoringStrategy"})
     strategy = arguments.get("scoringStrategy") or {}
     _refuse_unknown("scoringStrategy", strategy, {"type", "resources"})
@@ -105,7 +126,7 @@ def _configured(entry: Mapping[str, Any]) -> tuple[str, NodePlugin]:
     resources = strategy.get("resources") or [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]
     weights = {str(one["name"]): float(one.get("weight") or 1) for one in resources}
     _refuse_unknown("scoringStrategy.resources", weights, {"cpu", "memory"})
-    return name, NodeResourcesFit(weights.get("cpu", 0.0), weights.get("memory", 0.0), most=kind == "MostAllocated")
+    return NodeResourcesFit(weights.get("cpu", 0.0), weights.get("memory", 0.0), most=kind == "MostAllocated")
 
 
 def _refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:

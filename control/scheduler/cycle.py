@@ -25,6 +25,7 @@ from control.scheduler.framework import (
     explain,
     scaled,
 )
+from control.scheduler.permit import PermitPlugin
 from control.scheduler.pod import PodInfo
 from control.scheduler.snapshot import NodeInfo, Snapshot
 
@@ -33,13 +34,17 @@ _CLASSES_KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The plugins of one schedulerName, in order, with the weights of their scores; `unfiltered` refuse no node."""
+    """The plugins of one schedulerName, in order, with the weights of their scores.
+
+    `unfiltered` refuse no node; `permits` may let a pod that has a place wait.
+    """
 
     name: str
     node_plugins: tuple[NodePlugin, ...]
     cluster_plugins: tuple[ClusterPlugin, ...]
     weights: dict[str, float]
     unfiltered: frozenset[str] = frozenset()
+    permits: tuple[PermitPlugin, ...] = ()
 
     def node_filters(self, pod: PodInfo) -> list[NodePlugin]:
         """The plugins that may refuse a node to the pod, by the node alone."""

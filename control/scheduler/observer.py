@@ -42,6 +42,7 @@ class Observer:
             ("persistentvolumeclaims", volumes.set_claim),
             ("persistentvolumes", volumes.set_volume),
             ("storageclasses.storage.k8s.io", volumes.set_class),
+            ("csinodes.storage.k8s.io", volumes.set_csi_node),
         ):
             informers.of(resource).add_handler(self._on_volume(take))
 

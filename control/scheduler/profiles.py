@@ -21,6 +21,8 @@ from control.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from control.scheduler.plugins.taint_toleration import TaintToleration
 from control.scheduler.plugins.topology_spread import PodTopologySpread
 from control.scheduler.plugins.volume_binding import VolumeBinding, VolumeRestrictions
+from control.scheduler.plugins.volume_limits import NodeVolumeLimits
+from control.scheduler.plugins.volume_zone import VolumeZone
 
 DEFAULT_NAME = "default-scheduler"
 
@@ -36,7 +38,9 @@ NODE_PLUGINS: tuple[NodePlugin, ...] = (
 )
 CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = (
     VolumeRestrictions(),
+    NodeVolumeLimits(),
     VolumeBinding(),
+    VolumeZone(),
     PodTopologySpread(),
     InterPodAffinity(),
 )

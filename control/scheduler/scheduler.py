@@ -22,6 +22,7 @@ from control.scheduler.cycle import Decider, Profile
 from control.scheduler.framework import Decision, Wake
 from control.scheduler.metrics import Metrics
 from control.scheduler.observer import Observer
+from control.scheduler.permit import Wait
 from control.scheduler.pod import PodInfo
 from control.scheduler.profiles import wakes
 from control.scheduler.queue import SchedulingQueue, Waiting
@@ -55,6 +56,8 @@ class Scheduler:
         self._informers.of("pods").add_handler(self._forget_nomination)
         self._writers = Pool(runtime, "scheduler-bind", BINDINGS_AT_ONCE)
         self._volumes = VolumeBinder(client, runtime, self._snapshot.volumes)
+        # Pods that have a place and wait for others to get one.
+        self._gates: dict[str, Event] = {}
         self._stop = runtime.event()
 
     def unsynced(self) -> list[str]:
@@ -72,6 +75,8 @@ class Scheduler:
             loop = self._runtime.spawn("scheduler", self._schedule, stop)
             stop.wait()
             self._queue.stop()
+            for gate in list(self._gates.values()):
+                gate.set()
             loop.join()
         self._writers.close()
         for recorder in self._recorders.values():
@@ -111,10 +116,46 @@ class Scheduler:
         self._snapshot.place(pod, decision.node)
         self._observer.assumed[pod.key] = pod
         bindings = self._reserve(pod, decision.node)
-        if bindings:
-            self._runtime.spawn("scheduler-volumes", self._bind_with_volumes, entry, decision.node, bindings)
+        for gate in self._gates.values():
+            gate.set()
+        wait = self._permit(pod)
+        if wait is not None:
+            self._event(pod).normal(
+                pod.pod, "WaitingOnPermit", f"{wait.reason}: waiting for {wait.seconds:.0f} s at most"
+            )
+            self._runtime.spawn("scheduler-permit", self._hold, entry, decision.node, bindings, wait.seconds)
         else:
-            self._writers.submit(lambda: self._bind(entry, decision.node))
+            self._bind_soon(entry, decision.node, bindings)
+
+    def _bind_soon(self, entry: Waiting, node: str, bindings: Bindings) -> None:
+        if bindings:
+            self._runtime.spawn("scheduler-volumes", self._bind_with_volumes, entry, node, bindings)
+        else:
+            self._writers.submit(lambda: self._bind(entry, node))
+
+    def _permit(self, pod: PodInfo) -> Wait | None:
+        """What the pod has to wait for although it has a place."""
+        plugins = self._profiles[_scheduler_name(pod)].permits
+        return next((wait for one in plugins if (wait := one.permit(pod, self._snapshot)) is not None), None)
+
+    def _hold(self, entry: Waiting, node: str, bindings: Bindings, seconds: float) -> None:
+        """Let the pod wait at its place: each pod that gets one is a reason to ask again."""
+        pod, until = entry.pod, self._runtime.monotonic() + seconds
+        gate = self._gates[pod.key] = self._runtime.event()
+        try:
+            while (wait := self._permit(pod)) is not None and pod.key in self._observer.assumed:
+                left = until - self._runtime.monotonic()
+                if left <= 0 or self._stop.is_set():
+                    why = f"rejected after waiting for {seconds:.0f} s at its place: {wait.reason}"
+                    self._event(pod).warning(pod.pod, "FailedScheduling", why)
+                    self._snapshot.volumes.release(bindings)
+                    self._unassume(entry)
+                    return
+                gate.wait(left)
+                gate.clear()
+        finally:
+            del self._gates[pod.key]
+        self._bind_soon(entry, node, bindings)
 
     def _reserve(self, pod: PodInfo, node: str) -> Bindings:
         """Pick volumes for the claims that waited for the pod to have a node."""

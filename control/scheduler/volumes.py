@@ -51,6 +51,8 @@ class Volumes:
         self.persistent: dict[str, Object] = {}
         self.classes: dict[str, Object] = {}
         self.taken: dict[str, str] = {}
+        # Of nodes whose CSI drivers name one: driver to the most volumes that the node takes.
+        self.limits: dict[str, dict[str, int]] = {}
 
     def set_claim(self, old: Object | None, new: Object | None) -> None:
         """A claim came, changed or went."""
@@ -63,6 +65,17 @@ class Volumes:
     def set_class(self, old: Object | None, new: Object | None) -> None:
         """A class came, changed or went."""
         _store(self.classes, old, new)
+
+    def set_csi_node(self, old: Object | None, new: Object | None) -> None:
+        """What a node's CSI drivers can do came, changed or went."""
+        drivers = ((new or {}).get("spec") or {}).get("drivers") or []
+        counts = {one["name"]: (one.get("allocatable") or {}).get("count") for one in drivers}
+        limits = {driver: int(count) for driver, count in counts.items() if count is not None}
+        name = name_of(new or old or {})
+        if limits:
+            self.limits[name] = limits
+        else:
+            self.limits.pop(name, None)
 
     def needs(self, pod: PodInfo) -> Needs:
         """What the pod's claims ask of a node."""

@@ -11,6 +11,7 @@ from scheduler_objects import make_node, make_pod, make_snapshot
 
 from control.scheduler.configuration import ConfigurationError, load, profiles
 from control.scheduler.cycle import Decider
+from control.scheduler.permit import GROUP, LEAST, Wait
 
 pytestmark = pytest.mark.unit
 
@@ -63,6 +64,30 @@ def test_multi_point_disables_both_and_enables_again_with_a_weight() -> None:
     assert place(found, [make_node("a")], requests={"cpu": "5"}) == ""
 
 
+def test_permit_plugins_run_only_where_they_are_enabled() -> None:
+    assert profiles(HEAD)["default-scheduler"].permits == ()
+    entry = {"schedulerName": "gangs", "plugins": {"permit": {"enabled": [{"name": "Coscheduling"}]}}}
+    entry["pluginConfig"] = [{"name": "Coscheduling", "args": {"permitWaitingTimeSeconds": 5}}]
+    (plugin,) = profiles(HEAD | {"profiles": [entry]})["gangs"].permits
+    labels = {GROUP: "g", LEAST: "2"}
+    first, other = make_pod("a", labels=labels), make_pod("b", labels=labels)
+    snapshot = make_snapshot([make_node("n")], {"n": [first, make_pod("c", labels=labels, namespace="elsewhere")]})
+    assert plugin.permit(first, snapshot) == Wait(5.0, "1 of at least 2 pods of the group g have a place")
+    snapshot.place(other, "n")
+    assert plugin.permit(first, snapshot) is None
+    assert plugin.permit(make_pod("alone"), snapshot) is None
+
+
+def test_every_default_plugin_of_the_original_may_be_listed() -> None:
+    placing = "NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit ImageLocality"
+    spreading = "PodTopologySpread InterPodAffinity NodeResourcesBalancedAllocation"
+    volumes = "VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone"
+    built_in = "SchedulingGates PrioritySort DefaultPreemption DefaultBinder DynamicResources"
+    names = f"{placing} {spreading} {volumes} {built_in}".split(" ")
+    enabled = {"plugins": {"multiPoint": {"enabled": [{"name": name} for name in names]}}}
+    assert profiles(HEAD | {"profiles": [enabled]})["default-scheduler"] == profiles(HEAD)["default-scheduler"]
+
+
 @pytest.mark.parametrize(
     ("document", "complaint"),
     [
@@ -74,6 +99,18 @@ def test_multi_point_disables_both_and_enables_again_with_a_weight() -> None:
         (
             HEAD | {"profiles": [{"pluginConfig": [{"name": "NodeAffinity", "args": {}}]}]},
             "arguments of NodeAffinity are not supported",
+        ),
+        (
+            HEAD
+            | {
+                "profiles": [
+                    {
+                        "plugins": {"permit": {"enabled": [{"name": "Coscheduling"}]}},
+                        "pluginConfig": [{"name": "Coscheduling", "args": {"permitWaitingTimeSeconds": 0}}],
+                    }
+                ]
+            },
+            "permitWaitingTimeSeconds: 0 is not a number of seconds",
         ),
     ],
 )

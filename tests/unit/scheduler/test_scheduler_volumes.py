@@ -205,3 +205,49 @@ def test_an_ephemeral_volume_waits_for_its_own_claim() -> None:
     reference = {"uid": "p", "controller": True, "kind": "Pod", "name": "p"}
     own = cluster([make_claim("p-scratch", "made", ownerReferences=[reference])], [], [MADE])
     assert decide(pod, own).node
+
+
+ZONE, OLD_ZONE = "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"
+ELSEWHERE = "0/1 nodes are available: 1 node(s) had no available volume zone."
+
+
+@pytest.mark.parametrize(
+    ("volume", "node", "expected"),
+    [
+        ({ZONE: "z1"}, {ZONE: "z1"}, "a"),
+        ({ZONE: "z1"}, {ZONE: "z2"}, ELSEWHERE),
+        ({ZONE: "z1__z2"}, {ZONE: "z2"}, "a"),
+        ({OLD_ZONE: "z1"}, {ZONE: "z2"}, ELSEWHERE),
+        ({OLD_ZONE: "z1"}, {ZONE: "z1"}, "a"),
+        ({ZONE: "z1"}, {}, "a"),
+        ({ZONE: "z1"}, {"topology.kubernetes.io/region": "r"}, ELSEWHERE),
+    ],
+)
+def test_a_volume_is_reached_from_its_zone(volume: dict[str, str], node: dict[str, str], expected: str) -> None:
+    snapshot = make_snapshot([make_node("a", labels=node)])
+    snapshot.volumes.set_claim(None, make_claim("x", volume="v"))
+    made = make_volume("v", "a")
+    made["metadata"]["labels"] = volume
+    snapshot.volumes.set_volume(None, made)
+    found = decide(with_claims("p", "x"), snapshot)
+    assert (found.node or found.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        (["x"], "0/1 nodes are available: 1 node(s) exceed max volume count."),
+        (["w"], "a"),
+        (["other"], "a"),
+    ],
+)
+def test_a_node_takes_as_many_volumes_of_a_driver_as_that_says(claims: list[str], expected: str) -> None:
+    snapshot = make_snapshot([make_node("a")], {"a": [with_claims("there", "w")]})
+    for name, driver in (("w", "csi.example.com"), ("x", "csi.example.com"), ("other", "another.example.com")):
+        snapshot.volumes.set_claim(None, make_claim(name, volume=f"v-{name}"))
+        source = {"driver": driver, "volumeHandle": name}
+        snapshot.volumes.set_volume(None, make_volume(f"v-{name}", "a", csi=source))
+    drivers = [{"name": "csi.example.com", "allocatable": {"count": 1}}, {"name": "another.example.com"}]
+    snapshot.volumes.set_csi_node(None, {"metadata": {"name": "a"}, "spec": {"drivers": drivers}})
+    found = decide(with_claims("p", *claims), snapshot)
+    assert (found.node or found.reason) == expected
