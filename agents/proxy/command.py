@@ -30,6 +30,7 @@ from agents.network.policies import TABLE as POLICY_TABLE
 from agents.network.route_table import RouteTable
 from agents.network.rtnetlink.encode import delete_link
 from agents.proxy import rules
+from agents.proxy.host_routes import HostRoutes
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_balancers import NodeBalancers
 from agents.proxy.node_events import NodeEvents
@@ -68,6 +69,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster-domain", default="cluster.local", help="the cluster's DNS domain (%(default)s)")
     parser.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the node's (%(default)s)")
     parser.add_argument("--listen", default="127.0.0.1:10256", help="ADDR:PORT of health and metrics (%(default)s)")
+    parser.add_argument(
+        "--routes-only", action="store_true", help="this host, at --node-ip, is no node: keep its routes to pods only"
+    )
     parser.add_argument("--cleanup", action="store_true", help="remove all tables, routes and links of the pod network")
     parser.add_argument("-v", "--verbosity", type=int, default=0, help="1 logs every step")
 
@@ -119,7 +123,8 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
     stop = stop_event(runtime)
     state: dict[str, ServiceProxy] = {}
     config = {name: str(value) for name, value in vars(arguments).items() if not callable(value)}
-    application = service(NAME, metrics=registry, config=config, ready={"rules": _rules_check(state)})
+    ready = {} if arguments.routes_only else {"rules": _rules_check(state)}
+    application = service(NAME, metrics=registry, config=config, ready=ready)
     server = Server(application, arguments.listen)
     server.start()
     try:
@@ -129,9 +134,10 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
         recorder = EventRecorder(client, runtime, NAME, arguments.node_name)
         recorder.start()
         informers = Informers(client, runtime)
-        state["proxy"], parts = _parts(
-            arguments, runtime, informers, NodeEvents(recorder, arguments.node_name), metrics
-        )
+        parts: list[_Part] = [HostRoutes(informers, runtime, arguments.node_ip)]
+        if not arguments.routes_only:
+            events = NodeEvents(recorder, arguments.node_name)
+            state["proxy"], parts = _parts(arguments, runtime, informers, events, metrics)
         status = _run_parts(informers, parts, runtime, stop)
         recorder.close()
     finally:

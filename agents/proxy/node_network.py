@@ -6,6 +6,7 @@ Invariant: asserted by level every few seconds, so what somebody removes comes b
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -38,28 +39,13 @@ class _Basis:
     networks: tuple[Network, ...]
 
 
-class NodeNetwork:
-    """Routes to other nodes, by the Node objects; `run` is one task that owns its socket."""
+class RouteKeeper(ABC):
+    """Keeps routes by the Node objects; `run` is one task that owns its socket."""
 
-    def __init__(
-        self,
-        informers: Informers,
-        runtime: Runtime,
-        node_name: str,
-        node_address: str,
-        service_networks: tuple[str, ...],
-        events: NodeEvents,
-        metrics: Metrics,
-    ) -> None:
-        self._name = node_name
-        self._address = node_address
-        self._service_networks = tuple(ip_network(network) for network in service_networks)
-        self._events = events
-        self._metrics = metrics
+    def __init__(self, informers: Informers, runtime: Runtime) -> None:
         self._nodes = informers.of("nodes")
         self._level = Level(runtime, _LOOK_SECONDS)
         self._table = RouteTable()
-        self._last: _Basis | None = None
         self._problem = ""
 
     def watch(self) -> None:
@@ -74,8 +60,7 @@ class NodeNetwork:
                 self._problem = ""
             except (NetworkError, NetlinkError) as error:
                 if str(error) != self._problem:
-                    log.warning("%s", error)
-                    self._events.warning("PodNetworkFailed", str(error))
+                    self._failed(str(error))
                 self._problem = str(error)
             self._level.wait()
         self._table.close()
@@ -87,6 +72,39 @@ class NodeNetwork:
     def problem(self) -> str:
         """Why the last attempt failed; "" if it did not."""
         return self._problem
+
+    @abstractmethod
+    def _reconcile(self) -> None:
+        """Make the kernel's routes so. Raises NetworkError or NetlinkError."""
+
+    def _failed(self, problem: str) -> None:
+        log.warning("%s", problem)
+
+
+class NodeNetwork(RouteKeeper):
+    """A node's bridge and its routes to the other nodes."""
+
+    def __init__(
+        self,
+        informers: Informers,
+        runtime: Runtime,
+        node_name: str,
+        node_address: str,
+        service_networks: tuple[str, ...],
+        events: NodeEvents,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__(informers, runtime)
+        self._name = node_name
+        self._address = node_address
+        self._service_networks = tuple(ip_network(network) for network in service_networks)
+        self._events = events
+        self._metrics = metrics
+        self._last: _Basis | None = None
+
+    def _failed(self, problem: str) -> None:
+        super()._failed(problem)
+        self._events.warning("PodNetworkFailed", problem)
 
     def _reconcile(self) -> None:
         node = self._nodes.get(self._name)

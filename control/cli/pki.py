@@ -43,6 +43,7 @@ COMPONENTS = {
     "scheduler": pki.Subject("system:kube-scheduler"),
     "controller-manager": pki.Subject("system:kube-controller-manager"),
     "cloud-controller-manager": pki.Subject("system:cloud-controller-manager"),
+    "proxy": pki.Subject("system:kube-proxy"),
 }
 
 

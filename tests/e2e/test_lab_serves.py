@@ -48,6 +48,13 @@ def test_pods_reach_each_other_across_nodes_by_pod_address_and_by_service(steady
         assert "It lands anywhere." in page, (address, port)
 
 
+def test_the_api_server_reaches_pods_of_both_workers(steady: Lab) -> None:
+    for pod in steady.running_pods("app=demo"):
+        path = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}:8080/proxy/"
+        assert "It lands anywhere." in steady.kubectl("get", "--raw", path), pod["spec"]["nodeName"]
+    assert "It lands anywhere." in steady.kubectl("get", "--raw", "/api/v1/namespaces/default/services/demo/proxy/")
+
+
 def test_logs_and_exec(steady: Lab) -> None:
     pod = steady.running_pods("app=demo")[0]
     name = pod["metadata"]["name"]
