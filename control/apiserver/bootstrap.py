@@ -13,7 +13,7 @@ from contextlib import suppress
 import orjson
 
 from api import errors
-from api.objects import Object
+from api.objects import Object, set_condition
 from api.runtime import Event
 from api.volumes import LOCAL_PATH
 from control.apiserver.admission.priority import SYSTEM_CLASSES
@@ -104,11 +104,28 @@ class Bootstrap:
                     {"metadata": {"name": name}, "value": value, "description": description},
                 )
             self.ensure("storage.k8s.io", "v1", "storageclasses", _LOCAL_CLASS)
+            self._service_network()
             self._own_service()
             self._dns_service()
             self._extension_authentication()
         except (errors.ApiError, StoreError) as error:
             log.warning("bootstrap objects could not be made, trying again: %s", error)
+
+    def _service_network(self) -> None:
+        """The ServiceCIDR `kubernetes`: the network that addresses of Services are taken from."""
+        spec = {"cidrs": [str(self._server.config.service_network)]}
+        default = {"metadata": {"name": "kubernetes"}, "spec": spec}
+        self.ensure("networking.k8s.io", "v1", "servicecidrs", default)
+        endpoint = self._server.endpoint("networking.k8s.io", "v1", "servicecidrs")
+        operation = Operation(self._server, endpoint, UPDATE, SERVER, name="kubernetes", subresource="status")
+        ready = {"type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready"}
+
+        def completed_status(current: Object) -> Object:
+            conditions = current.setdefault("status", {}).setdefault("conditions", [])
+            set_condition(conditions, ready | {"reason": ""}, self._server.now())
+            return current
+
+        update_object(operation, completed_status)
 
     def _own_service(self) -> None:
         """The `kubernetes` Service, and this server as its endpoint."""

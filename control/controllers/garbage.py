@@ -6,11 +6,14 @@ Source: kubernetes pkg/controller/garbagecollector (attemptToDeleteItem); "Garba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from api.objects import Object, is_deleting
+from api.objects import Object, is_deleting, uid_of
+
+Dependents = Callable[[str], Sequence[Object]]
+"""UID → the objects that name it as an owner."""
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -71,7 +74,14 @@ class ReleaseDependents:
     reason: str
 
 
-Action = Keep | Disown | Delete | Finish | Wait | ReleaseDependents
+@dataclass(frozen=True, slots=True)
+class Unblock:
+    """The object is being deleted in the foreground and waits for itself: its owners shall not wait for it."""
+
+    reason: str
+
+
+Action = Keep | Disown | Delete | Finish | Wait | ReleaseDependents | Unblock
 
 
 def references(obj: Object) -> list[Object]:
@@ -99,10 +109,10 @@ def concerns(obj: Object) -> bool:
     return bool(references(obj)) or waits_for_dependents(obj) or lets_go(obj)
 
 
-def decide(obj: Object, state_of: Callable[[Object], OwnerState], dependents: Callable[[], Sequence[Object]]) -> Action:
-    """What to do with the object; `state_of` judges an owner reference, `dependents` finds who names it as owner."""
+def decide(obj: Object, state_of: Callable[[Object], OwnerState], dependents_of: Dependents) -> Action:
+    """What to do with the object; `state_of` judges a reference to an owner, `dependents_of` finds who names one."""
     if is_deleting(obj):
-        return _decide_deleting(obj, dependents)
+        return _decide_deleting(obj, dependents_of)
     states = [(reference["uid"], state_of(reference)) for reference in references(obj)]
     if not states:
         return Keep("it has no owners")
@@ -113,26 +123,46 @@ def decide(obj: Object, state_of: Callable[[Object], OwnerState], dependents: Ca
         return Disown(rest, "another owner exists")
     if any(state is OwnerState.WAITING for _, state in states):
         # Dependents of its own must be gone before it is, or its owner would not have waited for all.
-        propagation = "Foreground" if dependents() else "Background"
+        propagation = "Foreground" if dependents_of(uid_of(obj)) else "Background"
         return Delete(propagation, "its owner waits for it to go")
     if has_finalizer(obj, ORPHAN):
         return Delete("Orphan", "its owners do not exist")
     return Delete("Foreground" if has_finalizer(obj, FOREGROUND) else "Background", "its owners do not exist")
 
 
-def _decide_deleting(obj: Object, dependents: Callable[[], Sequence[Object]]) -> Action:
+def _decide_deleting(obj: Object, dependents_of: Dependents) -> Action:
     if has_finalizer(obj, ORPHAN):
-        found = tuple(dependents())
+        found = tuple(dependents_of(uid_of(obj)))
         if found:
             return ReleaseDependents(found, f"{len(found)} dependents are left behind")
         return Finish(ORPHAN, "no dependents are left to release")
     if has_finalizer(obj, FOREGROUND):
-        blocking = tuple(one for one in dependents() if _blocks(one, obj["metadata"]["uid"]))
+        blocking = tuple(_blocking(uid_of(obj), dependents_of))
+        if blocking and _waits_for_itself(obj, dependents_of):
+            return Unblock("its owners and its dependents are a circle")
         if blocking:
             return Wait(blocking, f"{len(blocking)} dependents are still there")
         return Finish(FOREGROUND, "no dependents are left")
     return Keep("it is being deleted already")
 
 
-def _blocks(dependent: Object, uid: str) -> bool:
-    return any(one["uid"] == uid and one.get("blockOwnerDeletion") for one in references(dependent))
+def _waits_for_itself(obj: Object, dependents_of: Dependents) -> bool:
+    """Whether a chain of objects, each of which waits for the next one to go, leads back to the object."""
+    seen: set[str] = set()
+    todo = [uid_of(obj)]
+    while todo:
+        for dependent in _blocking(todo.pop(), dependents_of):
+            uid = uid_of(dependent)
+            if uid == uid_of(obj):
+                return True
+            if uid not in seen and waits_for_dependents(dependent):
+                seen.add(uid)
+                todo.append(uid)
+    return False
+
+
+def _blocking(uid: str, dependents_of: Dependents) -> Iterator[Object]:
+    """The dependents that the object of that UID waits for when it is deleted in the foreground."""
+    for dependent in dependents_of(uid):
+        if any(one["uid"] == uid and one.get("blockOwnerDeletion") for one in references(dependent)):
+            yield dependent

@@ -76,7 +76,7 @@ class GarbageCollector(Loop):
             return None
         if unseen and garbage.lets_go(obj):
             return _PATIENCE
-        action = garbage.decide(obj, lambda one: self._state(one, obj), lambda: self._dependents(uid_of(obj)))
+        action = garbage.decide(obj, lambda one: self._state(one, obj), self._dependents)
         try:
             self._carry_out(informer.resource, obj, action)
         except NotFound:
@@ -135,6 +135,8 @@ class GarbageCollector(Loop):
             self._enqueue_owners(old)
         if new is not None:
             self._present[uid_of(new)] = (resource.name, key_of(new))
+            if old is not None and garbage.references(old) != garbage.references(new):
+                self._enqueue_owners(old)
             if garbage.concerns(new) and (old is None or _decisive(old) != _decisive(new)):
                 self.queue.add(f"{resource.name} {key_of(new)}")
             if old is not None and garbage.waits_for_dependents(new) and not garbage.waits_for_dependents(old):
@@ -198,6 +200,9 @@ class GarbageCollector(Loop):
                 self._disown(resource, obj, uids)
             case garbage.Finish(finalizer):
                 self._finish(resource, obj, finalizer)
+            case garbage.Unblock():
+                unblocking = [one | {"blockOwnerDeletion": False} for one in garbage.references(obj)]
+                self._patch(resource, obj, {"ownerReferences": unblocking})
             case garbage.Wait(dependents):
                 for dependent in dependents:
                     if not is_deleting(dependent):

@@ -165,6 +165,20 @@ def test_dependents_follow_their_owner_as_asked(plane: Any, propagation: str, ch
         plane.until(lambda: plane.find("secrets", "child", "default") is None, "the child is gone")
 
 
+def test_a_circle_of_owners_goes_when_one_of_them_is_deleted(plane: Any) -> None:
+    plane.start()
+    made = {}
+    for name in "abc":
+        metadata = {"name": name, "namespace": "default"}
+        made[name] = plane.client.create("configmaps", {"metadata": metadata})["metadata"]["uid"]
+    for name, owner in ("a", "c"), ("b", "a"), ("c", "b"):
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": made[owner]}
+        references = [reference | {"blockOwnerDeletion": True}]
+        plane.client.patch("configmaps", name, {"metadata": {"ownerReferences": references}}, "default")
+    plane.client.delete("configmaps", "a", "default", propagation="Foreground")
+    plane.until(lambda: not any(plane.find("configmaps", name, "default") for name in "abc"), "all of them are gone")
+
+
 def unlistable(plane: Any) -> None:
     """A resource with an object that needs a conversion webhook nobody runs."""
     hook = {"clientConfig": {"url": "https://127.0.0.1:1/"}, "conversionReviewVersions": ["v1"]}

@@ -10,6 +10,7 @@ import pytest
 from apiserver_objects import pod, service
 
 from api import errors
+from api.objects import is_true
 
 pytestmark = pytest.mark.unit
 
@@ -182,3 +183,9 @@ def test_the_server_publishes_itself(client):
     assert own["spec"]["clusterIP"] == "10.96.0.1"
     endpoints = client.get("endpoints", "kubernetes", "default")
     assert endpoints["subsets"][0]["addresses"] == [{"ip": "192.0.2.10"}]
+
+
+def test_the_network_of_services_is_told_as_a_ready_service_cidr(client):
+    found = client.get("servicecidrs.networking.k8s.io", "kubernetes")
+    assert found["spec"]["cidrs"] == ["10.96.0.0/16"]
+    assert is_true(found, "Ready")

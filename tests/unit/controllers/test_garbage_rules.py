@@ -16,6 +16,7 @@ from control.controllers.garbage import (
     Keep,
     OwnerState,
     ReleaseDependents,
+    Unblock,
     Wait,
     decide,
 )
@@ -66,7 +67,7 @@ CASES: dict[str, tuple[Any, dict[str, OwnerState], list[Any], type, Any]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_becomes_of_an_object(case: str) -> None:
     obj, states, dependents, kind, detail = CASES[case]
-    action: Any = decide(obj, lambda reference: states[reference["uid"]], lambda: dependents)
+    action: Any = decide(obj, lambda reference: states[reference["uid"]], lambda uid: dependents)
     assert type(action) is kind
     match action:
         case Delete():
@@ -77,3 +78,28 @@ def test_what_becomes_of_an_object(case: str) -> None:
             assert action.finalizer == detail
         case Wait() | ReleaseDependents():
             assert len(action.dependents) == detail
+
+
+@pytest.mark.parametrize(
+    ("owners", "held_up", "unblocks"),
+    [
+        pytest.param({"a": "c", "b": "a", "c": "b"}, "abc", "abc", id="a circle"),
+        pytest.param({"a": "a"}, "a", "a", id="an object that owns itself"),
+        pytest.param({"a": "c", "b": "a", "c": "b"}, "ab", "", id="one is still to be asked to go"),
+        pytest.param({"b": "a", "c": "b"}, "abc", "", id="a chain"),
+        pytest.param({"a": "b", "b": "a", "c": "a"}, "abc", "ab", id="a circle with a tail"),
+    ],
+)
+def test_a_circle_of_objects_that_wait_for_each_other_is_cut(owners: Any, held_up: str, unblocks: str) -> None:
+    objects = {}
+    for name in {*owners, *owners.values()}:
+        references = [{"uid": owners[name], "blockOwnerDeletion": True}] if name in owners else []
+        objects[name] = {"metadata": meta(name, uid=name, ownerReferences=references)}
+    for name in held_up:
+        objects[name]["metadata"] |= {"deletionTimestamp": at(0), "finalizers": [FOREGROUND]}
+
+    def dependents_of(uid: str) -> list[Any]:
+        return [objects[name] for name, owner in owners.items() if owner == uid]
+
+    actions = {name: decide(objects[name], lambda _: WAITING, dependents_of) for name in objects}
+    assert {name for name, action in actions.items() if type(action) is Unblock} == set(unblocks)
