@@ -120,6 +120,7 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
             Policy(arguments.image_gc_high_threshold, arguments.image_gc_low_threshold),
         ),
         sync_seconds=arguments.sync_frequency,
+        housekeeping_seconds=arguments.housekeeping_interval,
         manifests=arguments.pod_manifest_path,
         allowed_sysctls=tuple(part for part in arguments.allowed_unsafe_sysctls.split(",") if part),
         cgroup_root=f"/{arguments.cgroup_root.strip('/')}" if arguments.cgroup_root.strip("/") else "",

@@ -3,8 +3,8 @@
 One look: what is short? For disk, first remove what nobody uses; if that is not enough, or it is memory or
 processes, one pod goes. Pods that use more disk than they may go whatever the node has left.
 
-Invariant: at most one pod a look is ended for the node's sake; the conditions told are those that new pods are
-judged by.
+Invariant: at most one pod a look is ended for the node's sake, and none while the last one still ends; the conditions
+told are those that new pods are judged by.
 Source: kubelet/eviction eviction_manager.synchronize.
 """
 
@@ -24,16 +24,19 @@ from api.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What the manager reads of the node and does to it."""
+    """What the manager reads of the node and does to it; `ending()` says whether an evicted pod still takes room."""
 
     pressure: Callable[[], Pressure]
     pods: Callable[[], list[Object]]
     use: Callable[[Object], Use]
     reclaim: Callable[[], None]
     evict: Callable[[Object, Eviction], None]
+    ending: Callable[[], bool] = lambda: False
 
 
 class EvictionManager:
@@ -58,6 +61,7 @@ class EvictionManager:
         self._changed = changed
         self._longest_grace = longest_grace
         self._patience = Patience()
+        self._evicted = float("-inf")
         self.conditions: frozenset[str] = frozenset()
 
     def look(self) -> None:
@@ -70,7 +74,8 @@ class EvictionManager:
             self._node.reclaim()
             left = {(entry.signal, entry.grace) for entry in shortages(self._node.pressure(), self._thresholds)}
             found = [shortage for shortage in found if (shortage.signal, shortage.grace) in left]
-        if found:
+        waits = self._node.ending() and self._clock.monotonic() - self._evicted < _PATIENCE
+        if found and not waits:
             self._evict_one(found[0])
         for pod in self._node.pods():
             if limits_disk(pod) and not spec.is_terminal(pod):
@@ -90,6 +95,7 @@ class EvictionManager:
         if chosen is None:
             log.warning("the node is short of %s and has no pod that may be evicted", shortage.signal)
             return
+        self._evicted = self._clock.monotonic()
         self._evict(*chosen)
 
     def _evict(self, pod: Object, eviction: Eviction) -> None:

@@ -84,6 +84,9 @@ class HollowBuilder:
     def resize(self, pod: Object) -> None:
         return None
 
+    def tear_down(self, uid: str) -> None:
+        return None
+
     def release(self, uid: str) -> None:
         return None
 

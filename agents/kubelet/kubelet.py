@@ -57,7 +57,7 @@ _WORKERS = 24
 _RELIST = 10.0
 _FILES = 5.0
 _PREEMPTION = Eviction("Preempting", "Preempted in order to admit critical pod", 0.0)
-_PRESSURE = 10.0
+_LOGS = 10.0
 _IMAGES = 300.0
 _HOUSEKEEPING = 30.0
 _HINTS = {"died", "remove", "oom"}
@@ -80,6 +80,7 @@ class KubeletSettings:
     lease_seconds: float = 10.0
     status_seconds: float = 300.0
     sync_seconds: float = 60.0
+    housekeeping_seconds: float = 10.0
 
 
 class Kubelet:
@@ -124,6 +125,7 @@ class Kubelet:
             self._evictable,
             self._evict,
             lambda: self._report_later(),
+            self._is_evicting,
         )
         pods.add_handler(lambda old, new: self.queue.add(pod_uid(new or old or {})))
         nodes.add_handler(lambda old, new: self._node_changed(new))
@@ -141,8 +143,10 @@ class Kubelet:
         self.clock.spawn("relist", self._repeat, stop, self._relist, _RELIST)
         self.clock.spawn("housekeeping", self._repeat, stop, self._find_leftovers, _HOUSEKEEPING)
         self.clock.spawn("clock", self._repeat, stop, self._check_clock, self.settings.lease_seconds)
-        self.clock.spawn("eviction", self._repeat, stop, self.resources.eviction.look, _PRESSURE)
-        self.clock.spawn("logs", self._repeat, stop, self._rotate_logs, _PRESSURE)
+        self.clock.spawn(
+            "eviction", self._repeat, stop, self.resources.eviction.look, self.settings.housekeeping_seconds
+        )
+        self.clock.spawn("logs", self._repeat, stop, self._rotate_logs, _LOGS)
         self.clock.spawn("images", self._repeat, stop, self._collect_images, _IMAGES)
         self.clock.spawn("runtime-events", self._follow_events, stop)
 
@@ -311,6 +315,13 @@ class Kubelet:
             pod for pod in self.pods.items()
             if not is_deleting(pod) and (state := states.get(uid_of(pod))) is not None and state.evicted is None
         ]  # fmt: skip
+
+    def _is_evicting(self) -> bool:
+        states = self.worker.states
+        return any(
+            (state := states.get(uid_of(pod))) is not None and state.evicted is not None and not spec.is_terminal(pod)
+            for pod in self.pods.items()
+        )
 
     def _evict(self, pod: Object, eviction: Eviction) -> None:
         state = self.worker.states.get(uid_of(pod))

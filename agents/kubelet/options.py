@@ -113,6 +113,12 @@ def _resources(parser: argparse.ArgumentParser) -> None:
         default=300.0,
         help="seconds for which a pressure is told after it ended (%(default)s)",
     )
+    add(
+        "--housekeeping-interval",
+        type=float,
+        default=10.0,
+        help="seconds between looks at what the node has left (%(default)s)",
+    )
     add("--image-gc-high-threshold", type=float, default=85.0, help="percent of the disk (%(default)s)")
     add("--image-gc-low-threshold", type=float, default=80.0, help="percent of the disk (%(default)s)")
 

@@ -37,7 +37,10 @@ class ResourceSettings:
 
 
 class NodeResources:
-    """Measures one node and keeps it from running out. `pods()` are those that may be evicted by `evict`."""
+    """Measures one node and keeps it from running out. `pods()` are those that may be evicted by `evict`.
+
+    `ending()` says whether one that was evicted still ends.
+    """
 
     def __init__(
         self,
@@ -50,13 +53,14 @@ class NodeResources:
         pods: Callable[[], list[Object]],
         evict: Callable[[Object, Eviction], None],
         changed: Callable[[], None],
+        ending: Callable[[], bool],
     ) -> None:
         self._clock, self._runtime, self._volumes, self._cgroups = clock, runtime, volumes, cgroups
         self._image_directory = image_directory
         self._pods = pods
         self.sampler = Sampler(clock, self._sample)
         self.images = ImageCollector(clock, runtime, self._image_space, settings.images)
-        node = Node(self.pressure, pods, self.use, self._reclaim, evict)
+        node = Node(self.pressure, pods, self.use, self._reclaim, evict, ending)
         self.eviction = EvictionManager(
             clock, node, settings.thresholds, settings.transition, changed, settings.longest_grace
         )

@@ -176,6 +176,13 @@ class PodBuilder:
             },
         )
 
+    def tear_down(self, uid: str) -> None:
+        """Take the volumes of a pod that has ended down; its logs stay. Raises NotReadyToStart if that has to wait."""
+        try:
+            self.volumes.tear_down(uid)
+        except OSError as error:
+            raise NotReadyToStart("FailedUnMount", f"the pod's volumes cannot be removed: {error}") from error
+
     def release(self, uid: str) -> None:
         """Take the pod's control groups, volumes and directories down. Raises NotReadyToStart if that has to wait."""
         self.forget_tokens(uid)

@@ -91,6 +91,9 @@ class SpecBuilder(Protocol):
     def resize(self, pod: Object) -> None:
         """Bring the pod's own control group to the sum of what its containers may use."""
 
+    def tear_down(self, uid: str) -> None:
+        """Take the volumes of a pod that has ended down; its logs stay. Raises NotReadyToStart if that has to wait."""
+
     def release(self, uid: str) -> None:
         """Take the pod's volumes and directories down. Raises NotReadyToStart if that has to wait."""
 
@@ -185,6 +188,8 @@ class Performer:
             self.runtime.stop_sandbox(view.sandbox.id)
             self.network.detach(sandbox_name(view.sandbox.pod.uid))
             return True
+        if plan.ended:
+            self.builder.tear_down(pod["metadata"]["uid"])
         if plan.starts:
             self.builder.prepare(pod, state.addresses)
         started = [self._start(pod, start, view, state, before_waiting) for start in plan.starts]

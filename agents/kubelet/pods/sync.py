@@ -65,7 +65,8 @@ class Plan:
 
     `again` asks for another look in that many seconds.
 
-    `gone` says that nothing of the pod runs any more and it may be forgotten.
+    `ended` says that nothing of the pod runs any more or ever will, so that its volumes may go; `gone` that the pod
+    itself may be forgotten.
     """
 
     stops: tuple[Stop, ...] = ()
@@ -74,6 +75,7 @@ class Plan:
     sandbox: SandboxAction = SandboxAction.KEEP
     starts: tuple[Start, ...] = ()
     waiting: tuple[str, ...] = ()
+    ended: bool = False
     gone: bool = False
     because: str = ""
     again: float | None = None
@@ -187,7 +189,7 @@ def _take_down(pod: Object, view: PodView, grace: float, because: str, *, remove
     if remove:
         return Plan(removals=view.containers, sandbox=SandboxAction.REMOVE, gone=True, because=because)
     halted = view.sandbox is None or view.sandbox.state is not State.RUNNING
-    return Plan(sandbox=SandboxAction.KEEP if halted else SandboxAction.STOP, because=because)
+    return Plan(sandbox=SandboxAction.KEEP if halted else SandboxAction.STOP, ended=halted, because=because)
 
 
 def _renew_sandbox(view: PodView) -> Plan:

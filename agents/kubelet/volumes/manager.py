@@ -75,14 +75,13 @@ class VolumeManager:
         volume: Object = next((entry for entry in pod["spec"].get("volumes") or [] if entry["name"] == name), {})
         return any(volume.get(kind) is not None for kind in _PLUGINS if kind != "emptyDir")
 
+    def tear_down(self, uid: str) -> None:
+        """Unmount and remove a pod's volumes; its logs stay. Raises OSError if something cannot be removed."""
+        _remove(self.directory(uid) / "volumes")
+
     def release(self, uid: str) -> None:
         """Unmount and remove all that a pod has. Raises OSError if something cannot be removed."""
-        directory = self.directory(uid)
-        if not directory.exists():
-            return
-        for point in mounts_under(directory):
-            unmount(point)
-        shutil.rmtree(directory)
+        _remove(self.directory(uid))
 
     def known(self) -> list[str]:
         """The uids of pods that have a directory."""
@@ -147,6 +146,14 @@ class VolumeManager:
                 _check_host_path(found["spec"][kind])
                 return Path(found["spec"][kind]["path"])
         raise VolumeError(f'persistent volume "{bound}" is neither local nor a host path')
+
+
+def _remove(directory: Path) -> None:
+    if not directory.exists():
+        return
+    for point in mounts_under(directory):
+        unmount(point)
+    shutil.rmtree(directory)
 
 
 def sub_path(volume: Path, relative: str) -> Path:

@@ -250,7 +250,7 @@ class Node(Host):
             *("--bootstrap-kubeconfig", f"{self.directory}/server/admin.kubeconfig"),
             *("--node-name", NODE, "--root-dir", f"{self.directory}/kubelet"),
             *("--podman-socket", f"unix:{self.podman_socket}", "--cluster-dns", "10.96.0.10"),
-            *("--cgroup-root", self.cgroup, "--sync-frequency", "5"),
+            *("--cgroup-root", self.cgroup, "--sync-frequency", "5", "--node-lease-duration", "8"),
             *("--pod-manifest-path", str(self.manifests)),
             *self.options,
             *options,

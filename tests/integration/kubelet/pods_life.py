@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from pod_case import (
     RUN,
     Case,
@@ -17,7 +20,7 @@ from pod_case import (
     waiting,
 )
 
-from api.objects import is_true
+from api.objects import Object, is_true
 
 LIFE = [
     Case("runs", pod(), events=("Pulled", "Created", "Started")),
@@ -132,7 +135,32 @@ LIFE = [
     ),
 ]
 
+ROOT = Path(__file__).resolve().parents[3]
+# The image has no Python: the server runs with the machine's, seen below /host.
+HOST = ["/usr", "/lib", "/lib64", str(ROOT), *([] if sys.base_prefix.startswith("/usr") else [sys.base_prefix])]
+
+
+def grpc_server(probed: str) -> Object:
+    """A pod that is Ready if its health server says that the service `probed` serves."""
+    script = Path(__file__).with_name("grpc_server.py")
+    container = shell(
+        f"exec chroot /host {sys.executable} {script} 5000",
+        readinessProbe={"grpc": {"port": 5000, "service": probed}, "periodSeconds": 1, "timeoutSeconds": 5},
+        volumeMounts=[
+            {"name": f"v{index}", "mountPath": f"/host{path}", "readOnly": True} for index, path in enumerate(HOST)
+        ],
+    )
+    return pod(container, volumes=[{"name": f"v{i}", "hostPath": {"path": path}} for i, path in enumerate(HOST)])
+
+
 PROBES = [
+    Case("grpc-readiness", grpc_server("up")),
+    Case(
+        "grpc-not-serving",
+        grpc_server("down"),
+        lambda p: phase("Running")(p) and not is_true(p, "Ready"),
+        events=("Unhealthy",),
+    ),
     Case(
         "http-readiness",
         pod(shell(http_server(8080), readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1})),

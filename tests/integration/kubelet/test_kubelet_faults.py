@@ -4,86 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pod_case import BUSYBOX, RUN, shell
+from pod_case import BUSYBOX
 from podman_host import NODE, Node, eventually
+from traces import NAMESPACE, container, create, messages, pod, ready
 
-from api.objects import Object, condition, is_true
+from api.objects import condition, is_true
 
 pytestmark = pytest.mark.integration
-
-NAMESPACE = "default"
-
-
-@dataclass(frozen=True)
-class Traces:
-    """What pods leave on a node: each number must be the same after as before."""
-
-    containers: int
-    images: int
-    addresses: int
-    namespaces: int
-    links: int
-    mounts: int
-    sandboxes: int
-    directories: int
-    groups: int
-
-
-def traces(node: Node) -> Traces:
-    kubelet = node.directory / "kubelet"
-    return Traces(
-        containers=len(node.podman("ps", "--all", "--quiet").split()),
-        images=len(node.podman("images", "--quiet").split()),
-        addresses=sum(1 for path in (kubelet / "network" / "sandboxes").glob("*") if path.is_file()),
-        namespaces=len(node.run("ls", "/run/netns").split()),
-        links=node.run("ip", "-o", "link").count("veth"),
-        mounts=node.run("cat", "/proc/self/mountinfo").count(f"{kubelet}/pods"),
-        sandboxes=sum(1 for _ in (kubelet / "sandboxes").glob("*")),
-        directories=len(list((kubelet / "pods").iterdir())) if (kubelet / "pods").is_dir() else 0,
-        groups=sum(1 for _ in Path("/sys/fs/cgroup").glob(f"*/{node.cgroup}/kubepods/*/pod*")),
-    )
-
-
-@pytest.fixture
-def clean(node: Node) -> Iterator[Node]:
-    """The node, whose traces must be after the test what they were before."""
-    eventually(lambda: not node.client.list("pods").items, "no pods are left")
-    eventually(lambda: traces(node).directories == 0, "no pod's directory is left")
-    before = traces(node)
-    yield node
-    for pod in node.client.list("pods", NAMESPACE).items:
-        node.client.delete("pods", pod["metadata"]["name"], NAMESPACE, grace_period_seconds=1)
-    eventually(lambda: not node.client.list("pods", NAMESPACE).items, "the pods are gone", 60)
-    eventually(lambda: traces(node) == before, f"nothing but {before} is left", 60)
-
-
-def create(node: Node, name: str, **spec: object) -> None:
-    mount = {"volumeMounts": [{"name": "m", "mountPath": "/m"}]}
-    body = {
-        "terminationGracePeriodSeconds": 2,
-        "containers": [shell(f"date +%s%N; {RUN}", **mount)],
-        "volumes": [{"name": "m", "emptyDir": {"medium": "Memory"}}],
-    }
-    metadata = {"name": name, "namespace": NAMESPACE}
-    node.client.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body | spec})
-
-
-def pod(node: Node, name: str) -> Object:
-    return node.client.get("pods", name, NAMESPACE)
-
-
-def ready(node: Node, *names: str) -> None:
-    for name in names:
-        eventually(lambda name=name: is_true(pod(node, name), "Ready"), f"{name} is Ready", 60)
-
-
-def container(node: Node, name: str) -> Object:
-    return dict(pod(node, name)["status"]["containerStatuses"][0])
 
 
 def test_a_killed_kubelet_takes_up_what_runs(clean: Node) -> None:
@@ -202,7 +132,7 @@ def test_a_full_disk_is_said_and_waited_out(clean: Node) -> None:
     clean.client.create("configmaps", {"metadata": metadata, "data": {"x": "y" * 90_000}})
     try:
         create(clean, "squeezed", volumes=[{"name": "m", "configMap": {"name": "large"}}])
-        eventually(lambda: "No space left on device" in _messages(clean, "squeezed"), "users are told")
+        eventually(lambda: "No space left on device" in messages(clean, "squeezed"), "users are told")
         clean.run("mount", "-o", "remount,size=32m", pods)
         ready(clean, "squeezed")
         clean.client.delete("pods", "squeezed", NAMESPACE, grace_period_seconds=0)
@@ -210,29 +140,6 @@ def test_a_full_disk_is_said_and_waited_out(clean: Node) -> None:
     finally:
         clean.client.delete("configmaps", "large", NAMESPACE)
         clean.run("umount", "--lazy", pods)
-
-
-def _messages(node: Node, name: str) -> str:
-    events = node.client.list("events", NAMESPACE, field_selector=f"involvedObject.name={name}").items
-    return "\n".join(event["message"] for event in events)
-
-
-def test_a_node_short_of_memory_evicts_and_takes_no_more(clean: Node) -> None:
-    create(clean, "first")
-    ready(clean, "first")
-    clean.kill("kubelet")
-    clean.start_kubelet("--eviction-hard", "memory.available<900Ti", "--eviction-pressure-transition-period", "1")
-    try:
-        eventually(lambda: pod(clean, "first")["status"].get("reason") == "Evicted", "the pod is evicted", 60)
-        assert pod(clean, "first")["status"]["phase"] == "Failed"
-        eventually(lambda: is_true(clean.client.get("nodes", NODE), "MemoryPressure"), "the node says so")
-        create(clean, "second", nodeName=NODE)
-        refused = "The node had condition: [MemoryPressure]. "
-        eventually(lambda: pod(clean, "second")["status"].get("message") == refused, "no more is taken")
-    finally:
-        clean.kill("kubelet")
-        clean.start_kubelet()
-    eventually(lambda: not is_true(clean.client.get("nodes", NODE), "MemoryPressure"), "the node has memory again")
 
 
 def test_pods_are_ended_in_order_when_the_machine_goes_down(clean: Node) -> None:
