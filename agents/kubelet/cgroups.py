@@ -1,7 +1,9 @@
 """The control groups of pods: limited, found, and taken away once a pod is gone.
 
-Podman makes the parent that it is told to use and never removes it; under systemd an empty slice goes by itself.
-Monitors of commands that ran in the pod stay in its group for minutes to keep an exit status nobody asks for.
+Podman makes the parent that it is told to use and never removes it. Under systemd the groups are slices: systemd makes
+them with the first container and removes them with the last, and is told of limits by `systemctl`, because it would
+undo what others write. Monitors of commands that ran in the pod stay in its group for minutes to keep an exit status
+nobody asks for.
 
 Invariant: a group is removed only once all containers of its pod are gone, so whatever is left in it may go.
 Source: cgroups(7); Podman's exit_command_delay; `limits.cgroup_parent` for where the groups lie.
@@ -14,10 +16,12 @@ import logging
 import os
 import select
 import signal
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.kubelet.runtime.interface import Limits
+from agents.kubelet.runtime.interface import CPU_PERIOD, Limits
 
 log = logging.getLogger(__name__)
 
@@ -32,38 +36,50 @@ _SLICES = (
 _PLACES = ("kubepods", "kubepods/burstable", "kubepods/besteffort")
 
 
+def run_systemctl(words: Sequence[str]) -> None:
+    """Tell systemd something; what it does not take is said and borne."""
+    try:
+        done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=30.0, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("systemctl %s: %s", " ".join(words), error)
+        return
+    if done.returncode != 0:
+        log.warning("systemctl %s: %s", " ".join(words), done.stderr.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class PodCgroups:
     """The groups of one kubelet's pods. `parent` is the group that holds /kubepods: "" or /a/b."""
 
     parent: str = ""
     root: Path = ROOT
+    systemctl: Callable[[Sequence[str]], None] = run_systemctl
 
     def known(self) -> set[str]:
         """The uids of pods that have a group in any hierarchy."""
-        return {
+        plain = {
             entry.name.removeprefix("pod") for base in self._bases() for entry in base.glob("pod*") if entry.is_dir()
         }
+        return plain | {_uid_of(entry) for entry in self._slices("*")}
 
     def limit(self, group: str, limits: Limits) -> None:
         """Put a pod's limits into effect on its group (`limits.cgroup_parent`), making it where it is missing."""
+        if group.endswith(".slice"):
+            self.systemctl(["set-property", "--runtime", group, *_properties(limits)])
+            return
         unified = (self.root / "cgroup.controllers").exists()
         for hierarchy in self._controllers(unified, group):
             for name, value in (_unified_values if unified else _values)(limits).items():
                 _write(hierarchy / name, value)
 
     def _controllers(self, unified: bool, group: str) -> list[Path]:
-        """The group's directories that have the controllers needed; a slice is systemd's to make."""
-        slice_ = group.endswith(".slice")
-        relative = _slice_path(group) if slice_ else group.strip("/")
-        bases = [self.root] if unified else [self.root / name for name in ("cpu", "memory")]
+        """The group's directories that have the controllers needed."""
+        relative = group.strip("/")
         found = []
-        for base in bases:
-            if not base.is_dir() or (slice_ and not (base / relative).is_dir()):
-                continue
-            if not slice_:
+        for base in [self.root] if unified else [self.root / name for name in ("cpu", "memory")]:
+            if base.is_dir():
                 _make(base, relative, unified)
-            found.append(base / relative)
+                found.append(base / relative)
         return found
 
     def remove(self, uid: str) -> None:
@@ -74,17 +90,29 @@ class PodCgroups:
             _end(process)
         for directory in directories:
             _remove(directory)
+        for name in sorted({entry.name for entry in self._slices(uid)}):
+            self.systemctl(["stop", name])
+            self.systemctl(["revert", name])
 
     def controllers(self, uid: str) -> dict[str, Path]:
         """A pod's directories by controller; "" stands for all of version 2."""
         found = {}
         for hierarchy in self._hierarchies():
-            for place in (*_PLACES, *_SLICES):
-                for name in (f"pod{uid}", f"{Path(place).stem}-pod{uid.replace('-', '_')}.slice"):
-                    path = hierarchy / self.parent.strip("/") / place / name
-                    if path.is_dir():
-                        found["" if hierarchy == self.root else hierarchy.name] = path
+            plain = (hierarchy / self.parent.strip("/") / place / f"pod{uid}" for place in _PLACES)
+            for path in (*plain, *self._slices(uid)):
+                if path.is_dir() and path.is_relative_to(hierarchy):
+                    found["" if hierarchy == self.root else hierarchy.name] = path
         return found
+
+    def _slices(self, uid: str) -> list[Path]:
+        """The slices of a pod, or with "*" of all, in every hierarchy."""
+        name = uid.replace("-", "_")
+        return [
+            path
+            for hierarchy in self._hierarchies()
+            for place in _SLICES
+            for path in (hierarchy / place).glob(f"{Path(place).stem}-pod{name}.slice")
+        ]
 
     def _hierarchies(self) -> list[Path]:
         """The one of version 2, or those of version 1; a directory where nothing is mounted is neither."""
@@ -98,10 +126,23 @@ class PodCgroups:
         return [place for place in places if place.is_dir()]
 
 
-def _slice_path(name: str) -> str:
-    """`a-b-c.slice` lies at a.slice/a-b.slice/a-b-c.slice."""
-    parts = name.removesuffix(".slice").split("-")
-    return "/".join(f"{'-'.join(parts[: index + 1])}.slice" for index in range(len(parts)))
+def _uid_of(slice_: Path) -> str:
+    return slice_.stem.rpartition("-pod")[2].replace("_", "-")
+
+
+def _properties(limits: Limits) -> list[str]:
+    """What systemd calls the limits. Source: systemd.resource-control(5)."""
+    quota = f"{limits.cpu_quota * 100 / CPU_PERIOD:g}%" if limits.cpu_quota else ""
+    return [
+        f"CPUWeight={_weight(limits)}",
+        f"CPUQuota={quota}",
+        f"MemoryMax={limits.memory or 'infinity'}",
+    ]
+
+
+def _weight(limits: Limits) -> int:
+    """Shares of 2 to 262144 become weights of 1 to 10000."""
+    return 1 + (max(_LEAST_SHARES, limits.cpu_shares) - 2) * 9999 // 262142
 
 
 def _make(base: Path, relative: str, unified: bool) -> None:
@@ -123,11 +164,10 @@ def _values(limits: Limits) -> dict[str, str]:
 
 
 def _unified_values(limits: Limits) -> dict[str, str]:
-    """Files of version 2; shares of 2 to 262144 become weights of 1 to 10000."""
-    shares = max(_LEAST_SHARES, limits.cpu_shares)
+    """Files of version 2."""
     return {
-        "cpu.weight": str(1 + (shares - 2) * 9999 // 262142),
-        "cpu.max": f"{limits.cpu_quota or 'max'} 100000",
+        "cpu.weight": str(_weight(limits)),
+        "cpu.max": f"{limits.cpu_quota or 'max'} {CPU_PERIOD}",
         "memory.max": str(limits.memory or "max"),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, vi
 from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
 from agents.kubelet.machine import Machine, Pressure
 from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
-from agents.kubelet.pods.limits import pod_limits
+from agents.kubelet.pods.limits import cgroup_parent, pod_limits
 from agents.kubelet.runtime.interface import Image, Limits, Version
 from agents.kubelet.thresholds import (
     DEFAULT,
@@ -28,6 +29,8 @@ from agents.kubelet.thresholds import (
     soft,
 )
 from agents.kubelet.usage import Interface, interfaces, pod_usage
+from api.runtime import SystemRuntime
+from api.transport import Request, WsgiTransport
 
 pytestmark = pytest.mark.unit
 
@@ -253,6 +256,39 @@ def test_what_a_pods_groups_count_and_take(tmp_path: Path, version: int) -> None
     file = "memory/host/kubepods/burstable/podu1/memory.limit_in_bytes" if version == 1 else (
         "host/kubepods/burstable/podu1/memory.max")  # fmt: skip
     assert (tmp_path / file).read_text() == str(64 * MIB)
+
+
+def test_the_slice_of_a_pod_is_systemds_to_limit_and_to_end(tmp_path: Path) -> None:
+    told: list[str] = []
+    groups = PodCgroups("", tmp_path, lambda words: told.append(" ".join(words)))
+    (tmp_path / "cgroup.controllers").touch()
+    uid = "0a1b-2c3d"
+    made = {"metadata": {"uid": uid}, "spec": {"containers": []}, "status": {"qosClass": "Burstable"}}
+    name = cgroup_parent(made, systemd=True)
+    directory = tmp_path / "kubepods.slice" / "kubepods-burstable.slice" / name
+    directory.mkdir(parents=True)
+    groups.limit(name, Limits(1024, 25_000, 64 * MIB))
+    groups.limit(name, Limits())
+    assert (groups.known(), groups.controllers(uid)) == ({uid}, {"": directory})
+    groups.remove(uid)
+    assert told == [
+        f"set-property --runtime {name} CPUWeight=39 CPUQuota=25% MemoryMax={64 * MIB}",
+        f"set-property --runtime {name} CPUWeight=1 CPUQuota= MemoryMax=infinity",
+        f"stop {name}",
+        f"revert {name}",
+    ]
+
+
+def test_a_clock_is_held_against_the_servers() -> None:
+    def server(environ: Any, start: Any) -> list[bytes]:
+        """Answers at once, by a clock that is a minute ahead."""
+        start("200 OK", [("Date", formatdate(clock.time() + 60, usegmt=True))])
+        return [b"{}"]
+
+    clock = SystemRuntime()
+    dated = clock_skew.DatedTransport(WsgiTransport(server), clock)
+    dated.send(Request("GET", "/"))
+    assert 58 < dated.skew < 62 and "behind" in clock_skew.sentence(dated.skew)
 
 
 def test_a_pods_interfaces_are_read() -> None:
