@@ -212,6 +212,7 @@ class Endpoints:
         query = flask.request.args.to_dict()
         try:
             facts = network.observe(self._kubelet.network.attached().values(), query)
+            facts |= services.standing(query["target"])
             if query.get("service"):
                 protocol, _, port = query["service"].partition("/")
                 facts["service"] = services.observe(query["target"], protocol, int(port))

@@ -119,10 +119,16 @@ def cluster_of(pods: Iterable[Object], namespaces: Iterable[Object], family: Fam
     return found
 
 
+def pod_addresses(pod: Object) -> tuple[str, ...]:
+    """The addresses that a pod's status shows, its main one first."""
+    status = pod.get("status") or {}
+    found = [entry.get("ip") or "" for entry in status.get("podIPs") or ()] or [status.get("podIP") or ""]
+    return tuple(filter(None, found))
+
+
 def _view(pod: Object, family: Family) -> PodView | None:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
-    addresses = [entry.get("ip") or "" for entry in status.get("podIPs") or ()] or [status.get("podIP") or ""]
-    address = next(filter(family.has, addresses), "")
+    address = next(filter(family.has, pod_addresses(pod)), "")
     if not address or spec.get("hostNetwork") or status.get("phase") in _ENDED:
         return None
     ports = {

@@ -8,10 +8,13 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+from agents.network import echo
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
 from agents.network.nftables.values import PROTOCOLS, Endpoint, Family, Key, Verdict
 from agents.proxy import rules
+
+HEALTH_PORT = 10256
 
 
 def observe(address: str, protocol: str, port: int) -> dict[str, Any]:
@@ -23,6 +26,16 @@ def observe(address: str, protocol: str, port: int) -> dict[str, Any]:
         return {"problem": f"table {rules.TABLE} cannot be read: {error}"}
     finally:
         table.close()
+
+
+def standing(address: str) -> dict[str, Any]:
+    """Whether packets of pods to an address outside leave with an address of this node; whether the proxy runs."""
+    table = NftTable(rules.TABLE, next(family for family in Family if family.has(address)))
+    try:
+        masquerade = "postrouting" in table.chain_names()
+    finally:
+        table.close()
+    return {"masquerade": masquerade, "proxy": echo.connect("127.0.0.1", HEALTH_PORT) == "accepted"}
 
 
 def _look(table: NftTable, front: Key) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """`wherry trace pod/X service/Y`: the way of a packet, hop by hop, and the first hop that is broken.
 
 Each node's kubelet is asked, through the API server, what its kernel does with the packet; the objects of the API say
-what it should do. The target may also be pod/Z:PORT or ADDRESS:PORT; NAME.NAMESPACE names another namespace.
+what it should do. The target may also be pod/Z:PORT or ADDRESS:PORT; NAME.NAMESPACE names another namespace. A pod with
+an address of each family is looked at by IPv4 unless the target is one of IPv6 or -6 says so.
 
 Invariant: only looks; what it sends are echo requests and connections that are closed at once.
 """
@@ -16,8 +17,11 @@ from urllib.parse import urlencode
 
 import orjson
 
+from agents.dns.node_dns import gateway_address
 from agents.network import routes
-from agents.network.ipam import gateway_of
+from agents.network.nftables.values import Endpoint, Family
+from agents.network.policies import pod_addresses
+from agents.proxy import rules
 from api import kubeconfig
 from api.client import Client
 from api.errors import ApiError, NotFound
@@ -39,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="pod/NAME: where the packet starts")
     parser.add_argument("target", help="service/NAME[:PORT], pod/NAME:PORT or ADDRESS:PORT")
     parser.add_argument("-n", "--namespace", default="default", help="(default: %(default)s)")
+    parser.add_argument("-6", dest="ipv6", action="store_true", help="go by IPv6")
     parser.add_argument("--kubeconfig", default=default, help="(default: %(default)s)")
 
 
@@ -46,7 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the hops; 0 if none is broken, else 1. Raises CommandError."""
     try:
         client = kubeconfig.client(arguments.kubeconfig, "wherry-trace")
-        hops = list(Tracer(client, arguments.namespace).hops(arguments.source, arguments.target))
+        hops = list(
+            Tracer(client, arguments.namespace, Family.IP6 if arguments.ipv6 else None).hops(
+                arguments.source, arguments.target
+            )
+        )
     except (KubeconfigError, ApiError, TransportError) as error:
         raise CommandError(f"the trace cannot be made: {error}") from error
     print(trace_hops.written(hops))
@@ -56,78 +65,91 @@ def run(arguments: argparse.Namespace) -> int:
 class Tracer:
     """Asks the API and the nodes about one way."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, family: Family | None = None) -> None:
         self._client = client
         self._namespace = namespace
+        self._family = family or Family.IP
+        self._chosen = family is not None
         self._nodes = {name_of(node): node for node in client.list("nodes").items}
 
     def hops(self, source: str, target: str) -> Iterator[Hop]:
         """The hops of the way from a pod. Raises CommandError."""
         pod = self._named("pods", source.removeprefix("pod/").removeprefix("po/"))
-        node = _place(pod)[0]
         kind, slash, rest = target.partition("/")
+        if _KINDS.get(kind) == "services" and slash:
+            yield from self._to_service(pod, rest)
+            return
         if not slash:
-            endpoints: tuple[str, ...] = (_checked(target),)
+            endpoint = _checked(target)
+            self._family = next(family for family in Family if family.has(endpoint.address))
         elif _KINDS.get(kind) == "pods":
             name, port = _host_and_port(rest)
-            endpoints = (f"{_place(self._named('pods', name))[1]}:{port}",)
-        elif _KINDS.get(kind) == "services":
-            front = self._frontend(rest)
-            endpoints = front.endpoints
-            if front.address != "None":
-                query = {"target": front.address, "service": f"{front.protocol}/{front.port}"}
-                yield self._pod_hop(pod)
-                yield trace_hops.service_hop(node, front, self._ask(node, query)["service"])
-            for one in endpoints[:_LONGEST_LIST]:
-                yield from self._way(pod, one, front.protocol)
-            return
+            endpoint = Endpoint(self._place(self._named("pods", name))[1], port)
         else:
             raise CommandError(f"{target} cannot be traced: only service/NAME, pod/NAME:PORT and ADDRESS:PORT can")
         yield self._pod_hop(pod)
-        for one in endpoints:
-            yield from self._way(pod, one, "TCP")
+        yield from self._way(pod, endpoint, "TCP")
+
+    def _to_service(self, pod: Object, text: str) -> Iterator[Hop]:
+        front, ends = self._frontend(text)
+        node = self._place(pod)[0]
+        yield self._pod_hop(pod)
+        facts: Facts = {"problem": "", "chain": ""}
+        if front.address != trace_hops.HEADLESS:
+            told = self._ask(node, {"target": front.address, "service": f"{front.protocol}/{front.port}"})
+            facts = told["service"] | {"proxy": told.get("proxy", True)}
+        yield trace_hops.service_hop(node, front, facts)
+        for number, one in enumerate(ends[:_LONGEST_LIST], 1):
+            turn = f"endpoint {number} of {len(ends)}: " if len(ends) > 1 else ""
+            yield from self._way(pod, one, front.protocol, turn)
 
     def _pod_hop(self, pod: Object) -> Hop:
-        node, address = _place(pod)
+        node, address = self._place(pod)
         name = f"{namespace_of(pod)}/{name_of(pod)}"
         if pod["spec"].get("hostNetwork"):
             return Hop(node, f"pod {name}: on the node's own network, {address}")
         try:
             facts = self._ask(node, {"source": address, "target": address})
         except (ApiError, TransportError) as error:
-            return Hop(node, f"pod {name} {address}", f"the kubelet of {node} cannot be asked: {error}")
+            return Hop(node, f"pod {name} {address}", unseen=f"the kubelet of {node} cannot be asked: {error}")
         return trace_hops.pod_hop(node, name, address, facts.get("source"))
 
-    def _way(self, pod: Object, endpoint: str, protocol: str) -> Iterator[Hop]:
+    def _way(self, pod: Object, endpoint: Endpoint, protocol: str, turn: str = "") -> Iterator[Hop]:
         """From the pod's node to one endpoint."""
-        node, source = _place(pod)
-        address, port = _host_and_port(endpoint)
+        node, source = self._place(pod)
+        address = endpoint.address
         target = self._pod_at(address)
-        there = self._nodes.get(_place(target)[0]) if target else self._node_at(address)
-        query = {"source": source, "target": address} | ({"port": str(port)} if protocol == "TCP" else {})
-        gateway = _gateway(there) if there else ""
+        there = self._nodes.get(self._place(target)[0]) if target else self._node_at(address)
+        query = {"source": source, "target": address} | ({"port": str(endpoint.port)} if protocol == "TCP" else {})
+        gateway = gateway_address(there, self._family.has)
+        beyond = trace_hops.address_like(there, address) if there else ""
         if there and name_of(there) != node and gateway:
-            query["echo"] = f"{routes.node_address(there)},{gateway}"
+            query["echo"] = f"{beyond},{gateway}"
         facts = self._ask(node, query)
-        hops = [trace_hops.route_hop(node, address, facts["route"], to_pod=target is not None)]
+        hops = [trace_hops.route_hop(node, address, facts, to_pod=target is not None, turn=turn)]
         if "echo" in query and there is not None:
-            hops.append(trace_hops.between_hop(self._nodes[node], there, gateway, facts["route"], facts["echo"]))
+            sound = not hops[0].problem
+            way = trace_hops.between_hop(self._nodes[node], there, gateway, facts["route"], facts["echo"], sound=sound)
+            hops.append(way)
         if target is not None:
-            hops.append(self._target_hop(target, reachable=facts["echo"].get(_node_address(there), True)))
+            hops.append(self._target_hop(target, reachable=facts["echo"].get(beyond, True)))
+        elif not pod["spec"].get("hostNetwork"):
+            hops.append(trace_hops.leaving_hop(node, facts))
         if "connection" in facts:
             policies = self._client.list("networkpolicies.networking.k8s.io").items
             held_by = [*trace_hops.policies_judging(policies, pod, "egress"),
                        *trace_hops.policies_judging(policies, target, "ingress")]  # fmt: skip
             sound = not any(hop.problem for hop in hops)
-            told = f"{source} -> {endpoint}"
-            hops.append(trace_hops.connection_hop(node, told, facts["connection"], held_by, sound=sound))
+            told = f"{source} -> {endpoint.written()}"
+            outcome, to_pod = facts["connection"], target is not None
+            hops.append(trace_hops.connection_hop(node, told, outcome, held_by, sound=sound, to_pod=to_pod))
         yield from hops
 
     def _target_hop(self, pod: Object, *, reachable: bool) -> Hop:
         """The endpoint's pod on its node; a node that does not answer is not asked."""
         if not reachable:
-            node, address = _place(pod)
-            return Hop(node, f"pod {namespace_of(pod)}/{name_of(pod)} {address}", f"{node} cannot be asked")
+            node, address = self._place(pod)
+            return Hop(node, f"pod {namespace_of(pod)}/{name_of(pod)} {address}", unseen=f"{node} cannot be asked")
         return self._pod_hop(pod)
 
     def _ask(self, node: str, query: dict[str, str]) -> Facts:
@@ -140,57 +162,66 @@ class Tracer:
         try:
             return self._client.get(resource, own, namespace or self._namespace)
         except NotFound as error:
-            raise CommandError(
-                f"{resource} {own} does not exist in namespace {namespace or self._namespace}"
-            ) from error
+            told = f"{resource.removesuffix('s')} {own}"
+            raise CommandError(f"{told} does not exist in namespace {namespace or self._namespace}") from error
 
-    def _frontend(self, text: str) -> Frontend:
-        """The service's address, and the port asked for by number or name, else its first one."""
+    def _frontend(self, text: str) -> tuple[Frontend, list[Endpoint]]:
+        """The service's address, and the port asked for by number or name, else its first one; its ready endpoints."""
         name, _, wanted = text.partition(":")
         service = self._named("services", name)
         ports = service["spec"].get("ports") or []
         port = next((one for one in ports if wanted in ("", str(one["port"]), one.get("name"))), None)
         if port is None:
             raise CommandError(f"service {name} has no port {wanted or 'at all'}")
+        if service["spec"].get("type") == "ExternalName":
+            raise CommandError(f"service {name} is another name for {service['spec'].get('externalName')}; trace that")
+        given = rules.cluster_addresses(service["spec"])
+        address = next(filter(self._family.has, given), "")
+        if given and not address:
+            if self._chosen:
+                raise CommandError(f"service {name} has no {self._family.name} address, only {', '.join(given)}")
+            address = given[0]
+            self._family = next(family for family in Family if family.has(address))
         own = namespace_of(service)
         slices = self._client.list("endpointslices.discovery.k8s.io", own).items
-        ends = [
-            f"{address}:{held['port']}"
+        ends = {
+            Endpoint(end, int(held["port"]))
             for one in slices
             if labels_of(one).get(_SERVICE_NAME) == name_of(service)
             for held in one.get("ports") or ()
             if (held.get("name") or "") == (port.get("name") or "")
             for entry in one.get("endpoints") or ()
             if (entry.get("conditions") or {}).get("ready") is not False
-            for address in entry["addresses"]
-        ]
-        address = service["spec"].get("clusterIP") or "None"
-        protocol = port.get("protocol") or "TCP"
-        return Frontend(f"{own}/{name_of(service)}", address, protocol, int(port["port"]), tuple(sorted(ends)))
+            for end in entry["addresses"]
+            if self._family.has(end)
+        }
+        protocol, found = port.get("protocol") or "TCP", sorted(ends)
+        written = tuple(end.written() for end in found)
+        front = Frontend(
+            f"{own}/{name_of(service)}", address or trace_hops.HEADLESS, protocol, int(port["port"]), written
+        )
+        return front, found
+
+    def _place(self, pod: Object) -> tuple[str, str]:
+        """The node of a pod, and its address of the family that is looked at. Raises CommandError."""
+        node = pod["spec"].get("nodeName") or ""
+        held = pod_addresses(pod)
+        if not node or not held:
+            lacks = "address" if node else "node"
+            raise CommandError(f"pod {name_of(pod)} has no {lacks} yet: see `kubectl describe pod`")
+        address = next(filter(self._family.has, held), "")
+        if not address:
+            raise CommandError(f"pod {name_of(pod)} has no {self._family.name} address, only {', '.join(held)}")
+        return node, address
 
     def _pod_at(self, address: str) -> Object | None:
         pods = self._client.list("pods").items
-        return next((pod for pod in pods if (pod.get("status") or {}).get("podIP") == address
-                     and not pod["spec"].get("hostNetwork")), None)  # fmt: skip
+        # What has ended keeps its address in its status.
+        return next((pod for pod in pods if address in pod_addresses(pod) and not pod["spec"].get("hostNetwork")
+                     and pod["status"].get("phase") == "Running"), None)  # fmt: skip
 
     def _node_at(self, address: str) -> Object | None:
-        return next((node for node in self._nodes.values() if routes.node_address(node) == address), None)
-
-
-def _place(pod: Object) -> tuple[str, str]:
-    """The node and address of a pod. Raises CommandError."""
-    node, address = pod["spec"].get("nodeName") or "", (pod.get("status") or {}).get("podIP") or ""
-    if not node or not address:
-        raise CommandError(f"pod {name_of(pod)} has no {'address' if node else 'node'} yet: see `kubectl describe pod`")
-    return node, address
-
-
-def _node_address(node: Object | None) -> str:
-    return routes.node_address(node) if node else ""
-
-
-def _gateway(node: Object) -> str:
-    return next((str(gateway_of(network)) for network in routes.pod_networks(node) if network.version == 4), "")
+        return next((node for node in self._nodes.values() if address in routes.node_addresses(node)), None)
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -201,10 +232,10 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _checked(text: str) -> str:
-    """ADDRESS:PORT, if it is that. Raises CommandError."""
+def _checked(text: str) -> Endpoint:
+    """ADDRESS:PORT or [ADDRESS]:PORT, if it is that. Raises CommandError."""
+    host, _, port = text.rpartition(":")
     try:
-        ip_address(_host_and_port(text)[0])
+        return Endpoint(str(ip_address(host.strip("[]"))), int(port))
     except ValueError as error:
         raise CommandError(f"{text} is neither service/NAME nor pod/NAME:PORT nor ADDRESS:PORT") from error
-    return text

@@ -11,6 +11,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import dns.rdatatype
+import dns.reversename
 import pytest
 from dns.message import Message
 from dns.rrset import RRset
@@ -63,11 +64,12 @@ class Elsewhere(Resolver):
 
 @dataclass
 class Site:
-    """A node's name server, and one behind it."""
+    """A node's name server, which listens at an address of each family, and one behind it."""
 
     clock: Clock
     resolver: Resolver
     port: int
+    port_ipv6: int
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
     def publish(self, name: str, *addresses: str, **spec) -> None:
@@ -95,16 +97,17 @@ def site() -> Iterator[Site]:
     clock, elsewhere = Clock(), Elsewhere()
     stop = clock.event()
     outer = DnsServer(elsewhere, clock, "127.0.0.1", 0)
-    zone = Zone("cluster.local", ["10.96.0.0/16"])
+    zone = Zone("cluster.local", ["10.96.0.0/16", "fd00:96::/112"])
     resolver = Resolver(zone, Upstream(("127.0.0.1",), clock, port=outer.port), clock)
     inner = DnsServer(resolver, clock, "127.0.0.1", 0)
-    for server in (outer, inner):
+    sixth = DnsServer(resolver, clock, "::1", 0)
+    for server in (outer, inner, sixth):
         server.start(stop)
     try:
-        yield Site(clock, resolver, inner.port, elsewhere)
+        yield Site(clock, resolver, inner.port, sixth.port, elsewhere)
     finally:
         stop.set()
-        for server in (outer, inner):
+        for server in (outer, inner, sixth):
             server.close()
 
 
@@ -114,6 +117,20 @@ def test_a_service_is_found_by_udp_and_tcp(site: Site, tcp: bool) -> None:
     answer = site.ask("web.shop.svc.cluster.local", tcp=tcp)
     assert [rrset.to_text() for rrset in answer.answer] == ["web.shop.svc.cluster.local. 5 IN A 10.96.0.20"]
     assert answer.flags & dns.flags.AA and answer.flags & dns.flags.RA
+
+
+@pytest.mark.parametrize("name, kind, expected", [
+    ("web.shop.svc.cluster.local", "A", "10.96.0.20"),
+    ("web.shop.svc.cluster.local", "AAAA", "fd00:96::20"),
+    (dns.reversename.from_address("fd00:96::20").to_text(), "PTR", "web.shop.svc.cluster.local."),
+])  # fmt: skip
+def test_addresses_of_both_families_are_found_by_both(site: Site, name: str, kind: str, expected: str) -> None:
+    site.publish("web", "10.96.0.20", "fd00:96::20")
+    query = dns.message.make_query(name, kind)
+    for answer in (dns.query.udp(query, "::1", 5, site.port_ipv6), site.ask(name, kind)):
+        assert [item.to_text() for rrset in answer.answer for item in rrset] == [expected]
+    strange = site.ask(dns.reversename.from_address("fd00:96::21").to_text(), "PTR")
+    assert strange.rcode() == dns.rcode.NXDOMAIN
 
 
 def test_a_change_is_in_the_next_answer(site: Site) -> None:

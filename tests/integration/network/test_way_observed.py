@@ -33,7 +33,7 @@ class Way:
         here, there = self.one.observe(query=query), self.two.observe(query={"target": self.target})
         return [
             trace_hops.pod_hop("one", "web", self.source, here.get("source")),
-            trace_hops.route_hop("one", self.target, here["route"]),
+            trace_hops.route_hop("one", self.target, here),
             trace_hops.between_hop(*NODES, "10.244.2.1", here["route"], here["echo"]),
             trace_hops.pod_hop("two", "web", self.target, there.get("target")),
             trace_hops.connection_hop("one", "web", here["connection"], ["ingress shop/guard"]),
@@ -111,5 +111,5 @@ def test_a_services_rule_is_read_from_the_kernel(way: Way) -> None:
     assert hop("sticky", "10.96.0.81", *ends).problem == ""
     assert all(end in hop("sticky", "10.96.0.81", *ends).what for end in ends)
     assert "has no ready endpoints" in hop("idle", "10.96.0.82").problem
-    assert "the proxy of one is behind the API" in hop("web", "10.96.0.80", ends[0]).problem
+    assert "the rule of one is behind the API: its proxy runs" in hop("web", "10.96.0.80", ends[0]).problem
     assert "one has no rule for it" in hop("unknown", "10.96.0.83", *ends).problem

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from control.cli import trace_hops
-from control.cli.trace_hops import Hop
+from control.cli.trace_hops import Frontend, Hop
 
 pytestmark = pytest.mark.unit
 
@@ -37,6 +39,36 @@ def test_a_connection_over_a_broken_hop_blames_nothing_else() -> None:
     assert trace_hops.connection_hop("one", "x", "timeout", ["p"], sound=False).problem == "as a hop before is broken"
 
 
+def test_a_way_without_a_route_blames_no_firewall() -> None:
+    hop = trace_hops.between_hop(ONE, TWO, "10.244.2.1", {}, {"10.244.2.1": False, "192.0.2.2": True}, sound=False)
+    assert hop.problem == "as a hop before is broken"
+
+
+@pytest.mark.parametrize("proxy, words", [
+    (True, "journalctl -u wherry-proxy"), (False, "its proxy does not run: `systemctl status wherry-proxy` on one"),
+])  # fmt: skip
+def test_what_the_kernel_lacks_is_led_back_to_the_proxy(proxy: bool, words: str) -> None:
+    nothing = {"proxy": proxy, "chain": "", "endpoints": [], "refused": False, "problem": "", "masquerade": False,
+               "route": {"problem": "there is no route: Network is unreachable"}}  # fmt: skip
+    front = Frontend("a/web", "fd00:96::1", "TCP", 80, ("[fd00::1]:80",))
+    for hop in (trace_hops.service_hop("one", front, nothing), trace_hops.route_hop("one", "10.244.2.2", nothing),
+                trace_hops.leaving_hop("one", nothing)):  # fmt: skip
+        assert words in hop.problem
+    assert "service a/web [fd00:96::1]:80/TCP" in trace_hops.service_hop("one", front, nothing).what
+
+
+def test_a_machine_outside_is_no_pod() -> None:
+    assert "port of the machine" in trace_hops.connection_hop("one", "x", "refused", [], to_pod=False).problem
+    assert trace_hops.leaving_hop("one", {"masquerade": True}).problem == ""
+
+
+def test_a_headless_service_leads_to_its_endpoints() -> None:
+    facts = {"problem": "", "chain": ""}
+    front = Frontend("a/web", "None", "TCP", 80, ("10.244.1.2:80",))
+    assert trace_hops.service_hop("one", front, facts).problem == ""
+    assert "no ready endpoints" in trace_hops.service_hop("one", replace(front, endpoints=()), facts).problem
+
+
 def test_only_policies_that_select_the_pod_and_judge_the_direction_are_named() -> None:
     pod = {"metadata": {"name": "web", "namespace": "a", "labels": {"app": "web"}}}
 
@@ -51,11 +83,13 @@ def test_only_policies_that_select_the_pod_and_judge_the_direction_are_named() -
 
 
 def test_the_first_broken_hop_stands_out() -> None:
-    hops = [Hop("one", "a"), Hop("one -> two", "b", "cut"), Hop("two", "c", "down")]
+    hops = [Hop("one", "a"), Hop("one -> two", "b", "cut"), Hop("two", "c", "down"), Hop("two", "d", unseen="off")]
     assert trace_hops.written(hops).splitlines() == [
         " 1  one         ok      a",
         " 2  one -> two  BROKEN  b",
         "                        cut",
         " 3  two         broken  c",
         "                        down",
+        " 4  two         unseen  d",
+        "                        off",
     ]
