@@ -25,7 +25,8 @@ lookups may be written with the prefix `ansible.builtin.`.
 Where Wherry goes further than ansible-core, or is more lenient:
 
 - `when` takes any value and goes by its truth, as ansible-core did before 2.19.
-- `async` with a `poll` above 0 is a time limit for the task; `poll: 0` is refused.
+- `async` begins a job on the host for whatever runs there alone; for actions with a near half (`template`, `copy`,
+  `script`, …), which Ansible refuses to do so, it limits the task's time.
 - The messages of failures are Wherry's own sentences.
 """
 

@@ -22,7 +22,9 @@ OPTIONS = {
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `group`."""
     name = call["name"]
-    result: dict[str, Any] = {"name": name, "state": call["state"], "system": call["system"], "changed": False}
+    result: dict[str, Any] = {"name": name, "state": call["state"], "changed": False}
+    if call["state"] == "present":
+        result["system"] = call["system"]
     current = _current(name)
     command: list[str] = []
     if call["state"] == "absent":

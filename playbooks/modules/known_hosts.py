@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
+import shutil
 from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
@@ -35,8 +36,14 @@ def run(call: Call) -> dict[str, Any]:
     if changed and not call.check:
         if not os.path.isdir(os.path.dirname(path)):
             os.makedirs(os.path.dirname(path), 0o700)
+        if any(line not in kept for line in lines):
+            # As ssh-keygen -R does, which Ansible leaves this to.
+            shutil.copy2(path, f"{path}.old")
         _files.write(call, path, after.encode("utf-8", "surrogateescape"))
-    result = {"changed": changed, "name": call["name"], "path": path, "key": call["key"], "state": call["state"]}
+    result = {
+        "changed": changed, "name": call["name"], "key": call["key"], "hash_host": call["hash_host"],
+        **_files.describe(path),
+    }  # fmt: skip
     if call.diff and changed:
         result["diff"] = _files.text_diff(path, before.encode(), after.encode())
     return result

@@ -29,13 +29,14 @@ def run(call: Call) -> dict[str, Any]:
         status = os.stat(path) if call["follow"] else os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return {"changed": False, "stat": {"exists": False}}
-    found = _describe(path, status)
+    found = describe_status(path, status)
     if stat.S_ISREG(status.st_mode) and call["get_checksum"] and found["readable"]:
         found["checksum"] = digest(path, call["checksum_algorithm"])
     return {"changed": False, "stat": found}
 
 
-def _describe(path: str, status: os.stat_result) -> dict[str, Any]:
+def describe_status(path: str, status: os.stat_result) -> dict[str, Any]:
+    """What `stat` says of a path that is there."""
     mode = status.st_mode
     found: dict[str, Any] = {
         "exists": True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shutil
 import time
 from typing import Any
 
@@ -38,7 +39,7 @@ OPTIONS = {
     "ssh_key_bits": Option("int"),
     "ssh_key_type": Option(default="rsa"),
     "ssh_key_file": Option(),
-    "ssh_key_comment": Option(default="ansible-generated"),
+    "ssh_key_comment": Option(),
     "ssh_key_passphrase": Option(secret=True),
 }
 
@@ -49,19 +50,50 @@ def run(call: Call) -> dict[str, Any]:
     result: dict[str, Any] = {"name": name, "state": call["state"], "changed": False}
     current = _current(name)
     if call["state"] == "absent":
-        if current is not None:
-            words = [*(["-r"] if call["remove"] else []), *(["-f"] if call["force"] else [])]
-            _do(call, result, ["userdel", *words, name])
+        if current is None:
+            return result
+        if call.check:
+            return {"changed": True}
+        words = [*(["-r"] if call["remove"] else []), *(["-f"] if call["force"] else [])]
+        _do(call, result, ["userdel", *words, name])
         return {**result, "remove": call["remove"], "force": call["force"]}
     if current is None:
+        if call.check:
+            return {"changed": True}
         _do(call, result, ["useradd", *_create(call), name])
+        result.update(system=call["system"], create_home=call["create_home"])
     else:
         words = _modify(call, current)
         if words:
             _do(call, result, ["usermod", *words, name])
+        result.update(append=call["append"], move_home=call["move_home"])
+        _missing_home(call, result)
+    if call["password"] is not None:
+        result["password"] = "NOT_LOGGING_PASSWORD"
+    if call["groups"] is not None:
+        result["groups"] = ",".join(call["groups"])
     if call["generate_ssh_key"] and not call.check:
         _ssh_key(call, result)
-    return {**result, **_about(name), "append": call["append"], "move_home": call["move_home"]}
+    return {**result, **_about(name)}
+
+
+def _missing_home(call: Call, result: dict[str, Any]) -> None:
+    """Make the home of a user who is there, but whose home is not."""
+    entry = _current(call["name"])
+    if entry is None or not call["create_home"] or os.path.exists(entry.pw_dir):
+        return
+    result["changed"] = True
+    if call.check:
+        return
+    skeleton = call["skeleton"] or "/etc/skel"
+    if os.path.isdir(skeleton):
+        shutil.copytree(skeleton, entry.pw_dir, symlinks=True)
+    else:
+        os.makedirs(entry.pw_dir)
+    os.chmod(entry.pw_dir, 0o777 & ~int(str(call["umask"] or "022"), 8))
+    for root, directories, files in os.walk(entry.pw_dir):
+        for path in (root, *(os.path.join(root, name) for name in [*directories, *files])):
+            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
 
 def _current(name: str) -> pwd.struct_passwd | None:
@@ -74,7 +106,8 @@ def _current(name: str) -> pwd.struct_passwd | None:
 def _do(call: Call, result: dict[str, Any], command: list[str]) -> None:
     result["changed"] = True
     if not call.check:
-        call.checked(command, what=command[0])
+        done = call.checked(command, what=command[0])
+        result.update({key: said for key, said in (("stdout", done.out), ("stderr", done.err)) if said})
 
 
 def _create(call: Call) -> list[str]:
@@ -182,13 +215,14 @@ def _ssh_key(call: Call, result: dict[str, Any]) -> None:
             os.unlink(path)
         bits = ["-b", str(call["ssh_key_bits"])] if call["ssh_key_bits"] else []
         phrase = call["ssh_key_passphrase"] or ""
-        comment = call["ssh_key_comment"]
+        comment = call["ssh_key_comment"] or f"ansible-generated on {os.uname().nodename}"
         call.checked(["ssh-keygen", "-q", "-t", call["ssh_key_type"], *bits, "-N", phrase, "-C", comment, "-f", path])
         for name in (os.path.dirname(path), path, f"{path}.pub"):
             os.chown(name, entry.pw_uid, entry.pw_gid)
         result["changed"] = True
     with open(f"{path}.pub") as stream:
         result.update(ssh_key_file=path, ssh_public_key=stream.read().strip())
+    result["ssh_fingerprint"] = call.checked(["ssh-keygen", "-l", "-f", path]).out.strip()
 
 
 def _about(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
+from playbooks.modules._files import describe
 
 OPTIONS = {
     "host": Option(default="127.0.0.1"),
@@ -45,6 +46,8 @@ def run(call: Call) -> dict[str, Any]:
         if elapsed >= call["timeout"]:
             raise Failure(call["msg"] or _timeout(call), elapsed=int(elapsed))
         time.sleep(min(call["sleep"], max(0.0, call["timeout"] - elapsed)))
+    if call["path"]:
+        result.update(describe(call["path"]))
     return {**result, "elapsed": int(time.monotonic() - started)}
 
 

@@ -48,8 +48,12 @@ class ActionCall:
         source: BinaryIO | None = None,
         sink: Sink | None = None,
         check: bool | None = None,
+        background: float | None = None,
     ) -> Result:
-        """Run a module on the host. Raises Unreachable, TaskError after the task's timeout."""
+        """Run a module on the host, or begin it as a job of `background` seconds at most.
+
+        Raises Unreachable, TaskError after the task's timeout.
+        """
         connection, become = self.connect()
         message = {
             "module": module,
@@ -57,6 +61,7 @@ class ActionCall:
             "check": self.check if check is None else check,
             "diff": self.diff,
             "environment": dict(self.environment),
+            "background": background,
         }
         try:
             return connection.request(message, become, source=source, sink=sink, timeout=self.timeout)

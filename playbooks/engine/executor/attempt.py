@@ -13,12 +13,15 @@ from playbooks.engine.connection import settings as connections
 from playbooks.engine.connection.host import HostConnection
 from playbooks.engine.connection.settings import Become
 from playbooks.engine.evaluation.evaluator import OMIT, Evaluator
+from playbooks.engine.executor import background
 from playbooks.engine.executor.play_state import PlayState
 from playbooks.engine.helper.options import OptionError, boolean, resolve
 from playbooks.engine.language import modules
 from playbooks.engine.language.values import Task
 from playbooks.errors import PlaybookError, TaskError, Unreachable
 
+# Ansible's default: seconds between two looks at a job.
+_POLL = 15
 _CONNECTION_VARIABLES = (
     "ansible_connection", "ansible_host", "ansible_ssh_host", "ansible_port", "ansible_ssh_port", "ansible_user",
     "ansible_ssh_user", "ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_timeout",
@@ -73,6 +76,10 @@ class Attempt:
             message = f"remote module ({module.name}) does not support check mode"
             return {"skipped": True, "changed": False, "msg": message}
         timeout = self._scope.template(self._task.keywords.get("timeout"))
+        limit = float(self._scope.template(self._task.keywords.get("async", 0)) or 0)
+        if limit and module.run_here:
+            # What has a near half cannot be left alone: there, `async` limits the time.
+            timeout = min(limit, float(timeout)) if timeout else limit
         call = ActionCall(
             host=self._host,
             task=self._task,
@@ -86,6 +93,9 @@ class Attempt:
             verbosity=self._options.verbosity,
             wait=self._play.run.wait,
         )
+        if limit and not module.run_here and not check:
+            poll = float(self._scope.template(self._task.keywords.get("poll", _POLL)))
+            return background.run(call, module.name, parameters, limit, poll)
         result: dict[str, Any] = module.run_here(call) if module.run_here else call.remote(module.name, parameters)
         return result
 

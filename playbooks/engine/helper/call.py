@@ -43,7 +43,10 @@ class Call:
 
     def __init__(self, identity: int, request: dict[str, Any], writer: frames.Writer) -> None:
         self.identity = identity
+        self.request = request
         self.module: str = request["module"]
+        # Seconds that a job may take which is begun and not waited for; None if the module is run here and now.
+        self.background: float | None = request.get("background")
         self.parameters: dict[str, Any] = request["parameters"]
         self.check: bool = request.get("check", False)
         self.diff: bool = request.get("diff", False)

@@ -13,7 +13,7 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from playbooks.engine.helper import frames
+from playbooks.engine.helper import background, frames
 from playbooks.engine.helper.call import Call, Failure
 
 GREETING = b"wherry-helper "
@@ -59,6 +59,8 @@ def _run(call: Call, calls: dict[int, Call], writer: frames.Writer) -> None:
 def execute(call: Call) -> dict[str, Any]:
     """A module's result; its failure, whatever kind, is a result too."""
     try:
+        if call.background:
+            return background.start({**call.request, "background": None}, call.background)
         module = importlib.import_module("playbooks.modules." + call.module)
         result: dict[str, Any] = module.run(call)
     except Failure as error:

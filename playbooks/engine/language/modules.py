@@ -36,7 +36,12 @@ CONTROL: Mapping[str, Options] = {
     "include_role": _ROLE_OPTIONS,
     "import_role": _ROLE_OPTIONS,
 }
-_ALIASES = {"systemd": "systemd_service", "ansible.posix.sysctl": "sysctl", "include": "include_tasks"}
+_ALIASES = {
+    "systemd": "systemd_service",
+    "gather_facts": "setup",
+    "ansible.posix.sysctl": "sysctl",
+    "include": "include_tasks",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,10 +209,7 @@ class TaskParser:
 
 def _build(item: MarkedDict, action: str, arguments: Mapping[str, Any], late: Any, scope: Scope, own: Scope) -> Task:
     words: dict[str, Any] = dict(own.keywords)
-    if "async" in item and str(item["async"]) != "0":
-        if str(item.get("poll", 15)) == "0":
-            raise PlaybookError(f"{item.mark_of('poll')}: 'poll: 0' is not supported; leave out async and poll")
-        words["timeout"] = item["async"]
+    words.update({word: item[word] for word in ("async", "poll") if word in item})
     return Task(
         name=str(item.get("name") or ""),
         action=action,

@@ -14,11 +14,13 @@ from twin_engines import CORPUS, Seen
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 CASES: dict[str, tuple[str, ...]] = {
+    "async": (),
     "batches": (),
     "errors": (),
     "expressions": (),
     "files": (),
     "filters": (),
+    "finding": (),
     "handlers": (),
     "includes": (),
     "language": (),
@@ -47,6 +49,7 @@ VOLATILE = frozenset(
         "deprecations", "exception", "ansible_loop_var", "ansible_index_var", "ansible_loop", "failed", "skipped",
         "md5sum", "failed_when_suppressed_exception", "diff", "path", "attributes", "attr_flags", "block_size",
         "blocks", "mimetype", "charset", "device_type", "censored", "message",
+        "ansible_job_id", "results_file", "erased", "elapsed",
     )
 )  # fmt: skip
 

@@ -67,7 +67,6 @@ REFUSED = [
     (in_play("- community.general.thing: {}"), r"keyword or module 'community\.general\.thing'"),
     (in_play("- command: 'echo \"open'"), r"unbalanced quotes"),
     (in_play("- ping: [1"), r"not YAML"),
-    (in_play("- ping:", "  async: 10", "  poll: 0"), r"poll: 0"),
     (in_play("- debug:", '    msg: ["{{ 1 | to_jsn }}"]'), r"site\.yml:4: filter 'to_jsn' .* 'to_json'"),
     (in_play("- ping:", "  when: x is definde"), r"site\.yml:4: test 'definde' .* 'defined'"),
     (in_play("- assert: {that: [x | lenght > 1]}"), r"site\.yml:3: filter 'lenght' .* 'length'"),
