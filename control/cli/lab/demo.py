@@ -117,6 +117,7 @@ def _trouble(pod: Object) -> str:
         for condition in status.get("conditions") or []
         if condition.get("status") == "False" and condition.get("message")
     ]
-    why = ", ".join(waiting or refused)
     node = (pod.get("spec") or {}).get("nodeName") or "no node"
+    unseen = node == "no node" and not status.get("conditions")
+    why = ", ".join(waiting or refused) or ("the scheduler has not looked at it: see its log" if unseen else "")
     return f"{pod['metadata']['name']} on {node} is {status.get('phase', 'Pending')}" + (f" ({why})" if why else "")

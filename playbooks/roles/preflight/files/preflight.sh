@@ -23,6 +23,11 @@ else
     as_root() { return 0; }
 fi
 
+# The scheduler's NumPy is built for x86-64-v2; on less it ends by an illegal instruction.
+if [ "$WORKER" = no ] && [ "$(uname -m)" = x86_64 ] && ! grep -qw sse4_2 /proc/cpuinfo; then
+    finding "its processor has no SSE4.2" "give the virtual machine a newer model (host-passthrough, or Nehalem at least), or use another host"
+fi
+
 memory=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
 [ "$memory" -ge "$MEMORY_MB" ] || finding "it has $memory MB of memory" "give it at least $MEMORY_MB MB"
 
