@@ -1,7 +1,8 @@
 """Leader election by a Lease: at most one process of a name acts at a time.
 
-The leader renews every `retry` seconds and counts itself out `renew_deadline` after its last success, which is
-before any other may count it out (`lease_duration`), measured on each process's own monotonic clock.
+The leader renews well before `renew_deadline` is over and tries again every `retry` seconds where that fails; it counts
+itself out `renew_deadline` after its last success, which is before any other may count it out (`lease_duration`),
+measured on each process's own monotonic clock.
 
 Invariant: `is_leader()` is False as soon as this process can no longer be sure.
 Source: client-go's leaderelection (record fields and timing); coordination.k8s.io/v1 Lease.
@@ -44,13 +45,15 @@ class LeaderElector:
         self._duration = lease_duration
         self._deadline = renew_deadline
         self._retry = retry
-        self._look = min(retry, (lease_duration - renew_deadline) / 10)
+        # After a success, so that there is time for several more tries: a cluster at rest wakes for little else.
+        self._rest = max(retry, 0.4 * renew_deadline)
+        self._held: Object | None = None
         self._observed: tuple[str, float] = ("", 0.0)
         self._renewed = float("-inf")
 
     def is_leader(self) -> bool:
         """Whether this process may act now."""
-        return self._runtime.monotonic() - self._renewed < self._deadline
+        return self._seconds_left() > 0
 
     def run(self, stop: Event, lead: Callable[[Event], None]) -> None:
         """Campaign until `stop`; while leading, `lead(lost)` runs in a task and must end when `lost` is set."""
@@ -65,8 +68,8 @@ class LeaderElector:
         task = self._runtime.spawn(f"lead-{self._name}", lead, lost)
         # Renewing has a task of its own: a request that hangs must not keep the deadline from being noticed.
         self._runtime.spawn(f"renew-{self._name}", self._renew, lost)
-        while not stop.wait(self._look) and self.is_leader():
-            pass
+        while self.is_leader() and not stop.wait(self._seconds_left()):
+            continue
         lost.set()
         task.join(self._deadline)
         if stop.is_set():
@@ -75,14 +78,20 @@ class LeaderElector:
             log.warning("%s lost the lead: the Lease could not be renewed for %.0f s", self._name, self._deadline)
 
     def _renew(self, lost: Event) -> None:
-        while not lost.wait(self._retry):
-            self._try()
+        pause = self._rest
+        while not lost.wait(pause):
+            pause = self._rest if self._try() else self._retry
+
+    def _seconds_left(self) -> float:
+        """How long this process can still be sure."""
+        return max(0.0, self._renewed + self._deadline - self._runtime.monotonic())
 
     def _try(self) -> bool:
         started = self._runtime.monotonic()
         try:
             held = self._acquire()
         except (ApiError, TransportError) as error:
+            self._held = None
             log.info("campaigning for %s failed: %s", self._name, error)
             return False
         if held:
@@ -91,6 +100,9 @@ class LeaderElector:
 
     def _acquire(self) -> bool:
         now = micro_timestamp(self._runtime.time())
+        if self._held is not None:
+            # Nobody else writes a Lease that is held: what we stored last is what is there, or the update says no.
+            return self._write(self._held, now)
         try:
             lease = self._client.get("leases.coordination.k8s.io", self._name, self._namespace)
         except NotFound:
@@ -106,11 +118,17 @@ class LeaderElector:
         if holder != self._identity:
             spec["acquireTime"] = now
             spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
-        spec |= {"holderIdentity": self._identity, "renewTime": now, "leaseDurationSeconds": int(self._duration)}
+        return self._write(lease, now)
+
+    def _write(self, lease: Object, now: str) -> bool:
+        """Renew or take the Lease as it is known; False if somebody was faster."""
+        spec = {"holderIdentity": self._identity, "renewTime": now, "leaseDurationSeconds": int(self._duration)}
+        self._held = None
         try:
-            stored = self._client.update("leases.coordination.k8s.io", lease)
-        except Conflict:
+            stored = self._client.update("leases.coordination.k8s.io", lease | {"spec": lease["spec"] | spec})
+        except (Conflict, NotFound):
             return False
+        self._held = stored
         self._observed = (stored["metadata"]["resourceVersion"], self._runtime.monotonic())
         return True
 
@@ -138,6 +156,7 @@ class LeaderElector:
         if not self.is_leader():
             return
         self._renewed = float("-inf")
+        self._held = None
         try:
             lease = self._client.get("leases.coordination.k8s.io", self._name, self._namespace)
             if lease["spec"].get("holderIdentity") == self._identity:

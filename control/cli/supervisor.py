@@ -25,6 +25,7 @@ PR_SET_PDEATHSIG = 1
 LONGEST_PAUSE_SECONDS = 10.0
 STEADY_SECONDS = 60.0
 POLL_SECONDS = 0.02
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Supervisor:
 
     def watch(self, stop: Event) -> None:
         """Start children again that end, with growing pauses, until `stop`."""
-        while not stop.wait(0.2):
+        while not stop.wait(_LOOK_SECONDS if all(child.pid for child in self._children) else POLL_SECONDS):
             now = self._runtime.monotonic()
             for child in self._children:
                 if child.pid and self._reap(child):
