@@ -20,6 +20,7 @@ from control.apiserver import discovery, observe, version
 from control.apiserver.admission.pipeline import Pipeline
 from control.apiserver.admission.plugins import plugins
 from control.apiserver.aggregation.remote import Aggregator
+from control.apiserver.audit import DECISION, HEADER, REASON, AuditIds, AuditLog
 from control.apiserver.authentication.bootstrap_tokens import BootstrapTokenMethod
 from control.apiserver.authentication.chain import Authenticator
 from control.apiserver.authentication.chain import Method as AuthenticationMethod
@@ -54,8 +55,10 @@ _OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 class Application:
     """One API server as a WSGI application."""
 
-    def __init__(self, server: ApiServer, around: Wsgi) -> None:
+    def __init__(self, server: ApiServer, around: Wsgi, audit: AuditLog | None = None) -> None:
         self.server = server
+        self._audit = audit
+        self._audit_ids = AuditIds(server.runtime)
         self._around = around
         self._documents = Documents(server.registry, server.custom)
         self._monotonic = server.runtime.monotonic
@@ -66,7 +69,11 @@ class Application:
         kind = metrics.begin(request)
         response = self._response(request)
         if response is not None:
-            response.headers += request.answer_headers
+            audit_id = self._audit_ids.of(request)
+            response.headers += (*request.answer_headers, (HEADER, audit_id))
+            if self._audit is not None:
+                received = self.server.runtime.time() - (self._monotonic() - started)
+                self._audit.record(request, response, audit_id, request.asked_by or request.user, received)
         metrics.end(kind, request, response.status if response else 200, self._monotonic() - started)
         if response is None:
             return self._around(environ, start_response)
@@ -93,7 +100,7 @@ class Application:
         if request.user is ANONYMOUS:
             raise errors.Unauthorized("Unauthorized")
         if "HTTP_IMPERSONATE_USER" in request.environ or "HTTP_IMPERSONATE_GROUP" in request.environ:
-            request.user = impersonated(request, server.authorizer)
+            request.asked_by, request.user = request.user, impersonated(request, server.authorizer)
         asked = attributes(request)
         admitted = server.flow.classify(asked)
         if admitted is None:
@@ -108,7 +115,13 @@ class Application:
     def _handle(self, request: Request, asked: Attributes) -> Response | None:
         """The answer to somebody who is known and whose turn it is."""
         server = self.server
-        server.authorizer.check(asked)
+        try:
+            reason = server.authorizer.check(asked)
+        except errors.Forbidden:
+            request.annotations[DECISION] = "forbid"
+            raise
+        if self._audit is not None:
+            request.annotations |= {DECISION: "allow", REASON: reason}
         remote = server.aggregator.find(request)
         if remote is not None:
             return server.aggregator.proxy(remote, request)
@@ -165,8 +178,8 @@ def make_server(
     )
 
 
-def application(server: ApiServer, shown_config: Mapping[str, Any]) -> Application:
-    """The WSGI application of a server; `shown_config` is what /configz tells."""
+def application(server: ApiServer, shown_config: Mapping[str, Any], audit: AuditLog | None = None) -> Application:
+    """The WSGI application of a server; `shown_config` is what /configz tells, `audit` where requests are noted."""
     around = observe.service_around(server, shown_config)
     version.add_view(around)
-    return Application(server, around.wsgi_app)
+    return Application(server, around.wsgi_app, audit)

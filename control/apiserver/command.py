@@ -15,6 +15,7 @@ from api.process import configure_logging, stop_event
 from api.runtime import SystemRuntime
 from api.serving import ListenError, Server, Tls
 from control.apiserver.application import application, make_server
+from control.apiserver.audit import AuditLog
 from control.apiserver.authentication.certificates import CertificateMethod
 from control.apiserver.authentication.chain import Method
 from control.apiserver.authentication.jwt import SigningKey, VerifyKey, load_verify_key
@@ -41,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--service-cidr", type=networks, default="10.96.0.0/16", help="A[,B] (default: %(default)s)")
     parser.add_argument("--service-node-port-range", type=_ports, default="30000-32767", help="(default: %(default)s)")
     parser.add_argument("--event-ttl", type=int, default=3600, help="seconds that events are kept (%(default)s)")
+    parser.add_argument("--audit-log", default="", metavar="FILE", help="note every request there, a line of JSON each")
     parser.add_argument("-v", "--verbosity", type=int, default=0, help="1 logs every step")
 
 
@@ -71,7 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
         server.kubelet_tls = kubelet_context(arguments.pki_dir)
         tls = _tls(arguments.pki_dir)
-        http = Server(application(server, _shown(arguments)), arguments.listen, tls=tls, shared=arguments.share_port)
+        audit = AuditLog(arguments.audit_log, runtime) if arguments.audit_log else None
+        http = Server(
+            application(server, _shown(arguments), audit), arguments.listen, tls=tls, shared=arguments.share_port
+        )
     except (StoreError, ListenError, OSError, ValueError) as error:
         print(f"wherry apiserver: {error}", file=sys.stderr)
         return 1

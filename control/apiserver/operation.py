@@ -32,7 +32,8 @@ class Operation:
     """`verb` is one of CREATE, UPDATE, DELETE, CONNECT; `warnings` reach the client as Warning headers.
 
     `applies` says that managedFields have been settled by server-side apply; `refused_claims` are those that the
-    store has found to be another object's. `rounds` is there once others' hooks have had a say in it.
+    store has found to be another object's. `rounds` is there once others' hooks have had a say in it;
+    `annotations` are for the audit log.
     """
 
     server: ApiServer
@@ -49,6 +50,7 @@ class Operation:
     applies: bool = False
     refused_claims: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
     rounds: Rounds | None = None
 
     @property
@@ -70,7 +72,15 @@ def operation(server: ApiServer, endpoint: Endpoint, request: Request, verb: str
     """The operation that a request asks for. Raises Invalid for options that do not exist."""
     info = request.info
     found = Operation(
-        server, endpoint, verb, request.user, info.namespace, info.name, info.subresource, warnings=request.warnings
+        server,
+        endpoint,
+        verb,
+        request.user,
+        info.namespace,
+        info.name,
+        info.subresource,
+        warnings=request.warnings,
+        annotations=request.annotations,
     )
     if request.environ.get("QUERY_STRING"):
         _read_options(found, request)

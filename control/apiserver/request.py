@@ -76,7 +76,9 @@ def parse_path(method: str, path: str) -> RequestInfo:
 class Request:
     """A request under way. `user` is set by authentication; `warnings` become Warning headers.
 
-    `answer_headers` go along with whatever the answer is.
+    `asked_by` is who authenticated, if that is not the user as whom he acts.
+
+    `answer_headers` go along with whatever the answer is; `annotations` are for the audit log.
     """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
@@ -86,7 +88,9 @@ class Request:
         self.path = raw if raw.isascii() else raw.encode("latin-1").decode("utf-8", "replace")
         self.info = parse_path(self.method, self.path)
         self.user: User = ANONYMOUS
+        self.asked_by: User | None = None
         self.warnings: list[str] = []
+        self.annotations: dict[str, str] = {}
         self.answer_headers: tuple[tuple[str, str], ...] = ()
         if not environ.get("QUERY_STRING"):
             # Most requests have none: nothing to be worked out later.

@@ -67,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--apiservers", type=int, default=1, help="API servers on the one port; more use more cores (default: 1)"
     )
+    parser.add_argument("--audit-log", default="", metavar="FILE", help="note every request there, a line of JSON each")
     parser.add_argument("--server-name", action="append", default=[], help="another name or address in the certificate")
     parser.add_argument(
         "--service-cidr", type=networks, default="10.96.0.0/16", help="addresses of Services, A[,B] (%(default)s)"
@@ -151,6 +152,8 @@ def _components(layout: Layout, arguments: argparse.Namespace) -> list[Component
         *("--pki-dir", str(layout.pki), "--cluster-cidr", written(arguments.cluster_cidr)),
         *("--node-monitor-grace-period", arguments.node_monitor_grace_period),
     )
+    if arguments.audit_log:
+        apiserver = (*apiserver, "--audit-log", arguments.audit_log)
     if arguments.apiservers > 1:
         apiserver = (*apiserver, "--share-port")
     return [

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from api import cel, errors
 from api.objects import Object
 from control.apiserver.admission.common import forbidden
@@ -23,6 +25,8 @@ from control.apiserver.operation import Operation
 
 log = logging.getLogger(__name__)
 
+_FAILURES = "validation.policy.admission.k8s.io/validation_failure"
+_LONGEST_ANNOTATION = 10 * 1024
 _CODES = {"Invalid": 422, "Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
 
 
@@ -32,6 +36,7 @@ class Failure:
 
     message: str
     reason: str
+    index: int = 0
 
 
 class ValidatingPolicies(PolicyPlugin):
@@ -65,21 +70,44 @@ class ValidatingPolicies(PolicyPlugin):
                 composed = Composed(self._expressions.compile, policy.spec, seen)
                 for failure in _failures(policy.spec, composed, policy.fails_open):
                     _act(matched, operation, failure)
+                for key, value in _annotations(matched, operation, composed):
+                    _annotate(operation, f"{policy.name}/{key}", value)
         except ConditionFailed as error:
             if not policy.fails_open:
                 _act(matched, operation, Failure(str(error), "Invalid"))
 
 
 def _failures(spec: Mapping[str, Any], composed: Composed, fails_open: bool) -> Iterator[Failure]:
-    for validation in spec.get("validations") or ():
+    for index, validation in enumerate(spec.get("validations") or ()):
         text = str(validation["expression"]).strip()
         reason = str(validation.get("reason") or "Invalid")
         try:
             if composed.evaluate(text) is not True:
-                yield Failure(_message(validation, composed) or f"failed expression: {text}", reason)
+                yield Failure(_message(validation, composed) or f"failed expression: {text}", reason, index)
         except cel.CelError as error:
             if not fails_open:
-                yield Failure(f"expression '{text}' resulted in error: {error}", "Invalid")
+                yield Failure(f"expression '{text}' resulted in error: {error}", "Invalid", index)
+
+
+def _annotations(matched: Matched, operation: Operation, composed: Composed) -> Iterator[tuple[str, str]]:
+    """What the policy wants noted. Raises ApiError for an expression that fails, whatever the binding says."""
+    for annotation in matched.policy.spec.get("auditAnnotations") or ():
+        text = str(annotation["valueExpression"]).strip()
+        try:
+            value = composed.evaluate(text)
+        except cel.CelError as error:
+            if not matched.policy.fails_open:
+                failure = Failure(f"valueExpression '{text}' resulted in error: {error}", "Invalid")
+                raise _denial(matched, operation, failure) from error
+            continue
+        if isinstance(value, str):
+            yield str(annotation["key"]), value[:_LONGEST_ANNOTATION]
+
+
+def _annotate(operation: Operation, key: str, value: str) -> None:
+    """Several bindings may note something under the same key."""
+    noted = operation.annotations.get(key)
+    operation.annotations[key] = value if noted in (None, value) else f"{noted}, {value}"
 
 
 def _message(validation: Mapping[str, Any], composed: Composed) -> str:
@@ -96,12 +124,29 @@ def _message(validation: Mapping[str, Any], composed: Composed) -> str:
 
 
 def _act(matched: Matched, operation: Operation, failure: Failure) -> None:
-    where = f"ValidatingAdmissionPolicy '{matched.policy.name}' with binding '{matched.binding.name}'"
     actions = matched.binding.spec.get("validationActions") or ()
     if "Warn" in actions:
-        operation.warnings.append(f"Validation failed for {where}: {failure.message}")
+        operation.warnings.append(f"Validation failed for {_where(matched)}: {failure.message}")
+    if "Audit" in actions:
+        note = {
+            "message": failure.message,
+            "policy": matched.policy.name,
+            "binding": matched.binding.name,
+            "expressionIndex": failure.index,
+            "validationActions": list(actions),
+        }
+        noted = orjson.loads(operation.annotations.get(_FAILURES, "[]"))
+        operation.annotations[_FAILURES] = orjson.dumps([*noted, note]).decode()
     if "Deny" in actions:
-        why = f"{where} denied request: {failure.message}"
-        status = forbidden(operation, why).status() | {"reason": failure.reason}
-        status["details"] = status.get("details", {}) | {"causes": [{"message": why}]}
-        raise errors.from_status(_CODES.get(failure.reason, 422), status)
+        raise _denial(matched, operation, failure)
+
+
+def _where(matched: Matched) -> str:
+    return f"ValidatingAdmissionPolicy '{matched.policy.name}' with binding '{matched.binding.name}'"
+
+
+def _denial(matched: Matched, operation: Operation, failure: Failure) -> errors.ApiError:
+    why = f"{_where(matched)} denied request: {failure.message}"
+    status = forbidden(operation, why).status() | {"reason": failure.reason}
+    status["details"] = status.get("details", {}) | {"causes": [{"message": why}]}
+    return errors.from_status(_CODES.get(failure.reason, 422), status)

@@ -119,6 +119,8 @@ class Webhooks(PluginBase):
                 f'Internal error occurred: failed calling webhook "{webhook.name}": failed to call webhook: {error}'
             ) from error
         operation.warnings += [str(text) for text in response.get("warnings") or ()]
+        noted = response.get("auditAnnotations") or {}
+        operation.annotations |= {f"{webhook.name}/{key}": str(value) for key, value in noted.items()}
         if not response.get("allowed"):
             raise denied(webhook.name, response.get("status") or response.get("result") or {})
         return Answer(endpoint, response)

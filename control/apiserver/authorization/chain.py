@@ -49,11 +49,12 @@ class Authorizer:
         rules = [rule for method in self._methods for rule in method.rules_of(user, namespace)]
         return [*_ALL_RULES, *rules] if MASTERS_GROUP in user.groups else rules
 
-    def check(self, asked: Attributes) -> None:
-        """Raises Forbidden."""
-        allowed, _ = self.decide(asked)
+    def check(self, asked: Attributes) -> str:
+        """Why it is allowed. Raises Forbidden."""
+        allowed, reason = self.decide(asked)
         if not allowed:
             raise forbidden(asked)
+        return reason
 
 
 def forbidden(asked: Attributes) -> errors.Forbidden:

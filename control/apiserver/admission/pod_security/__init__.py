@@ -58,9 +58,13 @@ class PodSecurity(PluginBase):
         if pod is None or (old is not None and _same_containers(pod, _pod_of(old))):
             return
         if operation.resource.plural == "pods":
+            operation.annotations[f"{_PREFIX}enforce-policy"] = _named(labels, "enforce").strip('"')
             what = _violation(labels, "enforce", pod)
             if what:
                 raise forbidden(operation, f"violates PodSecurity {what}")
+        what = _violation(labels, "audit", pod)
+        if what:
+            operation.annotations[f"{_PREFIX}audit-violations"] = f"would violate PodSecurity {what}"
         what = _violation(labels, "warn", pod)
         if what:
             operation.warnings.append(f"would violate PodSecurity {what}")
@@ -110,7 +114,7 @@ def _same_containers(pod: Object, before: Object | None) -> bool:
 
 
 def _named(labels: Mapping[str, str], mode: str) -> str:
-    return f'"{labels[_PREFIX + mode]}:{labels.get(f"{_PREFIX}{mode}-version", "latest")}"'
+    return f'"{labels.get(_PREFIX + mode, "privileged")}:{labels.get(f"{_PREFIX}{mode}-version", "latest")}"'
 
 
 def _violation(labels: Mapping[str, str], mode: str, pod: Object) -> str:
