@@ -31,10 +31,13 @@ class FakeNetwork:
         known = self._attachments.get(sandbox)
         if known is None:
             address = self._free_address()
-            known = Attachment(sandbox, f"/run/netns/{sandbox}", (address,), "")
+            known = Attachment(sandbox, self.path(sandbox), (address,), "")
             self._attachments[sandbox] = known
             self._used.add(address)
         return known
+
+    def path(self, sandbox: str) -> str:
+        return f"/run/netns/{sandbox}"
 
     def detach(self, sandbox: str) -> None:
         gone = self._attachments.pop(sandbox, None)

@@ -99,7 +99,13 @@ def node_status(
         "nodeInfo": _node_info(machine, version),
         "images": _images(images),
         "runtimeHandlers": [
-            {"name": "", "features": {"recursiveReadOnlyMounts": version.recursive_read_only, "userNamespaces": False}}
+            {
+                "name": "",
+                "features": {
+                    "recursiveReadOnlyMounts": version.recursive_read_only,
+                    "userNamespaces": version.user_namespaces,
+                },
+            }
         ],
         "features": {"supplementalGroupsPolicy": version.group_policy},
     }

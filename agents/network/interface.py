@@ -59,6 +59,9 @@ class PodNetwork(Protocol):
         Again for the same sandbox: the same attachment. Raises NetworkError (no address left, kernel refused).
         """
 
+    def path(self, sandbox: str) -> str:
+        """Where the namespace named `sandbox` is mounted, or will be."""
+
     def detach(self, sandbox: str) -> None:
         """Remove the namespace, its link and give its address back; nothing there is no error."""
 

@@ -103,6 +103,12 @@ def create(path: Path, kind: Kind = Kind.NETWORK, first: Callable[[], None] = la
     return True
 
 
+def adopt(path: Path, process: int, kind: Kind = Kind.NETWORK) -> None:
+    """Mount a process's namespace at `path`, of which `create` says the rest. Raises OSError."""
+    path.touch(mode=0o444)
+    _mount(f"/proc/{process}/ns/{kind.value[0]}", str(path), _MS_BIND)
+
+
 def remove(path: Path) -> None:
     """Unmount and unlink; the kernel ends the namespace once nothing uses it. Nothing there is no error."""
     while path.exists():

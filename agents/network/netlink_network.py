@@ -84,7 +84,7 @@ class NetlinkPodNetwork:
             before = self._book.get(sandbox)
             reservation = self._book.reserve(sandbox, self._networks, tuple(_port_record(port) for port in host_ports))
             try:
-                namespaces.share(Path(namespaces.DIRECTORY))
+                namespaces.share(self._namespaces_dir)
                 fresh = namespaces.create(self._namespace(sandbox))
                 stale = fresh or before is None or before.addresses != reservation.addresses
                 self._wire(sandbox, reservation, bandwidth, stale=stale)
@@ -93,6 +93,10 @@ class NetlinkPodNetwork:
             if host_ports or (before is not None and before.host_ports):
                 self._sync_host_ports()
             return self._attachment(sandbox, reservation)
+
+    def path(self, sandbox: str) -> str:
+        """Where the namespace named `sandbox` is mounted, or will be."""
+        return str(self._namespace(sandbox))
 
     def detach(self, sandbox: str) -> None:
         """Remove the namespace, its link and give its address back; nothing there is no error."""

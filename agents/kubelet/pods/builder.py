@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.kubelet.cgroups import PodCgroups
-from agents.kubelet.pods import hosts, limits, spec
+from agents.kubelet.pods import hosts, limits, spec, users
 from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand
 from agents.kubelet.pods.performer import ImagesOf, NotReadyToStart, StartProblem
 from agents.kubelet.pods.security import security
@@ -85,6 +85,7 @@ class PodBuilder:
             network_namespace=namespace_path,
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
+            first_user=self._first_user(pod),
             cgroup_parent=self._cgroup(pod),
             sysctls={entry["name"]: entry["value"] for entry in context.get("sysctls") or []},
             labels={_NETWORK_NAMESPACE: namespace_path},
@@ -95,6 +96,9 @@ class PodBuilder:
             ),
             log_directory=str(self.volumes.directory(uid_of(pod)) / "logs"),
         )
+
+    def _first_user(self, pod: Object) -> int:
+        return users.first_user(self.volumes.directory(uid_of(pod))) if spec.has_own_users(pod) else 0
 
     def _handler(self, pod: Object) -> str:
         """The runtime's name of the pod's RuntimeClass, "" for its default. Raises NotReadyToStart."""
@@ -163,6 +167,7 @@ class PodBuilder:
             target_id=start.target_id,
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
+            first_user=self._first_user(pod),
             network_namespace=sandbox.labels.get(_NETWORK_NAMESPACE, ""),
             hostname=hosts.host_name_in_container(pod, self.settings.dns.domain),
             cgroup_parent=self._cgroup(pod),

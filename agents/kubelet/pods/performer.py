@@ -223,16 +223,30 @@ class Performer:
                 self.runtime.remove_sandbox(old.id)
         self.builder.prepare(pod)
         try:
-            path = ""
-            if not spec.is_host_network(pod):
-                name = sandbox_name(pod["metadata"]["uid"])
-                attachment = self.network.attach(name, host_ports(pod), bandwidth(pod))
-                path, state.addresses = attachment.namespace_path, attachment.addresses
-            self.runtime.create_sandbox(self.builder.sandbox(pod, attempt, path))
+            if spec.is_host_network(pod):
+                self.runtime.create_sandbox(self.builder.sandbox(pod, attempt, ""))
+            elif spec.has_own_users(pod):
+                self._create_with_users(pod, attempt, state)
+            else:
+                self.runtime.create_sandbox(self.builder.sandbox(pod, attempt, self._attach(pod, state)))
         except (NetworkError, ContainerRuntimeError) as error:
             message = f"Failed to create pod sandbox: {error}"
             raise NotReadyToStart("FailedCreatePodSandBox", message) from error
         return True
+
+    def _attach(self, pod: Object, state: PodState) -> str:
+        """Wire the pod's network; its namespace's path."""
+        name = sandbox_name(pod["metadata"]["uid"])
+        attachment = self.network.attach(name, host_ports(pod), bandwidth(pod))
+        state.addresses = attachment.addresses
+        return attachment.namespace_path
+
+    def _create_with_users(self, pod: Object, attempt: int, state: PodState) -> None:
+        """The network of a pod with users of its own is theirs: made with them, and wired afterwards."""
+        name = sandbox_name(pod["metadata"]["uid"])
+        self.network.detach(name)
+        self.runtime.create_sandbox(self.builder.sandbox(pod, attempt, self.network.path(name)))
+        self._attach(pod, state)
 
     def _resize(self, pod: Object, resize: Resize, state: PodState) -> None:
         container = spec.find_container(pod, resize.container.name) or {}

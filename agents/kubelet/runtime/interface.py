@@ -32,6 +32,8 @@ MOUNTED_IMAGES = "io.kubernetes.container.mountedImages"
 LARGEST_LOG = 10 * 1024**2
 # Microseconds in which a container may use its quota of CPU.
 CPU_PERIOD = 100_000
+# Users and groups that a pod with users of its own has.
+USERS = 65536
 
 
 class ContainerRuntimeError(Exception):
@@ -143,7 +145,11 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """A sandbox to make. `network_namespace` is a path, or "" for the node's own network."""
+    """A sandbox to make. `network_namespace` is a path, or "" for the node's own network.
+
+    `first_user` is which of the node's users and groups is the pod's 0; 0 for the node's own. A pod that has USERS of
+    its own from there on has its network namespace made with its sandbox, and mounted at that path.
+    """
 
     pod: PodIdentity
     attempt: int
@@ -151,6 +157,7 @@ class SandboxSpec:
     network_namespace: str = ""
     host_pid: bool = False
     host_ipc: bool = False
+    first_user: int = 0
     cgroup_parent: str = ""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -198,6 +205,7 @@ class ContainerSpec:
     target_id: str = ""
     host_pid: bool = False
     host_ipc: bool = False
+    first_user: int = 0
     network_namespace: str = ""
     hostname: str = ""
     cgroup_parent: str = ""
@@ -269,7 +277,7 @@ class Version:
     """The runtime's name and version (podman 4.3.1), whether cgroup parents are systemd slices, where images lie.
 
     `recursive_read_only` says that what is mounted below a read-only mount can be read-only too; `group_policy` that
-    the groups of the image can be left out.
+    the groups of the image can be left out; `user_namespaces` that pods can have users of their own.
     """
 
     name: str
@@ -278,6 +286,7 @@ class Version:
     image_directory: str = "/"
     recursive_read_only: bool = False
     group_policy: bool = False
+    user_namespaces: bool = False
 
 
 STDIN, STDOUT, STDERR = 0, 1, 2

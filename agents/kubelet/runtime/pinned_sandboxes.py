@@ -41,7 +41,7 @@ class Pins:
 
 def is_enough(spec: SandboxSpec) -> bool:
     """Whether such a sandbox does for the pod: nothing in it asks for a process."""
-    return not (spec.share_processes or spec.sysctls)
+    return not (spec.share_processes or spec.sysctls or spec.first_user)
 
 
 class PinnedSandboxes:

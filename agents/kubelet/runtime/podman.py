@@ -41,6 +41,7 @@ from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes, is_enough
 from agents.kubelet.runtime.podman_api import PodmanApi, stream_lines
 from agents.kubelet.runtime.podman_images import credentials_header, pull_result
 from agents.kubelet.runtime.podman_session import AttachSession, ExecSession
+from agents.network import namespaces
 from api.transport import Response
 
 _RUNNING = ("running", "stopping")
@@ -93,6 +94,7 @@ class PodmanRuntime:
             systemd_cgroups=systemd,
             image_directory=store.get("graphRoot") or "/",
             group_policy=True,
+            user_namespaces=podman_spec.has_users(info),
         )
 
     def list_images(self) -> list[Image]:
@@ -139,10 +141,21 @@ class PodmanRuntime:
         sandbox_id: str = created["Id"]
         try:
             self.start_container(sandbox_id)
+            if spec.first_user:
+                self._adopt_network(sandbox_id, Path(spec.network_namespace))
         except ContainerRuntimeError:
             self.remove_sandbox(sandbox_id)
             raise
         return sandbox_id
+
+    def _adopt_network(self, sandbox_id: str, path: Path) -> None:
+        """Name the network that was made with the users of a sandbox, who own it."""
+        process = int(self._api.get(f"/containers/{sandbox_id}/json")["State"]["Pid"])
+        try:
+            namespaces.share(path.parent)
+            namespaces.adopt(path, process)
+        except OSError as error:
+            raise ContainerRuntimeError(f"the network of sandbox {sandbox_id} cannot be named: {error}") from error
 
     def stop_sandbox(self, sandbox_id: str) -> None:
         if self._pinned.owns(sandbox_id):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 import tarfile
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from agents.kubelet.runtime.interface import (
     CPU_PERIOD,
     KIND,
     LARGEST_LOG,
+    USERS,
     Container,
     ContainerSpec,
     Image,
@@ -56,7 +58,7 @@ def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
         "log_configuration": {"driver": "none"},
         "stop_timeout": 0,
         "oom_score_adj": -998,
-        "netns": _network(spec.network_namespace),
+        "netns": {"nsmode": "none"} if spec.first_user else _network(spec.network_namespace),
         "utsns": {"nsmode": "private" if spec.network_namespace else "host"},
         "ipcns": {"nsmode": "host" if spec.host_ipc else "shareable"},
         "pidns": {"nsmode": "host" if spec.host_pid else "private"},
@@ -64,6 +66,8 @@ def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "read_only_filesystem": True,
     } | _always(spec.cgroup_parent)
+    if spec.first_user:
+        request |= _users(spec.first_user)
     if spec.network_namespace:
         request["hostname"] = spec.hostname
     if spec.sysctls:
@@ -89,7 +93,7 @@ def container_request(spec: ContainerSpec, pins: Pins | None = None) -> dict[str
         "utsns": uts if spec.network_namespace else host,
         "ipcns": host if spec.host_ipc else ipc,
         "pidns": _processes(spec),
-        "mounts": [_mount(mount) for mount in spec.mounts] + _pinned_mounts(spec, pins),
+        "mounts": [_mount(mount, mapped=spec.first_user > 0) for mount in spec.mounts] + _pinned_mounts(spec, pins),
         "resource_limits": resource_limits(spec.limits),
         "terminal": spec.terminal,
         "stdin": spec.stdin,
@@ -98,6 +102,8 @@ def container_request(spec: ContainerSpec, pins: Pins | None = None) -> dict[str
         request["entrypoint"] = list(spec.command)
     if spec.arguments:
         request["command"] = list(spec.arguments)
+    if spec.first_user:
+        request["userns"] = {"nsmode": "container", "value": spec.sandbox_id}
     if spec.images:
         request["image_volumes"] = [{"Source": one.image_id, "Destination": one.target} for one in spec.images]
     if spec.working_directory:
@@ -109,6 +115,16 @@ def unstarted_request(spec: ContainerSpec) -> dict[str, Any]:
     """A container of the same image that is only looked into. Without labels: it is nobody's."""
     name = f"k8s_accounts_{spec.pod.uid}_{spec.name}"
     return {"name": name, "image": spec.image_id, "entrypoint": ["/"], "netns": {"nsmode": "none"}} | _always("")
+
+
+def has_users(info: Mapping[str, Any]) -> bool:
+    """Whether pods can have users of their own, by Podman's information on the host.
+
+    That takes mounts with mapped owners: of the kernel (5.12) and of the OCI runtime.
+    """
+    host = info["host"]
+    kernel = [int(word) for word in re.findall(r"\d+", host.get("kernel") or "")[:2]]
+    return kernel >= [5, 12] and (host.get("ociRuntime") or {}).get("name") == "crun"
 
 
 def only_file(archive: bytes) -> str:
@@ -175,9 +191,17 @@ def _pinned_mounts(spec: ContainerSpec, pins: Pins | None) -> list[dict[str, Any
     return found
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _users(first: int) -> dict[str, Any]:
+    """A user namespace in which the pod's 0 is the node's `first`."""
+    mapping = [{"container_id": 0, "host_id": first, "size": USERS}]
+    maps = {"HostUIDMapping": False, "HostGIDMapping": False, "UIDMap": mapping, "GIDMap": mapping}
+    return {"userns": {"nsmode": "private"}, "idmappings": maps}
+
+
+def _mount(mount: Mount, *, mapped: bool = False) -> dict[str, Any]:
+    """With `mapped` files of the node's root are the pod's root's, and what that makes is the node's root's."""
     mode = "rro" if mount.recursive else "ro" if mount.read_only else "rw"
-    options = ["rbind", mount.propagation, mode]
+    options = ["rbind", mount.propagation, mode, *(["idmap"] if mapped else [])]
     return {"destination": mount.target, "source": mount.source, "type": "bind", "options": options}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import h2.config
@@ -16,10 +17,11 @@ from agents.kubelet import grpc
 from agents.kubelet.admission import preempted, refusal, resize_problem
 from agents.kubelet.pods import hosts, spec
 from agents.kubelet.pods.sync import decide
+from agents.kubelet.pods.users import first_user, lowest_free
 from agents.kubelet.pods.view import Eviction, Memory, PodView, Reading
 from agents.kubelet.runtime import cri_messages
 from agents.kubelet.runtime.accounts import Accounts
-from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
+from agents.kubelet.runtime.interface import USERS, Container, PodIdentity, Sandbox, State
 from agents.kubelet.static_pods import BadManifest, mirror_of, static_pod
 
 pytestmark = pytest.mark.unit
@@ -135,6 +137,14 @@ def test_what_the_runtime_cannot_do_is_refused(needed: dict[str, Any], place: st
     made["spec"] |= needed
     assert (refusal(made, [], {"metadata": {"name": "n"}, "status": {}}) or ("",))[0] == reason
     assert refusal(made, [], {"metadata": {"name": "n"}, "status": {place: offered}}) is None
+
+
+def test_a_pod_keeps_its_users_and_shares_them_with_none(tmp_path: Path) -> None:
+    assert [lowest_free(taken) for taken in ((), (USERS,), (2 * USERS,), (USERS, 3 * USERS, 2 * USERS))] == [
+        USERS, 2 * USERS, USERS, 4 * USERS
+    ]  # fmt: skip
+    found = {name: first_user(tmp_path / name) for name in ("a", "b", "a", "c")}
+    assert found == {"a": USERS, "b": 2 * USERS, "c": 3 * USERS}
 
 
 def test_an_image_says_which_groups_a_user_has() -> None:
