@@ -86,9 +86,10 @@ class Credentials:
 
     def keep(self, stop: Event) -> None:
         """Renew the client certificate when it is time, until `stop`."""
-        while not stop.wait(_LOOK):
+        while not stop.is_set():
             if self._own.file.exists() and self._own.renew_in(self._clock.time()) <= 0:
                 self._try_obtain(self._own, stop)
+            stop.wait(_LOOK)
 
     def authority(self) -> bytes:
         """The cluster's certificate authority, PEM."""

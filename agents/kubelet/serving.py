@@ -30,7 +30,7 @@ from api.serving import Server, Tls, peer_certificate, service
 log = logging.getLogger(__name__)
 
 _OPEN = ("/healthz", "/livez", "/readyz")
-_LOOK = 60.0
+_LOOK = 5.0
 
 
 class KubeletServer:
