@@ -11,7 +11,7 @@ comes from Podman and the sandboxes' records.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from agents.network import namespaces
 from api.transport import Response
 
 _RUNNING = ("running", "stopping")
+_LISTINGS = 4
 _REMOVE = {"force": "true", "v": "true"}
 
 
@@ -208,8 +209,8 @@ class PodmanRuntime:
 
     def list(self, pod_uid: str = "") -> Inventory:
         label = f"{POD_UID}={pod_uid}" if pod_uid else POD_UID
-        listed = self._api.get("/containers/json", {"all": "true", "filters": {"label": [label]}})
-        ours = [self._settled(entry) for entry in listed or [] if labels.are_ours(entry.get("Labels"))]
+        listed = self._listed({"all": "true", "filters": {"label": [label]}})
+        ours = [self._settled(entry) for entry in listed if labels.are_ours(entry.get("Labels"))]
         return Inventory(
             (
                 *self._pinned.list(pod_uid),
@@ -269,6 +270,16 @@ class PodmanRuntime:
         except OSError:
             return b"{}"
 
+    def _listed(self, query: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        """What Podman lists; it gives up when a container goes while it looks, and is then asked again."""
+        for _ in range(_LISTINGS - 1):
+            try:
+                return self._api.get("/containers/json", query) or []
+            except ContainerRuntimeError as error:
+                if "no such container" not in str(error):
+                    raise
+        return self._api.get("/containers/json", query) or []
+
     def _settled(self, listed: dict[str, Any]) -> dict[str, Any]:
         """A listed container; one that should run and has no process is looked at more closely."""
         if listed["State"] not in _RUNNING or _is_alive(int(listed.get("Pid") or 0)):
@@ -297,8 +308,7 @@ class PodmanRuntime:
 
     def disk_use(self, pod_uid: str) -> dict[str, int]:
         query = {"all": "true", "size": "true", "filters": {"label": [f"{POD_UID}={pod_uid}"]}}
-        listed = self._api.get("/containers/json", query)
-        return {entry["Id"]: int((entry.get("Size") or {}).get("rwSize") or 0) for entry in listed or []}
+        return {entry["Id"]: int((entry.get("Size") or {}).get("rwSize") or 0) for entry in self._listed(query)}
 
     def events(self) -> Iterator[RuntimeEvent]:
         # No filter by label: it would have to name a value, and with a name alone nothing comes.
