@@ -24,6 +24,7 @@ import gevent
 import orjson
 from gevent.server import StreamServer
 from prometheus_client import CollectorRegistry, generate_latest
+from werkzeug.routing import MapAdapter
 
 from api.wsgi import HIJACK, PEER_CERTIFICATE, Application, Connection
 
@@ -64,6 +65,16 @@ class Tls:
         return context
 
 
+class _Service(flask.Flask):
+    """Routes a request for an upgrade to WebSocket like any other: the handler knows what it speaks."""
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
+        adapter = super().create_url_adapter(request)
+        if adapter is not None:
+            adapter.websocket = False
+        return adapter
+
+
 class CheckFailed(Exception):
     """A named health check found something wrong; the text says what."""
 
@@ -80,7 +91,7 @@ def service(
 
     `live` and `ready` map a check's name to a function that raises CheckFailed; readiness includes liveness.
     """
-    app = flask.Flask(name, static_folder=None)
+    app = _Service(name, static_folder=None)
     app.url_map.strict_slashes = False
     live_checks = {"ping": _nothing_wrong} | dict(live or {})
     ready_checks = live_checks | dict(ready or {})
