@@ -7,7 +7,7 @@ Source: kubelet's server.go; core/v1 PodExecOptions, PodAttachOptions, PodLogOpt
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from agents.kubelet.stats import summary
 from agents.kubelet.streaming import handshake
 from agents.kubelet.streaming.command_session import serve_command
 from agents.kubelet.streaming.connections import SocketConnection, TunnelConnection, WebSocketConnection
+from agents.kubelet.streaming.log_messages import send_log
 from agents.kubelet.streaming.port_forward import ChannelForward, SpdyForward
 from agents.kubelet.streaming.remote import RemoteStreams, SpdyStreams, Wanted, WebSocketStreams
 from agents.kubelet.volumes.local import remove_directory
@@ -37,6 +38,7 @@ from api.serving import hijack
 
 _COMMAND_PROTOCOLS = (handshake.CHANNELS_V5, handshake.CHANNELS_V4)
 _COMMAND_PROTOCOLS_SPDY = (handshake.CHANNELS_V5, handshake.CHANNELS_V4)
+_LOG_PROTOCOLS = (handshake.BINARY, handshake.BASE64, handshake.UNNAMED)
 _RUN_SECONDS = 60.0
 
 
@@ -189,8 +191,18 @@ class Endpoints:
         if found is None or found.state is State.CREATED:
             raise Refused(400, _no_log(owner, pod, container, previous))
         options = log_options(flask.request.args.to_dict(), self._kubelet.clock.time())
-        pieces = read_log(Path(found.log_path), options, self._kubelet.clock, lambda: self._has_ended(found))
-        return flask.Response(pieces, mimetype="text/plain")
+
+        def pieces(gone: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
+            ended = lambda: gone() or self._has_ended(found)  # noqa: E731
+            return read_log(Path(found.log_path), options, self._kubelet.clock, ended)
+
+        environ = flask.request.environ
+        if "HTTP_UPGRADE" not in environ:
+            return flask.Response(pieces(), mimetype="text/plain")
+        agreement = _negotiate(environ, _LOG_PROTOCOLS, ())
+        messages = WebSocketConnection(self._take_over(environ, agreement))
+        send_log(self._kubelet.clock, messages, agreement.protocol, pieces)
+        return _nothing()
 
     def _has_ended(self, container: Container) -> bool:
         latest = next((c for c in self._kubelet.view(container.pod.uid).containers if c.id == container.id), None)

@@ -86,9 +86,9 @@ class WebSocketConnection:
             except ProtocolError:
                 return None
 
-    def send(self, payload: bytes) -> bool:
-        """One binary message; whether the peer is still there."""
-        return self._connection.write(websocket.encode(Opcode.BINARY, payload))
+    def send(self, payload: bytes, opcode: Opcode = Opcode.BINARY) -> bool:
+        """One message; whether the peer is still there."""
+        return self._connection.write(websocket.encode(opcode, payload))
 
     def say_goodbye(self) -> None:
         """Tell the peer that nothing more comes (1000, normal closure); it answers and closes."""

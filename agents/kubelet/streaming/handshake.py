@@ -17,6 +17,10 @@ CHANNELS_V5 = "v5.channel.k8s.io"
 CHANNELS_V4 = "v4.channel.k8s.io"
 PORT_FORWARD_V1 = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
+BINARY = "binary.k8s.io"
+BASE64 = "base64.binary.k8s.io"
+# What a client speaks that asks for no protocol.
+UNNAMED = ""
 
 
 class Framing(StrEnum):
@@ -53,11 +57,12 @@ def _websocket(environ: Mapping[str, str], supported: Sequence[str]) -> Agreemen
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
     if not key or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
         raise UpgradeRefused("the request is not a WebSocket handshake of version 13")
-    offered = _listed(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
+    offered = _listed(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")) or [UNNAMED]
     protocol = _choose(offered, supported)
+    named = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
     head = (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept_key(key)}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n{named}\r\n"
     )
     return Agreement(Framing.WEBSOCKET, protocol, head.encode())
 
@@ -81,7 +86,7 @@ def _choose(offered: Sequence[str], supported: Sequence[str]) -> str:
         if protocol in offered:
             return protocol
     raise UpgradeRefused(
-        f"unable to upgrade: {', '.join(offered) or 'no protocol'} is not among {', '.join(supported)}"
+        f"unable to upgrade: {', '.join(filter(None, offered)) or 'no protocol'} is not among {', '.join(supported)}"
     )
 
 

@@ -34,7 +34,10 @@ def logs(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     if not node:
         return Response(b"", content_type=_PLAIN)
     path = _path("containerLogs", request, container) + (f"?{urlencode(parameters)}" if parameters else "")
-    answer = send(kubelet_target(server, node, path), "GET", {})
+    target = kubelet_target(server, node, path)
+    if request.header("Upgrade").lower() == "websocket":
+        return forward(server.runtime, request, target)
+    answer = send(target, "GET", {})
     if answer.status != 200:
         raise _refusal(request, answer.status, answer.read().decode("utf-8", "replace"))
     return Response(Body(answer), content_type=_PLAIN)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import orjson
 import pytest
+import websocket
+import yaml
 from pod_case import RUN, shell
 from podman_host import Node, eventually
 
+from agents.network.namespaces import inside
 from api.objects import is_true
 
 pytestmark = pytest.mark.integration
@@ -123,6 +128,50 @@ def test_following_logs_ends_with_the_container(target: Node, kubectl: Path) -> 
         assert run(target, kubectl, "logs", "-f", "short")[1] == "1\n2\n3\n"
     finally:
         target.client.delete("pods", "short", "default", grace_period_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def administrator(target: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The administrator's certificate, as files."""
+    config = yaml.safe_load((target.directory / "server" / "admin.kubeconfig").read_text())
+    directory, user = tmp_path_factory.mktemp("administrator"), config["users"][0]["user"]
+    texts = {
+        "ca_certs": config["clusters"][0]["cluster"]["certificate-authority-data"],
+        "certfile": user["client-certificate-data"],
+        "keyfile": user["client-key-data"],
+    }
+    for name, text in texts.items():
+        (directory / name).write_bytes(base64.b64decode(text))
+    return {name: str(directory / name) for name in texts}
+
+
+def connect(node: Node, administrator: dict[str, str], path: str, protocols: list[str]) -> websocket.WebSocket:
+    """A WebSocket to a path of the pod: unlike kubectl, it knows no other way if this one is refused."""
+    url = f"wss://127.0.0.1:6443/api/v1/namespaces/default/pods/target/{path}"
+    with inside(node.namespace):
+        return websocket.create_connection(url, 20, sslopt=administrator, subprotocols=protocols)
+
+
+@pytest.mark.parametrize("protocol", ["v4.channel.k8s.io", "v5.channel.k8s.io"])
+def test_exec_speaks_channels(target: Node, administrator: dict[str, str], protocol: str) -> None:
+    path = "exec?container=app&command=echo&command=remote+execution&stdout=true&stderr=true"
+    connection = connect(target, administrator, path, [protocol])
+    messages = [message for message in iter(connection.recv, "") if len(message) > 1]
+    assert messages[0] == b"\x01remote execution\n"
+    assert (messages[1][:1], orjson.loads(messages[1][1:])["status"]) == (b"\x03", "Success")
+
+
+MESSAGES = [([], bytes), (["binary.k8s.io"], bytes), (["base64.binary.k8s.io"], base64.b64decode)]
+
+
+@pytest.mark.parametrize(("protocols", "decode"), MESSAGES)
+def test_logs_come_as_messages(
+    target: Node, administrator: dict[str, str], protocols: list[str], decode: Callable[[bytes], bytes]
+) -> None:
+    connection = connect(target, administrator, "log?container=app&tailLines=2", protocols)
+    pieces = iter(lambda: connection.recv_data()[1], b"\x03\xe8")
+    assert b"".join(map(decode, pieces)) == b"line 4\nline 5\n"
+    connection.close()
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

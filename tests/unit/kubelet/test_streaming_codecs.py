@@ -127,6 +127,14 @@ def test_the_newest_protocol_both_know_is_agreed_on() -> None:
     assert (agreed.framing, agreed.protocol) == (Framing.SPDY, "v4.channel.k8s.io")
 
 
+def test_a_client_that_names_no_protocol_is_told_none() -> None:
+    unnamed = {name: value for name, value in WEBSOCKET.items() if "PROTOCOL" not in name}
+    agreed = negotiate(unnamed, ("binary.k8s.io", ""), ())
+    assert (agreed.protocol, b"WebSocket-Protocol" in agreed.answer) == ("", False)
+    with pytest.raises(UpgradeRefused, match="no protocol"):
+        negotiate(unnamed, ("v4.channel.k8s.io",), ())
+
+
 @pytest.mark.parametrize(
     "environ",
     [
