@@ -37,11 +37,12 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Traffic for `destination` (CIDR) goes to the node `target`."""
+    """Traffic for `destination` (CIDR) goes to the node `target` at its address `gateway`."""
 
     name: str
     target: str
     destination: str
+    gateway: str = ""
 
 
 class Instances(Protocol):

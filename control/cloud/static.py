@@ -13,6 +13,7 @@ The file is YAML:
         state: running               # running, shutdown or gone
     loadBalancer:
       addresses: [192.168.56.200-192.168.56.210, 192.168.57.0/28]
+    routes: kernel                   # this machine's own routes lead to the nodes' pod ranges
 
 `inventory: hosts.ini` (and `group: nodes`) takes the machines from an inventory. The file is read again when it
 changes.
@@ -31,6 +32,7 @@ from pathlib import Path
 
 from api.objects import Object, annotations_of, is_deleting, is_true, key_of, labels_of, name_of
 from api.runtime import Runtime
+from control.cloud.kernel_routes import KernelRoutes
 from control.cloud.provider import Balancer, ConfigError, Metadata, Provider, ProviderError
 from control.cloud.reachability import Reachability
 from control.cloud.static_machines import File, Machine, machines_of, read_document
@@ -51,12 +53,15 @@ def load(path: Path | None, runtime: Runtime, reaches: Callable[[str, int], bool
     try:
         document = read_document(path)
         machines_of(path, document)
+        routing = document.get("routes")
         pool = tuple(_ranges((document.get("loadBalancer") or {}).get("addresses") or []))
     except (TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path} is not a static provider's file: {error!r}") from error
+    if routing not in (None, "kernel"):
+        raise ConfigError(f"{path}: routes: {routing} is not known, only kernel")
     file = File(path)
     balancers = StaticLoadBalancers(pool, Reachability(runtime, reaches)) if pool else None
-    return Provider("static", StaticInstances(file.machines), balancers)
+    return Provider("static", StaticInstances(file.machines), balancers, KernelRoutes() if routing else None)
 
 
 class StaticInstances:

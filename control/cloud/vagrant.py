@@ -13,8 +13,7 @@ Invariant: only what Vagrant itself said counts; that it did not answer never re
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,8 @@ import yaml
 
 from api.objects import Object, name_of
 from api.runtime import Runtime
-from control.cloud.provider import ConfigError, Metadata, Provider, ProviderError
+from control.cloud.commands import output
+from control.cloud.provider import ConfigError, Metadata, Provider
 
 COMMAND = ("vagrant", "status", "--machine-readable")
 _GONE = frozenset({"not_created"})
@@ -52,21 +52,7 @@ def load(path: Path | None, runtime: Runtime) -> Provider:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not a vagrant provider's file: {error!r}") from error
-    return Provider("vagrant", VagrantInstances(runtime, lambda: status(command, directory)))
-
-
-def status(command: Sequence[str], directory: Path) -> str:
-    """What Vagrant prints. Raises ProviderError."""
-    try:
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
-    except OSError as error:
-        raise ProviderError(f"`{' '.join(command)}` could not be run in {directory}: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise ProviderError(f"`{' '.join(command)}` did not answer within {_TIMEOUT} s in {directory}") from error
-    if done.returncode:
-        reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        raise ProviderError(f"`{' '.join(command)}` failed in {directory}: {reason}")
-    return done.stdout
+    return Provider("vagrant", VagrantInstances(runtime, lambda: output(command, directory, _TIMEOUT)))
 
 
 def machines(text: str) -> dict[str, Machine]:

@@ -70,10 +70,34 @@ def test_a_halted_machine_is_tainted_until_it_runs() -> None:
 
 
 def test_each_nodes_range_is_routed_to_it() -> None:
-    found = [node("a", podCIDRs=["10.1.0.0/24"]), node("b", podCIDRs=["10.2.0.0/24"])]
-    present = [Route("a", "a", "10.1.0.0/24"), Route("old", "gone", "10.9.0.0/24")]
+    ranges = {"a": ["10.1.0.0/24"], "b": ["10.2.0.0/24", "fd00:2::/64"], "c": ["10.3.0.0/24"]}
+    found = [node(name, podCIDRs=cidrs) for name, cidrs in ranges.items()]
+    for one, address in zip(found, ("192.0.2.1", "192.0.2.2", "192.0.2.3")):
+        one["status"]["addresses"] = [{"type": "InternalIP", "address": address}]
+    present = [
+        Route("a", "", "10.1.0.0/24", "192.0.2.1"),
+        Route("moved", "", "10.3.0.0/24", "192.0.2.9"),
+        Route("old", "gone", "10.9.0.0/24", "192.0.2.9"),
+    ]
     create, delete = routes.decide(found, present)
-    assert ([one.target for one in create], [one.name for one in delete]) == (["b"], ["old"])
+    assert [(one.target, one.destination, one.gateway) for one in create] == [
+        ("b", "10.2.0.0/24", "192.0.2.2"),
+        ("c", "10.3.0.0/24", "192.0.2.3"),
+    ]
+    assert [one.name for one in delete] == ["moved", "old"]
+
+
+def test_a_node_is_told_once_whether_it_is_reached() -> None:
+    lost = routes.with_condition(node("n"), failed=True, now=0.0)
+    assert lost is not None
+    assert lost["status"]["conditions"][-1]["reason"] == "NoRouteCreated"
+    assert routes.with_condition(lost, failed=True, now=5.0) is None
+    reached = routes.with_condition(lost, failed=False, now=5.0)
+    assert reached is not None
+    assert (reached["status"]["conditions"][-1]["status"], len(reached["status"]["conditions"])) == (
+        "False",
+        len(lost["status"]["conditions"]),
+    )
 
 
 @pytest.mark.parametrize(
