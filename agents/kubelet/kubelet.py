@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.kubelet import clock_skew, log_rotation, shutdown
-from agents.kubelet.admission import preempted, refusal, resize_problem
 from agents.kubelet.cgroups import PodCgroups
-from agents.kubelet.eviction import refused_by_pressure
 from agents.kubelet.heartbeat import Heartbeat, Report
+from agents.kubelet.judge import Judge
 from agents.kubelet.lookup import Lookup
 from agents.kubelet.machine import read_machine
 from agents.kubelet.node import Health, NodeSettings
@@ -31,7 +30,7 @@ from agents.kubelet.pods.performer import Performer, PodState
 from agents.kubelet.pods.results import with_results
 from agents.kubelet.pods.status import NodeFacts
 from agents.kubelet.pods.stopper import Stopper
-from agents.kubelet.pods.view import Eviction, PodView, views
+from agents.kubelet.pods.view import PodView, views
 from agents.kubelet.pods.worker import Worker
 from agents.kubelet.probes.actions import Actions
 from agents.kubelet.probes.hooks import Hooks
@@ -46,7 +45,7 @@ from api.client import Client
 from api.errors import ApiError
 from api.events import EventRecorder
 from api.informer import Informer
-from api.objects import Object, is_deleting, uid_of
+from api.objects import Object, uid_of
 from api.runtime import Event, Runtime
 from api.transport import TransportError
 from api.workqueue import WorkQueue, work
@@ -56,7 +55,6 @@ log = logging.getLogger(__name__)
 _WORKERS = 24
 _RELIST = 10.0
 _FILES = 5.0
-_PREEMPTION = Eviction("Preempting", "Preempted in order to admit critical pod", 0.0)
 _LOGS = 10.0
 _IMAGES = 300.0
 _HOUSEKEEPING = 30.0
@@ -113,8 +111,17 @@ class Kubelet:
         self._runtime_problem = ""
         self.heartbeat = Heartbeat(client, clock, settings.node, self._report, status_seconds=settings.status_seconds)
         self._seen: dict[str, frozenset[tuple[str, str]]] = {}
-        self.shutting_down = False
-        self.worker = self._make_worker(client)
+        states: dict[str, PodState] = {}
+        self.judge = Judge(
+            self.pods,
+            states,
+            self.heartbeat,
+            self.recorder,
+            self.queue.add,
+            lambda: self.resources.eviction.conditions,
+            settings.allowed_sysctls,
+        )
+        self.worker = self._make_worker(client, states)
         self.resources = NodeResources(
             clock,
             runtime,
@@ -122,10 +129,10 @@ class Kubelet:
             self.cgroups,
             settings.resources,
             Path(self._version().image_directory),
-            self._evictable,
-            self._evict,
+            self.judge.evictable,
+            self.judge.evict,
             lambda: self._report_later(),
-            self._is_evicting,
+            self.judge.is_evicting,
         )
         pods.add_handler(lambda old, new: self.queue.add(pod_uid(new or old or {})))
         nodes.add_handler(lambda old, new: self._node_changed(new))
@@ -152,15 +159,11 @@ class Kubelet:
 
     def shut_down(self, grace: shutdown.Grace) -> None:
         """End the node's pods because the machine goes down."""
-        self.shutting_down = True
+        self.judge.shutting_down = True
         self._report_soon()
         chosen = shutdown.groups(self.pods.items(), grace)
         log.info("the machine goes down: %d pods are ended", sum(len(group.pods) for group in chosen))
-        shutdown.end_pods(self.clock, chosen, self._evict, self._has_ended)
-
-    def _has_ended(self, uid: str) -> bool:
-        pod = self.pods.get(uid)
-        return pod is None or spec.is_terminal(pod)
+        shutdown.end_pods(self.clock, chosen, self.judge.evict, self.judge.has_ended)
 
     def close(self) -> None:
         """Let the tasks end. Containers go on."""
@@ -181,7 +184,7 @@ class Kubelet:
         """What the runtime has of a pod now."""
         return views(self.runtime.list(uid)).get(uid, PodView())
 
-    def _make_worker(self, client: Client) -> Worker:
+    def _make_worker(self, client: Client, states: dict[str, PodState]) -> Worker:
         clock, runtime, settings = self.clock, self.runtime, self.settings
         sources, tokens = Lookup(client, clock), TokenManager(client, clock)
         actions = Actions(clock, runtime)
@@ -209,7 +212,6 @@ class Kubelet:
         images = ImageManager(clock, runtime, self.recorder, sources)
         performer = Performer(clock, runtime, self.network, builder, images, stopper, hooks.post_start, self.recorder)
         self.prober = Prober(clock, actions, self.recorder, self.address, self.queue.add)
-        states: dict[str, PodState] = {}
 
         def results(pod: Object, view: PodView) -> PodView:
             return with_results(pod, view, builder.termination_log, stopper.was_killed)
@@ -220,12 +222,12 @@ class Kubelet:
             self.pods,
             performer,
             self.prober,
-            self._admit,
+            self.judge.admit,
             self._facts,
             results,
             states,
             clock.lock(),
-            self._admit_resize,
+            self.judge.admit_resize,
             settings.sync_seconds,
         )
 
@@ -243,27 +245,8 @@ class Kubelet:
         services = self._informers[2].items()
         return Surroundings(addresses, self.machine.addresses, services, allocatable)
 
-    def _admit(self, pod: Object, others: list[Object]) -> tuple[str, str] | None:
-        if self.shutting_down:
-            return shutdown.REFUSAL
-        pressed = refused_by_pressure(pod, self.resources.eviction.conditions)
-        if pressed is not None:
-            return pressed
-        if not self.heartbeat.node:
-            return None
-        found = refusal(pod, others, self.heartbeat.node, self.settings.allowed_sysctls)
-        if found is None or not found[0].startswith("OutOf") or not spec.is_critical(pod):
-            return found
-        victims = preempted(pod, self._evictable(), self.heartbeat.node)
-        for victim in victims or ():
-            self._evict(victim, _PREEMPTION)
-        return found if victims is None else None
-
-    def _admit_resize(self, pod: Object) -> tuple[str, str] | None:
-        return resize_problem(pod, self.pods.items(), self.heartbeat.node)
-
     def _report(self) -> Report:
-        problems = ["node is shutting down"] if self.shutting_down else []
+        problems = ["node is shutting down"] if self.judge.shutting_down else []
         if self._runtime_problem:
             problems.append(f"container runtime is down: {self._runtime_problem}")
         if self._network_problem:
@@ -307,29 +290,6 @@ class Kubelet:
 
     def _report_later(self) -> None:
         self.clock.spawn("node-status", self._report_soon)
-
-    def _evictable(self) -> list[Object]:
-        """Pods that the node has not already begun to end."""
-        states = self.worker.states
-        return [
-            pod for pod in self.pods.items()
-            if not is_deleting(pod) and (state := states.get(uid_of(pod))) is not None and state.evicted is None
-        ]  # fmt: skip
-
-    def _is_evicting(self) -> bool:
-        states = self.worker.states
-        return any(
-            (state := states.get(uid_of(pod))) is not None and state.evicted is not None and not spec.is_terminal(pod)
-            for pod in self.pods.items()
-        )
-
-    def _evict(self, pod: Object, eviction: Eviction) -> None:
-        state = self.worker.states.get(uid_of(pod))
-        if state is None:
-            return
-        state.evicted = eviction
-        self.recorder.record(pod, "Warning", eviction.reason, eviction.message)
-        self.queue.add(uid_of(pod))
 
     def _check_clock(self) -> None:
         said = clock_skew.sentence(self._skew())
