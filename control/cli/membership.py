@@ -29,11 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that was named."""
-    _check(arguments.inventory, arguments.nodes)
+    check(arguments.inventory, arguments.nodes)
     return _add(arguments) if arguments.command == "add-node" else _remove(arguments)
 
 
-def _check(inventories: Sequence[str], nodes: Sequence[str]) -> None:
+def check(inventories: Sequence[str], nodes: Sequence[str]) -> None:
+    """Refuse hosts that are not workers of the inventory. Raises CommandError."""
     workers = provision.hosts(inventories).workers
     strangers = [name for name in nodes if name not in workers]
     if strangers:

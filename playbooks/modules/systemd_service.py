@@ -30,7 +30,8 @@ def run(call: Call) -> dict[str, Any]:
         _checked(call, "daemon-reexec")
     name = call["name"]
     if not name:
-        return {"changed": False, "name": None}
+        return {"changed": False, "name": None, "status": {}}
+    # What the result says of the unit is what was found, as in Ansible.
     status = _status(call, name)
     result: dict[str, Any] = {"name": name, "status": status, "enabled": call["enabled"], "state": call["state"]}
     if call["masked"] is not None:
@@ -38,7 +39,7 @@ def run(call: Call) -> dict[str, Any]:
     if status.get("LoadState") == "not-found" and not _has_init_script(call, name):
         if (call["state"] == "stopped" or call["state"] is None) and call["enabled"] is False and call.check:
             return {**result, "changed": False}
-        raise Failure(f"Could not find the requested service {name}: host", **result)
+        raise Failure(f"Could not find the requested service {name}: host")
     if call["enabled"] is not None:
         changed = _enable(call, name) or changed
     if call["state"]:
@@ -110,16 +111,15 @@ def _state(call: Call, name: str, status: dict[str, str], result: dict[str, Any]
         block = ["--no-block"] if call["no_block"] else []
         done = _systemctl(call, *block, action, name)
         if done.status != 0:
-            raise Failure(f"Unable to {action} service {name}: {done.err.strip() or done.out.strip()}", **result)
+            raise Failure(f"Unable to {action} service {name}: {done.err.strip() or done.out.strip()}")
         if not call["no_block"]:
-            _refuse_failed(call, name, action, result)
+            _refuse_failed(call, name, action)
     return True
 
 
-def _refuse_failed(call: Call, name: str, action: str, result: dict[str, Any]) -> None:
+def _refuse_failed(call: Call, name: str, action: str) -> None:
     """A unit that systemd called started may have failed at once: say so with its own last words."""
     after = _status(call, name)
-    result["status"] = after
     if action != "stop" and after.get("ActiveState") == "failed":
         log = call.run(["journalctl", "--no-pager", "-n", "5", "-o", "cat", "-u", name]).out.strip()
-        raise Failure(f"Unable to {action} service {name}: it failed ({after.get('Result')}): {log}", **result)
+        raise Failure(f"Unable to {action} service {name}: it failed ({after.get('Result')}): {log}")

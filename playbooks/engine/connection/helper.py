@@ -18,7 +18,7 @@ from playbooks.engine.connection.pipes import Pipe
 from playbooks.engine.connection.settings import Become
 from playbooks.engine.helper import frames
 from playbooks.engine.helper.call import Sink
-from playbooks.errors import Unreachable
+from playbooks.errors import TaskError, Unreachable
 
 _PROMPT = "wherry-sudo-password:"
 _NO_PYTHON = "wherry-no-python"
@@ -58,7 +58,10 @@ class Helper:
         self._closed = False
 
     def start(self, become: Become | None, python: str) -> None:
-        """Answer sudo, send the archive if the host lacks it, and wait for the greeting. Raises Unreachable."""
+        """Answer sudo, send the archive if the host lacks it, and wait for the greeting.
+
+        Raises Unreachable, and TaskError where the host answers but refuses: sudo, or no Python.
+        """
         handshake = _Handshake(self.host, self._pipe, become, python)
         handshake.run()
         name = f"wherry-helper-{self.host}"
@@ -155,7 +158,7 @@ class _Handshake:
         self._asked = 0
 
     def run(self) -> None:
-        """Return once the helper has greeted. Raises Unreachable."""
+        """Return once the helper has greeted. Raises Unreachable, TaskError."""
         while True:
             line = self._line()
             if line.startswith(_GREETING):
@@ -182,7 +185,7 @@ class _Handshake:
             part = self._pipe.read(4096)
             if not part:
                 self._said.append(self._buffer.decode("utf-8", "replace").strip())
-                raise Unreachable(self._explain())
+                raise self._refusal() or Unreachable(self._explain())
             self._buffer += part
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode("utf-8", "replace").strip().removeprefix(_PROMPT)
@@ -191,26 +194,34 @@ class _Handshake:
         self._asked += 1
         if self._asked > 1 or self._become is None:
             self._pipe.close()
-            raise Unreachable(f"{self._host}: sudo refused the password; correct ansible_become_password")
+            raise TaskError(f"{self._host}: sudo refused the password; correct ansible_become_password")
         self._pipe.write(self._become.password.encode() + b"\n")
         self._pipe.flush()
 
-    def _explain(self) -> str:
+    def _refusal(self) -> TaskError | None:
+        """What the host, which answered, would not do; None if the fault is another."""
         said = [line for line in self._said if line]
         text = "\n".join(said)
         user = self._become.user if self._become else "the login user"
+        reason = ""
         if _NO_PYTHON in text:
             wanted = "python3" if self._python.startswith("auto") else self._python
-            return (
-                f"{self._host}: no {wanted} on the host; install it with a `raw` task and gather_facts: false, "
+            reason = (
+                f"no {wanted} on the host; install it with a `raw` task and gather_facts: false, "
                 "or set ansible_python_interpreter"
             )
-        if "incorrect password" in text or "no password was provided" in text or "try again" in text:
-            return f"{self._host}: sudo refused the password; correct ansible_become_password"
-        if "password is required" in text or "a terminal is required" in text:
-            return f"{self._host}: sudo to {user} wants a password; set ansible_become_password"
-        if "not in the sudoers" in text or "not allowed to" in text:
-            return f"{self._host}: sudo to {user} is not allowed: {said[-1]}"
+        elif "incorrect password" in text or "no password was provided" in text or "try again" in text:
+            reason = "sudo refused the password; correct ansible_become_password"
+        elif "password is required" in text or "a terminal is required" in text:
+            reason = f"sudo to {user} wants a password; set ansible_become_password"
+        elif "not in the sudoers" in text or "not allowed to" in text:
+            reason = f"sudo to {user} is not allowed: {said[-1]}"
+        elif self._become is not None and (words := next((line for line in said if line.startswith("sudo: ")), "")):
+            reason = f"sudo to {user} failed: {words.removeprefix('sudo: ')}"
+        return TaskError(f"{self._host}: {reason}") if reason else None
+
+    def _explain(self) -> str:
+        said = [line for line in self._said if line]
         status = self._pipe.status()
         reason = said[-1] if said else "without a message"
         return f"{self._host}: the helper did not start (exit status {status}): {reason}"

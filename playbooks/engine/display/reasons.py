@@ -26,6 +26,12 @@ def reason(result: Mapping[str, Any]) -> str:
     return _short(message, _LONGEST)
 
 
+def authored(result: Mapping[str, Any]) -> str:
+    """What the playbook's author wrote to be told (`fail`, `assert`): whole and in its lines, as it may be a table."""
+    message = str(result.get("msg") or "").strip()
+    return message if "\n" in message else reason(result)
+
+
 def _short(text: str, length: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"

@@ -157,10 +157,11 @@ class Settler:
         return Finished(outcome.host, task, shown, result, outcome.seconds, outcome.hidden, outcome.delegate)
 
     def _failure(self, outcome: Outcome, *, unreachable: bool = False) -> None:
-        from playbooks.engine.display.reasons import reason
+        from playbooks.engine.display.reasons import authored, reason
 
         task = self._play.shown(outcome.task, outcome.host)
-        message = _CENSORED if outcome.hidden else reason(outcome.result)
+        said = authored if outcome.task.action in ("fail", "assert") else reason
+        message = _CENSORED if outcome.hidden else said(outcome.result)
         self._run.failures.append(Failure(outcome.host, task.title, str(task.mark), message, unreachable))
 
 

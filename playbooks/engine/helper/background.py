@@ -50,13 +50,15 @@ def start(request: dict[str, Any], limit: float) -> dict[str, Any]:
     assert child.stdin is not None
     child.stdin.write(json.dumps({"path": path, "limit": limit, "request": request}).encode("ascii"))
     child.stdin.close()
-    # Nobody waits for a job; without this the helper would keep its remains.
-    threading.Thread(target=child.wait, daemon=True).start()
+    child.wait()
     return {**begun, "results_file": path, "changed": True}
 
 
 def main() -> None:
     """The job's own process: read what to do, do it, write what came of it."""
+    # Nobody's child, so that what ends the helper with all below it does not end the job.
+    if os.fork():
+        os._exit(0)
     from playbooks.engine.helper.serve import execute
 
     job = json.loads(sys.stdin.buffer.read().decode("ascii"))

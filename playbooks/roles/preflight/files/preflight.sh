@@ -1,13 +1,21 @@
 # Looks at a host and changes nothing. Needs neither Python nor root, so that a lack of them can be told.
 # Each finding is a line: what is wrong, a tab, what to do. The variables in capitals come from the playbook.
 
+# Who is not root has no sbin in the way of a command that root is asked to run.
+PATH="$PATH:/usr/sbin:/sbin"
+
 finding() { printf '%s\t%s\n' "$1" "$2"; }
+
+# What apt will install is no finding; whether it can is seen when it does.
+installable() {
+    [ "$INSTALL" = yes ] && command -v apt-get >/dev/null && grep -rqsE '^(deb|Types:) ?' /etc/apt/sources.list /etc/apt/sources.list.d
+}
 
 [ "$(uname -s)" = Linux ] || finding "it runs $(uname -s)" "use a host with Linux"
 [ -d /run/systemd/system ] || finding "systemd does not run it" "use a distribution with systemd, such as Debian 12 or Ubuntu 24.04"
 
 if ! command -v python3 >/dev/null; then
-    finding "there is no python3" "install the package python3"
+    installable || finding "there is no python3" "install the package python3"
 elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     finding "its $(python3 --version) is too old" "use a distribution with Python 3.11 or newer"
 fi
@@ -59,7 +67,7 @@ for entry in $PORTS; do
 done
 
 if [ "$WORKER" = yes ]; then
-    command -v podman >/dev/null || finding "there is no podman" "install the packages podman, crun and conmon"
+    command -v podman >/dev/null || installable || finding "there is no podman" "install the packages podman, crun and conmon"
     if command -v ip >/dev/null; then
         for kind in "bridge" "veth peer name w1" "vxlan id 1 dstport 4789"; do
             as_root unshare --net ip link add w0 type $kind 2>/dev/null || finding "its kernel makes no ${kind%% *} links" "load the module ${kind%% *} (modprobe), or use the distribution's own kernel"

@@ -1,0 +1,139 @@
+"""What hosts lack is told with its fix before anything is changed, or installed where apt can."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from labs import ROOT, Lab
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+ROLES = ROOT / "playbooks" / "roles"
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A host spoilt by a command of root's, and the finding and the fix that are told of it."""
+
+    host: str
+    spoil: str
+    finding: str
+    fix: str
+
+
+def _fake(program: str, script: str) -> str:
+    """A program that is found before the host's own, by users as by root."""
+    path = f"/usr/local/bin/{program}"
+    return f"printf '#!/bin/sh\\n%s\\n' '{script}' > {path} && chmod 755 {path}"
+
+
+# What is spoilt by the inventory has no command. The last one takes away the way to spoil more.
+LACKS = {
+    "system": Lack("node1", _fake("uname", '[ "$1" = -s ] && echo Plan9 || exec /bin/uname "$@"'),
+                   "it runs Plan9", "use a host with Linux"),
+    "init": Lack("node1", "mv /run/systemd/system /run/systemd/away", "systemd does not run it", "such as Debian 12"),
+    "python": Lack("node1", "mv /usr/bin/python3 /usr/bin/python3.away", "there is no python3", "install the package"),
+    "old python": Lack("node2", _fake("python3", '[ "$1" = --version ] && echo Python 3.9.2 || exit 1'),
+                       "its Python 3.9.2 is too old", "Python 3.11 or newer"),
+    "memory": Lack("node2", "", r"it has \d+ MB of memory", "give it at least 99999999 MB"),
+    "disk": Lack("node2", "", r"/var/lib has \d+ MB free", "free at least 99999999 MB there"),
+    "clock": Lack("node1", _fake("date", "echo 1000000000"), r"its clock is off by -\d+ s", "systemd-timesyncd"),
+    "own name": Lack("node1", "sed -i /node1/d /etc/hosts", "its own name node1 does not resolve",
+                     "add it to /etc/hosts"),
+    "name": Lack("node2", "", "the name control.invalid does not resolve", "set node_address to an address"),
+    "address": Lack("node1", "", r"no interface has the node's address 192\.168\.56\.99",
+                    "set node_address to one of: "),
+    "shared": Lack("node1", "", r"node2 has the same node_address 192\.168\.56\.99", "an address of its own"),
+    "port": Lack("node2", "systemd-run -q busybox nc -ll -p 10250 -e /bin/true && sleep 0.3", "port 10250 is taken",
+                 "wherry-kubelet needs it"),
+    "podman": Lack("node1", "mv /usr/bin/podman /usr/bin/podman.away", "there is no podman", "podman, crun and conmon"),
+    "links": Lack("node2", _fake("unshare", "exit 1"), "its kernel makes no vxlan links", "load the module vxlan"),
+    "packets": Lack("node2", "", "its kernel has no nf_tables", "load the module nf_tables"),
+    "root": Lack("node1", "mv /etc/sudoers.d/lab /root", "lab cannot become root without a password", "NOPASSWD"),
+}  # fmt: skip
+INVENTORY = {
+    "control": {"node_address": "control.invalid"},
+    "node1": {"node_address": "192.168.56.99"},
+    "node2": {"node_address": "192.168.56.99", "preflight_memory_mb": 99999999, "preflight_disk_mb": 99999999},
+}
+
+
+@pytest.fixture(scope="module")
+def bare(kubectl: Path) -> Iterator[Lab]:
+    """Three hosts without a cluster."""
+    made = Lab(f"test-bare-{os.getpid()}", kubectl)
+    try:
+        made.lab("up", "--hosts-only")
+        yield made
+    finally:
+        made.lab("down", check=False)
+
+
+def _play(lab: Lab, directory: Path, role: str, hosts: str, **variables: Any) -> tuple[int, str]:
+    """How one of Wherry's roles ends on hosts of the lab, and all that is shown."""
+    play = {"hosts": hosts, "gather_facts": False, "vars": variables, "roles": [str(ROLES / role)]}
+    path = directory / f"{role}.yml"
+    path.write_text(yaml.safe_dump([play]))
+    inventory = yaml.safe_load(lab.inventory.read_text())
+    for group in inventory["all"]["children"].values():
+        for name, about in group["hosts"].items():
+            about.update(INVENTORY[name] if role == "preflight" else {})
+    (directory / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    become = () if role == "preflight" else ("--become",)
+    done = lab.wherry("playbook", str(path), "-i", str(directory / "inventory.yml"), *become, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+REPOSITORY = r"""
+mkdir -p /srv/repo/build/DEBIAN /srv/repo/build/usr/bin && cd /srv/repo
+printf 'Package: conmon\nVersion: 99\nArchitecture: all\nMaintainer: x\nDescription: x\n' > build/DEBIAN/control
+printf '#!/bin/sh\n' > build/usr/bin/conmon && chmod 755 build/usr/bin/conmon && dpkg-deb -b build conmon.deb
+{ cat build/DEBIAN/control; echo "Filename: ./conmon.deb"; echo "Size: $(stat -c %s conmon.deb)"
+  echo "SHA256: $(sha256sum conmon.deb | cut -d' ' -f1)"; echo; } > Packages
+echo 'deb [trusted=yes] file:/srv/repo ./' > /etc/apt/sources.list.d/repo.list
+"""
+
+
+def test_what_a_host_lacks_is_installed_by_its_apt(bare: Lab, tmp_path: Path) -> None:
+    needed = {"packages_needed": ["conmon=conmon", "nft=nftables"]}
+    assert (
+        "packages"
+        not in _play(bare, tmp_path, "packages", "control", **needed)[1].split("changed=0")[0].split("PLAY RECAP")[-1]
+    )
+    bare.ssh(
+        "control", "dpkg --purge --force-depends conmon; rm -rf /etc/apt/sources.list*; mkdir /etc/apt/sources.list.d"
+    )
+    status, said = _play(bare, tmp_path, "packages", "control", **needed)
+    assert status == 2
+    assert re.search(r"cannot install conmon: .*; give the host access to a package mirror, or install them", said), (
+        said
+    )
+    bare.ssh("control", REPOSITORY)
+    status, said = _play(bare, tmp_path, "packages", "control", **needed)
+    assert (status, "changed=1" in said) == (0, True), said
+    assert bare.ssh("control", "command -v conmon").strip() == "/usr/bin/conmon"
+    assert "changed=0" in _play(bare, tmp_path, "packages", "control", **needed)[1]
+
+
+@pytest.fixture(scope="module")
+def told(bare: Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What is told of hosts with every lack at once; not even a file is written there."""
+    for lack in LACKS.values():
+        if lack.spoil:
+            bare.ssh(lack.host, lack.spoil)
+    status, said = _play(bare, tmp_path_factory.mktemp("told"), "preflight", "control:workers", install_packages=False)
+    assert status == 2
+    assert bare.ssh("node2", "test -e /opt/wherry || echo none").strip() == "none"
+    return said
+
+
+@pytest.mark.parametrize("lack", LACKS.values(), ids=LACKS)
+def test_a_lack_is_told_with_its_fix(lack: Lack, told: str) -> None:
+    assert re.search(rf"{lack.host} +{lack.finding} .*{re.escape(lack.fix)}", told), told
