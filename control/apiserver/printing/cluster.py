@@ -286,8 +286,8 @@ PRINTERS = {
     "PriorityClass": Printer(
         (
             NAME,
-            Column("Value", "integer", "Value of priorityClass's Value"),
-            Column("Global-Default", "boolean", "Whether it is the default priority for pods without a class"),
+            _column("Value", "integer", "io.k8s.api.scheduling.v1.PriorityClass", "value"),
+            _column("Global-Default", "boolean", "io.k8s.api.scheduling.v1.PriorityClass", "globalDefault"),
             AGE,
             _column("PreemptionPolicy", "string", "io.k8s.api.scheduling.v1.PriorityClass", "preemptionPolicy"),
         ),

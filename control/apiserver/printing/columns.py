@@ -17,7 +17,7 @@ from api.selectors import LabelSelector
 
 NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
 _CORE = "io.k8s.api.core.v1."
-_SHOWN = 3
+SHOWN = 3
 
 
 class Doc(NamedTuple):
@@ -111,7 +111,7 @@ def joined(values: Iterable[str], otherwise: str = NONE) -> str:
     return ",".join(values) or otherwise
 
 
-def shortened(values: list[str], otherwise: str, limit: int = _SHOWN, separator: str = ",") -> str:
+def shortened(values: list[str], otherwise: str, limit: int = SHOWN, separator: str = ",") -> str:
     """The first few values and how many more there are."""
     if not values:
         return otherwise

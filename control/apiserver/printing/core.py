@@ -110,9 +110,8 @@ def _event(event: Object, now: float) -> Cells:
 
 
 def _source(source: Object, event: Object) -> str:
-    controller = event.get("reportingController") or event.get("reportingComponent") or ""
-    component = source.get("component") or controller
-    host = source.get("host") or (event.get("reportingInstance") if not source.get("component") else "")
+    reporter = event.get("reportingController") or event.get("reportingComponent") or ""
+    component, host = source.get("component") or reporter, source.get("host") or event.get("reportingInstance")
     return f"{component}, {host}" if host else str(component)
 
 

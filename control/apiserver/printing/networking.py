@@ -11,6 +11,7 @@ from control.apiserver.printing.columns import (
     AGE,
     NAME,
     NONE,
+    SHOWN,
     UNKNOWN,
     UNSET,
     Cells,
@@ -69,7 +70,8 @@ def _endpoints(endpoints: Object, now: float) -> Cells:
         for port in subset.get("ports") or [{}]:
             for address in subset.get("addresses") or []:
                 texts.append(_joined_address(str(address.get("ip", "")), port.get("port")))
-    return [objects.name_of(endpoints), shortened(texts, NONE), age(endpoints, now)]
+    nobody = "" if endpoints.get("subsets") else NONE
+    return [objects.name_of(endpoints), shortened(texts, nobody), age(endpoints, now)]
 
 
 def _joined_address(address: str, port: int | None) -> str:
@@ -96,15 +98,22 @@ def _endpoint_slice(endpoint_slice: Object, now: float) -> Cells:
 
 def _ingress(ingress: Object, now: float) -> Cells:
     spec = ingress.get("spec") or {}
-    hosts = [str(rule["host"]) for rule in spec.get("rules") or [] if rule.get("host")]
     return [
         objects.name_of(ingress),
         spec.get("ingressClassName") or NONE,
-        shortened(hosts, "*"),
+        _hosts(spec.get("rules") or []),
         ",".join(_balancer_addresses(ingress)),
         "80, 443" if spec.get("tls") else "80",
         age(ingress, now),
     ]
+
+
+def _hosts(rules: list[Object]) -> str:
+    """The first hosts; what follows them is counted by rules, as the original does, whether they name a host or not."""
+    named = [(index, str(rule["host"])) for index, rule in enumerate(rules) if rule.get("host")][:SHOWN]
+    text = ",".join(host for _, host in named) or "*"
+    is_more = len(named) == SHOWN and named[-1][0] < len(rules) - 1
+    return f"{text} + {len(rules) - SHOWN} more..." if is_more else text
 
 
 def _ingress_class(ingress_class: Object, now: float) -> Cells:
