@@ -204,6 +204,13 @@ _BY_REASON: dict[str, type[ApiError]] = {
 _BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _BY_REASON.values() if cls not in (AlreadyExists, Gone)}
 
 
+class Unclassified(ApiError):
+    """A failure that the original gives no reason of its own."""
+
+    code = 500
+    reason = ""
+
+
 def from_status(code: int, body: Mapping[str, Any]) -> ApiError:
     """The exception for a `Status` body; an unknown reason falls back to the HTTP code, then InternalError.
 

@@ -100,7 +100,13 @@ def service(
         app.add_url_rule(f"/{path}/<check>", f"{path}-one", _one_check_view(checks))
     app.add_url_rule("/metrics", "metrics", lambda: flask.Response(generate_latest(metrics), mimetype="text/plain"))
     app.add_url_rule("/configz", "configz", lambda: flask.Response(orjson.dumps(config), mimetype="application/json"))
+    app.register_error_handler(404, _page_not_found)
     return app
+
+
+def _page_not_found(_: Exception) -> flask.Response:
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return flask.Response("404 page not found\n", 404, headers, mimetype="text/plain")
 
 
 def _nothing_wrong() -> None:

@@ -31,6 +31,7 @@ PEER_CERTIFICATE = "wherry.peer_certificate"
 HIJACK = "wherry.hijack"
 
 _RECEIVE = 1 << 16
+_BODY_SECONDS = 60.0
 _READ_AT_ONCE = 1 << 18
 # A client that is still sending when the connection closes may never see why its request was refused.
 _DISCARDED = 1 << 23
@@ -41,8 +42,12 @@ _NO_BODY = ("204", "304")
 class Connection:
     """A client's connection, `address` as the operating system tells it."""
 
-    def __init__(self, application: Application, sock: socket.socket, address: Any) -> None:
+    def __init__(
+        self, application: Application, sock: socket.socket, address: Any, body_seconds: float = _BODY_SECONDS
+    ) -> None:
+        """`body_seconds` is for how long a client may send nothing within a body."""
         self._application = application
+        self._body_seconds = body_seconds
         self._socket = sock
         self._rest = b""
         self._broke_off = False
@@ -122,12 +127,23 @@ class Connection:
     def _received(self, least: int) -> Iterator[bytes]:
         """Pieces from the socket that are `least` bytes together, or more."""
         while least > 0:
-            more = self._socket.recv(_RECEIVE)
-            if not more:
-                self._broke_off = True
-                raise ConnectionError("the client closed the connection within a body")
+            more = self._more_of_body()
             least -= len(more)
             yield more
+
+    def _more_of_body(self) -> bytes:
+        self._socket.settimeout(self._body_seconds)
+        try:
+            more = self._socket.recv(_RECEIVE)
+        except TimeoutError as error:
+            self._broke_off = True
+            raise ConnectionError(f"nothing more of the body came within {self._body_seconds:g} s") from error
+        finally:
+            self._socket.settimeout(None)
+        if not more:
+            self._broke_off = True
+            raise ConnectionError("the client closed the connection within a body")
+        return more
 
     def _pieces(self, length: int) -> Iterator[bytes]:
         while length:

@@ -1,4 +1,5 @@
-"""The functions that Kubernetes adds to the language: lists, regular expressions, URLs, quantities, addresses.
+"""The functions that Kubernetes adds to the language: lists, regular expressions, URLs, quantities,
+addresses, versions.
 
 The evaluator knows no types but its own, so a quantity, a URL or an address is a map with one member that holds its
 canonical text: equal values are equal maps.
@@ -19,10 +20,11 @@ from urllib.parse import parse_qs, urlsplit
 from cel_expr_python import cel
 
 from api import quantities
+from api.cel import semver
 
 T = cel.Type
 _NANO = 1_000_000_000
-_URL, _QUANTITY, _IP, _CIDR = "url", "quantity", "ip", "cidr"
+_URL, _QUANTITY, _IP, _CIDR, _SEMVER = "url", "quantity", "ip", "cidr", "semver"
 
 Implementation = Callable[..., Any]
 
@@ -153,6 +155,8 @@ def _made(value: quantities.Quantity) -> dict[str, str]:
 
 
 def _compare(a: Any, b: Any) -> int:
+    if _SEMVER in a:
+        return semver.compare(a[_SEMVER], b[_SEMVER])
     left, right = _amount(a), _amount(b)
     return (left > right) - (left < right)
 
@@ -240,8 +244,37 @@ _NETWORKS = [
     _method("prefixLength", T.INT, [T.DYN], lambda value: _network(value).prefixlen),
 ]
 
+
+def _version(text: str, normalize: bool = False) -> dict[str, str]:
+    return {_SEMVER: semver.canonical(text, normalize)}
+
+
+def _is_version(text: str, normalize: bool = False) -> bool:
+    return _holds(lambda given: _version(given, normalize))(text)
+
+
+def _number(index: int) -> Implementation:
+    return lambda value: semver.numbers(value[_SEMVER])[index]
+
+
+_VERSIONS = [
+    function(
+        "semver",
+        (T.DYN, [T.STRING], False, _version),
+        (T.DYN, [T.STRING, T.BOOL], False, _version),
+    ),
+    function(
+        "isSemver",
+        (T.BOOL, [T.STRING], False, _is_version),
+        (T.BOOL, [T.STRING, T.BOOL], False, _is_version),
+    ),
+    _method("major", T.INT, [T.DYN], _number(0)),
+    _method("minor", T.INT, [T.DYN], _number(1)),
+    _method("patch", T.INT, [T.DYN], _number(2)),
+]
+
 _PATCHES = [
     _plain("jsonpatch.escapeKey", T.STRING, [T.STRING], lambda key: key.replace("~", "~0").replace("/", "~1")),
 ]
 
-FUNCTIONS = [*_LISTS, *_EXPRESSIONS, *_URLS, *_QUANTITIES, *_NETWORKS, *_PATCHES]
+FUNCTIONS = [*_LISTS, *_EXPRESSIONS, *_URLS, *_QUANTITIES, *_NETWORKS, *_VERSIONS, *_PATCHES]

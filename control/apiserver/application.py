@@ -40,7 +40,7 @@ from control.apiserver.hooks.client import Hooks
 from control.apiserver.identity import ANONYMOUS
 from control.apiserver.openapi.documents import Documents
 from control.apiserver.request import Request
-from control.apiserver.response import Response, StartResponse, error_response, json_response
+from control.apiserver.response import Response, StartResponse, compress, error_response, json_response
 from control.apiserver.server import ApiServer, page_not_found
 from control.apiserver.storage import Storage
 from control.kvstore.store import Store, StoreError
@@ -71,6 +71,8 @@ class Application:
         if response is not None:
             audit_id = self._audit_ids.of(request)
             response.headers += (*request.answer_headers, (HEADER, audit_id))
+            if "HTTP_ACCEPT_ENCODING" in environ:
+                compress(response, environ["HTTP_ACCEPT_ENCODING"])
             if self._audit is not None:
                 received = self.server.runtime.time() - (self._monotonic() - started)
                 self._audit.record(request, response, audit_id, request.asked_by or request.user, received)

@@ -1,10 +1,14 @@
 """One HTTP answer, and the WSGI form of it.
 
-Invariant: every refusal is a `Status` in JSON (or the form asked for), ending with a newline.
+Invariant: every refusal is a `Status` in JSON (or the form asked for), ending with a newline, but for a path that
+nothing serves: that is answered in plain text, as by the original. Large answers are compressed for who takes it.
+Source: apiserver/pkg/endpoints/handlers/responsewriters.
 """
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -12,10 +16,13 @@ from typing import Any
 
 import orjson
 
-from api.errors import ApiError
+from api.errors import ApiError, NotFound
 
 JSON = "application/json"
 _PHRASES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_LARGE = 128 * 1024
+_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?\s*(?:,|$)", re.IGNORECASE)
+_GZIP_LEVEL, _GZIP_WINDOW = 1, 31
 _COMMON = [("Cache-Control", "no-cache, private")]
 
 StartResponse = Callable[..., Any]
@@ -48,12 +55,32 @@ def json_response(body: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE), status)
 
 
+class PageNotFound(NotFound):
+    """Nothing is served at that path."""
+
+
 def error_response(error: ApiError) -> Response:
     """The `Status` of a refusal."""
+    if isinstance(error, PageNotFound):
+        headers = [("X-Content-Type-Options", "nosniff")]
+        return Response(b"404 page not found\n", 404, "text/plain; charset=utf-8", headers)
     response = json_response(error.status(), error.code)
     if error.retry_after_seconds:
         response.headers.append(("Retry-After", str(error.retry_after_seconds)))
     return response
+
+
+def compress(response: Response, accept_encoding: str) -> None:
+    """Pack a large answer with gzip, at little cost, if the client takes that."""
+    body = response.body
+    if not isinstance(body, bytes | list) or response.status != HTTPStatus.OK or not _GZIP.search(accept_encoding):
+        return
+    pieces = body if isinstance(body, list) else [body]
+    if sum(map(len, pieces)) <= _LARGE or any(name == "Content-Encoding" for name, _ in response.headers):
+        return
+    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    response.body = b"".join([*map(packer.compress, pieces), packer.flush()])
+    response.headers += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
 
 
 def warning_headers(warnings: Iterable[str]) -> list[tuple[str, str]]:

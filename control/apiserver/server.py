@@ -17,6 +17,7 @@ from control.apiserver.cache import Cache
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.metrics import RequestMetrics
 from control.apiserver.proxy.summaries import Summaries
+from control.apiserver.response import PageNotFound
 from control.apiserver.storage import Storage
 from control.apiserver.strategies.base import Strategy
 from control.apiserver.strategies.catalog import strategy_for
@@ -84,4 +85,4 @@ class ApiServer:
 
 def page_not_found() -> errors.NotFound:
     """The original's answer to a path or resource that is not served."""
-    return errors.NotFound("the server could not find the requested resource")
+    return PageNotFound("the server could not find the requested resource")

@@ -86,6 +86,13 @@ class Webhooks(PluginBase):
 
     def _ask(self, webhook: Webhook, operation: Operation, new: Object, old: Object | None) -> Answer | None:
         """What the webhook answers, None if it is not asked or passed over. Raises ApiError."""
+        question = self._question(webhook, operation, new, old)
+        return self._call(webhook, *question, operation) if question else None
+
+    def _question(
+        self, webhook: Webhook, operation: Operation, new: Object, old: Object | None
+    ) -> tuple[Endpoint, Object] | None:
+        """What the webhook is to be asked, None if it is not concerned. Raises ApiError."""
         endpoint = webhook.match.find(operation, new, old)
         if endpoint is None:
             return None
@@ -101,7 +108,7 @@ class Webhooks(PluginBase):
             raise forbidden(operation, str(error)) from error
         if operation.dry_run and webhook.declared.get("sideEffects") not in ("None", "NoneOnDryRun"):
             raise errors.BadRequest(f'admission webhook "{webhook.name}" does not support dry run')
-        return self._call(webhook, endpoint, request, operation)
+        return endpoint, request
 
     def _call(self, webhook: Webhook, endpoint: Endpoint, request: Object, operation: Operation) -> Answer | None:
         versions = webhook.declared.get("admissionReviewVersions") or ["v1"]
@@ -185,13 +192,34 @@ class MutatingWebhooks(Webhooks):
 
 
 class ValidatingWebhooks(Webhooks):
-    """The validating ones."""
+    """The validating ones: all at the same time; of several refusals the first by name is told."""
 
     plural = "validatingwebhookconfigurations"
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
+        concerned = []
         for webhook in self._ordered:
-            self._ask(webhook, operation, new, old)
+            question = self._question(webhook, operation, new, old)
+            if question:
+                concerned.append((webhook, *question))
+        refusals: list[errors.ApiError | None] = [None] * len(concerned)
+
+        def ask(index: int) -> None:
+            webhook, endpoint, request = concerned[index]
+            try:
+                self._call(webhook, endpoint, request, operation)
+            except errors.ApiError as error:
+                refusals[index] = error
+
+        runtime = self._hooks.runtime
+        others = [runtime.spawn("validating webhook", ask, index) for index in range(1, len(concerned))]
+        if concerned:
+            ask(0)
+        for task in others:
+            task.join()
+        for refusal in refusals:
+            if refusal is not None:
+                raise refusal
 
 
 def _patched(webhook: Webhook, operation: Operation, answer: Answer, new: Object) -> Object:

@@ -135,12 +135,12 @@ def _check_repeated(op: Operation, content: bytes, body: Object) -> None:
 
 
 def _declared(op: Operation, body: Object) -> Object:
-    """The configuration; nobody could own a field that the schema does not know. Raises BadRequest."""
+    """The configuration; nobody could own a field that the schema does not know. Raises BadRequest, Unclassified."""
     result = known_fields(op.endpoint, body)
     said = undeclared(op.endpoint, body, result)
     if said:
         metadata = body.get("metadata") or {}
-        raise errors.BadRequest(
+        raise errors.Unclassified(
             f"failed to create typed patch object ({metadata.get('namespace') or op.namespace}/"
             f"{metadata.get('name') or op.name}; {op.resource.api_version}, Kind={op.resource.kind}): " + said
         )

@@ -165,6 +165,23 @@ def test_what_a_client_hears(case: str) -> None:
     )
 
 
+def test_a_client_that_stops_within_its_body_is_not_waited_for() -> None:
+    ours, theirs = socket.socketpair()
+    done: list[bool] = []
+
+    def serve() -> None:
+        Connection(echo, theirs, "", body_seconds=0.05).serve()
+        done.append(True)
+        theirs.close()
+
+    server = threading.Thread(target=serve)
+    server.start()
+    ours.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc")
+    server.join(10)
+    assert done == [True]
+    ours.close()
+
+
 def test_a_head_without_end_is_refused() -> None:
     heard = talk(echo, b"GET / HTTP/1.1\r\nA: " + b"x" * http1.LARGEST_HEAD)
     assert heard.startswith(b"HTTP/1.1 431 ")

@@ -49,9 +49,6 @@ def test_openapi_documents_are_closed_under_reference(cluster):
 @pytest.mark.parametrize(
     ("method", "path", "status", "reason"),
     [
-        ("GET", "/api/v1/nonsense", 404, "NotFound"),
-        ("GET", "/apis/nope.example.com/v1/things", 404, "NotFound"),
-        ("GET", "/api/v1/namespaces/default/pods/p/nope", 404, "NotFound"),
         ("POST", "/api/v1/namespaces/default/configmaps/a", 405, "MethodNotAllowed"),
         ("PUT", "/api/v1/namespaces/default/configmaps", 405, "MethodNotAllowed"),
         ("GET", "/api/v1/namespaces/default/configmaps?limit=x", 400, "BadRequest"),
