@@ -64,6 +64,9 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     token = request.query.get("continue", "")
     version = _resource_version(request)
     match = request.query.get("resourceVersionMatch", "")
+    if "sendInitialEvents" in request.query:
+        cause = Cause("FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list", "sendInitialEvents")
+        raise errors.invalid("ListOptions", "meta.k8s.io", "", [cause])
     _check_match(version, match, token)
     form = accepted(request)
     if token:

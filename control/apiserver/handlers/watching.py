@@ -7,7 +7,7 @@ Source: "Kubernetes API Concepts", efficient detection of changes and streaming 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import orjson
@@ -20,13 +20,16 @@ from api.selectors import FieldSelector
 from control.apiserver import codec
 from control.apiserver.cached import CachedObject, Change, Form
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.forms import watch_form
-from control.apiserver.negotiation import PROTOBUF, accepted
+from control.apiserver.handlers.forms import partial_metadata, watch_form
+from control.apiserver.negotiation import PROTOBUF, Accepted, accepted
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.selection import Selection, selection
 from control.apiserver.server import ApiServer
 from control.apiserver.watcher import Watcher
+
+Bookmark = Callable[..., bytes]
+"""(revision, annotations) → the line; the annotations may be left out."""
 
 _SHORTEST_TIMEOUT = 1800
 _BOOKMARK_SECONDS = 60.0
@@ -37,24 +40,25 @@ _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """GET with watch=true."""
     chosen = selection(request, endpoint.entry.resource, endpoint.fields, endpoint.labels)
-    form = watch_form(server, endpoint, request, accepted(request))
+    asked = accepted(request)
+    form = watch_form(server, endpoint, request, asked)
     if endpoint.converts_late:
         chosen, late = chosen.split()
         watcher = Watcher(chosen, server.runtime, late=partial(_converted_line, endpoint, late, form))
     else:
         watcher = Watcher(chosen, server.runtime, form=form)
     initial = _sends_initial_events(request)
-    bookmarks = request.flag("allowWatchBookmarks")
+    bookmark = partial(bookmark_line, endpoint, asked) if request.flag("allowWatchBookmarks") else None
     timeout = request.number("timeoutSeconds") or 0
     if timeout <= 0:
         timeout = int(server.runtime.random().uniform(_SHORTEST_TIMEOUT, 2 * _SHORTEST_TIMEOUT))
     try:
-        _begin(server, endpoint, request, watcher, chosen, initial, bookmarks)
+        _begin(server, endpoint, request, watcher, chosen, initial, bookmark)
     except errors.Expired as error:
         line = b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())
         return Response([line], content_type=_stream_type(request))
-    stream = _Stream(server, endpoint, watcher, timeout, bookmarks)
-    if accepted(request).media == PROTOBUF:
+    stream = _Stream(server, endpoint, watcher, timeout, bookmark)
+    if asked.media == PROTOBUF:
         return Response(_Frames(stream), content_type=f"{PROTOBUF};stream=watch")
     return Response(stream, content_type=_stream_type(request))
 
@@ -86,7 +90,7 @@ def _begin(
     watcher: Watcher,
     chosen: Selection,
     initial: bool | None,
-    bookmarks: bool,
+    bookmark: Bookmark | None,
 ) -> None:
     """Connect the watcher to the collection, after queueing the present state if that is asked for."""
     text = request.query.get("resourceVersion", "")
@@ -101,8 +105,8 @@ def _begin(
         if initial or (initial is None and text in ("", "0")):
             for found in endpoint.collection.select(chosen.namespace):
                 watcher.push_present(Change(found.revision, None, found))
-            if initial and bookmarks:
-                watcher.push_line(bookmark_line(endpoint, revision, _INITIAL_EVENTS_END))
+            if initial and bookmark:
+                watcher.push_line(bookmark(revision, _INITIAL_EVENTS_END))
             since = revision
         else:
             since = revision if text in ("", "0") else int(text)
@@ -134,24 +138,34 @@ def _sends_initial_events(request: Request) -> bool | None:
     return request.flag("sendInitialEvents") if present else None
 
 
-def bookmark_line(endpoint: Endpoint, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-    """The line that tells a client how far it has seen."""
+def bookmark_line(
+    endpoint: Endpoint, form: Accepted, revision: int, annotations: dict[str, str] | None = None
+) -> bytes:
+    """The line that tells a client how far it has seen, of the kind that its other lines are of."""
     metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
     if annotations:
         metadata["annotations"] = annotations
     resource = endpoint.entry.resource
-    obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+    obj: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+    if form.convert_to:
+        obj = partial_metadata(obj, form.version)
+    if form.convert_to == "Table":
+        row = {"cells": [], "object": obj}
+        table = {"kind": "Table", "apiVersion": obj["apiVersion"], "metadata": {"resourceVersion": str(revision)}}
+        obj = table | {"columnDefinitions": None, "rows": [row]}
     return orjson.dumps({"type": "BOOKMARK", "object": obj}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class _Stream:
     """The body of a watch; closing it (the WSGI server does) disconnects the watcher."""
 
-    def __init__(self, server: ApiServer, endpoint: Endpoint, watcher: Watcher, timeout: int, bookmarks: bool) -> None:
+    def __init__(
+        self, server: ApiServer, endpoint: Endpoint, watcher: Watcher, timeout: int, bookmark: Bookmark | None
+    ) -> None:
         self._server = server
         self._endpoint = endpoint
         self._watcher = watcher
-        self._bookmarks = bookmarks
+        self._bookmark = bookmark
         self._runtime = server.runtime
         self._deadline = self._runtime.monotonic() + timeout
         self._next_bookmark = self._runtime.monotonic() + _BOOKMARK_SECONDS
@@ -166,18 +180,18 @@ class _Stream:
                 yield lines
             elif self._watcher.dropped:
                 return
-            elif self._bookmarks and self._runtime.monotonic() >= self._next_bookmark:
+            elif self._bookmark and self._runtime.monotonic() >= self._next_bookmark:
                 self._next_bookmark = self._runtime.monotonic() + _BOOKMARK_SECONDS
-                yield self._bookmark()
-        if self._bookmarks:
-            yield self._bookmark()
+                yield self._mark(self._bookmark)
+        if self._bookmark:
+            yield self._mark(self._bookmark)
 
-    def _bookmark(self) -> bytes:
+    def _mark(self, bookmark: Bookmark) -> bytes:
         """A bookmark behind all lines that were queued up to its revision."""
         with self._server.cache.lock():
             revision = self._server.cache.revision
             lines = self._watcher.take(0)
-        return lines + bookmark_line(self._endpoint, revision)
+        return lines + bookmark(revision)
 
     def close(self) -> None:
         """Disconnect."""

@@ -159,6 +159,26 @@ def test_initial_events_end_with_an_annotated_bookmark(cluster):
     assert lines[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
+@pytest.mark.parametrize(("form", "kind"), [("PartialObjectMetadata", "PartialObjectMetadata"), ("Table", "Table")])
+def test_bookmarks_are_of_the_kind_that_the_watcher_asked_for(cluster, form, kind):
+    path = (
+        "/api/v1/namespaces/default/configmaps?watch=true&sendInitialEvents=true&allowWatchBookmarks=true"
+        "&resourceVersionMatch=NotOlderThan&timeoutSeconds=1"
+    )
+    accept = {"Accept": f"application/json;stream=watch;as={form};g=meta.k8s.io;v=v1"}
+    _, body, _ = cluster.request("GET", path, headers=accept)
+    first = orjson.loads(body.splitlines()[0])
+    assert (first["type"], first["object"]["kind"]) == ("BOOKMARK", kind)
+    shown = first["object"]["rows"][0]["object"] if kind == "Table" else first["object"]
+    assert shown["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+def test_a_list_has_no_initial_events(cluster):
+    path = "/api/v1/configmaps?sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    status, refused, _ = cluster.request("GET", path)
+    assert (status, refused["details"]["causes"][0]["field"]) == (422, "sendInitialEvents")
+
+
 def test_a_watch_ends_when_its_time_is_over(client):
     watch = client.watch("configmaps", "default", timeout_seconds=1, bookmarks=False)
     assert list(watch) == []
