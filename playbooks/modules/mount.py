@@ -31,12 +31,15 @@ def run(call: Call) -> dict[str, Any]:
     path, state = call["path"].rstrip("/") or "/", call["state"]
     names = ("src", "fstype", "opts", "dump", "passno", "fstab")
     result: dict[str, Any] = {"name": path, "changed": False, **{name: call[name] for name in names}}
+    result.update(boot="yes" if call["boot"] else "no", backup_file="")
+    if call["fstype"] is None:
+        del result["fstype"]
     if state in ("present", "mounted", "ephemeral") and not (call["src"] and call["fstype"]):
         raise Failure(f"state is {state} but all of the following are missing: src, fstype")
     if state in ("present", "mounted"):
-        result["changed"] = _set(call, path)
+        result["changed"] = _set(call, path, result)
     if state in ("absent", "absent_from_fstab"):
-        result["changed"] = _write(call, [line for line in _lines(call) if not _is(line, path)])
+        result["changed"] = _write(call, [line for line in _lines(call) if not _is(line, path)], result)
     mounted = os.path.ismount(path)
     if state in ("absent", "unmounted") and mounted:
         _do(call, result, ["umount", path])
@@ -80,7 +83,7 @@ def _is(line: str, path: str) -> bool:
     return words[1].replace("\\040", " ").rstrip("/") == path.rstrip("/")
 
 
-def _set(call: Call, path: str) -> bool:
+def _set(call: Call, path: str, result: dict[str, Any]) -> bool:
     options = call["opts"]
     if not call["boot"]:
         options = ",".join([*options.split(","), "noauto"])
@@ -94,14 +97,14 @@ def _set(call: Call, path: str) -> bool:
         elif not found:
             kept.append(line if line.split() == wanted.split() else wanted)
             found = True
-    return _write(call, kept if found else [*kept, wanted])
+    return _write(call, kept if found else [*kept, wanted], result)
 
 
-def _write(call: Call, lines: list[str]) -> bool:
+def _write(call: Call, lines: list[str], result: dict[str, Any]) -> bool:
     if lines == _lines(call):
         return False
     if not call.check:
         if call["backup"]:
-            _files.backup(call["fstab"])
+            result["backup_file"] = _files.backup(call["fstab"])
         _files.write(call, call["fstab"], ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
     return True

@@ -38,7 +38,7 @@ def run(call: Call) -> dict[str, Any]:
         _files.write(call, path, after.encode("utf-8", "surrogateescape"))
         if call["reload"]:
             _apply(call, ["sysctl", "-p", path])
-    result: dict[str, Any] = {"changed": changed, "name": name, "value": value, "sysctl_file": call["sysctl_file"]}
+    result: dict[str, Any] = {"changed": changed}
     if call.diff and before != after:
         result["diff"] = [_files.text_diff(path, before.encode(), after.encode())]
     return result

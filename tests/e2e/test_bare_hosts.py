@@ -122,6 +122,18 @@ def test_what_a_host_lacks_is_installed_by_its_apt(bare: Lab, tmp_path: Path) ->
     assert "changed=0" in _play(bare, tmp_path, "packages", "control", **needed)[1]
 
 
+def test_a_full_disk_fails_the_task_that_meets_it_and_leaves_no_part_of_a_file(bare: Lab, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(2 << 20))
+    playbook = tmp_path / "play.yml"
+    task = {"name": "too large", "copy": {"src": "large", "dest": "/mnt/large"}}
+    playbook.write_text(yaml.safe_dump([{"hosts": "control", "gather_facts": False, "tasks": [task]}]))
+    bare.ssh("control", "mount -t tmpfs -o size=1m,mode=1777 tmpfs /mnt")
+    done = bare.wherry("playbook", str(playbook), "-i", str(bare.inventory), "--become", check=False)
+    left = bare.ssh("control", "ls -A /mnt; umount /mnt")
+    assert (done.returncode, left) == (2, ""), done.stdout
+    assert re.search(r"control: task 'too large' .* failed: .*No space left on device", done.stdout), done.stdout
+
+
 @pytest.fixture(scope="module")
 def told(bare: Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What is told of hosts with every lack at once; not even a file is written there."""
