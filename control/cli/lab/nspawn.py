@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from control.cli.errors import CommandError
 from control.cli.lab import cgroups, doors, keys, paths, shell, tree
@@ -48,7 +49,7 @@ class NspawnDriver:
         base = tree.base_tree(lambda sentence: say("", sentence))
         self._where.machine.mkdir(parents=True, exist_ok=True)
         self._fabric.up(hosts)
-        self._forwarder.start(self._fabric.operator, doors.doors(hosts, prefix))
+        self._open_doors(hosts, state)
         started = [host for host in hosts if not self._machine(host).running()]
         self._make_keys(hosts)
         for host in started:
@@ -102,6 +103,19 @@ class NspawnDriver:
         """See Driver.endpoint."""
         address = doors.loopback(self._host(name), paths.read_state(self._where)["loopback"])
         return Endpoint(address, doors.SSH_PORT, "lab", str(self._where.key), str(self._where.known_hosts), address)
+
+    def _open_doors(self, hosts: Sequence[Host], state: dict[str, Any]) -> None:
+        """Start the forwarder; if a lab that comes up beside this one took the addresses first, on the next ones."""
+        while True:
+            try:
+                self._forwarder.start(self._fabric.operator, doors.doors(hosts, state["loopback"]))
+                return
+            except CommandError:
+                free = doors.free_prefix(hosts)
+                if free == state["loopback"]:
+                    raise
+            state["loopback"] = free
+            paths.write_state(self._where, state)
 
     def _machine(self, host: Host) -> Machine:
         return Machine(
