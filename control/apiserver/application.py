@@ -98,6 +98,8 @@ class Application:
         server = self.server
         if request.path.startswith(_OPEN_PATHS):
             return None
+        if "timeout=" in request.environ.get("QUERY_STRING", ""):
+            request.check_timeout()
         request.user = server.authenticator.authenticate(request)
         if request.user is ANONYMOUS:
             raise errors.Unauthorized("Unauthorized")

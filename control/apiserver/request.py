@@ -14,9 +14,12 @@ from urllib.parse import parse_qs
 
 from api import errors
 from api.http1 import BadMessage
+from api.protobuf.special import parse_duration
 from control.apiserver.identity import ANONYMOUS, User
 
 LARGEST_BODY = 3 * 1024 * 1024
+LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
+"""Subresources whose requests last as long as both sides want."""
 
 _VERBS = {
     "POST": "create",
@@ -132,6 +135,16 @@ class Request:
             return int(text)
         except ValueError as error:
             raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+
+    def check_timeout(self) -> None:
+        """A `timeout` must be a duration as Go writes them; requests that last have none. Raises BadRequest."""
+        text = self.query.get("timeout", "")
+        if not text or self.info.verb == "watch" or self.info.subresource in LONG_RUNNING:
+            return
+        try:
+            parse_duration(text)
+        except ValueError as error:
+            raise errors.BadRequest(f"invalid timeout specified in the request URL - {error}") from error
 
     def header(self, name: str) -> str:
         """A header's text, "" if absent."""

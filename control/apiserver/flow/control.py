@@ -16,6 +16,7 @@ from control.apiserver.cache import Cache
 from control.apiserver.cached import CachedObject
 from control.apiserver.flow.levels import Level
 from control.apiserver.flow.schemas import Schema, ordered
+from control.apiserver.request import LONG_RUNNING
 
 GROUP = "flowcontrol.apiserver.k8s.io"
 SCHEMAS, LEVELS = "flowschemas", "prioritylevelconfigurations"
@@ -23,7 +24,6 @@ SCHEMA_HEADER, LEVEL_HEADER = "X-Kubernetes-PF-FlowSchema-UID", "X-Kubernetes-PF
 
 _TOTAL_SEATS = 600
 _CACHED = 10_000
-_LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class FlowControl:
 
     def classify(self, asked: Attributes) -> Admission | None:
         """Where a request belongs; None while there is no schema for it."""
-        if asked.subresource in _LONG_RUNNING:
+        if asked.subresource in LONG_RUNNING:
             return None
         where = asked.path if not asked.resource else ""
         key = asked.user, asked.verb, asked.group, asked.resource, asked.subresource, asked.namespace, where

@@ -104,6 +104,24 @@ def test_an_unknown_field_selector_is_refused_as_its_kind_does(cluster, plural, 
 
 
 @pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"{MAPS}?timeout=32s", 200),
+        (f"{MAPS}?timeout=0", 200),
+        (f"{MAPS}?timeout=soon", 400),
+        ("/apis?timeout=soon", 400),
+        (f"{MAPS}?watch=true&timeoutSeconds=1&timeout=soon", 200),
+    ],
+)
+def test_a_timeout_must_be_a_duration(cluster, path, status):
+    found = cluster.request("GET", path, headers={"Accept": "application/json;stream=watch, application/json"})
+    assert found[0] == status
+    if status == 400:
+        said = 'invalid timeout specified in the request URL - time: invalid duration "soon"'
+        assert found[1]["message"] == said
+
+
+@pytest.mark.parametrize(
     ("method", "path", "accept", "status"),
     [
         ("POST", REVIEWS, TABLE, 406),
