@@ -64,7 +64,12 @@ def _namespace(namespace: Object) -> None:
 
 
 def _node(node: Object) -> None:
-    status = node["status"]
+    # The older field tells the first of the newer one's ranges; who writes one of them finds both.
+    spec, status = node["spec"], node["status"]
+    if spec.get("podCIDR"):
+        fill(spec, podCIDRs=[spec["podCIDR"]])
+    if spec.get("podCIDRs"):
+        fill(spec, podCIDR=spec["podCIDRs"][0])
     if status.get("capacity") is not None:
         fill_absent(status, allocatable=dict(status["capacity"]))
     for field in ("capacity", "allocatable"):

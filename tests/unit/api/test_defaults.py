@@ -65,6 +65,8 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
         "spec.volumeClaimTemplates.0.status.phase": "Pending",
         "spec.volumeClaimTemplates.0.spec.volumeMode": "Filesystem",
     }),
+    ("v1", "Node", {"spec": {"podCIDR": "10.1.0.0/24"}}, {"spec.podCIDRs": ["10.1.0.0/24"]}),
+    ("v1", "Node", {"spec": {"podCIDRs": ["10.1.0.0/24", "fd00::/64"]}}, {"spec.podCIDR": "10.1.0.0/24"}),
     ("batch/v1", "Job", {}, {"spec.completions": 1, "spec.parallelism": 1, "spec.backoffLimit": 6,
                              "spec.completionMode": "NonIndexed", "spec.podReplacementPolicy": "TerminatingOrFailed"}),
     ("batch/v1", "CronJob", {}, {"spec.concurrencyPolicy": "Allow", "spec.suspend": False,
