@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 HISTORY = 4096
 _PAGE = 2000
 _PROGRESS_SECONDS = 5.0
+# Who asks for what is newest would rather have it late, on a busy machine, than be refused.
+_LATEST_SECONDS = 30.0
 _RETRY_SECONDS = 0.5
 
 Observer = Callable[[CachedObject | None, CachedObject | None], None]
@@ -206,7 +208,7 @@ class Cache:
             self._ask(question)
         if question.failure is not None:
             raise question.failure
-        self.wait(question.revision)
+        self.wait(question.revision, _LATEST_SECONDS)
 
     def _ask(self, question: _Question) -> None:
         with self._asking:
