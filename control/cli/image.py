@@ -194,6 +194,9 @@ def _read(path: Path, source: Path) -> bytes:
 
 
 def _from_package(package: str, path: str) -> bytes:
+    """A package's file: as it lies here if that version is installed, so that a machine without a source can build."""
+    if _candidate(package) == _installed(package):
+        return _read_installed(package, Path("/", path))
     with tempfile.TemporaryDirectory(prefix="wherry-image-") as scratch:
         # apt drops its privileges for the download and must still be able to write here.
         Path(scratch).chmod(0o755)
@@ -204,6 +207,22 @@ def _from_package(package: str, path: str) -> bytes:
         if not file.is_file():
             raise CommandError(f"package {package} has no file {path}")
         return file.read_bytes()
+
+
+def _read_installed(package: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(
+            f"package {package} is installed here but {path} cannot be read: {error.strerror}; install it again"
+        ) from error
+
+
+def _installed(package: str) -> str:
+    """The version that is installed here, or ""."""
+    form = "--showformat=${db:Status-Abbrev} ${Version}\n"
+    done = subprocess.run(["dpkg-query", "--show", form, package], capture_output=True, text=True, check=False)
+    return done.stdout.removeprefix("ii  ").strip() if done.stdout.startswith("ii ") else ""
 
 
 def _candidate(package: str) -> str:
