@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CONTROL = ("kvstore", "apiserver", "controller-manager", "scheduler", "cloud-controller-manager")
 AGENTS = ("kubelet", "proxy")
-CASES = [("control", name) for name in CONTROL] + [("node1", name) for name in AGENTS]
+CASES = [("control", f"wherry-{name}") for name in CONTROL]
+CASES += [("node1", f"wherry-{name}") for name in AGENTS] + [("node1", "podman")]
 
 
 def containers(lab: Lab) -> dict[str, str]:
@@ -27,10 +28,9 @@ def containers(lab: Lab) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("host", "component"), CASES, ids=[name for _, name in CASES])
-def test_containers_outlive_the_end_of(host: str, component: str, steady: Lab) -> None:
+@pytest.mark.parametrize(("host", "unit"), CASES, ids=[unit for _, unit in CASES])
+def test_containers_outlive_the_end_of(host: str, unit: str, steady: Lab) -> None:
     before = containers(steady)
-    unit = f"wherry-{component}"
     steady.ssh(host, f"systemctl kill --kill-whom=main --signal=SIGKILL {unit}")
 
     def answers() -> bool:
@@ -38,7 +38,7 @@ def test_containers_outlive_the_end_of(host: str, component: str, steady: Lab) -
 
     assert answers(), "the Service stopped when its manager did"
     eventually(lambda: steady.ssh(host, f"systemctl is-active {unit}").strip() == "active", 30, f"{unit} is back")
-    _a_deployment_comes_and_goes(steady, f"after-{component}")
+    _a_deployment_comes_and_goes(steady, f"after-{unit}")
     assert answers()
     assert containers(steady) == before
 
