@@ -89,6 +89,8 @@ class ReplicaSetController(Loop):
 
     name: ClassVar[str] = "replicaset-controller"
     resource: ClassVar[str] = "replicasets.apps"
+    # What the status of this kind does not have.
+    untold: ClassVar[tuple[str, ...]] = ()
     workers = 5
 
     def __init__(self, context: Context) -> None:
@@ -155,7 +157,8 @@ class ReplicaSetController(Loop):
         delete_pod(self, self._ledger, owner, pod)
 
     def _report(self, owner: Object, pods: Sequence[Object], failure: Object | None) -> float | None:
-        wanted, again = status(owner, pods, failure, self.runtime.time())
+        found, again = status(owner, pods, failure, self.runtime.time())
+        wanted = {name: value for name, value in found.items() if name not in self.untold}
         if wanted != (owner.get("status") or {}):
             changed = copy(owner)
             changed["status"] = wanted

@@ -1,6 +1,6 @@
 """ReplicationController: the ReplicaSet's older kin, with a plain map as selector.
 
-Invariant: it differs from ReplicaSet in kind and selector only.
+Invariant: it differs from ReplicaSet in kind, selector and what its status does not tell only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ class ReplicationController(ReplicaSetController):
 
     name = "replication-controller"
     resource = "replicationcontrollers"
+    untold = ("terminatingReplicas",)
 
     def selector(self, owner: Object) -> LabelSelector:
         labels = owner["spec"].get("selector")
