@@ -36,7 +36,7 @@ from agents.kubelet.probes.actions import Actions
 from agents.kubelet.probes.hooks import Hooks
 from agents.kubelet.probes.prober import Prober
 from agents.kubelet.resources import NodeResources, ResourceSettings
-from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Version
+from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, NoSuchContainer, Version
 from agents.kubelet.static_pods import MirrorPods, StaticPods
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.tokens import TokenManager
@@ -312,6 +312,9 @@ class Kubelet:
         """Compare what the runtime has with what it had, and look at every pod that changed."""
         try:
             found = views(self.runtime.list())
+        except NoSuchContainer as error:
+            log.info("a container went while all were looked at, which is done again: %s", error)
+            return
         except ContainerRuntimeError as error:
             self._runtime_problem = str(error)
             log.warning("the container runtime does not answer: %s", error)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -273,11 +274,8 @@ class PodmanRuntime:
     def _listed(self, query: dict[str, Any]) -> Sequence[dict[str, Any]]:
         """What Podman lists; it gives up when a container goes while it looks, and is then asked again."""
         for _ in range(_LISTINGS - 1):
-            try:
+            with suppress(NoSuchContainer):
                 return self._api.get("/containers/json", query) or []
-            except ContainerRuntimeError as error:
-                if "no such container" not in str(error):
-                    raise
         return self._api.get("/containers/json", query) or []
 
     def _settled(self, listed: dict[str, Any]) -> dict[str, Any]:

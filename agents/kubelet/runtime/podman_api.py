@@ -141,7 +141,7 @@ def _check(status: int, body: bytes) -> None:
     lowered = message.lower()
     if "image not known" in lowered or "no such image" in lowered:
         raise ImageNotPresent(message)
-    if status == 404:
+    if status == 404 or "no such container" in lowered:
         raise NoSuchContainer(message)
     raise ContainerRuntimeError(message)
 
