@@ -117,7 +117,8 @@ class Node:
 
     def observe(self, query: dict) -> dict:
         """What the kernel does with packets, as the kubelet tells it."""
-        return observation.observe(self.network.attached().values(), query)
+        facts = observation.observe(self.network.attached().values(), query)
+        return facts | service_observation.standing(query["target"])
 
     def observe_service(self, address: str, protocol: str, port: int) -> dict:
         """What the table of services does with packets."""

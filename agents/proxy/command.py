@@ -96,7 +96,7 @@ def cleanup() -> int:
     for name, family in product((rules.TABLE, HOST_PORT_TABLE, POLICY_TABLE), Family):
         table = NftTable(name, family)
         if table.remove():
-            print(f"removed table {name} of {family.name}")
+            print(f"removed table {name} of {family.written}")
         table.close()
     routes = RouteTable()
     for change in routes.remove():

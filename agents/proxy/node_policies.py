@@ -90,10 +90,12 @@ class NodePolicies:
     def _once(self, dirty: bool) -> None:
         for one in self.tables:
             if dirty:
-                log.debug("table %s of %s: %s", policies.TABLE, one.family.name, one.apply(self._desired(one.family)))
+                log.debug(
+                    "table %s of %s: %s", policies.TABLE, one.family.written, one.apply(self._desired(one.family))
+                )
             elif found := one.repair():
                 self._metrics.repairs.inc()
-                table = f"nftables table {policies.TABLE} of {one.family.name}"
+                table = f"nftables table {policies.TABLE} of {one.family.written}"
                 message = f"The {table} was changed by somebody else and has been repaired: {found}"
                 log.warning("%s", message)
                 self._events.warning("NetworkPolicyRepaired", message)

@@ -73,7 +73,6 @@ _SERVICE_PORT = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
 _NODE_PORT = (Field.PROTOCOL, Field.DESTINATION_PORT)
 _LOOPBACK = {Family.IP: "127.0.0.0/8", Family.IP6: "::1/128"}
 _MULTICAST = {Family.IP: "224.0.0.0/4", Family.IP6: "ff00::/8"}
-_ADDRESS_TYPE = {Family.IP: "IPv4", Family.IP6: "IPv6"}
 _DEFAULT_AFFINITY_SECONDS = 10800
 _OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 _HEADLESS = "service.kubernetes.io/headless"
@@ -271,8 +270,7 @@ class _Builder:
         """Add the front ends of one service port, and the chains that only this service has."""
         protocol_name = port.get("protocol") or "TCP"
         protocol, number = PROTOCOLS[protocol_name], int(port["port"])
-        address_type = _ADDRESS_TYPE[self._family]
-        found = endpoints.candidates(slices, port.get("name") or "", protocol_name, self._node, address_type)
+        found = endpoints.candidates(slices, port.get("name") or "", protocol_name, self._node, self._family.written)
         choice = endpoints.choose(found, self._node)
         self._local.update(choice.local)
         own = {candidate.endpoint for candidate in found if candidate.local}

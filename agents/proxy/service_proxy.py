@@ -144,7 +144,7 @@ class ServiceProxy:
             for one in self.tables:
                 gateway = self._gateways.get(one.family, "")
                 found = one.rebuild(self._all_rules(keys, one.family), Endpoint(gateway, DNS_PORT) if gateway else None)
-                log.info("table %s of %s holds %d services: %s", rules.TABLE, one.family.name, len(one.parts), found)
+                log.info("table %s of %s holds %d services: %s", rules.TABLE, one.family.written, len(one.parts), found)
         self._count()
 
     def _all_rules(self, keys: list[str], family: Family) -> Iterator[tuple[str, ServiceRules]]:
@@ -158,7 +158,7 @@ class ServiceProxy:
             found = one.repair()
             if found:
                 self._metrics.repairs.inc()
-                table = f"nftables table {rules.TABLE} of {one.family.name}"
+                table = f"nftables table {rules.TABLE} of {one.family.written}"
                 message = f"The {table} was changed by somebody else and has been repaired: {found}"
                 log.warning("%s", message)
                 self._events.warning("ServiceRulesRepaired", message)

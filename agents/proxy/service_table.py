@@ -84,7 +84,7 @@ class ServiceTable:
 
     def _send(self, leaving: Ruleset, coming: Ruleset) -> None:
         found = self.table.replace(leaving, coming)
-        log.debug("table %s of %s: %s", rules.TABLE, self.family.name, found)
+        log.debug("table %s of %s: %s", rules.TABLE, self.family.written, found)
 
     def _dns_rules(self) -> Ruleset | None:
         """The way to the node's own name server, unless the cluster runs one behind the same address."""

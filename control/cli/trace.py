@@ -179,7 +179,7 @@ class Tracer:
         address = next(filter(self._family.has, given), "")
         if given and not address:
             if self._chosen:
-                raise CommandError(f"service {name} has no {self._family.name} address, only {', '.join(given)}")
+                raise CommandError(f"service {name} has no {self._family.written} address, only {', '.join(given)}")
             address = given[0]
             self._family = next(family for family in Family if family.has(address))
         own = namespace_of(service)
@@ -211,7 +211,7 @@ class Tracer:
             raise CommandError(f"pod {name_of(pod)} has no {lacks} yet: see `kubectl describe pod`")
         address = next(filter(self._family.has, held), "")
         if not address:
-            raise CommandError(f"pod {name_of(pod)} has no {self._family.name} address, only {', '.join(held)}")
+            raise CommandError(f"pod {name_of(pod)} has no {self._family.written} address, only {', '.join(held)}")
         return node, address
 
     def _pod_at(self, address: str) -> Object | None:

@@ -23,6 +23,11 @@ class Family(IntEnum):
     IP = 2
     IP6 = 10
 
+    @property
+    def written(self) -> str:
+        """As the API writes it."""
+        return "IPv4" if self is Family.IP else "IPv6"
+
     def has(self, text: str | None) -> bool:
         """Whether an address or a network, e.g. fd00::/64, is of the family."""
         return bool(text) and (":" in str(text)) == (self is Family.IP6)
