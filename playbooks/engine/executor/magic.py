@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playbooks.engine.executor.play_state import PlayState
 
 # The version whose language this is; playbooks compare with it.
-_ANSIBLE_VERSION = {"full": "2.18.0", "major": 2, "minor": 18, "revision": 0, "string": "2.18.0"}
+_ANSIBLE_VERSION = {"full": "2.19.0", "major": 2, "minor": 19, "revision": 0, "string": "2.19.0"}
 
 
 class Magic(Mapping[str, Any]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import random
+import string
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from inventory import patterns
 from inventory.documents import Mark
 from inventory.errors import InventoryError
+from playbooks.engine.evaluation.crypt import hashed
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.namespace import Layer, Namespace
 from playbooks.engine.executor import batches
@@ -21,7 +23,7 @@ from playbooks.engine.executor.play_state import PlayState
 from playbooks.engine.executor.run_state import RunState
 from playbooks.engine.executor.strategies import STRATEGIES
 from playbooks.engine.helper.options import boolean
-from playbooks.engine.language.values import Node, Play, Scope, Task
+from playbooks.engine.language.values import Node, Play, Prompt, Scope, Task
 from playbooks.errors import PlaybookError
 
 
@@ -128,8 +130,16 @@ class PlayRunner:
                     typed = ask(f"{prompt.text}: ")
             except EOFError:
                 typed = ""
-            answers[prompt.name] = typed or prompt.default
+            answer = typed or prompt.default
+            answers[prompt.name] = _hashed(prompt, str(answer)) if prompt.encrypt and answer else answer
         return answers
+
+
+def _hashed(prompt: Prompt, answer: str) -> str:
+    """What takes the place of an answer that nobody is to read. Raises TemplateError for an unknown kind of hash."""
+    letters = string.ascii_letters + string.digits
+    salt = prompt.salt or "".join(random.SystemRandom().choice(letters) for _ in range(prompt.salt_size))
+    return hashed(answer, prompt.encrypt.removesuffix("_crypt"), salt)
 
 
 def limited(inventory: Any, limit: str) -> list[str]:

@@ -139,8 +139,6 @@ class _Reader:
         for word in item:
             if word not in _PROMPT:
                 raise keywords.refuse(item.mark_of(word), "keyword of vars_prompt", word, _PROMPT)
-        if item.get("encrypt"):
-            raise PlaybookError(f"{item.mark_of('encrypt')}: `encrypt` is not supported; use the filter password_hash")
         name = str(item.get("name") or "")
         return Prompt(
             name=name,
@@ -148,4 +146,7 @@ class _Reader:
             default=item.get("default"),
             private=boolean(item.get("private", True)),
             confirm=boolean(item.get("confirm", False)),
+            encrypt=str(item.get("encrypt") or ""),
+            salt=str(item.get("salt") or ""),
+            salt_size=int(item.get("salt_size") or 16),
         )

@@ -130,6 +130,10 @@ class Prompt:
     default: Any = None
     private: bool = True
     confirm: bool = False
+    # The kind of hash that takes the place of the answer, and its salt or the length of a random one.
+    encrypt: str = ""
+    salt: str = ""
+    salt_size: int = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
