@@ -10,6 +10,7 @@ import pytest
 from labs import Lab, eventually
 
 GRACE_SECONDS = 12
+WORKERS = ("node1", "node2", "node3")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,11 +22,11 @@ def root() -> None:
 
 @pytest.fixture(scope="session")
 def lab(kubectl: Path) -> Iterator[Lab]:
-    """Three hosts, the cluster and the demo; nodes count as lost after GRACE_SECONDS."""
+    """A control host, three workers, the cluster and the demo; nodes count as lost after GRACE_SECONDS."""
     grace = f"control_node_monitor_grace_period={GRACE_SECONDS}"
     made = Lab(f"test-{os.getpid()}", kubectl, ("-e", grace, "-e", "node_lease_duration=8"))
     try:
-        made.first_words = made.lab("up", *made.settings).stdout
+        made.first_words = made.lab("up", "--workers", str(len(WORKERS)), *made.settings).stdout
         yield made
     finally:
         made.lab("down", check=False)
@@ -38,7 +39,7 @@ def steady(lab: Lab) -> Lab:
     def whole() -> bool:
         ready = "{.items[*].status.conditions[?(@.type=='Ready')].status}"
         nodes = lab.kubectl("get", "nodes", "-o", f"jsonpath={ready}").split()
-        return nodes == ["True", "True"] and len(lab.running_pods("app=demo")) == 3
+        return nodes == ["True"] * len(WORKERS) and len(lab.running_pods("app=demo")) == 3
 
-    eventually(whole, 90, "both nodes and three replicas are Ready")
+    eventually(whole, 90, "all nodes and three replicas are Ready")
     return lab

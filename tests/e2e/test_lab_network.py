@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-import urllib3
-from conftest import GRACE_SECONDS
+from conftest import GRACE_SECONDS, WORKERS
 from labs import WHERRY, Lab, eventually, is_ready, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-NODES = ("node1", "node2")
+NODES = WORKERS
 PAGE = "It lands anywhere."
 IMAGE = "localhost/wherry/demo:1"
 
@@ -68,37 +67,31 @@ print(json.dumps(outcomes))
 
 @dataclass
 class Network:
-    """The lab with a pod on each node that asks, and the demo that answers."""
+    """The lab with a pod on each node that asks and answers, the demo, and the control host, which is outside."""
 
     lab: Lab
     targets: dict[str, str]
 
     def reached(self) -> dict[str, set[str]]:
         """For each client the targets that answer it: pods, nodes, and the machine outside."""
-        words = " ".join(f"{name}={place}" for name, place in self.targets.items())
+        inside = " ".join(f"{name}={place}" for name, place in self.targets.items())
+        ports = " ".join(f"{name}={place}" for name, place in self.targets.items() if name.startswith("port-"))
+        ask = python(ASK_FROM_NODE)
 
-        def pod(name: str) -> set[str]:
-            said = self.lab.kubectl("exec", f"asker-{name}", "--", "/bin/sh", "-c", ASK_FROM_POD % words, check=False)
-            return set(said.split())
+        def pod(name: str) -> str:
+            return self.lab.kubectl("exec", f"asker-{name}", "--", "/bin/sh", "-c", ASK_FROM_POD % inside, check=False)
 
-        def node(name: str) -> set[str]:
-            return set(self.lab.ssh(name, f"{python(ASK_FROM_NODE)} {words}", check=False).split())
-
-        with ThreadPoolExecutor() as pool:
-            pods, nodes = list(pool.map(pod, NODES)), list(pool.map(node, NODES))
-        outside = {f"port-{name}" for name in NODES if self._answers_outside(name)}
-        return {**dict(zip(("pod1", "pod2"), pods)), **dict(zip(NODES, nodes)), "outside": outside}
-
-    def _answers_outside(self, node: str) -> bool:
-        try:
-            return PAGE in self.lab.ask(node)
-        except urllib3.exceptions.HTTPError:
-            return False
+        with ThreadPoolExecutor(7) as pool:
+            said = {f"pod-{name}": pool.submit(pod, name) for name in NODES}
+            said |= {name: pool.submit(self.lab.ssh, name, f"{ask} {inside}", check=False) for name in NODES}
+            said["outside"] = pool.submit(self.lab.ssh, "control", f"{ask} {ports}", check=False)
+        return {client: set(words.result().split()) for client, words in said.items()}
 
     def whole(self) -> bool:
         """Whether everybody reaches everybody."""
-        inside = set(self.targets)
-        wanted = dict.fromkeys(("pod1", "pod2", *NODES), inside) | {"outside": {"port-node1", "port-node2"}}
+        clients = ("outside", *NODES, *(f"pod-{name}" for name in NODES))
+        wanted = {client: set(self.targets) for client in clients}
+        wanted["outside"] = {name for name in self.targets if name.startswith("port-")}
         found = self.reached()
         assert found == wanted, {client: sorted(wanted[client] - found[client]) for client in wanted}
         return True
@@ -113,18 +106,25 @@ def python(script: str) -> str:
 @pytest.fixture(scope="module")
 def network(lab: Lab) -> Iterator[Network]:
     for name in NODES:
+        # It answers with the same page as the demo.
+        container = {"name": "main", "image": IMAGE, "volumeMounts": [{"name": "page", "mountPath": "/www/page"}]}
         asker = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"asker-{name}", "labels": {"app": "asker"}},
-                 "spec": {"nodeName": name, "terminationGracePeriodSeconds": 0, "containers": [
-                     {"name": "main", "image": IMAGE, "ports": [{"containerPort": 8080}]}]}}  # fmt: skip
+                 "spec": {"nodeName": name, "terminationGracePeriodSeconds": 0, "containers": [container],
+                          "volumes": [{"name": "page", "configMap": {"name": "demo-page"}}]}}  # fmt: skip
         lab.kubectl("apply", "-f", "-", stdin=json.dumps(asker))
-    eventually(lambda: len(lab.running_pods("app=asker")) == 2, 60, "the asking pods run")
+    # Who is outside has no part in the cluster's network but the machines' own.
+    serve = f"mkdir -p /run/outside && echo {PAGE!r} >/run/outside/index.html && systemd-run --unit=outside "
+    lab.ssh("control", serve + "python3 -m http.server --directory /run/outside 8090")
+    eventually(lambda: len(lab.running_pods("app=asker")) == len(NODES), 60, "the asking pods run")
     eventually(lambda: len(lab.running_pods("app=demo")) == 3, 90, "the demo runs")
-    pods = {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in lab.running_pods("app=demo")}
+    pods = {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in lab.running_pods("app=asker")}
     service = lab.kubectl("get", "service", "demo", "-o", "jsonpath={.spec.clusterIP}")
     addresses = {node["metadata"]["name"]: node["status"]["addresses"][0]["address"] for node in lab.objects("nodes")}
+    control = lab.ssh("control", "hostname -I").split()[0]
     targets = {f"pod-{name}": f"{pods[name]}:8080" for name in NODES}
     targets |= {f"port-{name}": f"{addresses[name]}:30080" for name in NODES}
-    yield Network(lab, targets | {"service": f"{service}:80"})
+    yield Network(lab, targets | {"service": f"{service}:80", "outside": f"{control}:8090"})
+    lab.ssh("control", "systemctl stop outside; rm -r /run/outside", check=False)
     lab.kubectl("delete", "pod", "-l", "app=asker", "--wait=false")
 
 
@@ -147,6 +147,8 @@ FAULTS = {
     "all tables flushed": "nft flush ruleset",
     "a route deleted": "ip route del $(ip route show proto 87 | grep ' via ' | head -1)",
     "the route to the own pods deleted": "ip route del $(ip route show dev wherry0 | grep -o '^10.244[^ ]*')",
+    "the link down": "r=$(ip route show default); ip link set eth0 down; sleep 1; ip link set eth0 up; "
+    'test -z "$r" || ip route replace $r',
     "the bridge down": "ip link set wherry0 down",
     "the bridge deleted": "ip link del wherry0",
     "forwarding off": "echo 0 > /proc/sys/net/ipv4/ip_forward",
@@ -165,10 +167,25 @@ def test_everybody_reaches_everybody_again_after_a_node_was_partitioned(network:
         eventually(lambda: not ready(network, "node2"), GRACE_SECONDS + 60, "node2 counts as lost")
         found = run([*trace(network), "pod/asker-node1", network.targets["pod-node2"]], check=False)
         assert found.returncode == 1 and "node2 does not answer at" in found.stdout, found.stdout + found.stderr
+        eventually(lambda: not serving(network, "node2"), 20, "no endpoint on node2 serves")
+        rest = {name for name in network.targets if not name.endswith("node2")}
+
+        def others() -> bool:
+            found = network.reached()
+            return all(rest <= found[client] for client in ("node1", "node3", "pod-node1", "pod-node3"))
+
+        eventually(others, 20, "everybody else reaches everybody else, the service included")
     finally:
         network.lab.lab("connect", "node2")
     eventually(lambda: ready(network, "node2"), 60, "node2 is Ready again")
     eventually(network.whole, 30, "everybody reaches everybody after the partition")
+
+
+def serving(network: Network, node: str) -> bool:
+    """Whether the service still counts on an endpoint of a node."""
+    slices = network.lab.objects("endpointslices", "-l", "kubernetes.io/service-name=demo")
+    ends = [end for one in slices for end in one.get("endpoints") or () if end["nodeName"] == node]
+    return any(end["conditions"]["ready"] for end in ends)
 
 
 def ready(network: Network, name: str) -> bool:
@@ -179,11 +196,8 @@ def test_repairs_are_said_in_events(network: Network) -> None:
     # What was broken while no proxy ran is set up anew and not called a repair.
     network.lab.ssh("node1", "nft flush ruleset; ip link set wherry0 down")
 
-    def said() -> bool:
-        reasons = {event["reason"] for event in network.lab.objects("events", "-A")}
-        return {"ServiceRulesRepaired", "PodNetworkRepaired"} <= reasons
-
-    eventually(said, 20, "both repairs are told as events")
+    repairs = {"ServiceRulesRepaired", "PodNetworkRepaired"}
+    eventually(lambda: repairs <= messages(network, "reason"), 20, "both repairs are told as events")
 
 
 def test_a_policy_shuts_pods_off_and_its_end_lets_them_in_again(network: Network) -> None:
@@ -193,7 +207,7 @@ def test_a_policy_shuts_pods_off_and_its_end_lets_them_in_again(network: Network
     network.lab.kubectl("apply", "-f", "-", stdin=json.dumps(policy))
     try:
         # A node always reaches its own pods, also through a service.
-        eventually(lambda: not network.reached()["pod1"], 20, "the policy holds")
+        eventually(lambda: "service" not in network.reached()["pod-node1"], 20, "the policy holds")
         found = run([*trace(network), "pod/asker-node1", "service/demo"], check=False)
         assert found.returncode == 1 and "these network policies judge it: ingress default/closed" in found.stdout
     finally:
@@ -203,6 +217,47 @@ def test_a_policy_shuts_pods_off_and_its_end_lets_them_in_again(network: Network
 
 def trace(network: Network) -> list[str]:
     return [*WHERRY, "trace", "--kubeconfig", str(network.lab.files / "admin.kubeconfig")]
+
+
+def test_nodes_on_different_segments_reach_each_other_by_vxlan(network: Network) -> None:
+    # With addresses of no network the nodes take each other for machines beyond a router.
+    narrow = "ip -4 -o addr show eth0 | sed 's/.* \\([0-9.]*\\)\\/24 .*/\\1/' | while read a; do "
+    narrow += "ip addr add $a/32 dev eth0; ip addr del $a/24 dev eth0; ip route add ${a%.*}.0/24 dev eth0; done"
+    wide = "ip -4 -o addr show eth0 | sed 's/.* \\([0-9.]*\\)\\/32 .*/\\1/' | while read a; do "
+    wide += "ip addr del $a/32 dev eth0; ip addr add $a/24 dev eth0; done"
+    on_all(network, narrow)
+    try:
+        eventually(lambda: all("vxlan" in found for found in routes(network)), 30, "all go by VXLAN")
+        eventually(network.whole, 30, "everybody reaches everybody by VXLAN")
+        network.lab.ssh("node2", "nft 'add table ip fw; add chain ip fw in { type filter hook input priority -5; }; "
+                                 "add rule ip fw in udp dport 4789 drop'")  # fmt: skip
+        found = run([*trace(network), "pod/asker-node1", "pod/asker-node2:8080"], check=False)
+        assert found.returncode == 1 and "a firewall between node1 and node2 drops UDP port 4789" in found.stdout
+        said = "a firewall between node1 and node2 drops UDP port 4789"
+        eventually(lambda: any(said in one for one in messages(network)), 40, "the event about VXLAN")
+        network.lab.ssh("node2", "nft delete table ip fw")
+        eventually(network.whole, 30, "everybody reaches everybody by VXLAN again")
+    finally:
+        network.lab.ssh("node2", "nft delete table ip fw 2>/dev/null", check=False)
+        on_all(network, wide)
+    eventually(lambda: not any("vxlan" in found for found in routes(network)), 30, "all go directly again")
+    eventually(network.whole, 30, "everybody reaches everybody directly again")
+
+
+def on_all(network: Network, command: str) -> list[str]:
+    """What a command writes on each node."""
+    with ThreadPoolExecutor(len(NODES)) as pool:
+        return list(pool.map(lambda name: network.lab.ssh(name, command), NODES))
+
+
+def routes(network: Network) -> list[str]:
+    """Each node's routes to the pods of others."""
+    return on_all(network, "ip route show proto 87 | grep via || true")
+
+
+def messages(network: Network, field: str = "message") -> set[str]:
+    """What all events say, or their reasons."""
+    return {event[field] for event in network.lab.objects("events", "-A")}
 
 
 def test_a_trace_names_every_hop(network: Network) -> None:

@@ -1,15 +1,14 @@
-"""What `make lab` ends with is a cluster that does its job on both workers."""
+"""What `make lab` ends with is a cluster that does its job on all workers."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
+from conftest import WORKERS
 from labs import Lab, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-WORKERS = ("node1", "node2")
 
 
 def test_lab_up_says_how_to_go_on(lab: Lab) -> None:
@@ -17,7 +16,7 @@ def test_lab_up_says_how_to_go_on(lab: Lab) -> None:
         assert words in lab.first_words
 
 
-def test_three_replicas_run_on_both_workers(steady: Lab) -> None:
+def test_the_replicas_run_on_all_workers(steady: Lab) -> None:
     pods = steady.running_pods("app=demo")
     assert len(pods) == 3
     assert {pod["spec"]["nodeName"] for pod in pods} == set(WORKERS)
