@@ -237,13 +237,17 @@ class Scheduler:
             self._client.patch("pods", pod.name, nomination, pod.namespace, subresource="status")
         except (ApiError, TransportError) as error:
             log.info("the nomination of %s was not written: %s", pod.key, error)
+        awaited = bool(chosen.victims)
         for victim in chosen.victims:
             try:
                 self._end(victim, pod, chosen.node)
+            except NotFound:
+                log.info("%s had ended before it could be ended for %s", victim.key, pod.key)
             except (ApiError, TransportError) as error:
                 log.warning("%s was not ended for %s: %s", victim.key, pod.key, error)
-        if not chosen.victims:
-            # Only holders of places gave way: no deletion will come that wakes the pod.
+                awaited = False
+        if not awaited:
+            # Only holders of places gave way, or a victim may stay: no deletion will come that wakes the pod.
             self._queue.wake(Wake.POD_REMOVED)
 
     def _end(self, victim: PodInfo, pod: PodInfo, node: str) -> None:

@@ -18,6 +18,7 @@ BUGS = list(bugs().values())
 # Bugs that the simulator found when nobody had put them in; docs/simulation.md tells of them.
 REAL = (
     "bound-pods-cannot-be-preempted",
+    "failed-evictions-wake-nobody",
     "hindered-pods-are-not-woken",
     "kubelets-forget-after-a-restart",
     "leases-outlive-their-nodes",
