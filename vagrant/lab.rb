@@ -65,11 +65,21 @@ module Lab
     end
   end
 
-  def all_up?(environment)
+  # With the last machine goes what was kept of the lab: its keys open nothing any more.
+  def destroyed(environment)
+    return if ENV["WHERRY_LAB"] || states(environment).any? { |state| state && state != :not_created }
+
+    FileUtils.rm_rf([File.join(HERE, "..", ".lab", "vagrant"), File.join(data, "wherry")])
+  end
+
+  def all_up?(environment) = states(environment).all?(:running)
+
+  # Vagrant's word for each machine's state; nil for one that never was.
+  def states(environment)
     active = environment.active_machines.to_h
-    machines.keys.all? do |name|
+    machines.keys.map do |name|
       kind = active[name.to_sym]
-      kind && environment.machine(name.to_sym, kind).state.id == :running
+      kind && environment.machine(name.to_sym, kind).state.id
     end
   end
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Machines
+from conftest import ROOT, Machines
 
 pytestmark = [pytest.mark.vagrant, pytest.mark.timeout(3600)]
 
@@ -71,6 +71,7 @@ def test_destroy_leaves_nothing(machines: Machines) -> None:
     assert not machines.host.run("virsh", "list", "--all", "--name").strip()
     assert "box.img" in machines.host.run("virsh", "vol-list", "default")
     assert len(machines.host.run("virsh", "vol-list", "default").strip().splitlines()) == 3
+    assert not (ROOT / ".lab" / "vagrant").exists()
 
 
 def answering(machines: Machines) -> None:

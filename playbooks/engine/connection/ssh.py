@@ -23,9 +23,11 @@ _WINDOW = 8 * 1024 * 1024
 _DEAD_AFTER_MILLISECONDS = 60_000
 
 
-@functools.cache
 def _fabric_config() -> Any:
-    """Fabric with nothing of the user's own fabric.yml: what counts is the inventory and ssh's configuration."""
+    """Fabric with nothing of the user's own fabric.yml: what counts is the inventory and ssh's configuration.
+
+    One for each connection: Fabric rewrites it on the way, and another thread would find it empty meanwhile.
+    """
     return Config(ssh_config=paramiko.SSHConfig(), lazy=True)
 
 
