@@ -30,6 +30,7 @@ _MODULES = {
     "apiextensions.k8s.io": "apiextensions",
     "apiregistration.k8s.io": "apiextensions",
     "flowcontrol.apiserver.k8s.io": "flowcontrol",
+    "resource.k8s.io": "resource",
 }
 
 Defaulter = Callable[[Object], None]

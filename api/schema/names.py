@@ -6,8 +6,8 @@ Source: the `ShortNames`, `Categories` and `ConnectMethods` of the original's re
 
 from __future__ import annotations
 
-# Groups whose objects need drivers or migrations that a small cluster does not have.
-LEFT_OUT = {"resource.k8s.io", "storagemigration.k8s.io", "internal.apiserver.k8s.io", "lifecycle.k8s.io"}
+# Groups whose objects need migrations or machinery that a small cluster does not have.
+LEFT_OUT = {"storagemigration.k8s.io", "internal.apiserver.k8s.io", "lifecycle.k8s.io"}
 LEFT_OUT_PLURALS = {"podcertificaterequests"}
 
 SHORT_NAMES = {
@@ -82,4 +82,5 @@ GROUP_ORDER = [
     "autoscaling", "batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
     "storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
     "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "flowcontrol.apiserver.k8s.io",
+    "resource.k8s.io",
 ]  # fmt: skip

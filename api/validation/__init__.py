@@ -35,6 +35,7 @@ _MODULES = {
     "apiregistration.k8s.io": "admissionregistration",
     "apiextensions.k8s.io": "apiextensions",
     "flowcontrol.apiserver.k8s.io": "flowcontrol",
+    "resource.k8s.io": "resource",
 }
 # Bodies that are questions or options rather than stored objects; the server checks them where it answers.
 _WITHOUT_NAME = {

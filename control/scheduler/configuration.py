@@ -24,8 +24,6 @@ _POINTS = ("multiPoint", "filter", "score", "permit")
 _SETTINGS = {"apiVersion", "kind", "profiles"}
 # What upstream has as plugins and Wherry as parts of its loop: may be listed, and cannot be switched off.
 _BUILT_IN = frozenset({"PrioritySort", "DefaultPreemption", "DefaultBinder", "SchedulingGates"})
-# Devices are not served, so that no pod can ask for any: may be listed either way.
-_IDLE = frozenset({"DynamicResources"})
 # Plugins that run only if they are enabled.
 _OPTIONAL = frozenset({Coscheduling.name})
 
@@ -100,7 +98,7 @@ def _names(plugins: Mapping[str, Any], point: str, part: str) -> set[str]:
     found = {str(one["name"]) for one in section.get(part) or []}
     if part == "disabled" and "*" in found:
         found = found - {"*"} | KNOWN
-    _refuse_unknown(f"plugins.{point}.{part}", found, KNOWN | _BUILT_IN | _IDLE | _OPTIONAL)
+    _refuse_unknown(f"plugins.{point}.{part}", found, KNOWN | _BUILT_IN | _OPTIONAL)
     if part == "disabled" and found & _BUILT_IN:
         raise ConfigurationError(f"plugins.{point}: {', '.join(sorted(found & _BUILT_IN))} cannot be disabled")
     return found

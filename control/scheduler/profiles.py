@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from control.scheduler.cycle import Profile
 from control.scheduler.framework import ClusterPlugin, NodePlugin, Wake
 from control.scheduler.plugins.balanced_allocation import BalancedAllocation
+from control.scheduler.plugins.dynamic_resources import DynamicResources
 from control.scheduler.plugins.image_locality import ImageLocality
 from control.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from control.scheduler.plugins.node_affinity import NodeAffinity
@@ -35,6 +36,7 @@ NODE_PLUGINS: tuple[NodePlugin, ...] = (
     NodeResourcesFit(),
     BalancedAllocation(),
     ImageLocality(),
+    DynamicResources(),
 )
 CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = (
     VolumeRestrictions(),

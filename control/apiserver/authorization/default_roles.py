@@ -40,6 +40,7 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
         (READ, ("batch",), ("cronjobs", "cronjobs/status", "jobs", "jobs/status")),
         (READ, ("policy",), ("poddisruptionbudgets", "poddisruptionbudgets/status")),
         (READ, ("networking.k8s.io",), ("ingresses", "ingresses/status", "networkpolicies")),
+        (READ, ("resource.k8s.io",), ("resourceclaims", "resourceclaims/status", "resourceclaimtemplates")),
     ),
     "system:aggregate-to-edit": (
         (READ, ("",), ("pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy")),
@@ -64,6 +65,7 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
         (WRITE, ("batch",), ("cronjobs", "jobs")),
         (WRITE, ("policy",), ("poddisruptionbudgets",)),
         (WRITE, ("networking.k8s.io",), ("ingresses", "networkpolicies")),
+        (WRITE, ("resource.k8s.io",), ("resourceclaims", "resourceclaimtemplates")),
         (READ_WRITE, ("coordination.k8s.io",), ("leases",)),
     ),
     "system:aggregate-to-admin": (

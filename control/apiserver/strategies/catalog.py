@@ -35,6 +35,9 @@ _GENERATION = frozenset(
         ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
         ("scheduling.k8s.io", "priorityclasses"),
+        ("resource.k8s.io", "deviceclasses"),
+        ("resource.k8s.io", "devicetaintrules"),
+        ("resource.k8s.io", "resourceslices"),
     }
 )
 _RETURNS_DELETED = frozenset(

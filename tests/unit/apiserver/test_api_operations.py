@@ -36,6 +36,7 @@ CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage":
 SCALED = {"scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}, "maxReplicas": 3}
 EVENT = {"metadata": {"namespace": "default"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}}
 JSON_PATCH = {"patchType": "JSONPatch", "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/x"}]'}}
+DEVICES = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]}}
 BODIES: dict[str, dict[str, Any]] = {
     "configmaps": {"data": {"a": "b"}},
     "endpoints": {"subsets": []},
@@ -102,6 +103,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "endpointslices.discovery.k8s.io": {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.1.1"]}]},
     "flowschemas.flowcontrol.apiserver.k8s.io": {
         "spec": {"priorityLevelConfiguration": {"name": "system"}, "matchingPrecedence": 9000, "rules": []}},
+    "deviceclasses.resource.k8s.io": {"spec": {}},
+    "devicetaintrules.resource.k8s.io": {
+        "spec": {"deviceSelector": {"driver": "x.example"}, "taint": {"key": "k", "effect": "NoSchedule"}}},
+    "resourceclaims.resource.k8s.io": {"spec": DEVICES},
+    "resourceclaimtemplates.resource.k8s.io": {"spec": {"spec": DEVICES}},
+    "resourceslices.resource.k8s.io": {
+        "spec": {"driver": "x.example", "nodeName": "n", "pool": {"name": "p", "resourceSliceCount": 1},
+                 "devices": [{"name": "d"}]}},
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": {
         "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}},
 }  # fmt: skip

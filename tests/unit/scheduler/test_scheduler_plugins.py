@@ -126,6 +126,12 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         make_pod("p"),
         "0/1 nodes are available: 1 node(s) were unschedulable.",
     ),
+    "claimed devices are allocated by nobody": (
+        [make_node("a")],
+        {},
+        make_pod("p", resourceClaims=[{"name": "gpu", "resourceClaimName": "mine"}]),
+        "0/1 nodes are available: 1 the scheduler of this cluster allocates no devices to resource claims.",
+    ),
     "a cordoned node takes who tolerates it": (
         [make_node("a", unschedulable=True)],
         {},
