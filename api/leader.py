@@ -1,8 +1,8 @@
 """Leader election by a Lease: at most one process of a name acts at a time.
 
-The leader renews well before `renew_deadline` is over and tries again every `retry` seconds where that fails; it counts
-itself out `renew_deadline` after its last success, which is before any other may count it out (`lease_duration`),
-measured on each process's own monotonic clock.
+The leader renews well before `renew_deadline` is over, and every `retry` seconds where that fails or takes long; it
+counts itself out `renew_deadline` after its last success, which is before any other may count it out
+(`lease_duration`), measured on each process's own monotonic clock.
 
 Invariant: `is_leader()` is False as soon as this process can no longer be sure.
 Source: client-go's leaderelection (record fields and timing); coordination.k8s.io/v1 Lease.
@@ -80,7 +80,10 @@ class LeaderElector:
     def _renew(self, lost: Event) -> None:
         pause = self._rest
         while not lost.wait(pause):
-            pause = self._rest if self._try() else self._retry
+            started = self._runtime.monotonic()
+            renewed = self._try()
+            quick = self._runtime.monotonic() - started < 0.1 * self._deadline
+            pause = self._rest if renewed and quick else self._retry
 
     def _seconds_left(self) -> float:
         """How long this process can still be sure."""
