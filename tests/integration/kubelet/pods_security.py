@@ -107,10 +107,17 @@ SECURITY = [
     ),
     Case(
         "safe-sysctl",
-        once("cat /proc/sys/net/ipv4/ip_unprivileged_port_start")
-        | {"securityContext": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]}},
+        once("cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced")
+        | {
+            "securityContext": {
+                "sysctls": [
+                    {"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"},
+                    {"name": "kernel/shm_rmid_forced", "value": "1"},
+                ]
+            }
+        },
         phase("Succeeded"),
-        log="80\n",
+        log="80\n1\n",
     ),
     Case(
         "forbidden-sysctl",
