@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -36,6 +37,8 @@ def run(call: Call) -> dict[str, Any]:
         at = place if removed else _place(call, lines)
         lines[at:at] = _framed(call, lines, at, [begin, *block.split("\n"), end])
     after = "\n".join(lines) + ("\n" if lines and (text.endswith("\n") or present or not text) else "")
+    if present and not os.path.exists(path):
+        return without_empty_backup(store(call, path, text, after, "File created"))
     message = "Block inserted" if present and not removed else "Block removed" if not present else "Block inserted"
     return without_empty_backup(store(call, path, text, after, message))
 

@@ -59,7 +59,7 @@ def _place(call: Call, dest: str, result: dict[str, Any]) -> dict[str, Any]:
     changed = False
     difference: dict[str, Any] = {}
     if there and not same and not call["force"]:
-        return {**result, "changed": False, "msg": "file already exists"}
+        return {**{key: value for key, value in result.items() if key != "checksum"}, "changed": False}
     if not same:
         changed = True
         if call.diff:

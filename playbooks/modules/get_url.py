@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email.utils
 import os
 import time
 import urllib.parse
@@ -43,14 +44,16 @@ def run(call: Call) -> dict[str, Any]:
     result: dict[str, Any] = {"url": call["url"], "dest": dest, "changed": False}
     algorithm, expected = _expected(call)
     there = os.path.exists(dest)
-    same = there and (_files.digest(dest, algorithm) == expected if expected else not call["force"])
-    if same and (expected or not call["force"]):
+    # Without a hash to compare with, the server is asked whether it has something newer.
+    conditional = there and not expected and not call["force"]
+    if (there and expected and _files.digest(dest, algorithm) == expected) or (conditional and call.check):
         changed = _files.apply_attributes(call, dest)
         what = "file already exists but file attributes changed" if changed else "file already exists"
         return {**result, **_files.describe(dest), "changed": changed, "msg": what, "status_code": 304}
     if call.check:
         return {**result, "changed": True, "msg": "would be downloaded"}
-    return {**_fetch(call, dest, algorithm, expected, result), "elapsed": int(time.monotonic() - started)}
+    since = os.path.getmtime(dest) if conditional else None
+    return {**_fetch(call, dest, algorithm, expected, result, since), "elapsed": int(time.monotonic() - started)}
 
 
 def _expected(call: Call) -> tuple[str, str]:
@@ -71,11 +74,15 @@ def _expected(call: Call) -> tuple[str, str]:
     return algorithm, value.strip().lower()
 
 
-def _fetch(call: Call, dest: str, algorithm: str, expected: str, result: dict[str, Any]) -> dict[str, Any]:
+def _fetch(
+    call: Call, dest: str, algorithm: str, expected: str, result: dict[str, Any], since: float | None
+) -> dict[str, Any]:
     headers = {"User-Agent": call["http_agent"], **{key: str(value) for key, value in call["headers"].items()}}
     if call["url_username"] is not None:
         pair = f"{call['url_username']}:{call['url_password'] or ''}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    if since is not None:
+        headers["If-Modified-Since"] = email.utils.formatdate(since, usegmt=True)
     descriptor, name = _files.temporary(dest)
     os.close(descriptor)
     try:
@@ -83,11 +90,16 @@ def _fetch(call: Call, dest: str, algorithm: str, expected: str, result: dict[st
             call["url"], name, headers=headers, timeout=call["timeout"], validate_certs=call["validate_certs"],
             use_proxy=call["use_proxy"], client_cert=call["client_cert"], client_key=call["client_key"],
         )  # fmt: skip
+        if response.status == 304:
+            changed = _files.apply_attributes(call, dest)
+            what = f"HTTP Error 304: {response.reason}"
+            return {**result, **_files.describe(dest), "changed": changed, "msg": what, "status_code": 304}
         found = _files.digest(name, algorithm)
         if expected and found != expected:
             raise Failure(f"The checksum for {dest} did not match {expected}; it was {found}.", **result)
         result["checksum_src"] = _files.digest(name)
-        changed = _files.digest(dest) != result["checksum_src"]
+        result["checksum_dest"] = _files.digest(dest) or None
+        changed = result["checksum_dest"] != result["checksum_src"]
         if changed:
             if call["backup"] and os.path.exists(dest):
                 result["backup_file"] = _files.backup(dest)
@@ -97,7 +109,6 @@ def _fetch(call: Call, dest: str, algorithm: str, expected: str, result: dict[st
             os.unlink(name)
     changed = _files.apply_attributes(call, dest) or changed
     result.update(
-        changed=changed, status_code=response.status, msg=f"OK ({os.path.getsize(dest)} bytes)",
-        checksum_dest=_files.digest(dest),
+        changed=changed, status_code=response.status, msg=f"OK ({os.path.getsize(dest)} bytes)"
     )  # fmt: skip
     return {**result, **_files.describe(dest)}

@@ -36,7 +36,12 @@ def run(call: Call) -> dict[str, Any]:
     path, text = load(call)
     lines = text.splitlines(True)
     message = _present(call, lines)
-    return store(call, path, text, "".join(lines), message)
+    return _named_backup(store(call, path, text, "".join(lines), message))
+
+
+def _named_backup(result: dict[str, Any]) -> dict[str, Any]:
+    """The result as `lineinfile` gives it: the backup's name stands under `backup` alone."""
+    return {key: value for key, value in result.items() if key != "backup_file"}
 
 
 def _absent(call: Call) -> dict[str, Any]:
@@ -46,7 +51,7 @@ def _absent(call: Call) -> dict[str, Any]:
     matches = _matcher(call)
     kept = [line for line in text.splitlines(True) if not matches(line.rstrip("\r\n"))]
     found = len(text.splitlines(True)) - len(kept)
-    result = store(call, path, text, "".join(kept), f"{found} line(s) removed")
+    result = _named_backup(store(call, path, text, "".join(kept), f"{found} line(s) removed"))
     return {**result, "found": found}
 
 

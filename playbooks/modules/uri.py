@@ -107,6 +107,7 @@ def _judge(call: Call, result: dict[str, Any], content: bytes) -> dict[str, Any]
         raise Failure(message, **{key: value for key, value in result.items() if key != "msg"})
     if call["dest"]:
         _keep(call, result, content)
+        result.update(_files.describe(result["path"]))
     return result
 
 

@@ -24,8 +24,11 @@ def run(call: ActionCall) -> Result:
     target = _target(call)
     about = call.remote("_fetch", {"src": call["src"], "content": False}, check=False)
     if about.get("failed"):
-        missing = not call["fail_on_missing"] and about.get("missing")
-        return {**about, "failed": not missing, "changed": False, "file": call["src"]}
+        missing = about.pop("missing", False)
+        if missing and not call["fail_on_missing"]:
+            message = f"{about['msg']}, not transferring, ignored"
+            return {**about, "failed": False, "changed": False, "file": call["src"], "msg": message}
+        return {**about, "failed": True, "changed": False, "file": call["src"]}
     checksum = about["checksum"]
     here = _checksum(target)
     result: Result = {
