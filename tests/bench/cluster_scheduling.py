@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -312,6 +313,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long to hold them: half at rest, half rolling")
     parser.add_argument("--rest", type=float, default=30.0, help="seconds for which nodes at rest are measured")
     arguments = parser.parse_args()
+    # Who stops the run by SIGTERM wants its processes gone as well.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("stopped"))
     with (
         tempfile.TemporaryDirectory(prefix="wherry-bench-") as directory,
         cluster(Path(directory) / "server", arguments.nodes) as (client, processes),
