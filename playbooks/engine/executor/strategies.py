@@ -18,6 +18,9 @@ from playbooks.engine.executor.task_runner import Outcome, TaskRunner
 from playbooks.engine.language import tags
 from playbooks.engine.language.values import Task
 
+# They are done once, whatever the number of hosts, unless each goes alone.
+_FOR_ALL = ("add_host", "pause")
+
 
 class Strategy:
     """What both strategies share: choosing a host's next task and settling its outcome."""
@@ -108,8 +111,8 @@ class Linear(Strategy):
         self._consequences(outcomes)
 
     def _runs_once(self, state: HostState, task: Task) -> bool:
-        if task.action in ("add_host",) or "run_once" not in task.keywords:
-            return task.action == "add_host"
+        if task.action in _FOR_ALL or "run_once" not in task.keywords:
+            return task.action in _FOR_ALL
         scope = self.play.evaluator(state.name, task)
         return Attempt(self.play, state.name, task, scope).flag("run_once")
 
