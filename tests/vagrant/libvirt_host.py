@@ -22,7 +22,9 @@ done
 mount --bind "$STATE/passwd" /etc/passwd
 mount --bind "$STATE/group" /etc/group
 virtlogd &
-exec libvirtd
+libvirtd &
+# The first process of the namespace must reap what is orphaned, or libvirt waits a minute for each ended machine.
+wait $!
 """
 _QEMU = """
 user = "root"
