@@ -82,7 +82,7 @@ class Component:
         stop = stop_event(self.runtime)
         server.start()
         try:
-            self._elector(client).run(stop, lambda lost: self._lead(client, make_term, lost))
+            self._elector(client).run(stop, lambda term, lost: self._lead(term, make_term, lost))
         finally:
             server.stop()
         return 0

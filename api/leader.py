@@ -4,7 +4,8 @@ The leader renews well before `renew_deadline` is over, and every `retry` second
 counts itself out `renew_deadline` after its last success, which is before any other may count it out
 (`lease_duration`), measured on each process's own monotonic clock.
 
-Invariant: `is_leader()` is False as soon as this process can no longer be sure.
+Invariant: `is_leader()` is False as soon as this process can no longer be sure, and what leads sends no write then: its
+client is fenced, for a task that hung in a request would else go on beside the next leader.
 Source: client-go's leaderelection (record fields and timing); coordination.k8s.io/v1 Lease.
 """
 
@@ -17,9 +18,24 @@ from api.client import Client
 from api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from api.objects import Object
 from api.runtime import Event, Runtime, micro_timestamp
-from api.transport import TransportError
+from api.transport import Request, Response, Transport, TransportError
 
 log = logging.getLogger(__name__)
+_READS = ("GET", "HEAD")
+
+
+class _Fence:
+    """A transport that sends writes only while `may_write()` says so."""
+
+    def __init__(self, transport: Transport, may_write: Callable[[], bool]) -> None:
+        self._transport = transport
+        self._may_write = may_write
+
+    def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> Response:
+        """See Transport.send."""
+        if request.method not in _READS and not self._may_write():
+            raise TransportError(f"{request.method} {request.path}: not sent, since another may lead by now")
+        return self._transport.send(request, timeout=timeout, stream=stream)
 
 
 class LeaderElector:
@@ -50,22 +66,27 @@ class LeaderElector:
         self._held: Object | None = None
         self._observed: tuple[str, float] = ("", 0.0)
         self._renewed = float("-inf")
+        self._terms = 0
 
     def is_leader(self) -> bool:
         """Whether this process may act now."""
         return self._seconds_left() > 0
 
-    def run(self, stop: Event, lead: Callable[[Event], None]) -> None:
-        """Campaign until `stop`; while leading, `lead(lost)` runs in a task and must end when `lost` is set."""
+    def run(self, stop: Event, lead: Callable[[Client, Event], None]) -> None:
+        """Campaign until `stop`; while leading, `lead(client, lost)` runs in a task and must end when `lost` is set.
+
+        The client is good for that term alone: afterwards its writes raise TransportError.
+        """
         while not stop.is_set():
             if self._try():
                 self._lead(stop, lead)
             stop.wait(self._retry)
 
-    def _lead(self, stop: Event, lead: Callable[[Event], None]) -> None:
+    def _lead(self, stop: Event, lead: Callable[[Client, Event], None]) -> None:
         log.info("%s leads as %s", self._name, self._identity)
         lost = self._runtime.event()
-        task = self._runtime.spawn(f"lead-{self._name}", lead, lost)
+        self._terms += 1
+        task = self._runtime.spawn(f"lead-{self._name}", lead, self._fenced(self._terms), lost)
         # Renewing has a task of its own: a request that hangs must not keep the deadline from being noticed.
         self._runtime.spawn(f"renew-{self._name}", self._renew, lost)
         while self.is_leader() and not stop.wait(self._seconds_left()):
@@ -76,6 +97,10 @@ class LeaderElector:
             self._release()
         else:
             log.warning("%s lost the lead: the Lease could not be renewed for %.0f s", self._name, self._deadline)
+
+    def _fenced(self, term: int) -> Client:
+        fence = _Fence(self._client.transport, lambda: self._terms == term and self.is_leader())
+        return Client(fence, user_agent=self._client.user_agent, timeout=self._client.timeout)
 
     def _renew(self, lost: Event) -> None:
         pause = self._rest

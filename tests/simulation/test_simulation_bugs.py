@@ -20,6 +20,7 @@ REAL = (
     "bound-pods-cannot-be-preempted",
     "failed-evictions-wake-nobody",
     "hindered-pods-are-not-woken",
+    "hung-writes-outlive-the-lead",
     "kubelets-forget-after-a-restart",
     "leases-outlive-their-nodes",
     "preemptors-are-not-woken",

@@ -237,7 +237,7 @@ class World:
             identity = f"{name}-{self.runtime.uuid()}"
             self.network.on_write[name] = lambda: self.checks.wrote(name, identity, lease)
             elector = LeaderElector(client, self.runtime, name=lease, identity=identity)
-            elector.run(self.runtime.event(), lambda lost: make(client).run(lost))
+            elector.run(self.runtime.event(), lambda term, lost: make(term).run(lost))
 
         return starter
 

@@ -143,7 +143,7 @@ def test_one_leads_at_a_time_and_the_next_takes_over(both: tuple[Client, Client]
             client, runtime, name="work", identity=name, lease_duration=3.0, renew_deadline=2.0, retry=0.2
         )
 
-        def lead(lost: Event) -> None:
+        def lead(_: Client, lost: Event) -> None:
             leading.append(name)
             if len(leading) > 1:
                 overlaps.append(list(leading))
