@@ -154,9 +154,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(directory: Path) -> dict[str, Any] | None:
-    """The record; None if the sandbox is not there, or a kill came before it was written."""
+    """The record; None if the sandbox is not there, or a kill or a loss of power came before it was whole."""
     try:
         found: dict[str, Any] = orjson.loads((directory / "record").read_bytes())
-    except OSError:
+    except (OSError, orjson.JSONDecodeError):
         return None
     return found
