@@ -47,7 +47,7 @@ def test_pods_reach_each_other_across_nodes_by_pod_address_and_by_service(steady
         assert "It lands anywhere." in page, (address, port)
 
 
-def test_the_api_server_reaches_pods_of_both_workers(steady: Lab) -> None:
+def test_the_api_server_reaches_pods_of_all_workers(steady: Lab) -> None:
     for pod in steady.running_pods("app=demo"):
         path = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}:8080/proxy/"
         assert "It lands anywhere." in steady.kubectl("get", "--raw", path), pod["spec"]["nodeName"]
@@ -81,7 +81,7 @@ def test_podman_on_the_node_shows_the_containers_under_plain_names(steady: Lab) 
 
 
 def test_another_run_changes_nothing_and_says_so(steady: Lab) -> None:
-    said = steady.lab("up", *steady.settings).stdout
+    said = steady.lab("up", "--workers", str(len(WORKERS)), *steady.settings).stdout
     assert "nothing had to be changed" in said, said
 
 
