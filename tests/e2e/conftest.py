@@ -20,7 +20,7 @@ def root() -> None:
         pytest.skip("lab hosts need root; run `make test`, or this under sudo")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def lab(kubectl: Path) -> Iterator[Lab]:
     """A control host, three workers, the cluster and the demo; nodes count as lost after GRACE_SECONDS."""
     grace = f"control_node_monitor_grace_period={GRACE_SECONDS}"
