@@ -5,6 +5,7 @@ Source: Ansible, "Manipulating file paths".
 
 from __future__ import annotations
 
+import glob
 import posixpath
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,10 +18,9 @@ def path_join(parts: Any) -> str:
 
 
 def fileglob(pattern: Any) -> list[str]:
-    """The files of this machine that match a pattern, sorted."""
-    path = Path(str(pattern))
-    base = Path(path.anchor or ".")
-    return sorted(str(found) for found in base.glob(str(path.relative_to(path.anchor))) if found.is_file())
+    """The files of this machine that match a pattern, in their directory's order, as Ansible gives them."""
+    # Path.glob would let `*` stand for hidden files too.
+    return [found for found in glob.glob(str(pattern)) if Path(found).is_file()]  # noqa: PTH207
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -7,6 +7,7 @@ Source: Ansible, "Lookups".
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from inventory.documents import read_text
 from inventory.errors import InventoryError
 from playbooks.engine.evaluation.environment import SCOPE, Missing
 from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.engine.evaluation.filters_paths import fileglob
 from playbooks.errors import PlaybookError, TemplateError
 
 
@@ -177,8 +179,7 @@ def _fileglob(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) ->
             [Path(path.anchor)] if path.is_absolute() else [p / k for p in scope.services.places for k in ("files", "")]
         )
         for base in bases:
-            matches = base.glob(str(path.relative_to(path.anchor))) if base.is_dir() else ()
-            hits = sorted(str(hit.absolute()) for hit in matches if hit.is_file())
+            hits = fileglob(Path(glob.escape(str(base.absolute())), path.relative_to(path.anchor)))
             if hits:
                 found.extend(hits)
                 break
