@@ -87,3 +87,4 @@ def test_a_node_that_gets_another_address_goes_by_it(clean: Node) -> None:
     finally:
         set_address(clean, "192.0.2.10")
     eventually(lambda: internal_address(clean) == "192.0.2.10", "the Node has its old address again")
+    eventually(lambda: reads_log(clean, "steady"), "the API server reaches the kubelet there again")
