@@ -27,7 +27,7 @@ from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes
 from agents.kubelet.runtime.podman import PodmanRuntime
 from agents.kubelet.serving import KubeletServer
 from agents.kubelet.shutdown import Grace, is_machine_stopping
-from agents.kubelet.thresholds import Signal, ThresholdError, soft
+from agents.kubelet.thresholds import Signal, ThresholdError, reclaiming, soft
 from agents.network.interface import PodNetwork
 from api.kubeconfig import KubeconfigError
 from api.process import configure_logging, stop_event
@@ -114,7 +114,10 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         dns=DnsSettings(servers, arguments.cluster_domain, own),
         pids_limit=arguments.pod_max_pids,
         resources=ResourceSettings(
-            arguments.eviction_hard + soft(arguments.eviction_soft, arguments.eviction_soft_grace_period),
+            reclaiming(
+                arguments.eviction_hard + soft(arguments.eviction_soft, arguments.eviction_soft_grace_period),
+                arguments.eviction_minimum_reclaim,
+            ),
             arguments.eviction_pressure_transition_period,
             arguments.eviction_max_pod_grace_period,
             Policy(arguments.image_gc_high_threshold, arguments.image_gc_low_threshold),

@@ -11,14 +11,14 @@ Source: kubelet/eviction eviction_manager.synchronize.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from agents.kubelet.eviction import Use, limits_disk, over_own_limit, victim
 from agents.kubelet.machine import Pressure
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction
-from agents.kubelet.thresholds import CONDITIONS, Conditions, Patience, Shortage, Threshold, shortages
+from agents.kubelet.thresholds import CONDITIONS, Conditions, Patience, Shortage, Signal, Threshold, shortages
 from api.objects import Object, name_of, namespace_of
 from api.runtime import Runtime
 
@@ -66,14 +66,14 @@ class EvictionManager:
 
     def look(self) -> None:
         """Look once, and act."""
-        found = shortages(self._node.pressure(), self._thresholds)
+        found = self._shortages(self._patience.since)
         self._tell(found)
         found = self._patience.over(found, self._clock.monotonic())
         if any(CONDITIONS[shortage.signal] == "DiskPressure" for shortage in found):
             log.warning("the node is short of disk: unused images and ended containers are removed")
             self._node.reclaim()
-            left = {(entry.signal, entry.grace) for entry in shortages(self._node.pressure(), self._thresholds)}
-            found = [shortage for shortage in found if (shortage.signal, shortage.grace) in left]
+            left = {entry.key for entry in self._shortages([entry.key for entry in found])}
+            found = [shortage for shortage in found if shortage.key in left]
         waits = self._node.ending() and self._clock.monotonic() - self._evicted < _PATIENCE
         if found and not waits:
             self._evict_one(found[0])
@@ -82,6 +82,9 @@ class EvictionManager:
                 excess = over_own_limit(pod, self._node.use(pod))
                 if excess is not None:
                     self._evict(pod, excess)
+
+    def _shortages(self, unresolved: Collection[tuple[Signal, float]]) -> list[Shortage]:
+        return shortages(self._node.pressure(), self._thresholds, unresolved)
 
     def _tell(self, found: list[Shortage]) -> None:
         conditions = self._conditions.update(found, self._clock.monotonic())

@@ -8,7 +8,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from agents.kubelet.thresholds import DEFAULT, Signal, Threshold, parse_grace_periods, parse_thresholds
+from agents.kubelet.thresholds import (
+    DEFAULT,
+    Reclaim,
+    Signal,
+    Threshold,
+    parse_grace_periods,
+    parse_reclaims,
+    parse_thresholds,
+)
 from api.objects import Object
 
 
@@ -108,6 +116,12 @@ def _resources(parser: argparse.ArgumentParser) -> None:
         help="seconds that a pod gets at most when it goes after a while (%(default)s)",
     )
     add(
+        "--eviction-minimum-reclaim",
+        type=reclaims,
+        default={},
+        help="how much more than a threshold must be left before pods stay: SIGNAL=QUANTITY,…",
+    )
+    add(
         "--eviction-pressure-transition-period",
         type=float,
         default=300.0,
@@ -167,6 +181,14 @@ def thresholds(text: str) -> tuple[Threshold, ...]:
     """`SIGNAL<QUANTITY,…`. Raises ArgumentTypeError."""
     try:
         return parse_thresholds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def reclaims(text: str) -> dict[Signal, Reclaim]:
+    """`SIGNAL=QUANTITY,…`. Raises ArgumentTypeError."""
+    try:
+        return parse_reclaims(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

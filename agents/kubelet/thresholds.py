@@ -3,12 +3,13 @@
 A hard threshold acts at once, a soft one when it has been met for its grace period; both make a condition.
 
 Invariant: pure. A pressure that ended is still told for the transition period, so that conditions do not flap.
-Source: kubelet/eviction api and helpers (ParseThresholdConfig, thresholdsMet, thresholdsMetGracePeriod).
+Source: kubelet/eviction api and helpers (ParseThresholdConfig, thresholdsMet, thresholdsMetGracePeriod), with
+KubeletConfiguration's evictionMinimumReclaim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -52,20 +53,39 @@ DEFAULT = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imag
 
 
 @dataclass(frozen=True, slots=True)
+class Reclaim:
+    """How much more than a threshold must be left before a shortage counts as over."""
+
+    amount: int = 0
+    percent: float = 0.0
+
+    def quantity(self, total: int) -> int:
+        """The amount in units of the signal."""
+        return int(total * self.percent / 100) if self.percent else self.amount
+
+
+@dataclass(frozen=True, slots=True)
 class Threshold:
     """Less than `amount` (or, if `percent` is set, that part of all there is) is too little.
 
-    With `grace` it is soft: it must be so for that many seconds.
+    With `grace` it is soft: it must be so for that many seconds. Once met, it stays met until `reclaim` more than
+    enough is left.
     """
 
     signal: Signal
     amount: int = 0
     percent: float = 0.0
     grace: float = 0.0
+    reclaim: Reclaim = Reclaim()
 
     def quantity(self, total: int) -> int:
         """The amount in units of the signal."""
         return int(total * self.percent / 100) if self.percent else self.amount
+
+    @property
+    def key(self) -> tuple[Signal, float]:
+        """What tells it from the others."""
+        return self.signal, self.grace
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +96,11 @@ class Shortage:
     available: int
     wanted: int
     grace: float = 0.0
+
+    @property
+    def key(self) -> tuple[Signal, float]:
+        """Which threshold it is."""
+        return self.signal, self.grace
 
 
 def parse_thresholds(text: str) -> tuple[Threshold, ...]:
@@ -109,6 +134,28 @@ def parse_grace_periods(text: str) -> dict[Signal, float]:
     return found
 
 
+def parse_reclaims(text: str) -> dict[Signal, Reclaim]:
+    """`nodefs.available=500Mi,memory.available=5%`. Raises ValueError naming the part that is wrong."""
+    found = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            percent = float(value[:-1]) if value.endswith("%") else 0.0
+            amount = 0 if value.endswith("%") else parse(value).value()
+            if min(percent, amount) < 0:
+                raise ValueError
+            found[Signal(name)] = Reclaim(amount, percent)
+        except ValueError as error:
+            known = ", ".join(Signal)
+            raise ValueError(f"{part!r} is not SIGNAL=QUANTITY or SIGNAL=N%, of the signals {known}") from error
+    return found
+
+
+def reclaiming(thresholds: tuple[Threshold, ...], reclaims: Mapping[Signal, Reclaim]) -> tuple[Threshold, ...]:
+    """The thresholds with what must be reclaimed beyond each."""
+    return tuple(replace(entry, reclaim=reclaims.get(entry.signal, Reclaim())) for entry in thresholds)
+
+
 def soft(thresholds: tuple[Threshold, ...], grace_periods: Mapping[Signal, float]) -> tuple[Threshold, ...]:
     """Thresholds with their grace periods. Raises ThresholdError for one that has none."""
     missing = [threshold.signal for threshold in thresholds if not grace_periods.get(threshold.signal)]
@@ -131,14 +178,20 @@ def measured(pressure: Pressure) -> Mapping[Signal, tuple[int, int]]:
     }
 
 
-def shortages(pressure: Pressure, thresholds: tuple[Threshold, ...]) -> list[Shortage]:
-    """The thresholds that are met; memory first, because it hurts first, and hard ones before soft ones."""
+def shortages(
+    pressure: Pressure, thresholds: tuple[Threshold, ...], unresolved: Collection[tuple[Signal, float]] = ()
+) -> list[Shortage]:
+    """The thresholds that are met; memory first, because it hurts first, and hard ones before soft ones.
+
+    Those that are `unresolved`, met before, stay so until what must be reclaimed is there as well.
+    """
     found = []
     amounts = measured(pressure)
     for threshold in thresholds:
         available, total = amounts[threshold.signal]
         wanted = threshold.quantity(total)
-        if total and available < wanted:
+        more = threshold.reclaim.quantity(total) if threshold.key in unresolved else 0
+        if total and available < wanted + more:
             found.append(Shortage(threshold.signal, available, wanted, threshold.grace))
     return sorted(found, key=lambda shortage: (shortage.signal is not Signal.MEMORY, shortage.grace))
 
@@ -165,5 +218,5 @@ class Patience:
 
     def over(self, found: list[Shortage], now: float) -> list[Shortage]:
         """Those of the shortages that have lasted for as long as they may."""
-        self.since = {(entry.signal, entry.grace): self.since.get((entry.signal, entry.grace), now) for entry in found}
-        return [entry for entry in found if now - self.since[entry.signal, entry.grace] >= entry.grace]
+        self.since = {entry.key: self.since.get(entry.key, now) for entry in found}
+        return [entry for entry in found if now - self.since[entry.key] >= entry.grace]

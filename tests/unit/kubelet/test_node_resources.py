@@ -24,7 +24,9 @@ from agents.kubelet.thresholds import (
     Signal,
     ThresholdError,
     parse_grace_periods,
+    parse_reclaims,
     parse_thresholds,
+    reclaiming,
     shortages,
     soft,
 )
@@ -95,6 +97,30 @@ def test_a_soft_threshold_acts_when_it_has_been_met_for_its_grace_period() -> No
     assert over(0, 500 * MIB) == [] and over(89, 500 * MIB) == []
     assert over(90, 500 * MIB) == [90] and over(91, 50 * MIB) == [0, 90]
     assert over(100, 2 * GIB) == [] and over(101, 500 * MIB) == [] and over(191, 500 * MIB) == [90]
+
+
+RECLAIMED = [
+    # (available in GiB, look by look; whether the threshold of 1 GiB is met)
+    ("without", "", [(0.9, True), (1.1, False), (0.9, True)]),
+    ("an-amount", "memory.available=1Gi", [(1.1, False), (0.9, True), (1.1, True), (1.9, True), (2.1, False)]),
+    ("a-part", "memory.available=12.5%", [(0.9, True), (2.9, True), (3.1, False)]),
+    ("of-another-signal", "pid.available=9", [(0.9, True), (1.1, False)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "looks"), [pytest.param(*row[1:], id=row[0]) for row in RECLAIMED])
+def test_a_shortage_lasts_until_what_must_be_reclaimed_is_there(text: str, looks: list[tuple[float, bool]]) -> None:
+    thresholds = reclaiming(parse_thresholds("memory.available<1Gi"), parse_reclaims(text))
+    patience = Patience()
+    for now, (available, met) in enumerate(looks):
+        found = shortages(pressure(memory_available=int(available * GIB)), thresholds, patience.since)
+        assert [entry.wanted for entry in patience.over(found, now)] == ([GIB] if met else [])
+
+
+@pytest.mark.parametrize("text", ["memory.available", "memory.available=much", "disk=1Gi", "pid.available=-5%"])
+def test_what_must_be_reclaimed_is_refused_if_it_cannot_be_read(text: str) -> None:
+    with pytest.raises(ValueError, match="is not SIGNAL=QUANTITY"):
+        parse_reclaims(text)
 
 
 def test_a_soft_threshold_needs_a_grace_period() -> None:
