@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.pods import hosts, limits, spec, users
-from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand
+from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand, expand_all
 from agents.kubelet.pods.performer import ImagesOf, NotReadyToStart, StartProblem
 from agents.kubelet.pods.security import security
 from agents.kubelet.pods.sync import Start
@@ -209,7 +209,7 @@ class PodBuilder:
     ) -> tuple[Mount, ...]:
         of_images = [mount for mount, _ in spec.image_mounts(pod, container)]
         entries = [entry for entry in container.get("volumeMounts") or [] if entry not in of_images]
-        found = [self._volume_mount(pod, entry, variables) for entry in entries]
+        found = [self._volume_mount(pod, container, entry, variables) for entry in entries]
         taken = {mount.target for mount in found}
         directory = self.volumes.directory(uid_of(pod))
         directory.mkdir(parents=True, exist_ok=True)
@@ -233,11 +233,11 @@ class PodBuilder:
         found.append(Mount(str(message), container.get("terminationMessagePath") or TERMINATION_LOG))
         return tuple(found)
 
-    def _volume_mount(self, pod: Object, entry: Object, variables: dict[str, str]) -> Mount:
+    def _volume_mount(self, pod: Object, container: Object, entry: Object, variables: dict[str, str]) -> Mount:
         source = self.volumes.path(pod, entry["name"])
-        relative = entry.get("subPath") or expand(entry.get("subPathExpr") or "", variables)
+        relative = entry.get("subPath") or expand_all(entry.get("subPathExpr") or "", variables)
         if relative:
-            source = sub_path(source, relative)
+            source = sub_path(source, relative, entry["name"], container["name"])
         elif not source.exists():
             source.mkdir(parents=True)
         propagation = _PROPAGATION.get(entry.get("mountPropagation") or "", "rprivate")

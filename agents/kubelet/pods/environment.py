@@ -58,8 +58,23 @@ def environment(pod: Object, container: Object, sources: Sources, around: Surrou
     return services | found
 
 
-def expand(text: str, *mappings: Mapping[str, str]) -> str:
-    """Replace `$(NAME)`; `$$` is a dollar sign, and a name nobody knows stays as it is written."""
+def expand_all(text: str, variables: Mapping[str, str]) -> str:
+    """`expand`, but a name without a value is refused: what comes of it is a path. Raises StartProblem.
+
+    Source: kubelet/container ExpandContainerVolumeMounts.
+    """
+    unknown: set[str] = set()
+    expanded = expand(text, {name: value for name, value in variables.items() if value}, unknown=unknown)
+    if unknown:
+        raise StartProblem(_CONFIG_ERROR, f"missing value for {', '.join(sorted(unknown))}")
+    return expanded
+
+
+def expand(text: str, *mappings: Mapping[str, str], unknown: set[str] | None = None) -> str:
+    """Replace `$(NAME)`; `$$` is a dollar sign, and a name nobody knows stays as it is written.
+
+    Such names are added to `unknown`.
+    """
     out, position = [], 0
     while position < len(text):
         dollar = text.find("$", position)
@@ -71,6 +86,8 @@ def expand(text: str, *mappings: Mapping[str, str]) -> str:
         if closing >= 0:
             name = text[dollar + 2 : closing]
             known = next((mapping[name] for mapping in mappings if name in mapping), None)
+            if known is None and unknown is not None:
+                unknown.add(name)
             out.append(f"$({name})" if known is None else known)
             position = closing + 1
         elif follower == "(":

@@ -11,9 +11,9 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-import urllib3
-
 from agents.kubelet import grpc
+from agents.kubelet.probes import http
+from agents.kubelet.probes.target import Answer, Target, bracketed, cause, resolve_port
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Session
 from api.objects import Object
 from api.protobuf import wire
@@ -21,24 +21,6 @@ from api.runtime import Runtime
 
 _SERVING = 1
 _OUTPUT_LIMIT = 10 * 1024
-_PROBE_AGENT = "kube-probe/1.37"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How an action went; `text` is what it said."""
-
-    ok: bool
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The container that is asked, and the pod's address (the node's, on the node's network)."""
-
-    container_id: str
-    address: str
-    spec: Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +35,7 @@ class Actions:
         if handler.get("exec") is not None:
             return self.execute(target.container_id, tuple(handler["exec"].get("command") or ()), timeout)
         if handler.get("httpGet") is not None:
-            return http_get(handler["httpGet"], target, timeout)
+            return http.get(self.clock, handler["httpGet"], target, timeout)
         if handler.get("tcpSocket") is not None:
             return connect(handler["tcpSocket"], target, timeout)
         if handler.get("grpc") is not None:
@@ -105,31 +87,6 @@ def _drain(session: Session) -> str:
             output += frame[1]
 
 
-def http_get(handler: Object, target: Target, timeout: float) -> Answer:
-    """GET; well with a status from 200 to 399. Certificates are not verified, as the original does not."""
-    port = resolve_port(handler.get("port"), target.spec)
-    if port is None:
-        return Answer(False, f"couldn't find port: {handler.get('port')!r}")
-    host = handler.get("host") or target.address
-    scheme = str(handler.get("scheme") or "HTTP").lower()
-    path = handler.get("path") or "/"
-    url = f"{scheme}://{_bracketed(host)}:{port}{path if path.startswith('/') else f'/{path}'}"
-    headers = {"User-Agent": _PROBE_AGENT, "Accept": "*/*", "Connection": "close"}
-    headers |= {entry["name"]: entry.get("value", "") for entry in handler.get("httpHeaders") or []}
-    with urllib3.PoolManager(num_pools=1, cert_reqs="CERT_NONE", assert_hostname=False) as pool:
-        try:
-            response = pool.request(
-                "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
-            )
-            body = response.read(_OUTPUT_LIMIT).decode("utf-8", "replace")
-            response.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            return Answer(False, f'Get "{url}": {_cause(error)}')
-    if 200 <= response.status < 400:
-        return Answer(True, body)
-    return Answer(False, f"HTTP probe failed with statuscode: {response.status}")
-
-
 def connect(handler: Object, target: Target, timeout: float) -> Answer:
     """Open a TCP connection; well if it opens."""
     port = resolve_port(handler.get("port"), target.spec)
@@ -139,14 +96,14 @@ def connect(handler: Object, target: Target, timeout: float) -> Answer:
     try:
         socket.create_connection((host, port), timeout=timeout).close()
     except OSError as error:
-        return Answer(False, f"dial tcp {_bracketed(host)}:{port}: {_cause(error)}")
+        return Answer(False, f"dial tcp {bracketed(host)}:{port}: {cause(error)}")
     return Answer(True)
 
 
 def grpc_health(handler: Object, target: Target, timeout: float) -> Answer:
     """Ask grpc.health.v1.Health; well if the service is SERVING."""
     port = int(handler["port"])
-    address = f"{_bracketed(target.address)}:{port}"
+    address = f"{bracketed(target.address)}:{port}"
     request = wire.bytes_field(1, handler["service"].encode()) if handler.get("service") else b""
     try:
         status = _health_status(
@@ -156,7 +113,7 @@ def grpc_health(handler: Object, target: Target, timeout: float) -> Answer:
                 request,
                 authority=address,
                 timeout=timeout,
-                agent=_PROBE_AGENT,
+                agent=http.AGENT,
             )
         )
     except grpc.GrpcError as error:
@@ -180,31 +137,3 @@ def _grpc_failure(error: grpc.GrpcError, address: str, timeout: float) -> Answer
     if error.code == grpc.UNAVAILABLE:
         return Answer(False, f'timeout: failed to connect service "{address}" within {timeout:g}s: {error}')
     return Answer(False, f"health rpc probe failed: {error}")
-
-
-def resolve_port(port: object, container: Object) -> int | None:
-    """A port's number; a name is looked up among the container's ports."""
-    if isinstance(port, int):
-        return port
-    text = str(port)
-    if text.isdigit():
-        return int(text)
-    return next(
-        (int(entry["containerPort"]) for entry in container.get("ports") or [] if entry.get("name") == text), None
-    )
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _cause(error: Exception) -> str:
-    """The innermost sentence of a chain of errors, in the words that users know."""
-    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
-        return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-    innermost: BaseException = error
-    while innermost.__cause__ is not None or innermost.__context__ is not None:
-        innermost = innermost.__cause__ or innermost.__context__ or innermost
-    if isinstance(innermost, ConnectionRefusedError):
-        return "connect: connection refused"
-    return str(innermost) or innermost.__class__.__name__

@@ -3,7 +3,8 @@
 Each probe of each container is a task; `readings` starts those of containers seen for the first time and ends
 those of containers that run no more. A changed result asks for a look at the pod.
 
-Invariant: liveness and readiness are asked only once the startup probe, if any, has succeeded.
+Invariant: liveness and readiness are asked only once the startup probe, if any, has succeeded; of a pod that is
+deleted only readiness is asked, as nothing will be restarted.
 Source: kubelet's prober.Manager.
 """
 
@@ -16,10 +17,11 @@ from dataclasses import dataclass, field
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import Recorder
 from agents.kubelet.pods.view import PodView, Reading
-from agents.kubelet.probes.actions import Actions, Target
+from agents.kubelet.probes.actions import Actions
+from agents.kubelet.probes.target import Target
 from agents.kubelet.probes.thresholds import Kind, Tally, Timing, advance, initial, timing
 from agents.kubelet.runtime.interface import Container
-from api.objects import Object, name_of, namespace_of, uid_of
+from api.objects import Object, is_deleting, name_of, namespace_of, uid_of
 from api.runtime import Event, Runtime
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class _Probed:
     container: Container
     spec: Object
     stop: Event
+    ending: Event
     tallies: dict[Kind, Tally] = field(default_factory=dict)
 
     @property
@@ -92,6 +95,9 @@ class Prober:
             for container_id, container in running.items():
                 if container_id not in known:
                     self._begin(pod, container, known)
+            if is_deleting(pod):
+                for probed in known.values():
+                    probed.ending.set()
             return {container_id: probed.reading() for container_id, probed in known.items()}
 
     def forget(self, uid: str) -> None:
@@ -106,7 +112,7 @@ class Prober:
         wanted = spec.find_container(pod, container.name)
         if wanted is None:
             return
-        probed = known[container.id] = _Probed(container, wanted, self._clock.event())
+        probed = known[container.id] = _Probed(container, wanted, self._clock.event(), self._clock.event())
         for kind, field_name in _FIELDS.items():
             if wanted.get(field_name):
                 probed.tallies[kind] = initial(kind)
@@ -119,6 +125,8 @@ class Prober:
         wait = min(numbers.delay, probed.container.started + numbers.delay - self._clock.time())
         while not probed.stop.wait(max(0.0, wait)):
             wait = numbers.period
+            if kind is not Kind.READINESS and probed.ending.is_set():
+                return
             if kind is not Kind.STARTUP and not probed.started:
                 wait = min(1.0, numbers.period)
                 continue
@@ -129,17 +137,18 @@ class Prober:
     def _ask(self, pod: Object, probed: _Probed, kind: Kind, probe: Object, numbers: Timing) -> None:
         target = Target(probed.container.id, self._address(pod), probed.spec)
         answer = self._actions.perform(probe, target, numbers.timeout)
-        if probed.stop.is_set():
+        if probed.stop.is_set() or (kind is not Kind.READINESS and probed.ending.is_set()):
             return
         before = probed.reading()
         result = "successful" if answer.ok else "failed"
         key = (namespace_of(pod), name_of(pod), uid_of(pod), probed.container.name, kind.value, result)
         self.counts[key] = self.counts.get(key, 0) + 1
         probed.tallies[kind] = advance(probed.tallies[kind], answer.ok, numbers)
-        if not answer.ok:
-            message = f"{kind.value.capitalize()} probe failed: {answer.text}"
+        if not answer.ok or answer.warning:
+            reason, word = ("Unhealthy", "failed") if not answer.ok else ("ProbeWarning", "warning")
+            message = f"{kind.value.capitalize()} probe {word}: {answer.text}"
             path = spec.field_path(pod, probed.container.name)
-            self._recorder.record(pod, "Warning", "Unhealthy", message, path)
+            self._recorder.record(pod, "Warning", reason, message, path)
         if probed.reading() != before:
             log.info("pod %s: %s probe of %s says %s", uid_of(pod), kind.value, probed.container.name, answer.ok)
             self._notify(uid_of(pod))

@@ -156,18 +156,36 @@ def _remove(directory: Path) -> None:
     shutil.rmtree(directory)
 
 
-def sub_path(volume: Path, relative: str) -> Path:
-    """The path of a subPath, made as a directory if missing. Raises VolumeError if it leads out of the volume."""
-    if relative.startswith("/") or ".." in Path(relative).parts:
-        raise VolumeError(f"subPath {relative!r} must stay inside of its volume")
-    target = volume / relative
-    real = target.resolve()
-    if not real.is_relative_to(volume.resolve()):
-        raise VolumeError(f"subPath {relative!r} leads out of its volume")
+def sub_path(volume: Path, relative: str, mount: str, container: str) -> Path:
+    """The path of a subPath, made as a directory with the volume's mode if missing. Raises VolumeError.
+
+    What lies outside of the volume is not told to the user, whose link it was that led there.
+    """
+    if relative.startswith("/"):
+        raise VolumeError(f"error SubPath `{relative}` must not be an absolute path")
+    if ".." in Path(relative).parts:
+        raise VolumeError(f"unable to provision SubPath `{relative}`: must not contain '..'")
+    real, inside = (volume / relative).resolve(), volume.resolve()
+    if not real.is_relative_to(inside):
+        raise VolumeError(f'failed to prepare subPath for volumeMount "{mount}" of container "{container}"')
     if not real.exists():
-        real.mkdir(parents=True)
-        real.chmod(0o755)
+        try:
+            _make_below(inside, real)
+        except OSError as error:
+            log.info("the sub path %s of volume %s cannot be made: %s", relative, mount, error)
+            raise VolumeError(
+                f'failed to create subPath directory for volumeMount "{mount}" of container "{container}"'
+            ) from error
     return real
+
+
+def _make_below(volume: Path, target: Path) -> None:
+    """Directories down to `target` that may be used by whom the volume is for. Raises OSError."""
+    mode = stat.S_IMODE(volume.stat().st_mode)
+    missing = [path for path in (target, *target.parents) if path.is_relative_to(volume) and not path.exists()]
+    for path in reversed(missing):
+        path.mkdir()
+        path.chmod(mode)
 
 
 def _check_host_path(source: Object) -> None:

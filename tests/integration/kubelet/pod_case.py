@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 from podman_host import BUSYBOX
 
 from api.objects import Object, is_true
+from api.runtime import parse_timestamp
 
-from_pod = None
 NAMESPACE = "table"
 RUN = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 
@@ -20,13 +21,14 @@ Check = Callable[[Object], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A pod, what its status must come to, what its log must show, and the reasons of events it must have."""
+    """A pod, what its status must come to, what its log must show, and what its events must be and say."""
 
     name: str
     pod: Object
     status: Check = lambda pod: is_true(pod, "Ready")
     log: str = ""
     events: tuple[str, ...] = field(default=())
+    messages: tuple[str, ...] = field(default=())
 
 
 def shell(script: str = RUN, **more: Any) -> Object:
@@ -72,6 +74,17 @@ def terminated(code: int, reason: str, message: str = "") -> Check:
 
 def restarted(found: Object) -> bool:
     return int(container(found).get("restartCount") or 0) >= 1
+
+
+def is_steady(seconds: float) -> Check:
+    """Runs for that long, and for the first time."""
+
+    def check(found: Object) -> bool:
+        running = (container(found).get("state") or {}).get("running")
+        assert not restarted(found), "it was restarted"
+        return running is not None and time.time() - parse_timestamp(running["startedAt"]) > seconds
+
+    return check
 
 
 def rejected(reason: str) -> Check:

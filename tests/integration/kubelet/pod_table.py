@@ -18,6 +18,7 @@ def create(node: Node, cases: list[Case], handler: str) -> None:
     metadata = {"namespace": NAMESPACE}
     data = {"color": "red", "shape": "round"}
     client.create("configmaps", {"metadata": metadata | {"name": "settings"}, "data": data})
+    client.create("configmaps", {"metadata": metadata | {"name": "binary"}, "binaryData": {"bytes": "AQJ4"}})
     client.create("secrets", {"metadata": metadata | {"name": "keys"}, "stringData": {"token": "s3cret"}})
     for name, known in (("other", handler), ("unknown", "no-such-runtime")):
         client.create("runtimeclasses.node.k8s.io", {"metadata": {"name": name}, "handler": known})
@@ -52,8 +53,10 @@ def check(node: Node, case: Case) -> None:
             eventually(lambda: case.log in node.client.raw("GET", path).decode(), f"the log says {case.log!r}", 10)
         for reason in case.events:
             eventually(lambda reason=reason: reason in _reasons(node, case.name), f"there is an event {reason}", 10)
+        for text in case.messages:
+            eventually(lambda text=text: text in _messages(node, case.name), f"an event says {text!r}", 10)
     except AssertionError as error:
-        raise AssertionError(f"{error}\nstatus: {found.get('status')}\nevents: {_reasons(node, case.name)}") from error
+        raise AssertionError(f"{error}\nstatus: {found.get('status')}\nevents: {_messages(node, case.name)}") from error
 
 
 def _has_account(node: Node) -> bool:
@@ -64,5 +67,12 @@ def _has_account(node: Node) -> bool:
 
 
 def _reasons(node: Node, name: str) -> set[str]:
-    events = node.client.list("events", NAMESPACE, field_selector=f"involvedObject.name={name}").items
-    return {f"{event['reason']}" for event in events}
+    return {f"{event['reason']}" for event in _events(node, name)}
+
+
+def _messages(node: Node, name: str) -> str:
+    return "\n".join(f"{event['reason']}: {event['message']}" for event in _events(node, name))
+
+
+def _events(node: Node, name: str) -> list[Object]:
+    return node.client.list("events", NAMESPACE, field_selector=f"involvedObject.name={name}").items
