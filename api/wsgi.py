@@ -211,6 +211,7 @@ class Answer:
         self.began = False
         self._has_body = True
         self._chunked = False
+        self._unsent = b""
         self.keeps_alive = head.keeps_alive
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
@@ -226,8 +227,11 @@ class Answer:
             if not self.began and isinstance(result, list) and len(result) == 1:
                 self._send_whole(result[0])
                 return
+            attach = getattr(result, "attach", None)
+            if attach is not None:
+                attach(self.offer)
             for piece in result:
-                if piece:
+                if piece or self._unsent:
                     self._write(piece)
             if not self.began:
                 self._send_whole(b"")
@@ -237,6 +241,18 @@ class Answer:
             close = getattr(result, "close", None)
             if close is not None:
                 close()
+
+    def offer(self, data: bytes) -> bool:
+        """Send a piece of a stream from any task, if the client takes it without waiting; whether all of it left.
+
+        What is left of it, also because the connection has ended, goes before the next piece that the stream yields:
+        until then nothing more may be offered.
+        """
+        if not self._has_body:
+            return True
+        framed = http1.chunk(data) if self._chunked else data
+        self._unsent = framed[_send_at_once(self._socket, framed) :]
+        return not self._unsent
 
     def fail(self) -> None:
         """Say that the application failed, if anything can still be said."""
@@ -254,6 +270,10 @@ class Answer:
     def _write(self, data: bytes) -> None:
         """`write` of WSGI; the first call, if only of nothing, sends the head."""
         head = b"" if self.began else self._head(None)
+        if self._unsent:
+            # As it was offered: TLS has encrypted its beginning already.
+            unsent, self._unsent = self._unsent, b""
+            _send(self._socket, unsent)
         if data and self._has_body:
             _send(self._socket, head, http1.chunk(data) if self._chunked else data)
         elif head:
@@ -342,6 +362,18 @@ def _send(sock: socket.socket, first: bytes, second: bytes = b"") -> None:
             view = memoryview(data)
             while sent < len(data):
                 sent += sock.send(view[sent:])
+
+
+def _send_at_once(sock: socket.socket, data: bytes) -> int:
+    """How much of it the kernel took without waiting; nothing of it if the connection is broken."""
+    sock.settimeout(0.0)
+    try:
+        return sock.send(data)
+    except (OSError, ssl.SSLError) as error:
+        log.debug("a client does not take what is sent: %s", error)
+        return 0
+    finally:
+        sock.settimeout(None)
 
 
 def _connection_environ(sock: socket.socket, address: Any) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from control.kvstore.store import Store, StoreError, StoreEvent, StoreWatch, pre
 log = logging.getLogger(__name__)
 
 HISTORY = 4096
+# So many watchers are written to in one go; with more, requests would wait too long meanwhile.
+_AT_ONCE = 200
 _PAGE = 2000
 _PROGRESS_SECONDS = 5.0
 # Who asks for what is newest would rather have it late, on a busy machine, than be refused.
@@ -59,18 +61,19 @@ class Collection:
         end = bisect_left(self.order, f"{namespace}0")
         return [self.objects[name] for name in self.order[start:end]]
 
-    def put(self, name: str, revision: int, value: bytes) -> None:
-        """An object as it was at the start or became."""
+    def put(self, name: str, revision: int, value: bytes, *, alone: bool = False) -> None:
+        """An object as it was at the start or became; `alone` if no other change is at hand."""
         new = CachedObject(name, revision, codec.attach(value, revision), self.fields)
-        self._apply(name, self.objects.get(name), new, revision)
+        self._apply(name, Change(revision, self.objects.get(name), new), alone)
 
-    def remove(self, name: str, revision: int) -> None:
+    def remove(self, name: str, revision: int, *, alone: bool = False) -> None:
         """An object went away at `revision`."""
         old = self.objects.get(name)
         if old is not None:
-            self._apply(name, old, None, revision)
+            self._apply(name, Change(revision, old, None), alone)
 
-    def _apply(self, name: str, old: CachedObject | None, new: CachedObject | None, revision: int) -> None:
+    def _apply(self, name: str, change: Change, alone: bool) -> None:
+        old, new = change.old, change.new
         if new is None:
             del self.objects[name]
             del self.order[bisect_left(self.order, name)]
@@ -78,23 +81,23 @@ class Collection:
             self.objects[name] = new
             if old is None:
                 insort(self.order, name)
-        change = Change(revision, old, new)
         self._history.append(change)
         if len(self._history) > HISTORY:
             self.floor = self._history.popleft().revision
         # Who decides by the cache must know of a change before the clients that will act on it.
         for observer in self._observers:
             observer(old, new)
-        self._wake(change)
+        self._wake(change, _AT_ONCE if alone else 0)
 
-    def _wake(self, change: Change) -> None:
-        for watcher in self._watchers:
-            watcher.push(change)
+    def _wake(self, change: Change, at_once: int) -> None:
+        """Tell the watchers; up to `at_once` of them need no turn of their task for it."""
+        for count, watcher in enumerate(self._watchers):
+            watcher.push(change, at_once=count < at_once)
         if self._triggers:
             seen = change.trigger_values({field for field, _ in self._triggers})
             for trigger in seen:
-                for watcher in self._triggers.get(trigger, ()):
-                    watcher.push(change)
+                for count, watcher in enumerate(self._triggers.get(trigger, ())):
+                    watcher.push(change, at_once=count < at_once)
 
     def observe(self, observer: Observer) -> None:
         """Call `observer(old, new)` for what is there and after each change."""
@@ -294,20 +297,22 @@ class Cache:
                 if stop.is_set():
                     return
                 with self._changed:
+                    # Of several changes that are at hand each watcher's task sends all in one piece.
+                    alone = len(batch.events) == 1
                     for event in batch.events:
-                        self._take(event)
+                        self._take(event, alone)
                     self.revision = max(self.revision, batch.revision)
                     self._changed.notify_all()
         finally:
             self._watch = None
             watch.close()
 
-    def _take(self, event: StoreEvent) -> None:
+    def _take(self, event: StoreEvent, alone: bool) -> None:
         collection, name = self._locate(event.current.key)
         if event.deleted:
-            collection.remove(name, event.current.mod_revision)
+            collection.remove(name, event.current.mod_revision, alone=alone)
         else:
-            collection.put(name, event.current.mod_revision, event.current.value)
+            collection.put(name, event.current.mod_revision, event.current.value, alone=alone)
 
     def _locate(self, encoded: bytes) -> tuple[Collection, str]:
         group, plural, name = encoded.decode()[len(ROOT) :].split("/", 2)

@@ -1,7 +1,8 @@
 """One open watch: what it selects, and the lines that wait to be sent.
 
-The cache pushes and never waits; the connection's task takes what has gathered. A watcher that lets too much
-gather is dropped, and its client resumes from the last resource version it saw.
+The cache pushes and never waits; the connection's task takes what has gathered. While that task has nothing to do, a
+line may be offered to the connection at once, which saves the turn of a task. A watcher that lets too much gather is
+dropped, and its client resumes from the last resource version it saw.
 
 Invariant: lines leave in the order of the changes; after `drop` no more are taken in.
 """
@@ -16,6 +17,9 @@ from control.apiserver.cached import Change, Form
 from control.apiserver.selection import Selection
 
 _LONGEST_QUEUE = 10_000
+
+Offer = Callable[[bytes], bool]
+"""Sends without waiting; whether all was sent. What was not is sent before the next lines that are taken."""
 
 Late = Callable[[Change], bytes]
 """The line that a change is for a watcher whose objects somebody else converts; empty if it is none."""
@@ -37,15 +41,21 @@ class Watcher:
         self._lines: deque[bytes | Change] = deque()
         self._ready = runtime.event()
         self._longest = _LONGEST_QUEUE
+        self._offer: Offer | None = None
+        self._idle = False
         self.dropped = False
+
+    def attach(self, offer: Offer) -> None:
+        """From now on lines may be offered to the connection whose task waits in `take`."""
+        self._offer = offer
 
     def push_present(self, change: Change) -> None:
         """Take in an object that is there when the watch begins; however many there are, they count as read."""
         self._longest += 1
         self.push(change)
 
-    def push(self, change: Change) -> None:
-        """Take in a change, as seen through the selection."""
+    def push(self, change: Change, *, at_once: bool = False) -> None:
+        """Take in a change, as seen through the selection; send it `at_once` if nothing is in the way."""
         before = change.old is not None and self._selection.matches(change.old)
         after = change.new is not None and self._selection.matches(change.new)
         if not before and not after:
@@ -53,9 +63,17 @@ class Watcher:
         kind = ("MODIFIED" if before else "ADDED") if after else "DELETED"
         if len(self._lines) >= self._longest:
             self.drop()
-        if not self.dropped:
-            self._lines.append(change if self._late else change.line(kind, self._form))
-            self._ready.set()
+        if self.dropped:
+            return
+        if self._late:
+            self._lines.append(change)
+        elif at_once and self._idle and self._offer and not self._lines:
+            if self._offer(change.line(kind, self._form)):
+                return
+            self._idle = False
+        else:
+            self._lines.append(change.line(kind, self._form))
+        self._ready.set()
 
     def push_line(self, line: bytes) -> None:
         """Take in a line as it is."""
@@ -68,9 +86,12 @@ class Watcher:
         self._ready.set()
 
     def take(self, timeout: float) -> bytes:
-        """All lines that have gathered; empty if none came within `timeout` seconds or the watch was dropped."""
+        """All lines that have gathered; empty if none came within `timeout` seconds, the watch was dropped, or what
+        was offered has not all left."""
         if not self._lines and not self.dropped:
+            self._idle = True
             self._ready.wait(timeout)
+            self._idle = False
         self._ready.clear()
         gathered = []
         while self._lines:

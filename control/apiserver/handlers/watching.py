@@ -26,7 +26,7 @@ from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.selection import Selection, selection
 from control.apiserver.server import ApiServer
-from control.apiserver.watcher import Watcher
+from control.apiserver.watcher import Offer, Watcher
 
 Bookmark = Callable[..., bytes]
 """(revision, annotations) → the line; the annotations may be left out."""
@@ -170,17 +170,21 @@ class _Stream:
         self._deadline = self._runtime.monotonic() + timeout
         self._next_bookmark = self._runtime.monotonic() + _BOOKMARK_SECONDS
 
+    def attach(self, offer: Offer) -> None:
+        """Let the watcher send at once what it need not queue (the WSGI server calls this)."""
+        self._watcher.attach(offer)
+
     def __iter__(self) -> Iterator[bytes]:
         while True:
             now = self._runtime.monotonic()
             if now >= self._deadline:
                 break
             lines = self._watcher.take(min(_POLL_SECONDS, self._deadline - now))
-            if lines:
-                yield lines
-            elif self._watcher.dropped:
+            # Nothing is yielded too: the connection sends then what was offered to it and did not leave.
+            yield lines
+            if self._watcher.dropped and not lines:
                 return
-            elif self._bookmark and self._runtime.monotonic() >= self._next_bookmark:
+            if not lines and self._bookmark and self._runtime.monotonic() >= self._next_bookmark:
                 self._next_bookmark = self._runtime.monotonic() + _BOOKMARK_SECONDS
                 yield self._mark(self._bookmark)
         if self._bookmark:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from api import kubeconfig
 from api.client import Client
@@ -184,3 +192,36 @@ def test_two_api_servers_share_a_port_and_the_work(tmp_path: Path) -> None:
         wait_for("an answer by the other", lambda: bool(server.client.get("configmaps", "of-0", "default")))
     finally:
         server.stop()
+
+
+def slow_watch(server: RunningServer, revision: str) -> tuple[ssl.SSLSocket, HTTPResponse]:
+    """A watch of the default namespace's config maps, over a connection in which the kernel keeps little."""
+    document = yaml.safe_load((server.directory / "admin.kubeconfig").read_text())
+    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+        file.flush()
+        context.load_cert_chain(file.name)
+    url = urlsplit(cluster["server"])
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.connect((url.hostname, url.port))
+    secured = context.wrap_socket(plain, server_hostname=url.hostname)
+    path = f"/api/v1/namespaces/default/configmaps?watch=true&fieldSelector=metadata.name%3Dchanging&resourceVersion={revision}"
+    secured.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
+    answer = HTTPResponse(secured)
+    answer.begin()
+    return secured, answer
+
+
+def test_a_watcher_that_reads_late_holds_nobody_up_and_hears_every_change_in_order(server: RunningServer) -> None:
+    changes, client = 400, server.client
+    made = client.create("configmaps", config_map("changing"))
+    secured, answer = slow_watch(server, made["metadata"]["resourceVersion"])
+    with secured:
+        for number in range(changes):
+            data = {"number": str(number), "filling": "x" * 20_000}
+            client.patch("configmaps", "changing", {"data": data}, "default")
+        heard = [json.loads(answer.readline())["object"]["data"]["number"] for _ in range(changes)]
+    assert heard == [str(number) for number in range(changes)]
