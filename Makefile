@@ -27,7 +27,7 @@ simulate: .venv/develops ## the control plane under virtual time and faults: SEE
 
 test-vagrant: .venv/develops ## the lab on real virtual machines, up, halted, made anew, destroyed: half an hour
 	@$(SUDO) sh tests/vagrant/packages.sh
-	@$(SUDO) $(BIN)/python -m pytest -m vagrant tests/vagrant
+	@$(SUDO) $(BIN)/python -m pytest -x -m vagrant tests/vagrant
 
 lint: .venv/develops ## style, types, and who may import whom
 	@$(BIN)/ruff format --check

@@ -49,6 +49,9 @@ class Machines:
         try:
             said = self.host.run(*words, cwd=VAGRANT)
             outcome = "ok"
+        except AssertionError as error:
+            said = f"{error}\n"
+            raise
         finally:
             words = words[words.index("vagrant") :] if "vagrant" in words else words
             name = " ".join(Path(word).name if word.startswith("/") else word for word in words)

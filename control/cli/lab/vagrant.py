@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from control.cli.errors import CommandError
 from control.cli.lab import paths
 from control.cli.lab.driver import Endpoint, Host, Say
 
+_SCANS, _SCAN_SECONDS, _BETWEEN_SCANS_SECONDS = 10, 10, 2
 _DIRECTORY = Path(__file__).resolve().parents[3] / "vagrant"
 
 
@@ -102,15 +104,26 @@ class VagrantDriver:
 
     def _write_ssh_config(self) -> None:
         """Trust the hosts' keys as they are now: the path to a new machine is this machine's own."""
-        lines = []
-        for host in self._hosts():
-            endpoint = self.endpoint(host.name)
+        lines = [line for host in self._hosts() for line in self._host_keys(host.name)]
+        self._where.known_hosts.write_text("".join(f"{line}\n" for line in lines))
+
+    def _host_keys(self, name: str) -> list[str]:
+        """The lines of known_hosts for a machine, which may still be busy with its start."""
+        endpoint = self.endpoint(name)
+        for _ in range(_SCANS):
             scanned = subprocess.run(
-                ["ssh-keyscan", "-T", "10", "-p", str(endpoint.port), endpoint.address],
+                ["ssh-keyscan", "-T", str(_SCAN_SECONDS), "-p", str(endpoint.port), endpoint.address],
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
-            lines += [line for line in scanned.stdout.splitlines() if line and not line.startswith("#")]
-        self._where.known_hosts.write_text("".join(f"{line}\n" for line in lines))
+            lines = [line for line in scanned.stdout.splitlines() if line and not line.startswith("#")]
+            if lines:
+                return lines
+            # A refused connection is answered at once.
+            time.sleep(_BETWEEN_SCANS_SECONDS)
+        raise CommandError(
+            f"{name} shows no SSH host key at {endpoint.address}:{endpoint.port} after {_SCANS} attempts; "
+            f"look at it with `vagrant ssh {name}`, then run the command again"
+        )
 
     def _vagrant(self, *words: str) -> str:
         workers = sum(host.group == "workers" for host in self._hosts())

@@ -195,7 +195,7 @@ def test_two_api_servers_share_a_port_and_the_work(tmp_path: Path) -> None:
 
 
 def slow_watch(server: RunningServer, revision: str) -> tuple[ssl.SSLSocket, HTTPResponse]:
-    """A watch of the default namespace's config maps, over a connection in which the kernel keeps little."""
+    """A watch of the config map `changing`, over a connection in which the kernel keeps little."""
     document = yaml.safe_load((server.directory / "admin.kubeconfig").read_text())
     cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
     context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
@@ -208,8 +208,10 @@ def slow_watch(server: RunningServer, revision: str) -> tuple[ssl.SSLSocket, HTT
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     plain.connect((url.hostname, url.port))
     secured = context.wrap_socket(plain, server_hostname=url.hostname)
-    path = f"/api/v1/namespaces/default/configmaps?watch=true&fieldSelector=metadata.name%3Dchanging&resourceVersion={revision}"
-    secured.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
+    query = f"watch=true&fieldSelector=metadata.name%3Dchanging&resourceVersion={revision}"
+    secured.sendall(
+        f"GET /api/v1/namespaces/default/configmaps?{query} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
+    )
     answer = HTTPResponse(secured)
     answer.begin()
     return secured, answer
