@@ -1,8 +1,7 @@
 """Objects in Kubernetes' protobuf encoding, which kubectl and client-go prefer for built-in kinds.
 
 The bytes are `k8s\\0` and a runtime.Unknown, which names the kind and holds the message.
-Invariant: field numbers come from the distilled descriptors. Fields newer than those have no number: they cannot
-arrive and are left out when written, as an older server would do.
+Invariant: field numbers come from the distilled types of the API's own level, so no field is without one.
 Source: "Kubernetes Protobuf encoding" in the API concepts.
 """
 
@@ -32,8 +31,7 @@ def decode(body: bytes) -> Object:
         raise BadRequest("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
         envelope = decode_message(_UNKNOWN, body[len(_MAGIC) :], raw_bytes=True)
-        meta = envelope.get("typeMeta") or {}
-        api_version, kind = meta.get("apiVersion", ""), meta.get("kind", "")
+        api_version, kind = envelope.get("apiVersion", ""), envelope.get("kind", "")
         raw = envelope.get("raw", b"")
         if envelope.get("contentType") == _JSON:
             obj: Any = orjson.loads(raw)

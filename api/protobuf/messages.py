@@ -1,4 +1,4 @@
-"""One message between protobuf and JSON, driven by the distilled descriptors.
+"""One message between protobuf and JSON, driven by the distilled messages.
 
 Invariant: values that JSON leaves out because they are zero (not pointers, not required) are left out here as well, so
 the same object reads the same in both encodings.
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from api.protobuf import wire
-from api.protobuf.special import READERS, WRITERS
+from api.protobuf.special import CHOICES, READERS, WRITERS
 from api.schema import data
 
 _MAX_DEPTH = 100
@@ -111,7 +111,8 @@ def _value(field: Field, value: int | bytes, depth: int, raw_bytes: bool = False
         reader = READERS.get(field.message)
         if reader is not None:
             return reader(_bytes(value))
-        return decode_message(field.message, _bytes(value), depth=depth + 1)
+        read = decode_message(field.message, _bytes(value), depth=depth + 1)
+        return _chosen(field.message, read) if field.message in CHOICES else read
     if field.kind == "string":
         return _bytes(value).decode()
     if field.kind == "bytes":
@@ -123,6 +124,17 @@ def _value(field: Field, value: int | bytes, depth: int, raw_bytes: bool = False
     if field.kind == "double":
         return struct.unpack("<d", struct.pack("<Q", value))[0]
     return wire.signed(value, _INTEGERS[field.kind])
+
+
+def _chosen(message: str, read: Mapping[str, Any]) -> Any:
+    """What JSON has in place of a message that holds one of several: false for a choice of nothing but that."""
+    choices = CHOICES[message]
+    return next((read[name] for _, name in choices if name in read), False if choices[-1][0] is bool else None)
+
+
+def _choice(message: str, value: Any) -> dict[str, Any]:
+    found = {name: value for kind, name in CHOICES[message] if isinstance(value, kind)}
+    return {"allows": True, **found} if "schema" in found and message.endswith("OrBool") else found
 
 
 def _bytes(value: int | bytes) -> bytes:
@@ -157,6 +169,8 @@ def _encoded_entry(field: Field, key: str, value: Any) -> bytes:
 def _encoded(field: Field, number: int, value: Any) -> bytes:
     if field.kind == "message":
         writer = WRITERS.get(field.message)
+        if field.message in CHOICES:
+            value = _choice(field.message, value)
         return wire.bytes_field(number, writer(value) if writer else encode_message(field.message, value))
     if field.kind == "string":
         return wire.bytes_field(number, str(value).encode())

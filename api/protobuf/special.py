@@ -16,6 +16,7 @@ import orjson
 from api.protobuf import wire
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_CUSTOM = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _MICROSECOND = 1000
 _UNITS = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 1000, "µs": 1000, "ns": 1}
 
@@ -156,6 +157,7 @@ READERS: dict[str, Reader] = {
     _META + "FieldsV1": _read_json,
     _META + "Verbs": _read_strings,
     "io.k8s.apimachinery.pkg.runtime.RawExtension": _read_json,
+    _CUSTOM + "JSON": _read_json,
     "io.k8s.apimachinery.pkg.api.resource.Quantity": _read_quantity,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _read_int_or_string,
     "io.k8s.api.authentication.v1.ExtraValue": _read_strings,
@@ -169,9 +171,17 @@ WRITERS: dict[str, Writer] = {
     _META + "FieldsV1": _write_json,
     _META + "Verbs": _write_strings,
     "io.k8s.apimachinery.pkg.runtime.RawExtension": _write_json,
+    _CUSTOM + "JSON": _write_json,
     "io.k8s.apimachinery.pkg.api.resource.Quantity": _write_quantity,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _write_int_or_string,
     "io.k8s.api.authentication.v1.ExtraValue": _write_strings,
     "io.k8s.api.authorization.v1.ExtraValue": _write_strings,
     "io.k8s.api.certificates.v1.ExtraValue": _write_strings,
+}
+
+# Messages whose JSON is that of one of their fields: the first of these that JSON's type fits, or that is there.
+CHOICES: dict[str, tuple[tuple[type, str], ...]] = {
+    _CUSTOM + "JSONSchemaPropsOrArray": ((list, "jSONSchemas"), (dict, "schema")),
+    _CUSTOM + "JSONSchemaPropsOrStringArray": ((list, "property"), (dict, "schema")),
+    _CUSTOM + "JSONSchemaPropsOrBool": ((dict, "schema"), (bool, "allows")),
 }

