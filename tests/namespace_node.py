@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_address, ip_network
 
 from agents.network import links, observation, policies, routes
 from agents.network.announcing import Announcer
@@ -30,8 +30,10 @@ from agents.network.route_table import RouteTable
 from agents.proxy import observation as service_observation
 from agents.proxy import rules
 from agents.proxy.endpoints import NodeView
+from agents.proxy.service_table import ServiceTable
 from api import kubeconfig as kubeconfigs
 from api.errors import AlreadyExists
+from api.objects import key_of
 from api.runtime import SystemRuntime
 
 
@@ -42,6 +44,7 @@ class Node:
         self.network: NetlinkPodNetwork | None = None
         self.table: NftTable | None = None
         self.policy_table: PolicyTable | None = None
+        self.followed: ServiceTable | None = None
         self.children: dict[int, subprocess.Popen[str]] = {}
 
     def run(self, argv: list[str], timeout: float = 20.0) -> dict:
@@ -90,6 +93,18 @@ class Node:
                 self.policy_table.table.beside(self.table)
         return str(self.table.reconcile(rules.desired(services, slices, NodeView(node), (cluster,), family)))
 
+    def follow(self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16") -> None:
+        """Change the table as the proxy does, service by service; tracked flows to former endpoints are forgotten."""
+        family = next(family for family in Family if family.has(cluster))
+        if self.followed is None:
+            self.followed = ServiceTable(family, (cluster,))
+            self.followed.rebuild(iter(()), None)
+        parts: dict = dict.fromkeys(self.followed.parts)
+        for service in services:
+            own = [one for one in slices if rules.service_key_of(one) == key_of(service)]
+            parts[key_of(service)] = rules.service_rules(service, own, NodeView(node), (cluster,), family)
+        self.followed.update(parts)
+
     def repair(self, ruleset: None = None) -> bool:
         """Whether the table is as it was left."""
         return self.table.unchanged()
@@ -128,10 +143,19 @@ class Node:
         """Answer for exactly these addresses, and tell the segment; what was taken and what given up."""
         announcer = Announcer()
         try:
-            taken, given = announcer.reconcile([IPv4Address(address) for address in addresses])
+            taken, given = announcer.reconcile([ip_address(address) for address in addresses])
             for address in taken:
                 announcer.tell(address)
             return [[str(address) for address in part] for part in (taken, given)]
+        finally:
+            announcer.close()
+
+    def contested(self, addresses: list[str]) -> dict[str, str]:
+        """Those addresses that somebody else answers for, with the MAC."""
+        announcer = Announcer()
+        try:
+            found = announcer.contested([ip_address(address) for address in addresses])
+            return {str(address): mac for address, mac in found.items()}
         finally:
             announcer.close()
 

@@ -117,9 +117,19 @@ def ensure_forwarding(ipv6: bool = False) -> bool:
         if ipv6:
             _keep_router_advertisements()
             changed |= sysctl.ensure("ipv6/conf/all/forwarding", "1")
-        return changed | sysctl.ensure(f"ipv4/conf/{BRIDGE}/send_redirects", "0", optional=True)
+        return changed | _silence_redirects()
     except sysctl.SysctlError as error:
         raise NetworkError(f"the node cannot forward packets of pods: {error}") from error
+
+
+def _silence_redirects() -> bool:
+    """A station that was told a short cut past this node keeps to it for minutes, whatever services say meanwhile.
+
+    The kernel heeds a link's parameter only together with that for all. Pods' links have no address to tell from.
+    """
+    names = [name for name in sysctl.names("ipv4/conf") if not name.startswith("veth")]
+    changes = [sysctl.ensure(f"ipv4/conf/{name}/send_redirects", "0", optional=True) for name in names]
+    return any(changes)
 
 
 def _keep_router_advertisements() -> None:
