@@ -101,10 +101,12 @@ def cleanup() -> int:
     routes = RouteTable()
     for change in routes.remove():
         print(change)
-    for link in (links.BRIDGE, announcing.LINK):
-        if links.find_link(routes.kernel, link) is not None:
-            routes.kernel.request(delete_link(link))
-            print(f"removed link {link}")
+    if links.find_link(routes.kernel, links.BRIDGE) is not None:
+        routes.kernel.request(delete_link(links.BRIDGE))
+        print(f"removed link {links.BRIDGE}")
+    announcer = announcing.Announcer(routes.kernel)
+    for address in announcer.reconcile([])[1]:
+        print(f"removed {address} from {announcing.LINK}")
     routes.close()
     return 0
 

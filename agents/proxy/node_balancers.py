@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from agents.network.announcing import Announcer
 from agents.network.netlink import NetlinkError
+from agents.network.rtnetlink.values import Address
 from agents.proxy.level import Level
 from agents.proxy.node_events import NodeEvents
 from api.client import Client
@@ -37,16 +38,16 @@ _LOOK_SECONDS = 2.0
 _REPEATS = 3
 
 
-def addresses(services: Iterable[Object], node: str) -> dict[IPv4Address, str]:
-    """The IPv4 addresses that a node answers for, each with its Service's key."""
-    found: dict[IPv4Address, str] = {}
+def addresses(services: Iterable[Object], node: str) -> dict[Address, str]:
+    """The addresses that a node answers for, each with its Service's key."""
+    found: dict[Address, str] = {}
     for service in services:
         if annotations_of(service).get(ANNOUNCED_BY) != node or service["spec"].get("type") != "LoadBalancer":
             continue
         ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
         for entry in ingress:
-            if entry.get("ip") and ":" not in entry["ip"] and entry.get("ipMode") != "Proxy":
-                found.setdefault(IPv4Address(entry["ip"]), key_of(service))
+            if entry.get("ip") and entry.get("ipMode") != "Proxy":
+                found.setdefault(ip_address(entry["ip"]), key_of(service))
     return found
 
 
@@ -61,10 +62,10 @@ class NodeBalancers:
         self._services = informers.of("services")
         self._level = Level(runtime, _LOOK_SECONDS)
         self._announcer = Announcer()
-        self._repeat: dict[IPv4Address, int] = {}
+        self._repeat: dict[Address, int] = {}
         self._client = client
         # What somebody else answers for, whatever the last that was heard from the API.
-        self._yielded: set[IPv4Address] = set()
+        self._yielded: set[Address] = set()
 
     def watch(self) -> None:
         """Look at every change of a service that has to do with this node."""
@@ -107,7 +108,7 @@ class NodeBalancers:
                 del self._repeat[address]
         self._yield(wanted)
 
-    def _yield(self, held: dict[IPv4Address, str]) -> None:
+    def _yield(self, held: dict[Address, str]) -> None:
         """Give up at once what another station answers for, unless the API can be asked and names this node."""
         for address, mac in self._announcer.contested(held).items():
             if self._named(held[address]):

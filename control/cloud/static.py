@@ -12,7 +12,7 @@ The file is YAML:
         labels: {disk: ssd}
         state: running               # running, shutdown or gone
     loadBalancer:
-      addresses: [192.168.56.200-192.168.56.210, 192.168.57.0/28]
+      addresses: [192.168.56.200-192.168.56.210, 192.168.57.0/28, fd00:56::/124]
     routes: kernel                   # this machine's own routes lead to the nodes' pod ranges
 
 `inventory: hosts.ini` (and `group: nodes`) takes the machines from an inventory. The file is read again when it
@@ -93,33 +93,41 @@ class StaticLoadBalancers:
         self._pool = pool
         self._reachability = reachability
         # What was given lately, for the informer that shows the Services may lag behind.
-        self._given: dict[str, str] = {}
+        self._given: dict[str, tuple[str, ...]] = {}
 
     def ensure(self, service: Object, nodes: Sequence[Object], services: Sequence[Object]) -> Balancer:
-        """Its address, kept or newly taken, and the node that announces it, looked at every second."""
+        """Its addresses, kept or newly taken, and the node that announces them, looked at every second."""
         others = [one for one in services if key_of(one) != key_of(service)]
         self._given = {key: self._given[key] for one in others if (key := key_of(one)) in self._given}
-        taken = {address for one in others for address in addresses_of(one)} | set(self._given.values())
-        address = self._given[key_of(service)] = choose_address(service, taken, self._pool)
+        taken = {address for one in others for address in addresses_of(one)}.union(*self._given.values())
+        given = self._given[key_of(service)] = choose_addresses(service, taken, self._pool)
         announcer = choose_announcer(service, nodes, self._reachability.alive)
-        return Balancer(({"ip": address, "ipMode": "VIP"},), {ANNOUNCER: announcer}, CHECK_PERIOD)
+        ingress = tuple({"ip": address, "ipMode": "VIP"} for address in given)
+        return Balancer(ingress, {ANNOUNCER: announcer}, CHECK_PERIOD)
 
     def delete(self, service: Object) -> None:
         """The address is free once no Service shows it."""
         self._given.pop(key_of(service), None)
 
 
-def choose_address(service: Object, taken: Container[str], pool: Sequence[tuple[int, int, int]]) -> str:
-    """The address for the service: the one it asks for, the one it has, or the first free one."""
+def choose_addresses(service: Object, taken: Container[str], pool: Sequence[tuple[int, int, int]]) -> tuple[str, ...]:
+    """An address for each family of the service that the pool has: the one it asks for, has, or the first free one."""
     wanted = str(service["spec"].get("loadBalancerIP") or "")
-    if wanted:
-        if wanted in taken:
-            raise ProviderError(f"the address {wanted} that is asked for belongs to another Service")
-        if not _contains(pool, wanted):
-            raise ProviderError(f"the address {wanted} that is asked for is not in the pool")
-        return wanted
-    for address in addresses_of(service):
-        if address not in taken and _contains(pool, address):
+    if wanted and wanted in taken:
+        raise ProviderError(f"the address {wanted} that is asked for belongs to another Service")
+    families = [str(family) for family in service["spec"].get("ipFamilies") or ()] or [""]
+    pools = [[part for part in pool if family in ("", f"IPv{part[0]}")] for family in families]
+    if not any(pools):
+        raise ProviderError(f"the pool of load balancer addresses has none of {' or '.join(families)}")
+    if wanted and not any(_contains(part, wanted) for part in pools):
+        raise ProviderError(f"the address {wanted} that is asked for is not in the pool")
+    preferred = [address for address in (wanted, *addresses_of(service)) if address and address not in taken]
+    return tuple(_choose(part, preferred, taken) for part in pools if part)
+
+
+def _choose(pool: Sequence[tuple[int, int, int]], preferred: Iterable[str], taken: Container[str]) -> str:
+    for address in preferred:
+        if _contains(pool, address):
             return address
     for candidate in _addresses(pool):
         if candidate not in taken:

@@ -34,6 +34,7 @@ ONLINK = 4
 # RTM_F_FIB_MATCH: answer with the route itself, not with what it means for the one address.
 _WHOLE_ROUTE = 0x2000
 _NO_DAD = 0x02
+_FOREVER = 0xFFFFFFFF
 PERMANENT = 0x80
 _NEIGHBOUR_SELF = 0x02
 _AF_BRIDGE = 7
@@ -119,9 +120,15 @@ def delete_link(name: str) -> Message:
     return _link(DELETE_LINK, 0, [("IFLA_IFNAME", name)])
 
 
-def new_address(index: int, interface: Interface) -> Message:
-    """Put an address on a link; again is no error. IPv6 addresses are usable at once (no duplicate detection)."""
-    return encode(_address(index, interface), NEW_ADDRESS, CREATE | REPLACE)
+def new_address(index: int, interface: Interface, *, speaking: bool = True) -> Message:
+    """Put an address on a link; again is no error. IPv6 addresses are usable at once (no duplicate detection).
+
+    One that is not `speaking` is good to be reached at, but new connections of the node do not come from it.
+    """
+    message = _address(index, interface)
+    if not speaking:
+        message["attrs"].append(("IFA_CACHEINFO", {"ifa_preferred": 0, "ifa_valid": _FOREVER}))
+    return encode(message, NEW_ADDRESS, CREATE | REPLACE)
 
 
 def delete_address(index: int, interface: Interface) -> Message:

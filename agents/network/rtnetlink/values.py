@@ -30,6 +30,11 @@ class Link:
     loopback: bool
     alias: str = ""
 
+    @property
+    def hardware(self) -> bytes:
+        """The MAC as it stands in frames."""
+        return bytes.fromhex(self.mac.replace(":", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class LinkAddress:

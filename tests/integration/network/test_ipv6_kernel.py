@@ -37,9 +37,9 @@ class Cluster:
             for place, kind in enumerate(("IPv4", "IPv6"))
         ]  # fmt: skip
 
-    def serve(self, *owners: str, protocol: str = "TCP", **spec) -> None:
+    def serve(self, *owners: str, protocol: str = "TCP", status: dict | None = None, **spec) -> None:
         """Put the service with these nodes' pods in force on both nodes."""
-        service = {"metadata": {"namespace": "default", "name": "web"}, "spec": {
+        service = {"metadata": {"namespace": "default", "name": "web"}, "status": status or {}, "spec": {
             "clusterIP": "10.96.0.80", "clusterIPs": ["10.96.0.80", SERVICE], "type": "NodePort",
             "ports": [{"port": 80, "nodePort": 30080, "protocol": protocol}]} | spec}  # fmt: skip
         for name in CIDRS:
@@ -135,6 +135,38 @@ def test_a_host_port_leads_to_its_pod_by_both_families(cluster: Cluster) -> None
     assert cluster.outside.ask("192.168.9.11", 8088)[0].startswith("one 192.168.9.50")
     cluster.one.attach(sandbox="web")
     assert "wherry-hostports" not in cluster.one.sh("nft list tables")
+
+
+def test_a_balancers_address_is_announced_and_another_node_takes_it_over(cluster: Cluster) -> None:
+    address = "fd00:9::200"
+    balancer = {"loadBalancer": {"ingress": [{"ip": address}]}}
+    cluster.serve("one", "two", type="LoadBalancer", status=balancer)
+    macs = {name: cluster.lab.hosts[name].sh("ip -br link show eth0").split()[2] for name in CIDRS}
+
+    def known() -> str:
+        return cluster.outside.sh(f"ip -6 neigh show {address}")
+
+    assert cluster.outside.answer(address, 80) == "error"
+    assert cluster.one.announce(addresses=[address]) == [[address], []]
+    assert cluster.one.announce(addresses=[address]) == [[], []]
+    assert {line.split()[0] for line in cluster.outside.ask(address, 80, count=16)} == {"one", "two"}
+    assert macs["one"] in known()
+    # The node itself speaks from its own address still.
+    assert "src fd00:9::11" in cluster.one.sh("ip -6 route get fd00:9::50")
+    assert cluster.one.contested(addresses=[address]) == {}
+    # The first node is cut off and keeps the address; the segment learns of the second one by its announcement alone.
+    cluster.two.announce(addresses=[address])
+    assert macs["two"] in known()
+    assert {line.split()[0] for line in cluster.outside.ask(address, 80, count=16)} == {"one", "two"}
+    # Asking who else has it changes no station's mind.
+    assert cluster.one.contested(addresses=[address, "fd00:9::201"]) == {address: macs["two"]}
+    assert macs["two"] in known()
+    cluster.one.sh(f"ip -6 addr del {address}/128 dev eth0")
+    assert cluster.one.announce(addresses=[address]) == [[], []]
+    assert address in cluster.one.sh("ip -6 addr show eth0")
+    for host in (cluster.one, cluster.two):
+        assert host.announce(addresses=[]) == [[], [address]]
+        assert address not in host.sh("ip -6 addr") and "wherry-lb" not in host.sh("ip link")
 
 
 @pytest.mark.parametrize("peers, outside, other", [

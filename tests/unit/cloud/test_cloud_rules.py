@@ -111,14 +111,44 @@ def test_a_node_is_told_once_whether_it_is_reached() -> None:
         (service("s", loadBalancerIP="192.0.2.2"), {"192.0.2.2"}, "belongs to another Service"),
         (service("s", loadBalancerIP="198.51.100.1"), set(), "is not in the pool"),
         (service("s"), {"192.0.2.1", "192.0.2.2", "192.0.2.3"}, "exhausted"),
+        (service("s", ipFamilies=["IPv4"]), set(), "192.0.2.1"),
+        (service("s", ipFamilies=["IPv4", "IPv6"]), set(), "192.0.2.1"),
+        (service("s", ipFamilies=["IPv6"]), set(), "has none of IPv6"),
     ],
 )
 def test_which_address_a_service_gets(asking: Any, taken: set[str], expected: str) -> None:
     if expected.startswith("192"):
-        assert static.choose_address(asking, taken, POOL) == expected
+        assert static.choose_addresses(asking, taken, POOL) == (expected,)
     else:
         with pytest.raises(ProviderError, match=expected):
-            static.choose_address(asking, taken, POOL)
+            static.choose_addresses(asking, taken, POOL)
+
+
+BOTH = ["IPv4", "IPv6"]
+DUAL_POOL = [*POOL, *static._ranges(["2001:db8::10-2001:db8::11"])]
+
+
+@pytest.mark.parametrize(
+    ("asking", "taken", "expected"),
+    [
+        (service("s", ipFamilies=["IPv6"]), set(), ["2001:db8::10"]),
+        (service("s", ipFamilies=BOTH), {"2001:db8::10"}, ["192.0.2.1", "2001:db8::11"]),
+        (service("s", ipFamilies=BOTH[::-1]), {"192.0.2.1"}, ["2001:db8::10", "192.0.2.2"]),
+        (service("s", "192.0.2.3", ipFamilies=BOTH), set(), ["192.0.2.3", "2001:db8::10"]),
+        (service("s", "192.0.2.3", ipFamilies=["IPv6"]), set(), ["2001:db8::10"]),
+        (service("s", loadBalancerIP="2001:db8::11", ipFamilies=BOTH), set(), ["192.0.2.1", "2001:db8::11"]),
+        (service("s", loadBalancerIP="2001:db8::11", ipFamilies=["IPv4"]), set(), "is not in the pool"),
+        (service("s", ipFamilies=BOTH), {"2001:db8::10", "2001:db8::11"}, "exhausted"),
+    ],
+)
+def test_a_service_gets_an_address_of_each_of_its_families(
+    asking: Any, taken: set[str], expected: list[str] | str
+) -> None:
+    if isinstance(expected, list):
+        assert list(static.choose_addresses(asking, taken, DUAL_POOL)) == expected
+    else:
+        with pytest.raises(ProviderError, match=expected):
+            static.choose_addresses(asking, taken, DUAL_POOL)
 
 
 EXCLUDED = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 import pytest
 from service_objects import service
@@ -22,7 +22,7 @@ def balanced(*ingress: dict, node: str = "one", **spec) -> dict:
     (balanced({"ip": "192.0.2.1"}), ["192.0.2.1"]),
     (balanced({"ip": "192.0.2.1", "ipMode": "VIP"}, {"ip": "192.0.2.2"}), ["192.0.2.1", "192.0.2.2"]),
     (balanced({"ip": "192.0.2.1", "ipMode": "Proxy"}), []),
-    (balanced({"ip": "2001:db8::1"}), []),
+    (balanced({"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}), ["192.0.2.1", "2001:db8::1"]),
     (balanced({"hostname": "lb.example.org"}), []),
     (balanced(), []),
     (balanced({"ip": "192.0.2.1"}, node="two"), []),
@@ -30,4 +30,4 @@ def balanced(*ingress: dict, node: str = "one", **spec) -> dict:
     (balanced({"ip": "192.0.2.1"}) | {"spec": {"type": "ClusterIP"}}, []),
 ])  # fmt: skip
 def test_the_node_that_is_named_answers(obj: dict, expected: list[str]) -> None:
-    assert addresses([obj], "one") == {IPv4Address(address): "default/web" for address in expected}
+    assert addresses([obj], "one") == {ip_address(address): "default/web" for address in expected}
