@@ -278,15 +278,31 @@ def _service_cidr(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
         return []
     cidrs = new["spec"].get("cidrs") or []
+    if old is not None:
+        return _same_cidrs(cidrs, old["spec"].get("cidrs") or [])
     found: Causes = [] if cidrs else [fields.required("spec.cidrs", "at least one CIDR required")]
+    families = []
     for index, text in enumerate(cidrs):
         try:
-            ipaddress.ip_network(text)
+            families.append(ipaddress.ip_network(text).version)
         except ValueError:
             found.append(fields.invalid(f"spec.cidrs[{index}]", text, _CIDR))
-    if old is not None:
-        found += fields.unchanged("spec.cidrs", cidrs, old["spec"].get("cidrs") or [])
+    if len(cidrs) > 2:
+        found.insert(0, fields.invalid("spec.cidrs", cidrs, "may only hold up to 2 values"))
+    elif len(families) > len(set(families)):
+        detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
+        found.append(fields.invalid("spec.cidrs", cidrs, detail))
     return found
+
+
+def _same_cidrs(now: list[str], before: list[str]) -> Causes:
+    """They do not change, but that a second family may be added."""
+    if len(now) == len(before) or (len(before), len(now)) == (1, 2):
+        pairs = enumerate(zip(before, now, strict=False))
+        return [
+            fields.invalid(f"spec.cidrs[{index}]", new, fields.IMMUTABLE) for index, (old, new) in pairs if new != old
+        ]
+    return [fields.invalid("spec.cidrs", now, fields.IMMUTABLE)]
 
 
 def _ip_address(new: Object, old: Object | None, subresource: str) -> Causes:

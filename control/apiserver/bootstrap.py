@@ -13,7 +13,7 @@ from contextlib import suppress
 import orjson
 
 from api import errors
-from api.objects import Object, set_condition
+from api.objects import Object, condition, is_deleting, set_condition
 from api.runtime import Event
 from api.volumes import LOCAL_PATH
 from control.apiserver.admission.priority import SYSTEM_CLASSES
@@ -60,6 +60,12 @@ def _with(*fields: str) -> Complete:
         return present | changed if changed else None
 
     return complete
+
+
+def _with_second_family(present: Object, wanted: Object) -> Object | None:
+    """A cluster may become one of two address families; what else differs is left to the administrator."""
+    before, now = present["spec"].get("cidrs") or [], wanted["spec"]["cidrs"]
+    return present | {"spec": wanted["spec"]} if len(before) < len(now) and now[: len(before)] == before else None
 
 
 def _reachable(address: str) -> bool:
@@ -112,12 +118,15 @@ class Bootstrap:
             log.warning("bootstrap objects could not be made, trying again: %s", error)
 
     def _service_network(self) -> None:
-        """The ServiceCIDR `kubernetes`: the network that addresses of Services are taken from."""
-        spec = {"cidrs": [str(self._server.config.service_network)]}
+        """The ServiceCIDR `kubernetes`: the networks that addresses of Services are taken from."""
+        spec = {"cidrs": [str(network) for network in self._server.config.service_networks]}
         default = {"metadata": {"name": "kubernetes"}, "spec": spec}
-        self.ensure("networking.k8s.io", "v1", "servicecidrs", default)
+        self.ensure("networking.k8s.io", "v1", "servicecidrs", default, _with_second_family)
         endpoint = self._server.endpoint("networking.k8s.io", "v1", "servicecidrs")
         operation = Operation(self._server, endpoint, UPDATE, SERVER, name="kubernetes", subresource="status")
+        found = self._server.cache.peek(operation.key())
+        if found is not None and (is_deleting(found.object()) or condition(found.object(), "Ready")):
+            return
         ready = {"type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready"}
 
         def completed_status(current: Object) -> Object:

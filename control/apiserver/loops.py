@@ -1,4 +1,4 @@
-"""The loops that run within the API server: they settle the status of what extends it.
+"""The loops that run within the API server: they settle the status of what extends it, and what follows Services.
 
 Invariant: each decides by level, so several servers may run them at the same time.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from api.runtime import Event
+from control.apiserver.addresses import AddressController
 from control.apiserver.admission.policy_status import PolicyController
 from control.apiserver.aggregation.controller import ServiceController
 from control.apiserver.custom.controller import DefinitionController
@@ -29,4 +30,5 @@ def loops(server: ApiServer) -> list[ServerLoop]:
         PolicyController(server),
         ServiceController(server),
         FlowController(server),
+        AddressController(server),
     ]

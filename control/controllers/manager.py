@@ -38,6 +38,7 @@ from control.controllers.replication_controller import ReplicationController
 from control.controllers.resource_quota import ResourceQuotaController
 from control.controllers.root_ca import RootCaController
 from control.controllers.service_account import ServiceAccountController
+from control.controllers.service_cidrs import ServiceCidrController
 from control.controllers.statefulset import StatefulSetController
 from control.controllers.taint_eviction import TaintEvictionController
 from control.controllers.ttl_after_finished import TtlAfterFinishedController
@@ -59,6 +60,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     EndpointSliceController,
     EndpointsController,
     EndpointSliceMirroringController,
+    ServiceCidrController,
     NodeIpamController,
     NodeLifecycleController,
     TaintEvictionController,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from api import errors
@@ -18,7 +19,7 @@ from api.errors import Cause
 from api.networks import Network
 from api.objects import Object
 from control.apiserver.operation import Operation
-from control.apiserver.strategies import ip_families
+from control.apiserver.strategies import ip_families, service_networks
 from control.apiserver.strategies.base import Strategy
 from control.apiserver.strategies.ip_families import HEADLESS
 
@@ -79,7 +80,7 @@ class _Allocation:
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
                 spec.pop(field, None)
             return
-        networks = {f"IPv{network.version}": network for network in self._operation.server.config.service_networks}
+        networks = service_networks.networks(self._operation.server)
         found = ip_families.settle(spec, self._old, tuple(networks))
         if found.causes:
             raise errors.invalid("Service", "", self._operation.name, list(found.causes))
@@ -93,25 +94,30 @@ class _Allocation:
         spec["clusterIP"], spec["clusterIPs"] = addresses[0], addresses
         spec["ipFamilies"], spec["ipFamilyPolicy"] = list(found.families), found.policy
 
-    def _free_address(self, network: Network) -> str:
-        size = min(network.num_addresses, _LARGEST_SEARCH)
-        first = min(max(16, size // 16), 256)
-        bands = (range(first, size - 1), range(1, min(first, size - 1)))
-        for band in bands:
-            for number in _shuffled(band, self._random):
-                address = str(network[number])
-                if _address_claim(address) not in self._used:
-                    return address
+    def _free_address(self, networks: Sequence[Network]) -> str:
+        for network in networks:
+            size = min(network.num_addresses, _LARGEST_SEARCH)
+            first = min(max(16, size // 16), 256)
+            bands = (range(first, size - 1), range(1, min(first, size - 1)))
+            for band in bands:
+                for number in _shuffled(band, self._random):
+                    address = str(network[number])
+                    if _address_claim(address) not in self._used and not self._is_foreign(address):
+                        return address
         raise errors.InternalError("failed to allocate a serviceIP: range is full")
 
-    def _check_address(self, address: str, network: Network) -> None:
+    def _check_address(self, address: str, networks: Sequence[Network]) -> None:
         why = ""
-        if ipaddress.ip_address(address) not in network:
-            why = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
-        elif _address_claim(address) in self._operation.refused_claims:
+        parsed = ipaddress.ip_address(address)
+        if not any(parsed in network for network in networks):
+            why = "the provided network does not match the current range"
+        elif _address_claim(address) in self._operation.refused_claims or self._is_foreign(address):
             why = "provided IP is already allocated"
         if why:
             raise self._invalid("spec.clusterIPs", f'["{address}"]', f"failed to allocate IP {address}: {why}")
+
+    def _is_foreign(self, address: str) -> bool:
+        return service_networks.is_foreign(self._operation.server, address)
 
     def _ports(self) -> None:
         spec = self._spec

@@ -131,7 +131,7 @@ def test_an_address_is_given_once_and_free_again_after_deletion(client):
 
 
 def test_an_address_outside_the_range_is_refused(client):
-    with pytest.raises(errors.Invalid, match="is not in the valid range"):
+    with pytest.raises(errors.Invalid, match="the provided network does not match the current range"):
         client.create("services", service("a", clusterIP="192.0.2.1"))
 
 

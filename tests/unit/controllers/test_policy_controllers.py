@@ -9,7 +9,15 @@ import pytest
 from controller_objects import NOW, at, meta, pod
 
 from api.resources import Resource, find
-from control.controllers import bootstrap_tokens, cluster_roles, disruption, namespace, protection, resource_quota
+from control.controllers import (
+    bootstrap_tokens,
+    cluster_roles,
+    disruption,
+    namespace,
+    protection,
+    resource_quota,
+    service_cidrs,
+)
 from control.controllers.ledger import Ledger
 
 pytestmark = pytest.mark.unit
@@ -202,3 +210,19 @@ def test_own_writes_are_seen_at_once_and_forgotten_when_the_informer_has_passed_
     shown.resource_version = "20"
     shown.objects = {"default/changed": versioned("changed", 15)}
     assert [one["metadata"]["resourceVersion"] for one in ledger.view("o", shown.objects.values())] == ["15"]
+
+
+@pytest.mark.parametrize(("going", "others", "addresses", "expected"), [
+    (["10.1.0.0/24"], [], [], True),
+    (["10.1.0.0/24"], [], ["10.2.0.1"], True),
+    (["10.1.0.0/24"], [], ["10.1.0.1"], False),
+    (["10.1.0.0/24"], [["10.1.0.0/16"]], ["10.1.0.1"], True),
+    (["10.1.0.0/16"], [["10.1.0.0/24"]], ["10.1.0.1"], True),
+    (["10.1.0.0/16"], [["10.1.0.0/24"]], ["10.1.0.1", "10.1.1.1"], False),
+    (["10.1.0.0/24", "fd00::/112"], [["10.1.0.0/24"]], ["10.1.0.1", "fd00::1"], False),
+])  # fmt: skip
+def test_networks_of_services_hold_their_addresses(
+    going: list[str], others: list[list[str]], addresses: list[str], *, expected: bool
+) -> None:
+    objects = [{"spec": {"cidrs": cidrs}} for cidrs in (going, *others)]
+    assert service_cidrs.may_go(objects[0], objects[1:], addresses) is expected
