@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,8 @@ from pathlib import Path
 import pytest
 from labs import Lab, eventually
 from operations import WORKLOAD, constant_load, other_release, run_release, state
+
+from control.cli.lab import paths
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -110,6 +115,26 @@ def test_a_node_leaves_and_comes_back(life: Life) -> None:
         lab.wherry("add-node", "-i", str(lab.inventory), "node2")
     assert load.failures == []
     assert _ready(lab) == ["node1", "node2"]
+
+
+def test_a_host_made_anew_under_its_old_name_rejoins(life: Life) -> None:
+    """Its disk is lost, with its SSH key, its certificate and its pods: all that is left is what the cluster recalls."""
+    lab, known = life.lab, life.lab.files / "known_hosts"
+    trusted = known.read_text()
+    lab.lab("power-off", "node2")
+    shutil.rmtree(paths.of(lab.name).host("node2"))
+    lab.lab("up", "--hosts-only")
+    known.write_text(trusted)
+    done = lab.wherry("add-node", "-i", str(lab.inventory), "node2", check=False)
+    assert done.returncode == 1
+    assert "node2: the host key of" in done.stderr and "has changed" in done.stderr
+    for command in re.findall(r"`(ssh-key[^`]*)`", done.stderr):
+        subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert lab.ssh("node2", "test -e /opt/wherry || echo none").strip() == "none"
+    lab.wherry("add-node", "-i", str(lab.inventory), "node2")
+    assert _ready(lab) == ["node1", "node2"]
+    assert "nothing had to be changed" in lab.wherry("up", "-i", str(lab.inventory)).stdout
+    eventually(lambda: _serves(lab), 90, "three replicas serve")
 
 
 def test_only_workers_of_the_inventory_are_added(life: Life) -> None:

@@ -52,9 +52,19 @@ def connect(settings: Settings) -> Connection:
         raise Unreachable(_explain(settings, error)) from error
 
 
-def _open(settings: Settings) -> Connection:
+def _options(settings: Settings) -> dict[str, Any]:
+    """What ssh's configuration says of the host, and the inventory over it."""
     config = _ssh_config(settings.option("configfile")).lookup(settings.address)
-    options = {**config, **dict(settings.ssh_options)}
+    return {**config, **dict(settings.ssh_options)}
+
+
+def _user_files(options: dict[str, Any]) -> list[str]:
+    """Where the operator's known hosts are; the first is the one to write to."""
+    return str(options.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")).split()
+
+
+def _open(settings: Settings) -> Connection:
+    options = _options(settings)
     address = str(options.get("hostname", settings.address))
     connection = Connection(
         host=address,
@@ -133,7 +143,7 @@ def _trust(client: paramiko.SSHClient, settings: Settings, options: dict[str, An
     if checking in ("no", "off", "false") or not settings.host_key_checking:
         client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
         return
-    user_files = str(options.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")).split()
+    user_files = _user_files(options)
     system_files = str(options.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts")).split()
     for name in (*system_files, *user_files):
         file = Path(name).expanduser()
@@ -167,12 +177,17 @@ def _watch(transport: paramiko.Transport) -> None:
 
 
 def _explain(settings: Settings, error: BaseException) -> str:
-    host = settings.host
-    target = f"{settings.address}:{settings.port or 22}"
+    host, options = settings.host, _options(settings)
+    address, port = str(options.get("hostname", settings.address)), settings.port or int(options.get("port", 22))
+    target, name = f"{address}:{port}", address if port == 22 else f"'[{address}]:{port}'"
+    file = _user_files(options)[0]
+    scan = f"ssh-keyscan -p {port} {address} >> {file}"
     if isinstance(error, paramiko.BadHostKeyException):
         return (
             f"{host}: the host key of {target} has changed: expected {_print(error.expected_key)}, "
-            f"got {_print(error.key)}; if the host was made anew, run `ssh-keygen -R {_known_name(settings)}`"
+            f"got {_print(error.key)}; if the host was made anew, forget the old key with "
+            f"`ssh-keygen -R {name} -f {file}` and add the new one with `{scan}`; "
+            "if it was not, somebody else answers there"
         )
     if isinstance(error, paramiko.PasswordRequiredException):
         return f"{host}: the private key is encrypted; load it into ssh-agent"
@@ -184,8 +199,7 @@ def _explain(settings: Settings, error: BaseException) -> str:
         )
     if isinstance(error, paramiko.SSHException) and "not found in known_hosts" in str(error):
         return (
-            f"{host}: the host key of {target} is not known; check it and add it with "
-            f"`ssh-keyscan -p {settings.port or 22} {settings.address} >> ~/.ssh/known_hosts`, "
+            f"{host}: the host key of {target} is not known; check it and add it with `{scan}`, "
             "or set ansible_ssh_common_args='-o StrictHostKeyChecking=accept-new'"
         )
     if isinstance(error, socket.gaierror):
@@ -193,11 +207,6 @@ def _explain(settings: Settings, error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return f"{host}: no answer from {target} within {settings.timeout:g} s; is the host up and the address right?"
     return f"{host}: cannot connect to {target}: {str(error) or type(error).__name__}; is sshd running there?"
-
-
-def _known_name(settings: Settings) -> str:
-    port = settings.port or 22
-    return settings.address if port == 22 else f"'[{settings.address}]:{port}'"
 
 
 def _print(key: paramiko.PKey) -> str:

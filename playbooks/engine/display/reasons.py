@@ -23,7 +23,8 @@ def reason(result: Mapping[str, Any]) -> str:
         message = f"exit status {result['rc']}" + (f": {said[-1]}" if said else "")
     if "assertion" in result:
         message = f"{message}: {result['assertion']}"
-    return _short(message, _LONGEST)
+    # Of a host that is not reached the engine itself says why, and the commands that mend it: half of one is none.
+    return _short(message, len(message) if result.get("unreachable") else _LONGEST)
 
 
 def authored(result: Mapping[str, Any]) -> str:

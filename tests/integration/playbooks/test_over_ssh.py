@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +119,10 @@ def test_a_changed_host_key_is_refused(remote: Playbooks, server: Server) -> Non
     server.start()
     done = remote(PING)
     assert done.result.status == 4
-    assert "has changed" in done.last and "ssh-keygen -R" in done.last
+    assert "has changed" in done.last
+    for command in re.findall(r"`(ssh-key[^`]*)`", done.last):
+        subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert remote(PING).result.status == 0
 
 
 def test_an_unknown_host_key_is_refused_unless_asked_otherwise(remote: Playbooks, server: Server) -> None:
