@@ -1,7 +1,7 @@
 """Which hosts a pattern names: `web:db`, `all:!old:&live`, `web[0:2]`, `node*`, `~node\\d+`.
 
 Invariant: pure; the order is that of the inventory, each host once. A name that is neither group nor host is an
-error, since a silently empty play is what a typing mistake looks like.
+error where it is asked for strictly, since a silently empty play is what a typing mistake looks like.
 Source: Ansible, "Patterns: targeting hosts and groups".
 """
 
@@ -60,6 +60,18 @@ def match(inventory: Inventory, pattern: str | Iterable[str], *, strict: bool = 
     return list(hosts)
 
 
+def strangers(inventory: Inventory, pattern: str | Iterable[str]) -> dict[str, str]:
+    """The pieces of a pattern that name nothing, and of each the known name that it is most like, or ""."""
+    found: dict[str, str] = {}
+    for piece in split(pattern):
+        name = piece.lstrip("!&")
+        try:
+            _piece(inventory, name, strict=True)
+        except InventoryError:
+            found[name] = next(iter(_close(inventory, name)), "")
+    return found
+
+
 def _piece(inventory: Inventory, piece: str, strict: bool) -> Sequence[str]:
     found = None
     subscript = None if piece in inventory.hosts else _SUBSCRIPT.match(piece)
@@ -102,9 +114,12 @@ def _slice(members: list[str], subscript: re.Match[str]) -> list[str]:
     return members[first:] if last == -1 else members[first : last + 1]
 
 
+def _close(inventory: Inventory, name: str) -> list[str]:
+    return difflib.get_close_matches(name, [*inventory.groups, *inventory.hosts], 1)
+
+
 def _unknown(inventory: Inventory, name: str) -> str:
-    known = [*inventory.groups, *inventory.hosts]
-    close = difflib.get_close_matches(name, known, 1)
+    close = _close(inventory, name)
     hint = f"did you mean {close[0]!r}?" if close else f"known groups: {', '.join(sorted(inventory.groups))}"
     where = ", ".join(inventory.sources) or "the inventory"
     return f"pattern {name!r} names neither a group nor a host of {where}; {hint}"

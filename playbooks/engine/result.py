@@ -73,13 +73,18 @@ class Result:
     failures: tuple[Failure, ...] = ()
     seconds: float = 0.0
     interrupted: bool = False
+    # Ended by any_errors_fatal or max_fail_percentage.
+    broken_off: bool = False
 
     @property
     def status(self) -> int:
-        """0 if all went well, 2 after failed tasks, 4 if hosts were unreachable, 130 after an interruption."""
+        """0 if all went well, 2 after failed tasks, 4 if hosts were unreachable, 130 after an interruption.
+
+        A run that was broken off has failed, whatever began it: so says Ansible.
+        """
         if self.interrupted:
             return 130
-        if any(failure.unreachable for failure in self.failures):
+        if not self.broken_off and any(failure.unreachable for failure in self.failures):
             return 4
         return 2 if self.failures else 0
 

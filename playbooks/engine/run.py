@@ -86,7 +86,7 @@ def execute(playbook: Playbook, inventory: Inventory, options: Options, loader: 
     finally:
         state.close()
         pool.shutdown(wait=not interrupted, cancel_futures=True)
-    result = Result(state.counts, tuple(state.failures), time.monotonic() - started, interrupted)
+    result = Result(state.counts, tuple(state.failures), time.monotonic() - started, interrupted, state.broken_off)
     display.finished(result)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import shutil
 import ssl
 import urllib.error
@@ -25,6 +26,7 @@ def opened(
     use_proxy: bool = True,
     follow: bool = True,
     unix_socket: str | None = None,
+    cookies: http.cookiejar.CookieJar | None = None,
 ) -> Any:
     """The open response, also of an HTTP error status. Raises OSError when there is no answer."""
     context = ssl.create_default_context(cafile=ca_path)
@@ -34,6 +36,8 @@ def opened(
     if client_cert:
         context.load_cert_chain(client_cert, client_key)
     handlers: list[Any] = [urllib.request.HTTPSHandler(context=context)]
+    if cookies is not None:
+        handlers.append(urllib.request.HTTPCookieProcessor(cookies))
     if not use_proxy:
         handlers.append(urllib.request.ProxyHandler({}))
     if not follow:

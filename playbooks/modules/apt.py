@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
@@ -84,16 +84,21 @@ def _update(call: Call, result: dict[str, Any]) -> bool:
     wanted = call["update_cache"] or (call["update_cache"] is None and call["cache_valid_time"] > 0)
     updated = bool(wanted and (not call["cache_valid_time"] or age > call["cache_valid_time"]))
     if updated and not call.check:
-        for attempt in range(max(1, call["update_cache_retries"])):
-            done = call.run(["apt-get", "update", *_lock(call)], environment=_environment())
-            if done.status == 0:
-                break
-            time.sleep(min(2**attempt, call["update_cache_retry_max_delay"]))
-        else:
-            raise Failure(f"Failed to update apt cache: {_last(done.err or done.out)}", stderr=done.err)
+        refresh(call, _lock(call))
     stamp = next((path for path in _STAMPS if os.path.exists(path)), "")
     result.update(cache_updated=updated, cache_update_time=int(os.stat(stamp).st_mtime) if stamp else 0)
     return updated
+
+
+def refresh(call: Call, words: Sequence[str] = ()) -> None:
+    """Have apt read its archives anew, as often as the task allows. Raises Failure."""
+    for attempt in range(max(1, call["update_cache_retries"])):
+        done = call.run(["apt-get", "update", *words], environment=_environment())
+        # A file that could not be fetched is a warning to apt-get, but an archive that is not usable to the task.
+        if done.status == 0 and not re.search("^W: (?:Failed to fetch|Some index files)", done.err, re.MULTILINE):
+            return
+        time.sleep(min(2**attempt, call["update_cache_retry_max_delay"]))
+    raise Failure(f"Failed to update apt cache: {_last(done.err or done.out)}", stderr=done.err)
 
 
 def _packages(call: Call, wanted: list[_Wanted]) -> dict[str, Any]:

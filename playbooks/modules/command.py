@@ -29,6 +29,8 @@ FREE_FORM = "cmd"
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `command`."""
+    if call["argv"] and call["cmd"]:
+        raise Failure("only command or argv can be given, not both", rc=256)
     if call["argv"]:
         words = [str(word) for word in call["argv"]]
     else:

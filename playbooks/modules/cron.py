@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
@@ -28,6 +29,7 @@ OPTIONS = {
     "insertafter": Option(),
     "insertbefore": Option(),
 }
+_TIMES = ("minute", "hour", "day", "month", "weekday")
 _MARK = "#Ansible: "
 
 
@@ -37,13 +39,19 @@ def run(call: Call) -> dict[str, Any]:
         raise Failure("You must specify 'job' to install a new cron job or variable")
     if call["cron_file"] and call["user"] is None and not call["env"] and call["state"] == "present":
         raise Failure("To use cron_file=... parameter you must specify user=... as well")
+    if call["special_time"] and any(call[name] != "*" for name in _TIMES):
+        raise Failure("You must specify time and date fields or special time.")
+    if (call["insertafter"] or call["insertbefore"]) and not call["env"]:
+        raise Failure("Insertafter and insertbefore parameters are valid only with env=yes")
     before = _read(call)
     after = _edited_variable(call, before) if call["env"] else _edited_job(call, before)
     changed = after != before
     result: dict[str, Any] = {"changed": changed, "jobs": [], "envs": [], "warnings": []}
+    if call["cron_file"]:
+        result["cron_file"] = call["cron_file"]
     if changed and not call.check:
-        if call["backup"] and call["cron_file"] and os.path.exists(_path(call)):
-            result["backup_file"] = _files.backup(_path(call))
+        if call["backup"]:
+            result["backup_file"] = _backup(before)
         _write(call, after)
     result["jobs"] = [line[len(_MARK) :] for line in after if line.startswith(_MARK)]
     result["envs"] = [line.split("=")[0] for line in after if re.match(r"^\w+=", line)]
@@ -69,6 +77,14 @@ def _read(call: Call) -> list[str]:
     if done.status not in (0, 1):
         raise Failure(f"Unable to read crontab: {done.err.strip()}")
     return done.out.splitlines() if done.status == 0 else []
+
+
+def _backup(lines: list[str]) -> str:
+    """A file with the table as it was; beside the table itself cron would read it."""
+    handle, path = tempfile.mkstemp(prefix="crontab")
+    with os.fdopen(handle, "w", errors="surrogateescape") as stream:
+        stream.writelines(f"{line}\n" for line in lines)
+    return path
 
 
 def _write(call: Call, lines: list[str]) -> None:
@@ -98,7 +114,7 @@ def _entry(call: Call) -> str:
     off = "#" if call["disabled"] else ""
     if call["special_time"]:
         return f"{off}@{call['special_time']} {user}{job}"
-    times = " ".join(str(call[name]) for name in ("minute", "hour", "day", "month", "weekday"))
+    times = " ".join(str(call[name]) for name in _TIMES)
     return f"{off}{times} {user}{job}"
 
 

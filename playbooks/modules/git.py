@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from typing import Any
 
 from playbooks.engine.helper.call import Call, Completed, Failure
 from playbooks.engine.helper.options import Option
+from playbooks.modules import _files
 
 OPTIONS = {
     "repo": Option(required=True, aliases=("name",)),
@@ -28,40 +31,71 @@ OPTIONS = {
     "key_file": Option(),
     "executable": Option(default="git"),
     "umask": Option("raw"),
+    "reference": Option(),
+    "archive": Option(),
+    "archive_prefix": Option(),
+    "separate_git_dir": Option("expanded_path"),
 }
 
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `git`."""
-    if not call["dest"]:
+    if call["dest"] is None and call["clone"]:
         raise Failure("the destination directory must be specified unless clone=no")
-    dest = os.path.abspath(os.path.expanduser(call["dest"]))
-    there = os.path.isdir(dest if call["bare"] else os.path.join(dest, ".git"))
-    result: dict[str, Any] = {"before": None, "after": None, "remote_url_changed": False, "changed": False}
-    if not there:
-        return _clone(call, dest, result)
+    if call["separate_git_dir"] and call["bare"]:
+        raise Failure("parameters are mutually exclusive: separate_git_dir|bare")
+    dest = os.path.abspath(os.path.expanduser(call["dest"] or "."))
+    there = bool(call["dest"]) and os.path.exists(dest + "/config" if call["bare"] else dest + "/.git")
+    if not there and (call.check or not call["clone"]):
+        return {"before": None, "after": _remote_head(call), "changed": True}
+    result = _present(call, dest) if there else _clone(call, dest)
+    return {**result, **_archive(call, dest)} if call["archive"] else result
+
+
+def _url(call: Call) -> str:
+    """A path becomes a URL: of a path git makes no shallow clone."""
+    repo = os.path.expanduser(call["repo"])
+    return f"file://{repo}" if repo.startswith("/") else repo
+
+
+def _present(call: Call, dest: str) -> dict[str, Any]:
+    result: dict[str, Any] = {"changed": False}
+    apart = call["separate_git_dir"] and os.path.realpath(call["separate_git_dir"])
+    if apart and apart != os.path.realpath(_git(call, dest, "rev-parse", "--absolute-git-dir").out.strip()):
+        result.update(_move_apart(call, dest, apart))
     before = result["before"] = _git(call, dest, "rev-parse", "HEAD").out.strip()
-    result["remote_url_changed"] = _point(call, dest)
     if not call["update"]:
-        return {**result, "after": before, "changed": result["remote_url_changed"]}
+        return {**result, "after": before}
     dirty = not call["bare"] and bool(_git(call, dest, "status", "--porcelain", "-uno").out.strip())
     if dirty and not call["force"]:
         raise Failure("Local modifications exist in the destination: " + dest + " (force=no).", **result)
+    if dirty and not call.check:
+        result.update(changed=True, msg="Local modifications exist in the destination: " + dest)
+    moved = result["remote_url_changed"] = _point(call, dest)
+    if call.check:
+        wanted = _remote_head(call)
+        return {**result, "after": wanted, "changed": wanted != before or moved}
     _fetch(call, dest)
     wanted = _resolve(call, dest)
-    changed = wanted != before or dirty or result["remote_url_changed"]
-    if changed and not call.check and not call["bare"]:
+    changed = wanted != before or dirty or moved or result["changed"]
+    if changed and not call["bare"]:
         _switch(call, dest, wanted)
     return {**result, "after": wanted, "changed": changed}
 
 
-def _clone(call: Call, dest: str, result: dict[str, Any]) -> dict[str, Any]:
-    if not call["clone"]:
-        raise Failure(f"{dest} is no git repository and clone=no", **result)
-    if call.check:
-        return {**result, "changed": True}
-    words = ["clone", "--origin", call["remote"]]
-    words += ["--bare"] if call["bare"] else ["--recursive"] if call["recursive"] else []
+def _move_apart(call: Call, dest: str, apart: str) -> dict[str, Any]:
+    """Put the repository where `separate_git_dir` says, and a pointer to it in its place."""
+    old = os.path.join(dest, ".git")
+    if os.path.exists(apart):
+        raise Failure(f"Separate-git-dir path {apart} already exists.")
+    if not call.check:
+        _git(call, dest, "init", f"--separate-git-dir={apart}")
+    return {"changed": True, "git_dir_before": old, "git_dir_now": apart}
+
+
+def _clone(call: Call, dest: str) -> dict[str, Any]:
+    words = ["clone", *(["--bare"] if call["bare"] else ["--origin", call["remote"]])]
+    words += ["--recursive"] if call["recursive"] and not call["bare"] else []
     named = call["version"] != "HEAD" and not _is_hash(call["version"])
     if call["depth"]:
         words += ["--depth", str(call["depth"])]
@@ -69,15 +103,54 @@ def _clone(call: Call, dest: str, result: dict[str, Any]) -> dict[str, Any]:
         words += ["--branch", call["version"]]
     if call["single_branch"]:
         words.append("--single-branch")
+    if call["reference"]:
+        words += ["--reference", call["reference"]]
+    if call["separate_git_dir"]:
+        words.append(f"--separate-git-dir={os.path.realpath(call['separate_git_dir'])}")
     os.makedirs(os.path.dirname(dest), exist_ok=True)
-    done = _run(call, None, [*words, call["repo"], dest])
+    done = _run(call, None, [*words, _url(call), dest])
     if done.status != 0:
-        raise Failure(f"Failed to clone: {_last(done)}", **result, stderr=done.err)
+        raise Failure(f"Failed to clone: {_last(done)}", rc=done.status, stdout=done.out, stderr=done.err)
     if call["refspec"]:
         _git(call, dest, "fetch", call["remote"], call["refspec"])
     if _is_hash(call["version"]) and not call["bare"]:
         _switch(call, dest, _resolve(call, dest))
-    return {**result, "after": _git(call, dest, "rev-parse", "HEAD").out.strip(), "changed": True}
+    return {"before": None, "after": _git(call, dest, "rev-parse", "HEAD").out.strip(), "changed": True}
+
+
+def _remote_head(call: Call) -> str:
+    """The commit that the version is at its source; a hash stands for itself."""
+    version = call["version"]
+    names = (
+        ["HEAD"]
+        if version == "HEAD"
+        else [f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}"]
+    )
+    done = _run(call, None, ["ls-remote", _url(call), *names])
+    if done.status != 0:
+        raise Failure(_last(done), rc=done.status, stdout=done.out, stderr=done.err)
+    found = {name: commit for commit, _, name in (line.partition("\t") for line in done.out.splitlines())}
+    return next((found[name] for name in names if name in found), version)
+
+
+def _archive(call: Call, dest: str) -> dict[str, Any]:
+    """Put what the version holds into one file, unless the file has that already."""
+    path = os.path.expanduser(call["archive"])
+    kind = {".zip": "zip", ".gz": "tar.gz", ".tar": "tar", ".tgz": "tgz"}.get(os.path.splitext(path)[1])
+    if kind is None:
+        raise Failure(
+            f"Unable to get file extension from archive file name : {path}; it can be tar, tar.gz, tgz or zip"
+        )
+    if call.check:
+        return {"changed": True}
+    with tempfile.TemporaryDirectory() as scratch:
+        new = os.path.join(scratch, "archive")
+        prefix = [] if call["archive_prefix"] is None else ["--prefix", call["archive_prefix"]]
+        _git(call, dest, "archive", "--format", kind, "--output", new, *prefix, call["version"])
+        if _files.read(path) == _files.read(new):
+            return {"changed": False}
+        shutil.copyfile(new, path)
+    return {"changed": True}
 
 
 def _is_hash(version: str) -> bool:
@@ -87,10 +160,10 @@ def _is_hash(version: str) -> bool:
 def _point(call: Call, dest: str) -> bool:
     """Make the remote's URL the one asked for."""
     current = _run(call, dest, ["remote", "get-url", call["remote"]])
-    if current.status == 0 and current.out.strip() == call["repo"]:
+    if current.status == 0 and current.out.strip() in (_url(call), call["repo"]):
         return False
     if not call.check:
-        _git(call, dest, "remote", "set-url" if current.status == 0 else "add", call["remote"], call["repo"])
+        _git(call, dest, "remote", "set-url" if current.status == 0 else "add", call["remote"], _url(call))
     return True
 
 

@@ -61,7 +61,8 @@ def _from_url(call: Call, dest: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unpack(call: Call, path: str, dest: str, result: dict[str, Any]) -> dict[str, Any]:
-    if zipfile.is_zipfile(path):
+    result["handler"] = _handler(path)
+    if result["handler"] == "ZipArchive":
         changed, names = _zip(call, path, dest)
     else:
         try:
@@ -73,6 +74,13 @@ def _unpack(call: Call, path: str, dest: str, result: dict[str, Any]) -> dict[st
     if call["list_files"]:
         result["files"] = names
     return {**result, **_files.describe(dest), "changed": changed}
+
+
+def _handler(path: str) -> str:
+    """By which of its classes Ansible reads such an archive: its plain tar finds out about bzip2 and xz by itself."""
+    with open(path, "rb") as stream:
+        gzipped = stream.read(2) == b"\x1f\x8b"
+    return "TgzArchive" if gzipped else "ZipArchive" if zipfile.is_zipfile(path) else "TarArchive"
 
 
 def _wanted(call: Call, name: str) -> bool:

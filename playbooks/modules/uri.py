@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.cookiejar
 import json
 import os
 import time
@@ -56,15 +57,17 @@ def run(call: Call) -> dict[str, Any]:
     if call["url_username"] is not None:
         pair = f"{call['url_username']}:{call['url_password'] or ''}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    cookies = http.cookiejar.CookieJar()
     follow = str(call["follow_redirects"]).lower() not in ("no", "none", "false")
     try:
         with opened(
             call["url"], data=data, method=call["method"].upper(), headers=headers, timeout=call["timeout"],
             validate_certs=call["validate_certs"], ca_path=call["ca_path"], client_cert=call["client_cert"],
             client_key=call["client_key"], use_proxy=call["use_proxy"], follow=follow, unix_socket=call["unix_socket"],
+            cookies=cookies,
         ) as response:  # fmt: skip
             content = response.read()
-            result = _describe(response)
+            result = _describe(response, cookies)
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise Failure(
@@ -78,8 +81,13 @@ def run(call: Call) -> dict[str, Any]:
     return _judge(call, result, content)
 
 
-def _describe(response: Any) -> dict[str, Any]:
-    result = {key.lower().replace("-", "_"): value for key, value in response.headers.items()}
+def _describe(response: Any, cookies: http.cookiejar.CookieJar) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in response.headers.items():
+        name = key.lower().replace("-", "_")
+        result[name] = f"{result[name]}, {value}" if name in result else value
+    if "location" in result:
+        result["location"] = urllib.parse.urljoin(response.url, result["location"])
     reason = f"HTTP Error {response.status}: {response.reason}" if response.status >= 400 else ""
     result.update(
         status=response.status,
@@ -88,6 +96,10 @@ def _describe(response: Any) -> dict[str, Any]:
         redirected=False,
         changed=False,
     )
+    if not reason:
+        # Of an error's cookies Ansible tells nothing.
+        result["cookies"] = {cookie.name: cookie.value for cookie in cookies}
+        result["cookies_string"] = "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
     return result
 
 

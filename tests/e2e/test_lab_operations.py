@@ -118,7 +118,7 @@ def test_a_node_leaves_and_comes_back(life: Life) -> None:
 
 
 def test_a_host_made_anew_under_its_old_name_rejoins(life: Life) -> None:
-    """Its disk is lost, with its SSH key, its certificate and its pods: all that is left is what the cluster recalls."""
+    """Its disk is lost, with its SSH key, its certificate and its pods; only the cluster still recalls it."""
     lab, known = life.lab, life.lab.files / "known_hosts"
     trusted = known.read_text()
     lab.lab("power-off", "node2")

@@ -16,7 +16,8 @@ OPEN_ENDED = True
 
 def run(call: ActionCall) -> Result:
     """`add_host`: name, groups, variables; the executor does the rest."""
-    known = {"name", "hostname", "host", "groups", "group", "groupname"}
+    # `group` is also a variable of the host: Ansible takes it for one.
+    known = {"name", "hostname", "host", "groups", "groupname"}
     variables = {key: value for key, value in call.parameters.items() if key not in known}
     given: Any = next(
         (call.parameters[key] for key in ("groups", "group", "groupname") if call.parameters.get(key)), []

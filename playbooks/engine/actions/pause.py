@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import getpass
 import sys
+import time
 
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.helper.options import Option
+from playbooks.errors import TaskError
 
 OPTIONS = {
     "seconds": Option("float"),
@@ -17,15 +21,23 @@ OPTIONS = {
 
 def run(call: ActionCall) -> Result:
     """How long it waited, and what the user typed."""
-    seconds = call["seconds"] if call["seconds"] is not None else (call["minutes"] or 0) * 60
+    if call["seconds"] is not None and call["minutes"] is not None:
+        raise TaskError("parameters are mutually exclusive: minutes|seconds")
+    begun, started = datetime.datetime.now(), time.monotonic()
     typed = ""
-    if call["seconds"] is None and call["minutes"] is None and sys.stdin.isatty():
-        if call["echo"]:
-            typed = input(f"[{call.task.name or 'pause'}] {call['prompt'] or 'Press enter to continue'}: ")
-        else:
-            from getpass import getpass
+    if call["seconds"] is not None or call["minutes"] is not None:
+        call.wait(call["minutes"] * 60 if call["seconds"] is None else call["seconds"])
+    elif sys.stdin.isatty():
+        typed = _ask(call)
+    took = time.monotonic() - started
+    duration = f"{round(took, 2)} seconds" if call["seconds"] is not None else f"{round(took / 60, 2)} minutes"
+    return {
+        "changed": False, "rc": 0, "stderr": "", "stdout": f"Paused for {duration}", "start": str(begun),
+        "stop": str(datetime.datetime.now()), "delta": int(took), "echo": call["echo"], "user_input": typed,
+    }  # fmt: skip
 
-            typed = getpass(f"{call['prompt'] or 'Press enter to continue'}: ")
-    else:
-        call.wait(seconds)
-    return {"changed": False, "delta": int(seconds), "user_input": typed, "stdout": f"Paused for {seconds:g} seconds"}
+
+def _ask(call: ActionCall) -> str:
+    if not call["echo"]:
+        return getpass.getpass(f"{call['prompt'] or 'Press enter to continue'}: ")
+    return input(f"[{call.task.name or 'pause'}] {call['prompt'] or 'Press enter to continue'}: ")

@@ -6,6 +6,7 @@ Source: Ansible, "Manipulating file paths".
 from __future__ import annotations
 
 import glob
+import ntpath
 import posixpath
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,4 +36,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "commonpath": posixpath.commonpath,
     "path_join": path_join,
     "fileglob": fileglob,
+    "win_basename": lambda path: ntpath.basename(str(path)),
+    "win_dirname": lambda path: ntpath.dirname(str(path)),
+    "win_splitdrive": lambda path: list(ntpath.splitdrive(str(path))),
 }

@@ -43,7 +43,6 @@ def variables(task: Task, all_items: list[Any], index: int) -> Mapping[str, Any]
     if control.extended:
         total = len(all_items)
         extended: dict[str, Any] = {
-            "allitems": all_items,
             "index": index + 1,
             "index0": index,
             "first": index == 0,
@@ -52,6 +51,8 @@ def variables(task: Task, all_items: list[Any], index: int) -> Mapping[str, Any]
             "revindex": total - index,
             "revindex0": total - index - 1,
         }
+        if control.extended_allitems:
+            extended["allitems"] = all_items
         if index:
             extended["previtem"] = all_items[index - 1]
         if index + 1 < total:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2.utils import missing
 
 from playbooks.engine.evaluation.evaluator import OMIT, Evaluator
+from playbooks.engine.executor.run_state import LOCAL_NAMES
 from playbooks.engine.language.values import Task
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Magic(Mapping[str, Any]):
         self._task = task
 
     def __contains__(self, name: object) -> bool:
+        if name == "ansible_limit":
+            return bool(self._play.run.options.limit)
         return name in _COMPUTED and (
             name not in _ROLE_ONLY or (self._task is not None and self._task.role is not None)
         )
@@ -54,7 +57,9 @@ class HostVariablesView(Mapping[str, Any]):
         self._play = play
 
     def __getitem__(self, host: str) -> Mapping[str, Any]:
-        if host not in self._play.run.inventory.hosts and host not in self._play.run.known_hosts():
+        run = self._play.run
+        # This machine is always known, also where no inventory names it.
+        if host not in run.inventory.hosts and host not in run.known_hosts() and host not in LOCAL_NAMES:
             raise KeyError(host)
         return _Scope(self._play.outside(host))
 
@@ -141,6 +146,8 @@ _COMPUTED: dict[str, _Compute] = {
     "ansible_version": lambda play, host, task: dict(_ANSIBLE_VERSION),
     "ansible_playbook_python": lambda play, host, task: sys.executable,
     "ansible_config_file": lambda play, host, task: "",
+    "ansible_inventory_sources": lambda play, host, task: list(play.run.inventory.sources),
+    "ansible_dependent_role_names": lambda play, host, task: sorted({role.name for role in play.roles if role.parents}),
     "ansible_role_names": lambda play, host, task: sorted({role.name for role in play.roles}),
     "ansible_play_role_names": lambda play, host, task: list(play.role_names),
     "role_names": lambda play, host, task: list(play.role_names),

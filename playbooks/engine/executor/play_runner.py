@@ -39,18 +39,21 @@ class PlayRunner:
     def go(self, pool: ThreadPoolExecutor) -> bool:
         """Run the play; False if the playbook must stop after it. Raises PlaybookError."""
         everyone = self.hosts()
-        hosts = [host for host in everyone if host not in self._run.failed]
+        ordered = _ordered(everyone, self._play.order)
+        self._warn_of_strangers()
+        hosts = [host for host in ordered if host not in self._run.failed]
         self._run.display.play_started(self._play, hosts)
         for host in hosts:
             self._run.count(host)
         if not hosts:
             return True
         prompted = self._ask()
-        for batch in batches.batches(everyone, self._serial()):
+        for batch in batches.batches(ordered, self._serial()):
             able = [host for host in batch if host not in self._run.failed]
             state = PlayState(self._run, self._play, everyone, able, prompted, size=len(batch))
             state.start(self._nodes())
             STRATEGIES[self._play.strategy](state).go(pool)
+            self._run.broken_off = state.fatal
             if state.fatal or (able == batch and not state.alive()):
                 return False
             if state.ended:
@@ -58,17 +61,25 @@ class PlayRunner:
         return True
 
     def hosts(self) -> list[str]:
-        """The hosts of the play under the limit, in the play's order. Raises PlaybookError."""
-        pattern = self._plain().template(self._play.hosts)
-        strict = not self._dynamic
+        """The hosts of the play under the limit, in the pattern's order. Raises PlaybookError."""
+        pattern = self._pattern()
         try:
+            # What is almost a known name is a typing mistake; what is none at all is, as in Ansible, no host.
+            strict = not self._dynamic and any(patterns.strangers(self._run.inventory, pattern).values())
             chosen = patterns.match(self._run.inventory, pattern, strict=strict)
             if self._run.options.limit:
                 allowed = set(limited(self._run.inventory, self._run.options.limit))
                 chosen = [host for host in chosen if host in allowed]
         except InventoryError as error:
             raise PlaybookError(f"{self._play.mark}: {error}") from error
-        return _ordered(chosen, self._play.order)
+        return chosen
+
+    def _pattern(self) -> Any:
+        return self._plain().template(self._play.hosts)
+
+    def _warn_of_strangers(self) -> None:
+        for name in patterns.strangers(self._run.inventory, self._pattern()):
+            self._run.display.warning(f"{self._play.mark}: pattern {name!r} names neither a group nor a host; ignored")
 
     def _plain(self) -> Evaluator:
         """Evaluates what is said before any host is known."""

@@ -43,6 +43,7 @@ class RunState:
         self.counts: dict[str, Counts] = {}
         self.failures: list[Failure] = []
         self.failed: set[str] = set()
+        self.broken_off = False
         self._beside = self._playbook_variables()
         self._variables: dict[str, HostVariables] = {}
         self._facts: dict[str, dict[str, Any]] = {}

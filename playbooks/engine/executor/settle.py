@@ -92,10 +92,13 @@ class Settler:
 
     def _brought(self, state: HostState, outcome: Outcome) -> tuple[Node, ...]:
         """What a good outcome brings: notified handlers, hosts and groups, included nodes. Raises PlaybookError."""
+        results = outcome.result.get("results") or [outcome.result]
+        for result in results:
+            self._grow_inventory(state, result)
+        if outcome.task.action in ("add_host", "group_by"):
+            outcome.result["changed"] = any(result.get("changed") for result in results)
         if outcome.changed:
             self._notify(state, outcome)
-        for result in outcome.result.get("results") or [outcome.result]:
-            self._grow_inventory(state, result)
         if not outcome.includes:
             return ()
         for include in outcome.includes:
@@ -113,9 +116,10 @@ class Settler:
     def _grow_inventory(self, state: HostState, result: dict[str, Any]) -> None:
         added = result.get("add_host")
         if added:
-            self._run.change_inventory(
-                self._run.inventory.with_host(added["host_name"], added["groups"] or ["ungrouped"], added["host_vars"])
-            )
+            grown = self._run.inventory.with_host(added["host_name"], added["groups"], added["host_vars"])
+            # As in Ansible this says whether the inventory grew, whatever `changed_when` says.
+            result["changed"] = grown != self._run.inventory
+            self._run.change_inventory(grown)
         group = result.get("add_group")
         if group:
             inventory = self._run.inventory
@@ -169,7 +173,7 @@ def _registered(result: dict[str, Any]) -> dict[str, Any]:
     """A result as `register` keeps it: whether it failed, and text also by lines."""
     kept = {key: value for key, value in result.items() if not key.startswith("_")}
     kept.setdefault("changed", False)
-    kept.setdefault("failed", bool(result.get("unreachable")))
+    kept.setdefault("failed", False)
     for key in ("stdout", "stderr"):
         if key in kept and f"{key}_lines" not in kept:
             kept[f"{key}_lines"] = str(kept[key]).splitlines()

@@ -53,6 +53,7 @@ def of_loop(results: list[dict[str, Any]]) -> dict[str, Any]:
         return {**whole, "skipped": True, "skipped_reason": "No items in the list"}
     if all(item.get("skipped") for item in results):
         return {**whole, "skipped": True, "msg": "All items skipped"}
+    whole["skipped"] = False
     if any(item.get("unreachable") for item in results):
         lost = next(item for item in results if item.get("unreachable"))
         return {**whole, "unreachable": True, "msg": lost["msg"]}

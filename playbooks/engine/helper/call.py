@@ -6,12 +6,13 @@ it starts, never to the helper, since other calls run at the same time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
 import subprocess
 import threading
-from typing import Any, BinaryIO, NamedTuple, Protocol, Sequence
+from typing import Any, BinaryIO, Iterator, NamedTuple, Protocol, Sequence
 
 from playbooks.engine.helper import frames
 
@@ -93,6 +94,22 @@ class Call:
             with self._lock:
                 self._children.discard(child)
         return Completed(child.returncode, _text(out), _text(err))
+
+    @contextlib.contextmanager
+    def ending(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
+        """A child that a module started by itself, and leads a session: it ends with this, or when cancelled."""
+        with self._lock:
+            self._children.add(child)
+        try:
+            if self._cancelled:
+                self._end(child)
+            yield
+        finally:
+            with self._lock:
+                self._children.discard(child)
+            if child.poll() is None:
+                self._end(child)
+                child.wait()
 
     def checked(self, command: Sequence[str], *, input: bytes | None = None, what: str = "") -> Completed:
         """`run`, where an exit status other than 0 is the task's failure."""

@@ -23,10 +23,10 @@ COMMON = INHERITED | {"name", "tags", "vars", "environment", "collections"}
 BLOCK = COMMON | {"block", "rescue", "always", "when", "notify"}
 LOOPS = frozenset(
     (
-        "with_cartesian", "with_dict", "with_env", "with_file", "with_fileglob", "with_first_found", "with_flattened",
-        "with_indexed_items", "with_inventory_hostnames", "with_items", "with_lines", "with_list", "with_nested",
-        "with_pipe", "with_random_choice", "with_sequence", "with_subelements", "with_template", "with_together",
-        "with_varnames", "with_vars",
+        "with_cartesian", "with_csvfile", "with_dict", "with_env", "with_file", "with_fileglob", "with_first_found",
+        "with_flattened", "with_indexed_items", "with_ini", "with_inventory_hostnames", "with_items", "with_lines",
+        "with_list", "with_nested", "with_password", "with_pipe", "with_random_choice", "with_sequence",
+        "with_subelements", "with_template", "with_together", "with_unvault", "with_url", "with_varnames", "with_vars",
     )
 )  # fmt: skip
 TASK = (

@@ -255,6 +255,7 @@ def _loop_control(item: MarkedDict) -> LoopControl:
         label=control.get("label"),
         pause=control.get("pause", 0),
         extended=boolean(control.get("extended", False)),
+        extended_allitems=boolean(control.get("extended_allitems", True)),
         break_when=many(control.get("break_when")),
     )
 

@@ -65,6 +65,7 @@ class LoopControl:
     label: Any = None
     pause: Any = 0
     extended: bool = False
+    extended_allitems: bool = True
     break_when: tuple[Any, ...] = ()
 
 

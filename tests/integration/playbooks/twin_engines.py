@@ -32,7 +32,7 @@ def ansible(playbook: Path, inventory: Path, scratch: Path, words: Sequence[str]
     """What ansible-playbook does."""
     record = scratch / "record.jsonl"
     environment = {
-        **os.environ,
+        **_environment(scratch / "ansible-crontabs"),
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
         "ANSIBLE_CALLBACKS_ENABLED": "record_results",
         "ANSIBLE_NOCOLOR": "1",
@@ -49,12 +49,20 @@ def ansible(playbook: Path, inventory: Path, scratch: Path, words: Sequence[str]
     return Seen(done.returncode, counts, _by_host(line for line in lines if "host" in line), done.stdout)
 
 
-def wherry(playbook: Path, inventory: Path, words: Sequence[str] = ()) -> Seen:
+def wherry(playbook: Path, inventory: Path, scratch: Path, words: Sequence[str] = ()) -> Seen:
     """What `wherry playbook` does."""
-    done = _run([WHERRY, "playbook", playbook, "-i", inventory, "--json", *words], dict(os.environ))
+    done = _run(
+        [WHERRY, "playbook", playbook, "-i", inventory, "--json", *words], _environment(scratch / "wherry-crontabs")
+    )
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     counts = next((event["hosts"] for event in events if event["event"] == "recap"), {})
     return Seen(done.returncode, counts, _by_host(e for e in events if e["event"] == "result"), done.stdout)
+
+
+def _environment(crontabs: Path) -> dict[str, str]:
+    """With programs that the machine of the test may lack, or whose tables it should keep."""
+    crontabs.mkdir(exist_ok=True)
+    return {**os.environ, "PATH": f"{HERE / 'programs'}:{os.environ['PATH']}", "CRONTABS": str(crontabs)}
 
 
 def _run(command: Sequence[str | Path], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
