@@ -161,15 +161,15 @@ def _foreseen(call: Call, pip: list[str], names: list[str], cwd: str) -> dict[st
 
 def _there(name: str, versions: dict[str, str]) -> bool:
     try:
-        from packaging.requirements import InvalidRequirement, Requirement
+        requirements: Any = importlib.import_module("packaging.requirements")
     except ImportError:
-        from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
+        requirements = importlib.import_module("pip._vendor.packaging.requirements")
     try:
-        wanted = Requirement(name)
-    except InvalidRequirement:
+        wanted = requirements.Requirement(name)
+    except requirements.InvalidRequirement:
         return False
     version = versions.get(_plain(wanted.name))
-    return version is not None and wanted.specifier.contains(version, prereleases=True)
+    return version is not None and bool(wanted.specifier.contains(version, prereleases=True))
 
 
 def _plain(name: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from playbooks.engine.connection.counted import CountedSink, CountedSource, Told
 from playbooks.engine.connection.host import HostConnection
 from playbooks.engine.connection.settings import Become
 from playbooks.engine.evaluation.evaluator import Evaluator
@@ -36,6 +37,7 @@ class ActionCall:
     timeout: float | None = None
     verbosity: int = 0
     wait: Callable[[float], None] = lambda seconds: None
+    transferring: Told = lambda moved, size: None
 
     def __getitem__(self, name: str) -> Any:
         return self.parameters[name]
@@ -64,7 +66,13 @@ class ActionCall:
             "background": background,
         }
         try:
-            return connection.request(message, become, source=source, sink=sink, timeout=self.timeout)
+            return connection.request(
+                message,
+                become,
+                source=source and CountedSource(source, self.transferring),  # type: ignore[arg-type]
+                sink=sink and CountedSink(sink, self.transferring),
+                timeout=self.timeout,
+            )
         except TimeoutError as error:
             raise TaskError(
                 f"The {module} action failed to execute in the expected time frame ({self.timeout:g}) "

@@ -53,6 +53,9 @@ class Display:
     def host_started(self, task: Task, host: str) -> None:
         """A task begins on one host."""
 
+    def transferring(self, host: str, moved: int, size: int) -> None:
+        """So many bytes of a file have gone to or come from a host; its size is 0 if that is not known."""
+
     def item_finished(self, finished: Finished) -> None:
         """One item of a loop ended."""
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from playbooks.engine.display.events import Display, Finished, Status
+from playbooks.engine.display.pending import pending
 from playbooks.engine.display.reasons import reason
 from playbooks.engine.display.recap import profile, recap
 from playbooks.engine.language.values import Play, Task
@@ -42,6 +43,7 @@ class Lines(Display):
         self._colour = self._terminal if colour is None else colour
         self._lock = threading.RLock()
         self._running: dict[str, tuple[Task, float]] = {}
+        self._moved: dict[str, tuple[int, int]] = {}
         self._header: Task | None = None
         self._spent: dict[str, float] = {}
         self._ticker: threading.Thread | None = None
@@ -71,6 +73,11 @@ class Lines(Display):
         with self._lock:
             self._running[host] = (task, time.monotonic())
 
+    def transferring(self, host: str, moved: int, size: int) -> None:
+        """How far it is shows beside the host's name."""
+        with self._lock:
+            self._moved[host] = (moved, size)
+
     def item_finished(self, finished: Finished) -> None:
         """A line an item."""
         if finished.status == Status.SKIPPED and not self._verbosity:
@@ -82,6 +89,7 @@ class Lines(Display):
         """A line a host; a loop has lines for its items already."""
         with self._lock:
             self._running.pop(finished.host, None)
+            self._moved.pop(finished.host, None)
             title = finished.task.title
             self._spent[title] = max(self._spent.get(title, 0.0), finished.seconds)
             if finished.result.get("results") and finished.status in (Status.OK, Status.CHANGED):
@@ -167,9 +175,7 @@ class Lines(Display):
                 now = time.monotonic()
                 slow = {host: now - begun for host, (_, begun) in self._running.items() if now - begun > _TICK}
                 if slow:
-                    longest = max(slow.values())
-                    hosts = ", ".join(sorted(slow)[:6]) + (" …" if len(slow) > 6 else "")
-                    self._stream.write(f"\r\033[K… running {longest:.0f} s on {hosts}")
+                    self._stream.write(f"\r\033[K{pending(slow, self._moved)}")
                     self._stream.flush()
 
 

@@ -33,6 +33,11 @@ class Several(Display):
         for display in self._displays:
             display.host_started(task, host)
 
+    def transferring(self, host: str, moved: int, size: int) -> None:
+        """To all."""
+        for display in self._displays:
+            display.transferring(host, moved, size)
+
     def item_finished(self, finished: Finished) -> None:
         """To all."""
         for display in self._displays:

@@ -5,6 +5,7 @@ Invariant: whatever goes wrong on the host is a result with `failed`; only `Unre
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,6 +93,7 @@ class Attempt:
             timeout=float(timeout) if timeout else None,
             verbosity=self._options.verbosity,
             wait=self._play.run.wait,
+            transferring=functools.partial(self._play.run.display.transferring, self._host),
         )
         if limit and not module.run_here and not check:
             poll = float(self._scope.template(self._task.keywords.get("poll", _POLL)))
