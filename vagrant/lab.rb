@@ -74,12 +74,13 @@ module Lab
 
   def all_up?(environment) = states(environment).all?(:running)
 
-  # Vagrant's word for each machine's state; nil for one that never was.
+  # The provider's word for each machine's state; nil for one that never was. The machine itself would also note it in
+  # Vagrant's index, where the entry is locked while another thread does so.
   def states(environment)
     active = environment.active_machines.to_h
     machines.keys.map do |name|
       kind = active[name.to_sym]
-      kind && environment.machine(name.to_sym, kind).state.id
+      kind && environment.machine(name.to_sym, kind).provider.state.id
     end
   end
 
