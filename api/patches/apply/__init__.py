@@ -14,8 +14,8 @@ from typing import Any
 
 from api.errors import BadRequest, Cause, Conflict
 from api.objects import Object
+from api.patches.apply import last_applied, typed
 from api.patches.apply import managers as known
-from api.patches.apply import typed
 from api.patches.apply.managers import APPLY, UPDATE, Managed, Manager, Managers
 from api.patches.apply.paths import Path, Paths, including, text, without
 from api.patches.apply.shapes import Shape, shape_of
@@ -55,7 +55,8 @@ def apply_patch(
 
     `definition` names the schema or is a custom resource's; `time` is a timestamp for managedFields. The result has no
     defaults yet. Raises Conflict with a cause for each field that another manager holds with another value, unless
-    `force`; BadRequest for a configuration that itself has managedFields.
+    `force` or kubectl itself had set it by client-side apply; BadRequest for a configuration that itself has
+    managedFields.
     """
     if (applied.get("metadata") or {}).get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
@@ -75,11 +76,16 @@ def apply_patch(
     changes = frozenset(difference.modified | difference.added)
     conflicts = {other: fields for other, entry in held.items() if other != who and (fields := entry.fields & changes)}
     if conflicts and not force:
-        raise _conflict(conflicts)
+        if manager == last_applied.MANAGER:
+            conflicts = _contested(conflicts, last_applied.yielding(before, version, shape))
+        if conflicts:
+            raise _conflict(conflicts)
     gone = frozenset(difference.removed)
     after = known.taken(held, changes, who)
     after = {name: replace(entry, fields=entry.fields - gone) for name, entry in after.items()}
     obj = _with_managers(merged, after)
+    if manager == last_applied.MANAGER and not subresource:
+        obj = last_applied.noting(obj, applied)
     return Result(obj, obj != live)
 
 
@@ -232,6 +238,11 @@ def _abandoned(last: Paths, held: Managers) -> set[Path]:
         for path in entry.fields:
             stated.update(path[:depth] for depth in range(1, len(path) + 1))
     return {path for path in last if path not in stated}
+
+
+def _contested(conflicts: dict[Manager, Paths], yielding: Paths) -> dict[Manager, Paths]:
+    """The conflicts that are left when some fields are given up."""
+    return {who: left for who, fields in conflicts.items() if (left := fields - yielding)}
 
 
 def _with_managers(obj: Object, managers: Managers) -> Object:

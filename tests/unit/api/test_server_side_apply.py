@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -255,3 +256,50 @@ def test_whoever_applies_last_by_force_gets_what_they_state(steps: list[tuple[st
         assert set(have) <= {key for stated in latest.values() for key in stated}
         held = [key for fields in entries(live).values() for key in fields.get("f:data", {})] if data else []
         assert {f"f:{key}" for key in data} <= set(held)
+
+
+NOTE = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def client_side_applied(wanted: Object, **later: str) -> Object:
+    """What `kubectl apply` without --server-side leaves, and what somebody else changed afterwards."""
+    noted = json.dumps(wanted) + "\n"
+    made = wanted | {"metadata": wanted["metadata"] | {"annotations": {NOTE: noted}}}
+    made = update_managed_fields(None, made, "kubectl-client-side-apply", "Update", "", T1, CONFIG_MAP)
+    if not later:
+        return made
+    changed = made | {"data": made["data"] | later}
+    return update_managed_fields(made, changed, "editor", "Update", "", T1, CONFIG_MAP)
+
+
+def test_kubectl_goes_over_to_apply_on_the_server_without_conflicts_with_itself() -> None:
+    live = client_side_applied(config(a="1", b="1"))
+    changed = applied(live, config(a="2", b="1"), "kubectl", time=T2)
+    assert changed["data"] == {"a": "2", "b": "1"}
+    assert json.loads(changed["metadata"]["annotations"][NOTE]) == config(a="2", b="1")
+    assert changed["metadata"]["annotations"][NOTE].endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("manager", "later", "fields"),
+    [
+        ("someone", {}, [".data.a"]),
+        ("kubectl", {"a": "3"}, [".data.a"]),
+        ("kubectl", {"c": "3"}, [".data.c"]),
+    ],
+)
+def test_only_kubectl_overrules_and_only_what_it_had_applied(
+    manager: str, later: dict[str, str], fields: list[str]
+) -> None:
+    live = client_side_applied(config(a="1", b="1"), **later)
+    with pytest.raises(Conflict) as refused:
+        applied(live, config(a="2", b="1", c="2"), manager)
+    assert [cause.field for cause in refused.value.causes] == fields
+
+
+def test_a_note_is_kept_true_but_never_begun_and_goes_when_it_is_too_long() -> None:
+    fresh = applied(None, config(a="1"), "kubectl")
+    assert "annotations" not in fresh["metadata"]
+    live = client_side_applied(config(a="1"))
+    assert json.loads(applied(live, config(a="1"), "someone")["metadata"]["annotations"][NOTE]) == config(a="1")
+    assert NOTE not in applied(live, config(a="x" * (256 << 10)), "kubectl")["metadata"]["annotations"]
