@@ -97,6 +97,8 @@ class Application:
         """The answer, or None if the applications around resources have it."""
         server = self.server
         if request.path.startswith(_OPEN_PATHS):
+            if request.header("Authorization"):  # what is open to all still refuses a credential that is not good
+                server.authenticator.authenticate(request)
             return None
         if "timeout=" in request.environ.get("QUERY_STRING", ""):
             request.check_timeout()

@@ -117,9 +117,13 @@ def _leave_out_empty(metadata: dict[str, Any]) -> None:
 
 
 def check_unchanged(operation: Operation, new: dict[str, Any], old: dict[str, Any]) -> None:
-    """resourceVersion and uid that the client sent must be those of the object. Raises Conflict, Invalid."""
+    """resourceVersion and uid that the client sent must be those of the object. Raises Conflict, Invalid.
+
+    As in the original, "0" is no version: it asks for nothing.
+    """
     resource = operation.resource
     version, uid = new.get("resourceVersion") or "", new.get("uid") or ""
+    version = "" if version == "0" else version
     if uid and uid != old.get("uid"):
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.get('uid', '')}"
         raise errors.conflict(resource.plural, resource.group, operation.name, why)

@@ -125,7 +125,7 @@ def _create_instead(op: Operation, obj: Object) -> Stored:
     if metadata_of(obj).get("uid"):
         why = f"Precondition failed: UID in precondition: {obj['metadata']['uid']}, UID in object meta: "
         raise errors.conflict(op.resource.plural, op.resource.group, op.name, why)
-    if obj["metadata"].get("resourceVersion"):
+    if obj["metadata"].get("resourceVersion") not in (None, "", "0"):
         raise errors.conflict(op.resource.plural, op.resource.group, op.name, MODIFIED)
     return create_object(op, completed(op, obj))
 

@@ -36,6 +36,11 @@ def test_only_health_and_version_are_open(cluster, path, status):
     assert cluster.request("GET", path, user=None)[0] == status
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/version"])
+def test_what_is_open_still_refuses_a_bad_credential(cluster, path):
+    assert cluster.request("GET", path, user=None, headers=bearer("abc123"))[0] == 401
+
+
 def test_an_unknown_user_is_refused_in_the_originals_words(cluster):
     with pytest.raises(errors.Forbidden) as refused:
         cluster.user("bob").list("pods", "default")

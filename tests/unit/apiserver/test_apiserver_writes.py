@@ -51,6 +51,18 @@ def test_an_update_without_version_replaces(client):
     assert client.update("configmaps", config_map("a", y="2"))["data"] == {"y": "2"}
 
 
+def test_an_update_of_version_zero_is_one_without_version(client):
+    client.create("configmaps", config_map("a", x="1"))
+    body = config_map("a", y="2")
+    body["metadata"]["resourceVersion"] = "0"
+    assert client.update("configmaps", body)["data"] == {"y": "2"}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l", "namespace": "default"}}
+    client.create("leases.coordination.k8s.io", lease)
+    lease["metadata"]["resourceVersion"] = "0"
+    with pytest.raises(errors.Invalid, match="Invalid value: 0: must be specified for an update"):
+        client.update("leases.coordination.k8s.io", lease)
+
+
 def test_an_update_that_changes_nothing_is_not_a_write(client):
     made = client.create("configmaps", config_map("a", x="1"))
     assert client.update("configmaps", made)["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
