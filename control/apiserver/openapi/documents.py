@@ -17,6 +17,7 @@ from control.apiserver import version
 from control.apiserver.custom.catalog import CustomResources
 from control.apiserver.openapi import protobuf
 from control.apiserver.openapi.custom import definitions as custom_definitions
+from control.apiserver.openapi.parameters import DESCRIPTIONS
 from control.apiserver.openapi.paths import Operation, operations
 from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, Schemas
 from control.apiserver.request import Request
@@ -184,4 +185,6 @@ def _common(operation: Operation) -> Json:
 
 def _parameter(name: str, where: str) -> Json:
     parameter: Json = {"name": name, "in": where}
+    if name in DESCRIPTIONS:
+        parameter["description"] = DESCRIPTIONS[name]
     return parameter | {"required": True} if where == "path" else parameter

@@ -46,6 +46,20 @@ def test_openapi_documents_are_closed_under_reference(cluster):
         assert links <= set(schemas)
 
 
+@pytest.mark.parametrize("path", ["/openapi/v2", "/openapi/v3/api/v1", "/openapi/v3/apis/apps/v1"])
+def test_every_parameter_of_a_query_is_described(cluster, path):
+    _, document, _ = cluster.request("GET", path)
+    asked = [
+        parameter
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for parameter in operation["parameters"]
+        if parameter["in"] != "body"
+    ]
+    assert {parameter["name"] for parameter in asked} >= {"namespace", "labelSelector", "dryRun", "force"}
+    assert not {parameter["name"] for parameter in asked if not parameter.get("description")}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "reason"),
     [
