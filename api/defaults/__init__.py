@@ -33,6 +33,12 @@ _MODULES = {
     "resource.k8s.io": "resource",
 }
 
+_ZEROS = {"integer": 0, "boolean": False}
+_ALWAYS_WRITTEN = {  # fields of a status that the original writes even as zero, though its schema does not ask for them
+    ("apps", "StatefulSet"): ("availableReplicas",),
+    ("policy", "PodDisruptionBudget"): ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"),
+}
+
 Defaulter = Callable[[Object], None]
 
 
@@ -48,8 +54,8 @@ def apply_defaults(obj: Object) -> Object:
         part = obj.get(field)
         if not isinstance(part, dict):
             part = obj[field] = {}
-        for name in zeros:
-            part.setdefault(name, 0)
+        for name, zero in zeros.items():
+            part.setdefault(name, zero)
     defaulter = _defaulter(group, version, kind)
     if defaulter is not None:
         defaulter(obj)
@@ -66,18 +72,19 @@ def _defaulter(group: str, version: str, kind: str) -> Defaulter | None:
 
 
 @lru_cache(maxsize=256)
-def _structs(group: str, version: str, kind: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """`spec` and `status` where the kind has them: the original always writes them, with their required counts."""
+def _structs(group: str, version: str, kind: str) -> tuple[tuple[str, dict[str, int]], ...]:
+    """`spec` and `status` where the kind has them: the original always writes them, and some zeros in the latter."""
     for known in data.resources()["resources"]:
         if (known["group"], known["version"], known["kind"]) == (group, version, kind):
             properties = schema.definition(known["definition"])["properties"]
-            return tuple(_struct(field, properties[field]) for field in ("spec", "status") if field in properties)
+            more = _ALWAYS_WRITTEN.get((group, kind), ())
+            return tuple(_struct(field, properties[field], more) for field in ("spec", "status") if field in properties)
     return ()
 
 
-def _struct(field: str, declared: schema.Schema) -> tuple[str, tuple[str, ...]]:
+def _struct(field: str, declared: schema.Schema, more: tuple[str, ...]) -> tuple[str, dict[str, int]]:
     inner = schema.resolve(declared)
     if field == "spec":
-        return field, ()
-    counts = (name for name in inner.get("required", ()) if inner["properties"][name].get("type") == "integer")
-    return field, tuple(counts)
+        return field, {}
+    kinds = {name: inner["properties"][name].get("type") for name in (*inner.get("required", ()), *more)}
+    return field, {name: _ZEROS[kind] for name, kind in kinds.items() if kind in _ZEROS}

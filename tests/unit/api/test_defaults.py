@@ -125,3 +125,20 @@ def test_an_empty_object_of_every_kind_can_be_defaulted() -> None:
 )
 def test_the_pull_policy_follows_the_tag(image: str, policy: str) -> None:
     assert pods.pull_policy(image) == policy
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "status"),
+    [
+        ("apps/v1", "StatefulSet", {"replicas": 0, "availableReplicas": 0}),
+        ("storage.k8s.io/v1", "VolumeAttachment", {"attached": False}),
+        (
+            "policy/v1",
+            "PodDisruptionBudget",
+            {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
+        ),
+        ("batch/v1", "Job", {}),
+    ],
+)
+def test_a_status_has_the_zeros_that_clients_wait_on(version: str, kind: str, status: dict[str, int]) -> None:
+    assert apply_defaults({"apiVersion": version, "kind": kind, "spec": {}})["status"] == status
