@@ -10,7 +10,7 @@ Source: kubelet's kuberuntime computePodActions and the pod worker's termination
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from agents.kubelet.pods import backoff, spec
@@ -120,7 +120,7 @@ def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
         return _take_down(pod, view, grace, ended, remove=False)
     if view.sandbox is None or view.sandbox.state is not State.RUNNING or view.old_sandboxes:
         return _renew_sandbox(view)
-    return _keep_running(pod, view, memory, now)
+    return _until_deadline(_keep_running(pod, view, memory, now), pod, now)
 
 
 def decide_orphan(view: PodView) -> Plan:
@@ -153,9 +153,22 @@ def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
 
 def deadline_exceeded(pod: Object, now: float) -> bool:
     """Whether activeDeadlineSeconds have passed since the pod's start."""
+    left = _seconds_to_deadline(pod, now)
+    return left is not None and left <= 0
+
+
+def _seconds_to_deadline(pod: Object, now: float) -> float | None:
     seconds = pod["spec"].get("activeDeadlineSeconds")
     start = (pod.get("status") or {}).get("startTime")
-    return bool(seconds is not None and start and now >= parse_timestamp(start) + float(seconds))
+    return parse_timestamp(start) + float(seconds) - now if seconds is not None and start else None
+
+
+def _until_deadline(plan: Plan, pod: Object, now: float) -> Plan:
+    """The plan, looked at again when the pod's time is over: no event tells of that."""
+    left = _seconds_to_deadline(pod, now)
+    if left is None:
+        return plan
+    return replace(plan, again=left if plan.again is None else min(plan.again, left))
 
 
 def initialized(pod: Object, view: PodView, memory: Memory) -> bool:

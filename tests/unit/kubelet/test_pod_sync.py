@@ -263,6 +263,12 @@ def test_decision(pod_: dict[str, Any], found: PodView, memory: Memory, expected
     assert sorted(summary(decide(pod_, found, memory, NOW)).split(", ")) == sorted(expected.split(", "))
 
 
+def test_a_pod_is_looked_at_again_when_its_time_is_over() -> None:
+    limited = pod(activeDeadlineSeconds=10, status={"startTime": timestamp(NOW - 4)})
+    assert decide(limited, view("app:0:running"), readings("app-0"), NOW).again == pytest.approx(6)
+    assert decide(pod(), view("app:0:running"), readings("app-0"), NOW).again is None
+
+
 def test_a_changed_image_restarts_the_container() -> None:
     wanted = pod()
     running = container("app:0:running")
