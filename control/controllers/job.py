@@ -20,11 +20,13 @@ from api.pool import for_each
 from api.resources import find
 from api.runtime import timestamp
 from api.selectors import LabelSelector
-from control.controllers import job_rules
+from control.controllers import job_pods, job_rules
 from control.controllers.batches import WRITES_AT_ONCE, slow_start
 from control.controllers.claims import Claimer
 from control.controllers.context import Context
-from control.controllers.job_rules import FINALIZER, Ending, Plan, Tally
+from control.controllers.job_pods import FINALIZER
+from control.controllers.job_rules import Ending, Plan
+from control.controllers.job_tally import Tally, awaiting_successors, tally
 from control.controllers.ledger import Ledger
 from control.controllers.pods import is_active, phase_of
 from control.controllers.replicaset import create_pod, delete_pod
@@ -69,12 +71,12 @@ class JobController(Loop):
             return None
         now = self.runtime.time()
         job = self._started(job, now)
-        found = job_rules.tally(job, pods)
+        found = tally(job, pods)
         plan = job_rules.decide(job, pods, found, now)
         error = self._carry_out(job, plan, found)
         if plan.create or plan.delete:
             pods = self._ledger.view(key, self._claimer.claim(job, selector))
-            found = job_rules.tally(job, pods)
+            found = tally(job, pods)
         self._report(job, pods, found, plan, now)
         if error is not None:
             raise error
@@ -100,7 +102,7 @@ class JobController(Loop):
 
     def _carry_out(self, job: Object, plan: Plan, found: Tally) -> ApiError | None:
         def create(index: int | None) -> None:
-            pod = job_rules.pod_for(job, index, found.failures_of.get(index, 0) if index is not None else 0)
+            pod = job_pods.pod_for(job, index, found.failures_of.get(index, 0) if index is not None else 0)
             create_pod(self, self._ledger, job, "batch/v1", "Job", pod)
 
         def remove(pod: Object) -> None:
@@ -122,7 +124,9 @@ class JobController(Loop):
         self._note_indexes(job, found)
         if plan.ending is not None:
             self._note_ending(job, plan.ending, now)
-        uncounted = self._write_down(job, pods)
+        # A failed pod goes only once another keeps the count of its index, or none is needed any more.
+        kept = awaiting_successors(job, pods, found) if plan.ending is None else set()
+        uncounted = self._write_down(job, [pod for pod in pods if uid_of(pod) not in kept])
         finished = plan.ending is not None and not uncounted and not found.active and not found.terminating
         if finished and plan.ending is not None:
             self._finish(job, plan.ending, now)
@@ -139,28 +143,28 @@ class JobController(Loop):
         return stored
 
     def _note_indexes(self, job: Object, found: Tally) -> None:
-        if not job_rules.is_indexed(job):
+        if not job_pods.is_indexed(job):
             return
         status = job["status"]
-        status["completedIndexes"] = job_rules.format_indexes(found.succeeded_indexes)
+        status["completedIndexes"] = job_pods.format_indexes(found.succeeded_indexes)
         status["succeeded"] = len(found.succeeded_indexes)
         if job["spec"].get("backoffLimitPerIndex") is not None:
-            status["failedIndexes"] = job_rules.format_indexes(found.failed_indexes)
+            status["failedIndexes"] = job_pods.format_indexes(found.failed_indexes)
 
     def _write_down(self, job: Object, pods: Sequence[Object]) -> list[Object]:
         """Note finished pods as uncounted; the pods of which the finalizer may go then."""
         done = [pod for pod in pods if _has_finalizer(pod) and not is_active(pod)][:_MOST_UNCOUNTED]
-        failing = {uid_of(pod) for pod in done if job_rules.counts_as_failed(job, pod)}
+        failing = {uid_of(pod) for pod in done if job_pods.counts_as_failed(job, pod)}
         ended = [pod for pod in done if phase_of(pod) == "Succeeded" or uid_of(pod) in failing]
         uncounted = job["status"].setdefault("uncountedTerminatedPods", {})
         for pod in ended:
             kind = "succeeded" if phase_of(pod) == "Succeeded" else "failed"
-            ignored = kind == "failed" and job_rules.action_for(job, pod) == "Ignore"
+            ignored = kind == "failed" and job_pods.action_for(job, pod) == "Ignore"
             if uid_of(pod) not in uncounted.get(kind, []) and not ignored:
                 uncounted.setdefault(kind, []).append(uid_of(pod))
         if not any(uncounted.values()):
             job["status"]["uncountedTerminatedPods"] = {}
-        return ended + [pod for pod in done if job_rules.never_ends(pod) and uid_of(pod) not in failing]
+        return ended + [pod for pod in done if job_pods.never_ends(pod) and uid_of(pod) not in failing]
 
     def _take_in(self, job: Object) -> None:
         """The finalizers are gone: the numbers take in what was noted."""
@@ -168,7 +172,7 @@ class JobController(Loop):
         status = job["status"]
         uncounted = status.get("uncountedTerminatedPods") or {}
         for kind in ("succeeded", "failed"):
-            if kind == "succeeded" and job_rules.is_indexed(job):
+            if kind == "succeeded" and job_pods.is_indexed(job):
                 continue
             more = len(uncounted.get(kind) or [])
             if more:

@@ -1,41 +1,23 @@
 """What a Job does next: which pods to make and unmake, and whether it is over.
 
-Invariant: pure; `now` is seconds since the epoch. A finished pod counts once, whatever becomes of it later.
-Source: kubernetes pkg/controller/job (job_controller.go, indexed_job_utils.go, pod_failure_policy.go,
-success_policy.go); batch/v1.
+Invariant: pure; `now` is seconds since the epoch.
+Source: kubernetes pkg/controller/job (job_controller.go, success_policy.go); batch/v1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from api.objects import Object, annotations_of, condition, copy, is_deleting, is_true, labels_of, name_of, namespace_of
+from api.objects import Object, condition, is_true
 from api.runtime import parse_timestamp
-from control.controllers.pods import deletion_order, from_template, is_active, is_ready, phase_of
+from control.controllers.job_pods import ended_at, index_of, is_indexed, parse_indexes, policy_for
+from control.controllers.job_tally import Tally
+from control.controllers.pods import deletion_order, phase_of
 
-FINALIZER = "batch.kubernetes.io/job-tracking"
-INDEX = "batch.kubernetes.io/job-completion-index"
-_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 FIRST_BACKOFF = 10.0
 LONGEST_BACKOFF = 600.0
 CONTROLLER = "kubernetes.io/job-controller"
-
-
-@dataclass(slots=True)
-class Tally:
-    """What is known of a Job's pods. `succeeded` and `failed` include those no longer there."""
-
-    active: list[Object] = field(default_factory=list)
-    terminating: int = 0
-    ready: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    succeeded_indexes: set[int] = field(default_factory=set)
-    failed_indexes: set[int] = field(default_factory=set)
-    fresh_failures: list[Object] = field(default_factory=list)
-    failures_of: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,184 +39,14 @@ class Plan:
     again: float | None = None
 
 
-def is_indexed(job: Object) -> bool:
-    """Whether each completion has an index."""
-    return bool(job["spec"].get("completionMode") == "Indexed")
-
-
 def is_ours(job: Object) -> bool:
     """Whether this controller is the one that the Job names, or the Job names none."""
     return bool(job["spec"].get("managedBy", CONTROLLER) == CONTROLLER)
 
 
-def never_ends(pod: Object) -> bool:
-    """Whether nobody will report an outcome of a pod that is being deleted: it has no node, or the node is done."""
-    if phase_of(pod) in ("Succeeded", "Failed") or not is_deleting(pod):
-        return False
-    return not pod["spec"].get("nodeName") or pod["metadata"].get("deletionGracePeriodSeconds") == 0
-
-
-def counts_as_failed(job: Object, pod: Object) -> bool:
-    """Whether the pod failed, or went before anybody could tell; with replacement of failed ones only that is open."""
-    if phase_of(pod) == "Failed":
-        return True
-    return never_ends(pod) and job["spec"].get("podReplacementPolicy") != "Failed"
-
-
 def is_finished(job: Object) -> bool:
     """Whether the Job is over."""
     return is_true(job, "Complete") or is_true(job, "Failed")
-
-
-def index_of(pod: Object) -> int | None:
-    """The pod's completion index."""
-    text = annotations_of(pod).get(INDEX) or labels_of(pod).get(INDEX) or ""
-    return int(text) if text.isdigit() else None
-
-
-def pod_for(job: Object, index: int | None, failures: int = 0) -> Object:
-    """A pod of the Job; for an indexed one of that index, which the container finds in JOB_COMPLETION_INDEX."""
-    prefix = f"{name_of(job)}-" if index is None else f"{name_of(job)}-{index}-"
-    pod = from_template(job["spec"]["template"], job, api_version="batch/v1", kind="Job", prefix=prefix)
-    pod["metadata"]["finalizers"] = [*pod["metadata"]["finalizers"], FINALIZER]
-    if index is None:
-        return pod
-    pod["metadata"]["annotations"][INDEX] = str(index)
-    pod["metadata"]["labels"][INDEX] = str(index)
-    if job["spec"].get("backoffLimitPerIndex") is not None:
-        pod["metadata"]["annotations"][_FAILURES] = str(failures)
-    spec = pod["spec"] = copy(pod["spec"])
-    spec.setdefault("hostname", f"{name_of(job)}-{index}"[:63])
-    source = {"fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.labels['{INDEX}']"}}
-    for container in [*spec["containers"], *(spec.get("initContainers") or [])]:
-        names = {one["name"] for one in container.get("env") or []}
-        if "JOB_COMPLETION_INDEX" not in names:
-            container.setdefault("env", []).append({"name": "JOB_COMPLETION_INDEX", "valueFrom": source})
-    return pod
-
-
-def parse_indexes(text: str) -> set[int]:
-    """The indexes of `0-2,5`."""
-    found: set[int] = set()
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return found
-
-
-def format_indexes(indexes: Iterable[int]) -> str:
-    """`0-2,5,6` of the indexes: three and more in a row are written as a range."""
-    runs: list[list[int]] = []
-    for one in sorted(indexes):
-        if runs and one == runs[-1][-1] + 1:
-            runs[-1].append(one)
-        else:
-            runs.append([one])
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
-
-
-def tally(job: Object, pods: Sequence[Object]) -> Tally:
-    """Count the pods, on top of what the status says was counted before."""
-    status = job.get("status") or {}
-    uncounted = status.get("uncountedTerminatedPods") or {}
-    waiting_succeeded, waiting_failed = set(uncounted.get("succeeded") or []), set(uncounted.get("failed") or [])
-    found = Tally(
-        succeeded=int(status.get("succeeded") or 0),
-        failed=int(status.get("failed") or 0) + len(waiting_failed),
-        succeeded_indexes=_within(job, parse_indexes(status.get("completedIndexes") or "")),
-        failed_indexes=_within(job, parse_indexes(status.get("failedIndexes") or "")),
-    )
-    found.succeeded += 0 if is_indexed(job) else len(waiting_succeeded)
-    for pod in pods:
-        uid = pod["metadata"]["uid"]
-        counted = FINALIZER not in (pod["metadata"].get("finalizers") or [])
-        phase = phase_of(pod)
-        if is_active(pod):
-            found.active.append(pod)
-            found.ready += is_ready(pod)
-        elif is_deleting(pod) and phase not in ("Succeeded", "Failed"):
-            found.terminating += 1
-        if phase == "Succeeded":
-            _count_success(job, found, pod, counted or uid in waiting_succeeded)
-        elif counts_as_failed(job, pod):
-            _count_failure(job, found, pod, counted or uid in waiting_failed)
-    if is_indexed(job):
-        found.succeeded = len(found.succeeded_indexes)
-    return found
-
-
-def _within(job: Object, indexes: set[int]) -> set[int]:
-    """The indexes that the Job still has: the number of completions may have been lowered."""
-    completions = int(job["spec"].get("completions") or 0)
-    return {one for one in indexes if one < completions}
-
-
-def _count_success(job: Object, found: Tally, pod: Object, counted: bool) -> None:
-    if is_indexed(job):
-        index = index_of(pod)
-        if index is not None and index < int(job["spec"].get("completions") or 0):
-            found.succeeded_indexes.add(index)
-    elif not counted:
-        found.succeeded += 1
-
-
-def _count_failure(job: Object, found: Tally, pod: Object, counted: bool) -> None:
-    action = action_for(job, pod)
-    if not counted:
-        found.failed += action != "Ignore"
-        found.fresh_failures.append(pod)
-    index, limit = index_of(pod), job["spec"].get("backoffLimitPerIndex")
-    if index is None or limit is None:
-        return
-    before = annotations_of(pod).get(_FAILURES, "0")
-    failures = int(before if before.isdigit() else 0) + (action != "Ignore")
-    found.failures_of[index] = max(failures, found.failures_of.get(index, 0))
-    if action == "FailIndex" or failures > int(limit):
-        found.failed_indexes.add(index)
-
-
-def action_for(job: Object, pod: Object) -> str:
-    """What the podFailurePolicy says of a failed pod: FailJob, FailIndex, Ignore, or Count."""
-    return _policy_for(job, pod)[0]
-
-
-def _policy_for(job: Object, pod: Object) -> tuple[str, str]:
-    """(action, why) of the first rule that matches a failed pod; (Count, "") without one."""
-    for index, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or []):
-        why = _match(rule, pod)
-        if why:
-            return str(rule["action"]), f"{why} matching {rule['action']} rule at index {index}"
-    return "Count", ""
-
-
-def _match(rule: Mapping[str, Any], pod: Object) -> str:
-    key = f"{namespace_of(pod)}/{name_of(pod)}"
-    codes = rule.get("onExitCodes")
-    if codes is not None:
-        found = next((one for one in _terminated(pod) if _exit_matches(codes, one)), None)
-        return f"Container {found[0]} for pod {key} failed with exit code {found[1]}" if found else ""
-    for wanted in rule.get("onPodConditions") or []:
-        present = condition(pod, wanted["type"])
-        if present is not None and present["status"] == wanted.get("status", "True"):
-            return f"Pod {key} has condition {wanted['type']}"
-    return ""
-
-
-def _exit_matches(codes: Mapping[str, Any], ended: tuple[str, int]) -> bool:
-    name, code = ended
-    if code == 0 or (codes.get("containerName") and codes["containerName"] != name):
-        return False
-    return bool((code in codes["values"]) == (codes["operator"] == "In"))
-
-
-def _terminated(pod: Object) -> list[tuple[str, int]]:
-    status = pod.get("status") or {}
-    found = []
-    for one in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
-        ended = (one.get("state") or {}).get("terminated")
-        if ended is not None:
-            found.append((str(one["name"]), int(ended.get("exitCode") or 0)))
-    return found
 
 
 def decide(job: Object, pods: Sequence[Object], found: Tally, now: float) -> Plan:
@@ -265,7 +77,7 @@ def decide(job: Object, pods: Sequence[Object], found: Tally, now: float) -> Pla
 
 def backoff(pods: Sequence[Object], now: float) -> float:
     """Seconds to wait before the next pod: 10 s after a failure, doubling with each since the last success."""
-    ended = sorted((moment, phase_of(pod)) for pod in pods if (moment := _ended_at(pod)) is not None)
+    ended = sorted((moment, phase_of(pod)) for pod in pods if (moment := ended_at(pod)) is not None)
     failures = 0
     for _, phase in reversed(ended):
         if phase != "Failed":
@@ -282,7 +94,7 @@ def _waits_of_indexes(pods: Sequence[Object], found: Tally, now: float) -> dict[
     """Seconds that each index which failed lately waits for its next pod."""
     waits: dict[int, float] = {}
     for pod in pods:
-        index, moment = index_of(pod), _ended_at(pod)
+        index, moment = index_of(pod), ended_at(pod)
         if phase_of(pod) == "Failed" and index is not None and moment is not None and found.failures_of.get(index):
             left = moment + _pause(found.failures_of[index]) - now
             if left > 0:
@@ -304,20 +116,6 @@ def _superfluous(job: Object, active: Sequence[Object], now: float) -> list[Obje
         else:
             found += deletion_order(pods, pods, now)[: len(pods) - 1]
     return found
-
-
-def _ended_at(pod: Object) -> float | None:
-    if phase_of(pod) not in ("Succeeded", "Failed"):
-        return None
-    moments = [
-        parse_timestamp(ended["finishedAt"])
-        for one in (pod.get("status") or {}).get("containerStatuses") or []
-        if (ended := (one.get("state") or {}).get("terminated")) and ended.get("finishedAt")
-    ]
-    ready = condition(pod, "Ready")
-    if not moments and ready is not None and ready.get("lastTransitionTime"):
-        moments = [parse_timestamp(ready["lastTransitionTime"])]
-    return max(moments) if moments else parse_timestamp(pod["metadata"]["creationTimestamp"])
 
 
 def _difference(job: Object, found: Tally) -> tuple[int, int]:
@@ -350,7 +148,7 @@ def _ending(job: Object, found: Tally, now: float) -> Ending | None:
         if present is not None and present["status"] == "True":
             return Ending(kind, present["reason"], present["message"])
     for pod in found.fresh_failures:
-        action, why = _policy_for(job, pod)
+        action, why = policy_for(job, pod)
         if action == "FailJob":
             return Ending("FailureTarget", "PodFailurePolicy", why)
     if found.failed > int(spec.get("backoffLimit", 6)) or _restarts_exceed(job, found.active):

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from controller_objects import NOW, at, meta, names, pod
 
-from control.controllers import cron, cronjob, job_rules, ttl_after_finished
+from control.controllers import cron, cronjob, job_pods, job_rules, ttl_after_finished
+from control.controllers.job_tally import awaiting_successors, tally
 
 pytestmark = pytest.mark.unit
 
-FINALIZERS = [job_rules.FINALIZER]
+FINALIZERS = [job_pods.FINALIZER]
 
 
 def job(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -21,12 +22,12 @@ def job(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
 
 
 def worker(name: str, phase: str = "Running", *, counted: bool = False, index: int | None = None, **more: Any) -> Any:
-    notes = {} if index is None else {job_rules.INDEX: str(index)}
+    notes = {} if index is None else {job_pods.INDEX: str(index)}
     return pod(name, phase, finalizers=[] if counted else FINALIZERS, annotations=notes, **more)
 
 
 def run(owner: Any, *pods: Any) -> job_rules.Plan:
-    return job_rules.decide(owner, pods, job_rules.tally(owner, pods), NOW)
+    return job_rules.decide(owner, pods, tally(owner, pods), NOW)
 
 
 INDEXED = {"completionMode": "Indexed", "completions": 3, "parallelism": 3}
@@ -146,22 +147,49 @@ def test_a_job_of_another_controller_is_left_alone(manager: dict[str, str], ours
     assert job_rules.is_ours(job(**manager)) is ours
 
 
+FAILED_TWICE = {job_pods.INDEX: "0", "batch.kubernetes.io/job-index-failure-count": "1"}
+PER_INDEX = {"backoffLimitPerIndex": 3, **INDEXED}
+# name: (the Job's differences, its pods, those that are kept for what they know)
+KEPT: dict[str, tuple[dict[str, Any], list[Any], set[str]]] = {
+    "the failed pod of an index that waits": (PER_INDEX, [worker("a", "Failed", index=0)], {"a"}),
+    "though somebody deletes it": (PER_INDEX, [worker("a", "Failed", index=0, deleting=True)], {"a"}),
+    "not once the index has its next pod": (PER_INDEX, [worker("a", "Failed", index=0), worker("b", index=0)], set()),
+    "nor once the index has succeeded": (
+        PER_INDEX, [worker("a", "Failed", index=0), worker("b", "Succeeded", index=0)], set(),
+    ),
+    "nor once it has failed for good": (PER_INDEX | {"backoffLimitPerIndex": 0}, [worker("a", "Failed", index=0)], set()),
+    "nor of an index that the Job has not": (PER_INDEX, [worker("a", "Failed", index=9)], set()),
+    "of several the one that knows of most failures": (
+        PER_INDEX, [worker("b", "Failed", index=None) | pod("b", "Failed", annotations=FAILED_TWICE),
+                    worker("a", "Failed", index=0)], {"b"},
+    ),
+    "where failures are not counted by index none": (INDEXED, [worker("a", "Failed", index=0)], set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_a_failed_pod_is_kept_until_another_knows_how_often_its_index_failed(case: str) -> None:
+    differences, pods, kept = KEPT[case]
+    owner = job(**differences)
+    assert awaiting_successors(owner, pods, tally(owner, pods)) == kept
+
+
 def test_each_index_is_made_once() -> None:
     owner = job({"completedIndexes": "1"}, **INDEXED)
     assert run(owner, worker("a", index=0)).create == [2]
 
 
 def test_an_indexed_pod_knows_its_index() -> None:
-    made = job_rules.pod_for(job(**INDEXED), 2)
-    assert made["metadata"]["annotations"] == made["metadata"]["labels"] == {job_rules.INDEX: "2"}
+    made = job_pods.pod_for(job(**INDEXED), 2)
+    assert made["metadata"]["annotations"] == made["metadata"]["labels"] == {job_pods.INDEX: "2"}
     assert made["spec"]["hostname"] == "j-2"
     assert made["spec"]["containers"][0]["env"][0]["name"] == "JOB_COMPLETION_INDEX"
 
 
 @pytest.mark.parametrize(("text", "indexes"), [("", set()), ("0-2,5", {0, 1, 2, 5}), ("7", {7})])
 def test_indexes_are_written_as_they_are_read(text: str, indexes: set[int]) -> None:
-    assert job_rules.parse_indexes(text) == indexes
-    assert job_rules.format_indexes(indexes) == text
+    assert job_pods.parse_indexes(text) == indexes
+    assert job_pods.format_indexes(indexes) == text
 
 
 def ended(name: str, phase: str, seconds: float) -> Any:
