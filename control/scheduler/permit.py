@@ -1,6 +1,7 @@
 """Permit plugins: a pod that has a place may have to wait before it is bound, or until too many seconds are over.
 
-While it waits it holds its place. What it waits for is asked again whenever another pod gets a place.
+While it waits it holds its place. What it waits for is asked again whenever another pod gets a place, and those that
+it waits for are tried at once: a back-off longer than the wait would keep them from ever meeting.
 
 Invariant: a plugin only looks; waiting, its end and its events are the scheduler's.
 Source: kube-scheduler's framework (permit extension point); the labels are those of sig-scheduling's coscheduling.
@@ -37,6 +38,10 @@ class PermitPlugin:
         """Why the pod has to wait as things are; None if it has not."""
         return None
 
+    def awaits(self, pod: PodInfo, other: PodInfo) -> bool:
+        """Whether the place of `other` is what the pod may be waiting for."""
+        return False
+
 
 class Coscheduling(PermitPlugin):
     """All or nothing: the pods of a group are bound once so many of them have a place as the group says."""
@@ -55,6 +60,10 @@ class Coscheduling(PermitPlugin):
         if placed >= int(least):
             return None
         return Wait(self._seconds, f"{placed} of at least {least} pods of the group {group} have a place")
+
+    def awaits(self, pod: PodInfo, other: PodInfo) -> bool:
+        group = pod.labels.get(GROUP, "")
+        return bool(group) and (other.namespace, other.labels.get(GROUP, "")) == (pod.namespace, group)
 
 
 def _members(key: tuple[str, str], node: NodeInfo) -> float:

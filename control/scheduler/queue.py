@@ -61,10 +61,8 @@ class SchedulingQueue:
 
     def counts(self) -> dict[str, int]:
         """How many pods are in each part."""
-        unschedulable, backoff = (
-            len(self._unschedulable),
-            len({key for *_, key in self._backoff} & self._entries.keys()),
-        )
+        unschedulable = len(self._unschedulable)
+        backoff = sum(1 for _, ticket, key in self._backoff if self._holder(key, ticket))
         return {
             "active": len(self._entries) - unschedulable - backoff,
             "backoff": backoff,
@@ -137,6 +135,15 @@ class SchedulingQueue:
             for entry in list(self._unschedulable.values()):
                 if event in self._helpful(entry) and (helps is None or helps(entry.pod)):
                     self._requeue(entry)
+
+    def activate(self, wanted: Callable[[PodInfo], bool]) -> None:
+        """Try these pods now, whatever they wait for: one that has a place waits for them."""
+        with self._changed:
+            waiting = [entry for entry in self._entries.values() if wanted(entry.pod)]
+            idle = {ticket for *_, ticket, _ in self._backoff}
+            for entry in waiting:
+                if entry.pod.key in self._unschedulable or entry.ticket in idle:
+                    self._activate(entry)
 
     def stop(self) -> None:
         """Let `pop` return None."""

@@ -124,6 +124,8 @@ class Scheduler:
                 pod.pod, "WaitingOnPermit", f"{wait.reason}: waiting for {wait.seconds:.0f} s at most"
             )
             self._runtime.spawn("scheduler-permit", self._hold, entry, decision.node, bindings, wait.seconds)
+            permits = self._profiles[_scheduler_name(pod)].permits
+            self._queue.activate(lambda other: any(one.awaits(pod, other) for one in permits))
         else:
             self._bind_soon(entry, decision.node, bindings)
 

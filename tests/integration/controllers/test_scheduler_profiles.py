@@ -30,8 +30,8 @@ profiles:
       permit: {enabled: [{name: Coscheduling}]}
     pluginConfig:
       - name: Coscheduling
-        # Longer than the longest back-off, so that the group meets again after it was refused.
-        args: {permitWaitingTimeSeconds: 11}
+        # Shorter than most back-offs: the group meets again because the first that has a place calls the others.
+        args: {permitWaitingTimeSeconds: 2}
 """
 
 
@@ -76,8 +76,8 @@ def test_a_group_is_bound_together_and_says_what_it_waits_for(schedulers: Any) -
         return any((one["reason"], one["message"]) == (reason, message) for one in events)
 
     two = "2 of at least 3 pods of the group g have a place"
-    schedulers.until(lambda: said("WaitingOnPermit", f"{two}: waiting for 11 s at most"), "it waits for the third")
-    rejected = f"rejected after waiting for 11 s at its place: {two}"
+    schedulers.until(lambda: said("WaitingOnPermit", f"{two}: waiting for 2 s at most"), "it waits for the third")
+    rejected = f"rejected after waiting for 2 s at its place: {two}"
     schedulers.until(lambda: said("FailedScheduling", rejected), "it gives up")
     assert nodes_of(schedulers) == [""] * 3
     schedulers.nodes(1, "more", cpus=2)

@@ -7,6 +7,7 @@ from scheduler_objects import make_pod
 
 from api.runtime import SystemRuntime
 from control.scheduler.framework import Wake
+from control.scheduler.permit import GROUP, LEAST, Coscheduling
 from control.scheduler.queue import SchedulingQueue
 
 pytestmark = pytest.mark.unit
@@ -98,3 +99,24 @@ def test_a_removed_pod_is_not_handed_out_and_its_namesake_is_handed_out_once(que
     queue.add(make_pod("p"))
     queue.add(make_pod("q", priority=-1))
     assert [queue.pop().pod.name, queue.pop().pod.name] == ["p", "q"]
+
+
+def test_pods_that_another_waits_for_are_tried_whatever_they_wait_for(queue, runtime) -> None:
+    for name in ("backing-off", "hopeless", "stranger"):
+        queue.add(make_pod(name))
+    queue.retry(queue.pop())
+    queue.park(queue.pop(), frozenset({"Fit"}))
+    queue.park(queue.pop(), frozenset({"Fit"}))
+    queue.activate(lambda pod: pod.name != "stranger")
+    assert queue.counts() == {"active": 2, "backoff": 0, "unschedulable": 1}
+    assert [queue.pop().pod.name for _ in range(2)] == ["backing-off", "hopeless"]
+
+
+def test_pods_of_a_group_await_each_other() -> None:
+    group = {GROUP: "g", LEAST: "2"}
+    one, other = make_pod("one", labels=group), make_pod("other", labels=group)
+    plugin = Coscheduling()
+    assert plugin.awaits(one, other)
+    assert not plugin.awaits(one, make_pod("else", labels=group | {GROUP: "h"}))
+    assert not plugin.awaits(one, make_pod("far", labels=group, namespace="n"))
+    assert not plugin.awaits(make_pod("alone"), make_pod("lonely"))
