@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api.objects import Object
+from api.pod_resources import limits_of, requests_of
 from api.quantities import ZERO, Quantity, parse
 from api.resources import Resource
 
@@ -57,47 +58,12 @@ def pod_usage(pod: Object) -> Usage:
     """requests.* and limits.* of a pod, and the plain names that mean requests."""
     spec = pod.get("spec") or {}
     used: Usage = {}
-    for kind in ("requests", "limits"):
-        for name, amount in effective(spec, kind).items():
+    for kind, amounts in (("requests", requests_of(spec)), ("limits", limits_of(spec))):
+        for name, amount in amounts.items():
             used[f"{kind}.{name}"] = amount
             if kind == "requests" and (name in _COMPUTE or name.startswith("hugepages-")):
                 used[name] = amount
     return used
-
-
-def effective(spec: Mapping[str, Any], kind: str) -> Usage:
-    """The pod's effective `requests` or `limits`.
-
-    Where it states none of its own, those of its containers and sidecars together, or of the largest init step.
-    """
-    total: Usage = {}
-    largest: Usage = {}
-    for container in spec.get("containers") or ():
-        _add(total, _amounts(container, kind))
-    sidecars: Usage = {}
-    for container in spec.get("initContainers") or ():
-        step = _amounts(container, kind)
-        if container.get("restartPolicy") == "Always":
-            _add(total, step)
-            _add(sidecars, step)
-            step = {}
-        else:
-            step = {name: amount + sidecars.get(name, ZERO) for name, amount in step.items()}
-        for name, amount in step.items():
-            largest[name] = max(largest.get(name, ZERO), amount)
-    for name, amount in largest.items():
-        total[name] = max(total.get(name, ZERO), amount)
-    total |= _amounts(spec, kind)
-    # The pod's own level, where given, stands above its containers' sum.
-    total |= _amounts(spec, kind)
-    for name, text in (spec.get("overhead") or {}).items():
-        if name in total or kind == "requests":
-            total[name] = total.get(name, ZERO) + parse(text)
-    return total
-
-
-def _amounts(container: Mapping[str, Any], kind: str) -> Usage:
-    return {name: parse(text) for name, text in ((container.get("resources") or {}).get(kind) or {}).items()}
 
 
 def _add(total: Usage, more: Mapping[str, Quantity]) -> None:
@@ -188,7 +154,10 @@ def is_best_effort(spec: Mapping[str, Any]) -> bool:
     for field in ("containers", "initContainers"):
         for container in (spec, *(spec.get(field) or ())):
             for kind in ("requests", "limits"):
-                if any(_amounts(container, kind).get(name, ZERO) != ZERO for name in ("cpu", "memory")):
+                if any(
+                    parse(((container.get("resources") or {}).get(kind) or {}).get(name, 0)) != ZERO
+                    for name in ("cpu", "memory")
+                ):
                     return False
     return True
 

@@ -15,6 +15,7 @@ from agents.kubelet.pods.performer import host_ports
 from agents.network.interface import HostPort
 from api.node_selection import wanted
 from api.objects import Object, labels_of, name_of, uid_of
+from api.pod_resources import requests_of
 from api.quantities import Quantity, parse
 from api.tolerations import tolerated
 
@@ -66,7 +67,7 @@ def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> tuple
     Source: kubelet's allocation manager canResizePod; core/v1 PodResizePending.
     """
     allocatable = (node.get("status") or {}).get("allocatable") or {}
-    asked = {name: amount for name, amount in requests_of(pod).items() if name in ("cpu", "memory")}
+    asked = {name: amount for name, amount in requests_of(pod["spec"]).items() if name in ("cpu", "memory")}
     for name, amount in asked.items():
         capacity = parse(allocatable.get(name, "0"))
         if allocatable and amount.nano > capacity.nano:
@@ -76,37 +77,6 @@ def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> tuple
     present = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
     found = _resources(pod, present, node)
     return ("Deferred", found[1].removeprefix("Pod was rejected: ")) if found is not None else None
-
-
-def requests_of(pod: Object) -> dict[str, Quantity]:
-    """What a pod asks for: the sum of its containers, or the largest of its init containers with sidecars before."""
-    total: dict[str, Quantity] = {}
-    for container in spec.containers(pod):
-        _add(total, _requests(container))
-    largest: dict[str, Quantity] = {}
-    sidecars: dict[str, Quantity] = {}
-    for container in spec.init_containers(pod):
-        if spec.is_sidecar(container):
-            _add(sidecars, _requests(container))
-            needed = dict(sidecars)
-        else:
-            needed = dict(sidecars)
-            _add(needed, _requests(container))
-        for name, amount in needed.items():
-            largest[name] = max(largest.get(name, Quantity(0)), amount)
-    _add(total, sidecars)
-    for name, amount in largest.items():
-        total[name] = max(total.get(name, Quantity(0)), amount)
-    # The pod's own level, where given, stands above its containers' sum.
-    total |= _requests(pod["spec"])
-    _add(total, {name: parse(text) for name, text in (pod["spec"].get("overhead") or {}).items()})
-    return total
-
-
-def _requests(container: Object) -> Mapping[str, Quantity]:
-    resources = container.get("resources") or {}
-    asked = dict(resources.get("limits") or {}) | dict(resources.get("requests") or {})
-    return {name: parse(text) for name, text in asked.items()}
 
 
 def _add(total: dict[str, Quantity], more: Mapping[str, Quantity]) -> None:
@@ -140,8 +110,8 @@ def _resources(pod: Object, present: list[Object], node: Object) -> tuple[str, s
         return _out_of("pods", 1, len(present), parse(allocatable["pods"]).value())
     used: dict[str, Quantity] = {}
     for other in present:
-        _add(used, requests_of(other))
-    for name, amount in requests_of(pod).items():
+        _add(used, requests_of(other["spec"]))
+    for name, amount in requests_of(pod["spec"]).items():
         if amount.nano == 0 or not allocatable:
             continue
         capacity = parse(allocatable.get(name, "0"))

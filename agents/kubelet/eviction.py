@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from agents.kubelet.admission import requests_of
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction
 from agents.kubelet.thresholds import RESOURCES, Shortage, Signal
 from api.objects import Object, uid_of
+from api.pod_resources import requests_of
 from api.quantities import Quantity, canonical, parse
 
 REASON = "Evicted"
@@ -63,7 +63,7 @@ def _rank(signal: Signal, pod: Object, use: Use) -> tuple[bool, int, int]:
     amount = use.of(signal)
     request = 0
     if signal in (Signal.MEMORY, Signal.NODE_DISK, Signal.IMAGE_DISK):
-        request = requests_of(pod).get(RESOURCES[signal], Quantity(0)).value()
+        request = requests_of(pod["spec"]).get(RESOURCES[signal], Quantity(0)).value()
     over = amount > request if signal is not Signal.PROCESSES else False
     return over, -int(pod["spec"].get("priority") or 0), amount - request
 

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from api.objects import Object, key_of, labels_of, name_of, namespace_of, uid_of
-from api.quantities import parse
+from api.pod_resources import requests_of
+from api.quantities import Quantity, parse
 from api.volumes import claim_keys
 from control.scheduler.affinity import parse as parse_affinity
 
@@ -23,7 +24,7 @@ Resources = dict[str, int]
 _ASSUMED_MILLI_CPU = 100
 _ASSUMED_MEMORY = 200 * 1024 * 1024
 
-# What node plugins look at, besides requests, ports and images.
+# What node plugins look at, besides requests and ports.
 _DECISIVE = ("nodeName", "nodeSelector", "tolerations")
 
 
@@ -48,7 +49,8 @@ class PodInfo:
         self.labels = labels_of(pod)
         self.node_name = str(spec.get("nodeName") or "")
         self.priority = int(spec.get("priority") or 0)
-        self.requests = pod_requests(spec)
+        asked = ((name, _counted(name, quantity)) for name, quantity in requests_of(spec).items())
+        self.requests = {name: value for name, value in asked if value}
         self.score_requests = (
             _assumed(spec, self.requests, "cpu", _ASSUMED_MILLI_CPU),
             _assumed(spec, self.requests, "memory", _ASSUMED_MEMORY),
@@ -57,10 +59,11 @@ class PodInfo:
         self.claims = tuple(claim_keys(pod)) if spec.get("volumes") else ()
         self.affinity = parse_affinity(spec, self.namespace, self.labels)
         self.identity = (self.namespace, tuple(sorted(self.labels.items())))
-        self.images = tuple(sorted({str(one.get("image") or "") for one in spec.get("containers") or []}))
+        containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+        self.images = tuple(str(one.get("image") or "") for one in containers)
         decisive = [*(spec.get(field) for field in _DECISIVE), (spec.get("affinity") or {}).get("nodeAffinity")]
         self.class_key = orjson.dumps(
-            [decisive, self.requests, self.score_requests, self.ports, self.images], option=orjson.OPT_SORT_KEYS
+            [decisive, self.requests, self.score_requests, self.ports], option=orjson.OPT_SORT_KEYS
         )
 
     def bound(self, pod: Object) -> PodInfo:
@@ -82,30 +85,11 @@ class PodInfo:
 
 def amount(resource: str, text: Any) -> int:
     """A quantity in the scheduler's unit: millicores for cpu, else whole numbers, rounded up."""
-    quantity = parse(text)
+    return _counted(resource, parse(text))
+
+
+def _counted(resource: str, quantity: Quantity) -> int:
     return quantity.milli() if resource == "cpu" else quantity.value()
-
-
-def pod_requests(spec: Mapping[str, Any]) -> Resources:
-    """What a pod takes of a node: its containers together, or its largest init step, plus overhead."""
-    total: Resources = {}
-    for container in spec.get("containers") or []:
-        _add(total, _requests(container))
-    sidecars: Resources = {}
-    peak: Resources = {}
-    for container in spec.get("initContainers") or []:
-        asked = _requests(container)
-        if container.get("restartPolicy") == "Always":
-            _add(sidecars, asked)
-            _raise(peak, sidecars)
-        else:
-            _raise(peak, _sum(sidecars, asked))
-    _add(total, sidecars)
-    _raise(total, peak)
-    # The pod's own level, where given, stands above its containers' sum.
-    total |= _parsed((spec.get("resources") or {}).get("requests") or {})
-    _add(total, _parsed(spec.get("overhead") or {}))
-    return {name: value for name, value in total.items() if value}
 
 
 def host_ports(spec: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:
@@ -118,32 +102,12 @@ def host_ports(spec: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:
                 yield str(port.get("protocol") or "TCP"), str(port.get("hostIP") or "0.0.0.0"), int(port["hostPort"])
 
 
-def _requests(container: Mapping[str, Any]) -> Resources:
-    resources = container.get("resources") or {}
-    # A limit without a request is a request of the same size.
-    return _parsed((resources.get("limits") or {}) | (resources.get("requests") or {}))
-
-
-def _parsed(quantities: Mapping[str, Any]) -> Resources:
-    return {name: amount(name, text) for name, text in quantities.items()}
-
-
-def _add(total: Resources, more: Resources) -> None:
-    for name, value in more.items():
-        total[name] = total.get(name, 0) + value
-
-
-def _raise(total: Resources, at_least: Resources) -> None:
-    for name, value in at_least.items():
-        total[name] = max(total.get(name, 0), value)
-
-
-def _sum(left: Resources, right: Resources) -> Resources:
-    total = dict(left)
-    _add(total, right)
-    return total
-
-
 def _assumed(spec: Mapping[str, Any], requests: Resources, resource: str, default: int) -> int:
-    silent = sum(1 for container in spec.get("containers") or [] if not _requests(container).get(resource))
+    silent = sum(1 for container in spec.get("containers") or [] if not _asks(container, resource))
     return requests.get(resource, 0) + silent * default
+
+
+def _asks(container: Mapping[str, Any], resource: str) -> bool:
+    resources = container.get("resources") or {}
+    text = (resources.get("requests") or {}).get(resource, (resources.get("limits") or {}).get(resource))
+    return text is not None and amount(resource, text) > 0

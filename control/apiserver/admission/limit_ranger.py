@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api import quota
 from api.objects import Object
+from api.pod_resources import Amounts, limits_of, requests_of
 from api.quantities import Quantity, parse
 from control.apiserver.admission.common import forbidden, is_for
 from control.apiserver.admission.pipeline import PluginBase
@@ -90,16 +90,16 @@ def _problems(operation: Operation, item: Mapping[str, Any], obj: Object) -> lis
         return found
     if kind == "Pod":
         spec = obj["spec"]
-        return _bounds(item, kind, quota.effective(spec, "requests"), quota.effective(spec, "limits"))
+        return _bounds(item, kind, requests_of(spec), limits_of(spec))
     return []
 
 
-def _parsed(amounts: Mapping[str, str] | None) -> quota.Usage:
+def _parsed(amounts: Mapping[str, str] | None) -> Amounts:
     return {name: parse(text) for name, text in (amounts or {}).items()}
 
 
 def _bounds(
-    item: Mapping[str, Any], kind: str, requests: quota.Usage, limits: quota.Usage, *, claim: bool = False
+    item: Mapping[str, Any], kind: str, requests: Amounts, limits: Amounts, *, claim: bool = False
 ) -> list[str]:
     """What breaks min, max and maxLimitRequestRatio, in the original's words."""
     found = []

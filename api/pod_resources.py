@@ -1,0 +1,72 @@
+"""What a pod as a whole asks for: one rule for who places it, who admits it and who counts it.
+
+Invariant: pure. The scheduler, the kubelet and the quotas never differ about a pod, so that none takes what another
+refuses.
+Source: Kubernetes "Resource management for pods and containers", "Sidecar containers", "Pod overhead"; PodRequests and
+PodLimits of component-helpers' resource package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from api.quantities import ZERO, Quantity, parse
+
+Amounts = dict[str, Quantity]
+
+
+def requests_of(spec: Mapping[str, Any]) -> Amounts:
+    """What the pod takes of a node; a limit without a request is a request of the same size."""
+    total = _together(spec, _requests)
+    # The pod's own level, where given, stands above its containers' sum.
+    total |= _parsed((spec.get("resources") or {}).get("requests") or {})
+    _add(total, _parsed(spec.get("overhead") or {}))
+    return total
+
+
+def limits_of(spec: Mapping[str, Any]) -> Amounts:
+    """What the pod may use at most; the overhead counts for those resources only that are limited."""
+    total = _together(spec, _limits)
+    total |= _parsed((spec.get("resources") or {}).get("limits") or {})
+    _add(total, {name: more for name, more in _parsed(spec.get("overhead") or {}).items() if name in total})
+    return total
+
+
+def _together(spec: Mapping[str, Any], amounts: Callable[[Mapping[str, Any]], Amounts]) -> Amounts:
+    """The containers and sidecars together, or the largest init step beside the sidecars before it."""
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        _add(total, amounts(container))
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.get("initContainers") or ():
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, amounts(container))
+        else:
+            step = dict(sidecars)
+            _add(step, amounts(container))
+            for name, amount in step.items():
+                peak[name] = max(peak.get(name, ZERO), amount)
+    _add(total, sidecars)
+    for name, amount in peak.items():
+        total[name] = max(total.get(name, ZERO), amount)
+    return total
+
+
+def _requests(container: Mapping[str, Any]) -> Amounts:
+    resources = container.get("resources") or {}
+    return _parsed((resources.get("limits") or {}) | (resources.get("requests") or {}))
+
+
+def _limits(container: Mapping[str, Any]) -> Amounts:
+    return _parsed((container.get("resources") or {}).get("limits") or {})
+
+
+def _parsed(quantities: Mapping[str, Any]) -> Amounts:
+    return {name: parse(text) for name, text in quantities.items()}
+
+
+def _add(total: Amounts, more: Mapping[str, Quantity]) -> None:
+    for name, amount in more.items():
+        total[name] = total[name] + amount if name in total else amount

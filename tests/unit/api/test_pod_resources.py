@@ -1,0 +1,45 @@
+"""What a pod as a whole asks for: one row a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from api.pod_resources import limits_of, requests_of
+
+pytestmark = pytest.mark.unit
+
+
+def step(requests: str = "", limits: str = "", *, sidecar: bool = False) -> dict[str, Any]:
+    """A container that asks for cpu."""
+    asked = {kind: {"cpu": text} for kind, text in (("requests", requests), ("limits", limits)) if text}
+    return {"resources": asked} | ({"restartPolicy": "Always"} if sidecar else {})
+
+
+# name: (containers, init containers, the rest of the spec, requests of cpu, limits of cpu)
+CASES: dict[str, tuple[list[Any], list[Any], dict[str, Any], str, str]] = {
+    "nothing": ([step()], [], {}, "", ""),
+    "containers add up": ([step("1", "2"), step("500m")], [], {}, "1500m", "2"),
+    "a limit is a request": ([step(limits="2")], [], {}, "2", "2"),
+    "an init step only raises": ([step("1")], [step("3", "4"), step("2")], {}, "3", "4"),
+    "a smaller init step changes nothing": ([step("1", "1")], [step("500m", "500m")], {}, "1", "1"),
+    "sidecars run beside the containers": ([step("1")], [step("1", sidecar=True)], {}, "2", ""),
+    "and beside the init steps after them": (
+        [step("1")], [step("1", sidecar=True), step("4"), step("1", sidecar=True)], {}, "5", "",
+    ),
+    "not beside those before them": ([step("1")], [step("4"), step("1", sidecar=True)], {}, "4", ""),
+    "the pod's own level stands above": ([step("1", "1")], [], {"resources": {"requests": {"cpu": "3"}}}, "3", "1"),
+    "the overhead comes on top, to limits that there are": (
+        [step("1", "2")], [], {"overhead": {"cpu": "100m"}}, "1100m", "2100m",
+    ),
+    "and to requests in any case": ([step()], [], {"overhead": {"cpu": "100m"}}, "100m", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_pod_asks_for(case: str) -> None:
+    containers, inits, rest, requests, limits = CASES[case]
+    spec = {"containers": containers, "initContainers": inits} | rest
+    assert {name: str(amount) for name, amount in requests_of(spec).items()} == ({"cpu": requests} if requests else {})
+    assert {name: str(amount) for name, amount in limits_of(spec).items()} == ({"cpu": limits} if limits else {})
