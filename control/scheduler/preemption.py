@@ -19,6 +19,7 @@ from control.scheduler.snapshot import NodeInfo, Snapshot
 
 # Of so many nodes on which preemption helps the cheapest is taken.
 _CANDIDATES = 100
+_LOWEST_PRIORITY = -(2**31)
 _NO_VICTIMS = "No preemption victims found for incoming pod"
 _NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
@@ -226,6 +227,8 @@ def _cost(found: Preemption) -> tuple[object, ...]:
     priorities = [pod.priority for pod in found.victims]
     highest = max(priorities, default=0)
     earliest = min((_started(pod) for pod in found.victims if pod.priority == highest), default="")
+    # Raised above zero, so that of more victims the sum is never smaller.
+    raised = sum(priority - _LOWEST_PRIORITY for priority in priorities)
     # Of nodes that cost the same, the one whose most important victims started last: text sorts the wrong way round.
     lateness = tuple(-ord(letter) for letter in earliest)
-    return found.violations, highest, sum(priorities), len(priorities), lateness, found.node
+    return found.violations, highest, raised, len(priorities), lateness, found.node

@@ -56,6 +56,33 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, list[Any], tuple[st
         [],
         ("b", ["z"]),
     ),
+    "fewer victims are better, though their priorities add up to more": (
+        [make_node("a"), make_node("b")],
+        {
+            "a": [weak("x", "a", "2", 5), weak("y", "a", "1", 1), weak("z", "a", "1", 1)],
+            "b": [weak("v", "b", "2", 5), weak("w", "b", "2", 4)],
+        },
+        WHOLE,
+        [],
+        ("b", ["v", "w"]),
+    ),
+    "the same below zero": (
+        [make_node("a"), make_node("b")],
+        {"a": [weak("x", "a", "2", -5), weak("y", "a", "2", -5)], "b": [weak("z", "b", "4", -5)]},
+        WHOLE,
+        [],
+        ("b", ["z"]),
+    ),
+    "of two nodes that cost the same the one whose victim started last": (
+        [make_node("a"), make_node("b")],
+        {
+            "a": [weak("x", "a", "4", created="2026-01-01T00:00:00Z")],
+            "b": [weak("y", "b", "4", created="2026-01-02T00:00:00Z")],
+        },
+        WHOLE,
+        [],
+        ("b", ["y"]),
+    ),
     "a budget is respected where another node can serve": (
         [make_node("a"), make_node("b")],
         {"a": [weak("x", "a", "4", 1, labels={"app": "db"})], "b": [weak("y", "b", "4", 5)]},
