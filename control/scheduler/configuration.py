@@ -6,7 +6,7 @@ Source: kubescheduler.config.k8s.io/v1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,14 @@ import yaml
 
 from control.scheduler.cycle import Profile
 from control.scheduler.permit import Coscheduling
-from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
+from control.scheduler.plugins.node_resources_fit import (
+    DEFAULT_STRATEGY,
+    LEAST_ALLOCATED,
+    MOST_ALLOCATED,
+    NodeResourcesFit,
+    Shape,
+    Strategy,
+)
 from control.scheduler.profiles import CLUSTER_PLUGINS, DEFAULT_NAME, NODE_PLUGINS, WEIGHTS, default_profile
 
 _API_VERSION = "kubescheduler.config.k8s.io/v1"
@@ -115,16 +122,38 @@ def _coscheduling(arguments: Mapping[str, Any]) -> Coscheduling:
 
 def _fit(arguments: Mapping[str, Any]) -> NodeResourcesFit:
     """The plugin with these arguments of pluginConfig."""
-    _refuse_unknown("pluginConfig.args", arguments, {"apiVersion", "kind", "scoringStrategy"})
-    strategy = arguments.get("scoringStrategy") or {}
-    _refuse_unknown("scoringStrategy", strategy, {"type", "resources"})
-    kind = strategy.get("type") or "LeastAllocated"
-    if kind not in ("LeastAllocated", "MostAllocated"):
-        raise ConfigurationError(f"scoringStrategy: {kind} is neither LeastAllocated nor MostAllocated")
-    resources = strategy.get("resources") or [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]
-    weights = {str(one["name"]): float(one.get("weight") or 1) for one in resources}
-    _refuse_unknown("scoringStrategy.resources", weights, {"cpu", "memory"})
-    return NodeResourcesFit(weights.get("cpu", 0.0), weights.get("memory", 0.0), most=kind == "MostAllocated")
+    known = {"apiVersion", "kind", "scoringStrategy", "ignoredResources", "ignoredResourceGroups"}
+    _refuse_unknown("pluginConfig.args", arguments, known)
+    ignored, groups = arguments.get("ignoredResources") or [], arguments.get("ignoredResourceGroups") or []
+    strategy = _strategy(arguments["scoringStrategy"]) if arguments.get("scoringStrategy") else DEFAULT_STRATEGY
+    return NodeResourcesFit(strategy, frozenset(map(str, ignored)), frozenset(map(str, groups)))
+
+
+def _strategy(written: Mapping[str, Any]) -> Strategy:
+    _refuse_unknown("scoringStrategy", written, {"type", "resources", "requestedToCapacityRatio"})
+    shapes = {"LeastAllocated": LEAST_ALLOCATED, "MostAllocated": MOST_ALLOCATED}
+    kind = written.get("type") or "LeastAllocated"
+    if kind == "RequestedToCapacityRatio":
+        shape = _shape((written.get("requestedToCapacityRatio") or {}).get("shape") or [])
+    elif kind in shapes:
+        shape = shapes[kind]
+    else:
+        raise ConfigurationError(
+            f"scoringStrategy: {kind} is none of LeastAllocated, MostAllocated, RequestedToCapacityRatio"
+        )
+    resources = written.get("resources") or [{"name": "cpu"}, {"name": "memory"}]
+    return Strategy(shape, {str(one["name"]): float(one.get("weight") or 1) for one in resources})
+
+
+def _shape(points: Sequence[Mapping[str, Any]]) -> Shape:
+    """Utilizations of 0-100 with scores of 0-10."""
+    shares = [float(one["utilization"]) / 100 for one in points]
+    scores = [float(one["score"]) * 10 for one in points]
+    if not points or shares != sorted(set(shares)) or not all(0 <= one <= 1 for one in shares):
+        raise ConfigurationError("requestedToCapacityRatio: the shape needs points of rising utilization from 0 to 100")
+    if not all(0 <= one <= 100 for one in scores):
+        raise ConfigurationError("requestedToCapacityRatio: scores are from 0 to 10")
+    return Shape(tuple(shares), tuple(scores))
 
 
 def _refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:

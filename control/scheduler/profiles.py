@@ -35,7 +35,6 @@ NODE_PLUGINS: tuple[NodePlugin, ...] = (
     NodePorts(),
     NodeResourcesFit(),
     BalancedAllocation(),
-    ImageLocality(),
     DynamicResources(),
 )
 CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = (
@@ -45,6 +44,7 @@ CLUSTER_PLUGINS: tuple[ClusterPlugin, ...] = (
     VolumeZone(),
     PodTopologySpread(),
     InterPodAffinity(),
+    ImageLocality(),
 )
 WEIGHTS: Mapping[str, float] = {
     "TaintToleration": 3,

@@ -1,34 +1,43 @@
 """ImageLocality: prefer nodes that have the pod's large images already.
 
-Source: kube-scheduler ImageLocality (23 MB to 1000 MB a container, by size).
+Source: kube-scheduler ImageLocality (23 MB to 1000 MB a container; an image counts by the share of nodes that have it,
+so that pods do not all run to the one node that pulled it first).
 """
 
 from __future__ import annotations
 
-from control.scheduler.framework import NodePlugin
+from functools import partial
+
+import numpy
+
+from control.scheduler.framework import ClusterPlugin, Mask, Numbers
 from control.scheduler.pod import PodInfo
-from control.scheduler.snapshot import NodeInfo
+from control.scheduler.snapshot import NodeInfo, Snapshot
 
 _MEGABYTE = 1024 * 1024
 _LEAST = 23 * _MEGABYTE
 _MOST = 1000 * _MEGABYTE
 
 
-class ImageLocality(NodePlugin):
+class ImageLocality(ClusterPlugin):
     """Scores by the bytes that need not be pulled."""
 
     name = "ImageLocality"
 
-    def scores(self, pod: PodInfo) -> bool:
-        return True
+    def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
+        total = numpy.zeros(len(snapshot.slots))
+        for image in pod.images:
+            sizes = snapshot.vector(("image", image), partial(_size, normalized(image)))
+            total += sizes * (numpy.count_nonzero(sizes) / len(snapshot))
+        if not total.any():
+            return None
+        most = _MOST * max(1, len(pod.images))
+        scores: Numbers = 100.0 * (total.clip(_LEAST, most) - _LEAST) / (most - _LEAST)
+        return scores
 
-    def score(self, pod: PodInfo, node: NodeInfo) -> float:
-        if not node.images:
-            return 0.0
-        present = sum(node.images.get(normalized(image), 0) for image in pod.images)
-        containers = max(1, len(pod.spec.get("containers") or []))
-        most = _MOST * containers
-        return 100.0 * (min(max(present, _LEAST), most) - _LEAST) / (most - _LEAST)
+
+def _size(image: str, node: NodeInfo) -> float:
+    return float(node.images.get(image, 0))
 
 
 def normalized(image: str) -> str:

@@ -59,10 +59,13 @@ def _near(pod: PodInfo, snapshot: Snapshot) -> Mask:
     matching = _matching(snapshot, terms)
     labelled = numpy.ones(len(snapshot.slots), dtype=numpy.bool_)
     near = labelled.copy()
+    alone = True
     for term in terms:
-        labelled &= snapshot.domains(term.topology_key)[0] >= 0
+        inside = snapshot.domains(term.topology_key)[0] >= 0
+        labelled &= inside
         near &= _sums(snapshot, term.topology_key, matching) > 0
-    if not matching.any() and _selected(terms, pod, snapshot):
+        alone = alone and not matching[inside].any()
+    if alone and _selected(terms, pod, snapshot):
         # The first of a group that wants to be near itself has to start somewhere.
         return labelled
     return near & labelled

@@ -1,28 +1,65 @@
 """NodeResourcesFit: what a pod requests must be left on the node; emptier nodes are better.
 
-Source: kube-scheduler NodeResourcesFit with the LeastAllocated and MostAllocated strategies over cpu and memory.
+Source: kube-scheduler NodeResourcesFit with the strategies LeastAllocated, MostAllocated and RequestedToCapacityRatio.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy
 
 from control.scheduler.framework import NodePlugin, Rejection, Wake
 from control.scheduler.pod import PodInfo
 from control.scheduler.snapshot import NodeInfo
 
+_NATIVE = ("cpu", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Scores (0-100) at certain shares in use (0-1), in rising order; between them they change evenly."""
+
+    shares: tuple[float, ...]
+    scores: tuple[float, ...]
+
+    def at(self, share: float) -> float:
+        """The score of a share."""
+        return float(numpy.interp(share, self.shares, self.scores))
+
+
+LEAST_ALLOCATED = Shape((0.0, 1.0), (100.0, 0.0))
+MOST_ALLOCATED = Shape((0.0, 1.0), (0.0, 100.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How the share of each resource that is in use makes a score, and how much the resource weighs in it."""
+
+    shape: Shape
+    weights: Mapping[str, float]
+
+
+DEFAULT_STRATEGY = Strategy(LEAST_ALLOCATED, {"cpu": 1.0, "memory": 1.0})
+
 
 class NodeResourcesFit(NodePlugin):
-    """Filters by every requested resource and the number of pods; scores by the weights of cpu and memory.
+    """Filters by every requested resource and the number of pods, scores by a strategy.
 
-    With `most` the fuller nodes are better, so that others stay empty.
+    `ignored` are extended resources, `ignored_groups` what stands before the slash of some, that refuse no node.
     """
 
     name = "NodeResourcesFit"
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_ALLOCATABLE, Wake.POD_REMOVED})
 
-    def __init__(self, cpu: float = 1.0, memory: float = 1.0, *, most: bool = False) -> None:
-        self._cpu, self._memory, self._most = cpu, memory, most
+    def __init__(
+        self,
+        strategy: Strategy = DEFAULT_STRATEGY,
+        ignored: frozenset[str] = frozenset(),
+        ignored_groups: frozenset[str] = frozenset(),
+    ) -> None:
+        self.strategy, self._ignored, self._ignored_groups = strategy, ignored, ignored_groups
 
     def filter(self, pod: PodInfo, node: NodeInfo) -> Sequence[Rejection]:
         found = []
@@ -30,7 +67,7 @@ class NodeResourcesFit(NodePlugin):
             found.append(Rejection(self.name, "Too many pods"))
         for name, value in pod.requests.items():
             offered = node.allocatable.get(name, 0)
-            if value > offered - node.requested.get(name, 0):
+            if value > offered - node.requested.get(name, 0) and not self._ignores(name):
                 found.append(Rejection(self.name, f"Insufficient {name}", final=value > offered))
         return found
 
@@ -38,15 +75,28 @@ class NodeResourcesFit(NodePlugin):
         return True
 
     def score(self, pod: PodInfo, node: NodeInfo) -> float:
-        cpu, memory = fractions(pod, node)
-        used = (self._cpu * min(cpu, 1.0) + self._memory * min(memory, 1.0)) / (self._cpu + self._memory)
-        return 100.0 * (used if self._most else 1.0 - used)
+        total = weighed = 0.0
+        for name, weight in self.strategy.weights.items():
+            share = share_in_use(pod, node, name)
+            if share is not None:
+                total += weight * self.strategy.shape.at(share)
+                weighed += weight
+        return total / weighed if weighed else 0.0
+
+    def _ignores(self, name: str) -> bool:
+        group, slash, _ = name.partition("/")
+        return bool(slash) and (name in self._ignored or group in self._ignored_groups)
 
 
-def fractions(pod: PodInfo, node: NodeInfo) -> tuple[float, float]:
-    """The shares of the node's cpu and memory in use with the pod on it; 1 if it offers none."""
-    cpu, memory = node.allocatable.get("cpu", 0), node.allocatable.get("memory", 0)
-    return (
-        (node.score_requested[0] + pod.score_requests[0]) / cpu if cpu else 1.0,
-        (node.score_requested[1] + pod.score_requests[1]) / memory if memory else 1.0,
-    )
+def share_in_use(pod: PodInfo, node: NodeInfo, name: str) -> float | None:
+    """The share of the node's resource in use with the pod on it, at most 1; None if it is not to be weighed.
+
+    Of cpu and memory, containers that ask for nothing are taken to use a little, so that they spread, too.
+    """
+    offered = node.allocatable.get(name, 0)
+    if not offered or (name not in _NATIVE and not pod.requests.get(name)):
+        return None
+    if name in _NATIVE:
+        place = _NATIVE.index(name)
+        return min(1.0, (node.score_requested[place] + pod.score_requests[place]) / offered)
+    return min(1.0, (node.requested.get(name, 0) + pod.requests[name]) / offered)

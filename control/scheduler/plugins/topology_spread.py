@@ -79,19 +79,21 @@ class PodTopologySpread(ClusterPlugin):
             soft = [one for one in soft if snapshot.domains(one.topology_key)[1]]
         if not soft:
             return None
-        scored = fitting & _labelled(snapshot, soft) if explicit else fitting
+        # A node that lacks a label which the pod names is in no domain: it counts for nothing and comes last.
+        labelled = _labelled(snapshot, soft) if explicit else snapshot.present()
+        scored = fitting & labelled
         if not scored.any():
             return None
         total = numpy.zeros(len(snapshot.slots))
         for one in soft:
-            sums, numbers = _domain_counts(snapshot, pod, one, _eligible(snapshot, pod, one))
+            sums, numbers = _domain_counts(snapshot, pod, one, labelled & _eligible(snapshot, pod, one))
             domains = len(numpy.unique(numbers[scored & (numbers >= 0)]))
             weight = math.log(domains + 2)
             total += numpy.where(numbers >= 0, sums[numbers], 0.0) * weight + (one.max_skew - 1)
         low, high = total[scored].min(), total[scored].max()
-        if high <= 0 or high == low:
+        if high == low and not (fitting & ~scored).any():
             return None
-        return numpy.where(scored, (high + low - total) * (100.0 / high), 0.0)
+        return numpy.where(scored, (high + low - total) * (100.0 / high) if high > 0 else 100.0, 0.0)
 
 
 def constraints(pod: PodInfo) -> Sequence[Constraint]:

@@ -157,7 +157,9 @@ KEPT: dict[str, tuple[dict[str, Any], list[Any], set[str]]] = {
     "nor once the index has succeeded": (
         PER_INDEX, [worker("a", "Failed", index=0), worker("b", "Succeeded", index=0)], set(),
     ),
-    "nor once it has failed for good": (PER_INDEX | {"backoffLimitPerIndex": 0}, [worker("a", "Failed", index=0)], set()),
+    "nor once it has failed for good": (
+        PER_INDEX | {"backoffLimitPerIndex": 0}, [worker("a", "Failed", index=0)], set(),
+    ),
     "nor of an index that the Job has not": (PER_INDEX, [worker("a", "Failed", index=9)], set()),
     "of several the one that knows of most failures": (
         PER_INDEX, [worker("b", "Failed", index=None) | pod("b", "Failed", annotations=FAILED_TWICE),

@@ -43,6 +43,35 @@ def test_each_profile_has_its_own_name_and_arguments() -> None:
     assert place(found["packing"], nodes, full, **asking) == "a"
 
 
+def fit(**arguments: Any) -> Any:
+    entry = {"pluginConfig": [{"name": "NodeResourcesFit", "args": arguments}]} | disable("score", "*")
+    entry["plugins"]["score"]["enabled"] = [{"name": "NodeResourcesFit"}]
+    return profiles(HEAD | {"profiles": [entry]})["default-scheduler"]
+
+
+GPU = "example.com/gpu"
+GPUS = {"type": "MostAllocated", "resources": [{"name": GPU, "weight": 5}]}
+# Half full is best.
+RATIO = {"shape": [{"utilization": 0, "score": 0}, {"utilization": 50, "score": 10}, {"utilization": 100, "score": 0}]}
+HALF = {"type": "RequestedToCapacityRatio", "resources": [{"name": "cpu"}], "requestedToCapacityRatio": RATIO}
+
+
+def test_scores_follow_the_strategy_of_any_resource() -> None:
+    nodes = [make_node(name, allocatable={GPU: "4"}) for name in "ab"] + [make_node("c")]
+    placed = {"a": [make_pod("x", requests={GPU: "2"})], "c": [make_pod("y", requests={"cpu": "3"})]}
+    assert place(fit(scoringStrategy=GPUS), nodes, placed, requests={GPU: "1"}) == "a"
+    some = {"a": [make_pod("x", requests={"cpu": "1"})], "b": [make_pod("y", requests={"cpu": "3"})]}
+    assert place(fit(scoringStrategy=HALF), [make_node(name) for name in "abc"], some, requests={"cpu": "1"}) == "a"
+
+
+def test_ignored_resources_refuse_no_node() -> None:
+    asking = {"requests": {GPU: "1"}}
+    assert place(fit(), [make_node("a")], **asking) == ""
+    assert place(fit(ignoredResources=[GPU]), [make_node("a")], **asking) == "a"
+    assert place(fit(ignoredResourceGroups=["example.com"]), [make_node("a")], **asking) == "a"
+    assert place(fit(ignoredResources=["cpu"]), [make_node("a")], requests={"cpu": "9"}) == ""
+
+
 def test_a_disabled_filter_refuses_nothing() -> None:
     found = profiles(HEAD | {"profiles": [disable("filter", "TaintToleration")]})["default-scheduler"]
     assert place(found, [make_node("a", taints=TAINT)]) == "a"
@@ -88,11 +117,23 @@ def test_every_default_plugin_of_the_original_may_be_listed() -> None:
     assert profiles(HEAD | {"profiles": [enabled]})["default-scheduler"] == profiles(HEAD)["default-scheduler"]
 
 
+def fitting(arguments: dict[str, Any]) -> Any:
+    return HEAD | {"profiles": [{"pluginConfig": [{"name": "NodeResourcesFit", "args": arguments}]}]}
+
+
 @pytest.mark.parametrize(
     ("document", "complaint"),
     [
         ({}, "apiVersion and kind must be kubescheduler.config.k8s.io/v1, KubeSchedulerConfiguration"),
         (HEAD | {"extenders": []}, "extenders is not known"),
+        (fitting({"scoringStrategy": {"type": "Best"}}), "Best is none of LeastAllocated, MostAllocated, Requested"),
+        (fitting({"scoringStrategy": {"type": "RequestedToCapacityRatio"}}), "needs points of rising utilization"),
+        (
+            fitting(
+                {"scoringStrategy": HALF | {"requestedToCapacityRatio": {"shape": [{"utilization": 1, "score": 11}]}}}
+            ),
+            "scores are from 0 to 10",
+        ),
         (HEAD | {"profiles": [{}, {}]}, "profiles: the schedulerName default-scheduler is there twice"),
         (HEAD | {"profiles": [disable("filter", "Nonsense")]}, "plugins.filter.disabled: Nonsense is not known"),
         (HEAD | {"profiles": [disable("multiPoint", "DefaultBinder")]}, "DefaultBinder cannot be disabled"),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from scheduler_objects import decide, make_node, make_pod, make_snapshot
 
+from control.scheduler.plugins.balanced_allocation import BalancedAllocation
+
 pytestmark = pytest.mark.unit
 
 TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
@@ -15,6 +17,10 @@ ZONE = "topology.kubernetes.io/zone"
 HOST = "kubernetes.io/hostname"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+
+BIG = {"names": ["big:1"], "sizeBytes": 900 * 1024 * 1024}
+COMMON = {"names": ["common:1"], "sizeBytes": 300 * 1024 * 1024}
 
 
 def zone(name: str) -> dict[str, str]:
@@ -233,6 +239,31 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         make_pod("p", labels={"app": "db"}, affinity=pod_term("podAffinity", {"app": "db"}, ZONE)),
         {"a"},
     ),
+    "one of the group that is in no domain does not count as the first": (
+        [make_node("a", labels=zone("1")), make_node("b", unschedulable=True)],
+        {"b": [make_pod("x", labels={"app": "db"})]},
+        make_pod("p", labels={"app": "db"}, affinity=pod_term("podAffinity", {"app": "db"}, ZONE)),
+        {"a"},
+    ),
+    "affinity terms hold together of one pod": (
+        [make_node("a", labels=zone("1")), make_node("b", labels=zone("2"))],
+        {
+            "a": [make_pod("x", labels={"app": "db"}), make_pod("y", labels={"tier": "back"})],
+            "b": [make_pod("z", labels={"app": "db", "tier": "back"})],
+        },
+        make_pod(
+            "p",
+            affinity={
+                "podAffinity": {
+                    REQUIRED: [
+                        {"labelSelector": {"matchLabels": one}, "topologyKey": ZONE}
+                        for one in ({"app": "db"}, {"tier": "back"})
+                    ]
+                }
+            },
+        ),
+        {"b"},
+    ),
     "affinity looks into its own namespace only": (
         [make_node("a", labels=zone("1"))],
         {"a": [make_pod("x", labels={"app": "db"}, namespace="other")]},
@@ -287,6 +318,32 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         make_pod("p", labels={"app": "web"}, topologySpreadConstraints=spread(ZONE, minDomains=2)),
         "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints.",
     ),
+    "with soft spread a node without the label comes last": (
+        [make_node("a", labels=zone("1")), make_node("b", allocatable={"cpu": "400"})],
+        {},
+        make_pod(
+            "p", labels={"app": "web"}, topologySpreadConstraints=spread(ZONE, whenUnsatisfiable="ScheduleAnyway")
+        ),
+        {"a"},
+    ),
+    "pods on nodes that lack one of the labels do not count for soft spread": (
+        [
+            make_node("a", labels=zone("1") | {"rack": "r"}),
+            make_node("b", labels=zone("2") | {"rack": "r"}),
+            make_node("c", labels=zone("2"), unschedulable=True),
+        ],
+        {
+            "a": [make_pod("x", labels={"app": "web"})],
+            "c": [make_pod("y", labels={"app": "web"}), make_pod("z", labels={"app": "web"})],
+        },
+        make_pod(
+            "p",
+            labels={"app": "web"},
+            topologySpreadConstraints=spread(ZONE, whenUnsatisfiable="ScheduleAnyway")
+            + spread("rack", whenUnsatisfiable="ScheduleAnyway"),
+        ),
+        {"b"},
+    ),
     "siblings are spread even if nobody asks for it": (
         [make_node("a"), make_node("b", allocatable={"cpu": "3900m"})],
         {"a": [make_pod("x", owner="rs")]},
@@ -305,6 +362,22 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         make_pod("p", image="big:1"),
         {"b"},
     ),
+    "an image that most nodes have decides more than a larger one that few have": (
+        [
+            make_node("a", images=[BIG]),
+            make_node("b", images=[COMMON]),
+            *(make_node(name, images=[COMMON], unschedulable=True) for name in "cdefgh"),
+        ],
+        {},
+        make_pod("p", containers=[{"name": "x", "image": "big:1"}, {"name": "y", "image": "common:1"}]),
+        {"b"},
+    ),
+    "a pod that asks for cpu goes where memory is the fuller": (
+        [make_node("a"), make_node("b")],
+        {"a": [make_pod("x", requests={"cpu": "2"})], "b": [make_pod("y", requests={"memory": "4Gi"})]},
+        make_pod("p", requests={"cpu": "1"}),
+        {"b"},
+    ),
 }
 
 
@@ -317,3 +390,8 @@ def test_pod_goes_where_the_rules_allow(name: str) -> None:
         assert {(one.node, one.reason) for one in decisions} == {("", expected)}
     else:
         assert {one.node for one in decisions} == expected
+
+
+def test_a_pod_that_asks_for_nothing_does_not_care_how_evenly_a_node_is_filled() -> None:
+    assert not BalancedAllocation().scores(make_pod("p"))
+    assert BalancedAllocation().scores(make_pod("p", requests={"memory": "1Gi"}))
