@@ -78,7 +78,7 @@ def delete_object(op: Operation, options: DeleteOptions) -> tuple[Stored, bool]:
 
     def change(current: Stored) -> Object | None:
         obj = op.endpoint.opened(current.object())
-        _check_preconditions(op, obj, options)
+        check_preconditions(op, obj, options)
         op.server.admission.mutate(op, {}, obj)
         op.server.admission.validate(op, {}, obj)
         kept = begin_deletion(op, obj, options)
@@ -146,7 +146,8 @@ def _finalizers(op: Operation, present: list[str], options: DeleteOptions) -> li
     return [*kept, wanted] if wanted else kept
 
 
-def _check_preconditions(op: Operation, obj: Object, options: DeleteOptions) -> None:
+def check_preconditions(op: Operation, obj: Object, options: DeleteOptions) -> None:
+    """Raises Conflict if the object is not the one that the client means."""
     metadata, resource = obj["metadata"], op.resource
     if options.uid and options.uid != metadata["uid"]:
         why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"

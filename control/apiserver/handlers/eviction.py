@@ -1,18 +1,21 @@
 """pods/eviction: a deletion that asks the disruption budgets first.
 
-Invariant: a budget's `disruptionsAllowed` is spent in one conditional write before the pod is deleted.
+Invariant: a budget's `disruptionsAllowed` is spent in one conditional write before the pod is deleted, and the pod says
+that it was evicted before it goes.
 Source: pkg/registry/core/pod/storage/eviction.go.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from api import errors
 from api.errors import Cause
-from api.objects import Object, is_true
+from api.objects import Object, is_true, set_condition
 from api.selectors import LabelSelector
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
-from control.apiserver.handlers.deleting import delete_object, options_from
+from control.apiserver.handlers.deleting import DeleteOptions, check_preconditions, delete_object, options_from
 from control.apiserver.handlers.objects import metadata_of
 from control.apiserver.operation import DELETE, Operation, operation
 from control.apiserver.request import Request
@@ -22,6 +25,12 @@ from control.apiserver.storage import Stored
 
 _REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 _MANY_DISRUPTED = 2000
+_EVICTED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
 
 
 def evict(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -38,8 +47,21 @@ def evict(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     if not _ignores_budgets(pod):
         for budget in _one_budget(server, pod):
             _spend(op, budget, pod)
-    delete_object(op, options)
+    delete_object(op, options if op.dry_run else _tell_of_eviction(op, options))
     return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+
+
+def _tell_of_eviction(op: Operation, options: DeleteOptions) -> DeleteOptions:
+    """Write into the pod that it was evicted, for those who look at how it ended; the options for its new state."""
+
+    def change(current: Stored) -> Object:
+        obj = op.endpoint.opened(current.object())
+        check_preconditions(op, obj, options)
+        set_condition(obj.setdefault("status", {}).setdefault("conditions", []), dict(_EVICTED), op.now)
+        return op.endpoint.closed(obj)
+
+    told = op.server.storage.update(op.key(), change)
+    return replace(options, resource_version=str(told.revision)) if options.resource_version else options
 
 
 def _ignores_budgets(pod: Object) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from apiserver_objects import pod, service
 
 from api import errors
-from api.objects import is_true
+from api.objects import condition, is_true
 
 pytestmark = pytest.mark.unit
 
@@ -110,8 +110,30 @@ def test_a_budget_without_allowance_refuses_an_eviction(client):
     assert refused.value.causes[0].reason == "DisruptionBudget"
     allow(1)
     evict()
-    assert client.get("pods", "p", "default")["metadata"]["deletionTimestamp"]
+    evicted = client.get("pods", "p", "default")
+    assert evicted["metadata"]["deletionTimestamp"]
+    disrupted = condition(evicted, "DisruptionTarget")
+    assert (disrupted["status"], disrupted["reason"]) == ("True", "EvictionByEvictionAPI")
+    assert disrupted["message"] == "Eviction API: evicting"
     assert client.get("poddisruptionbudgets.policy", "b", "default")["status"]["disruptionsAllowed"] == 0
+
+
+@pytest.mark.parametrize("condition_of", ["uid", "resourceVersion"])
+def test_an_eviction_keeps_to_the_pod_that_is_meant(client, condition_of):
+    made = client.create("pods", pod("p", nodeName="n1"))
+
+    def evict(value: str, **more: object) -> None:
+        options = {"preconditions": {condition_of: value}} | more
+        body = {"metadata": {"name": "p", "namespace": "default"}, "deleteOptions": options}
+        path = "/api/v1/namespaces/default/pods/p/eviction"
+        client.raw("POST", path, orjson.dumps(body | {"apiVersion": "policy/v1", "kind": "Eviction"}))
+
+    with pytest.raises(errors.Conflict, match="Precondition failed"):
+        evict("1")
+    evict(made["metadata"][condition_of], dryRun=["All"])
+    assert client.get("pods", "p", "default")["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    evict(made["metadata"][condition_of])
+    assert client.get("pods", "p", "default")["metadata"]["deletionTimestamp"]
 
 
 def test_a_service_gets_an_address_of_the_range(cluster):
