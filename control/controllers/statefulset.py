@@ -26,12 +26,15 @@ from control.controllers.statefulset_rules import (
     Steps,
     claims_for,
     decide,
+    is_stale,
     ordinal_of,
     status,
     wanted_ordinals,
 )
 
 _CLAIMS = "persistentvolumeclaims"
+# Until the claim of a pod that was scaled away is gone as well.
+_CLAIM_PAUSE = 1.0
 
 
 class StatefulSetController(Loop):
@@ -107,6 +110,9 @@ class StatefulSetController(Loop):
             self.events.normal(found, "RecreatingTerminatedPod", f"{what} terminated Pod {name_of(pod)}")
 
     def _create(self, found: Object, pod: Object) -> None:
+        if self._has_stale_claim(found, pod):
+            self.queue.add_after(key_of(found), _CLAIM_PAUSE)
+            return
         self._make_claims(found, pod)
         what = f"create Pod {name_of(pod)} in StatefulSet {name_of(found)}"
         try:
@@ -118,6 +124,10 @@ class StatefulSetController(Loop):
             raise
         self._ledger.created(key_of(found), made)
         tell(self.events, found, "SuccessfulCreate", f"{what} successful")
+
+    def _has_stale_claim(self, found: Object, pod: Object) -> bool:
+        claims = [self._claims.get(key_of(one)) for one in claims_for(found, ordinal_of(found, pod))]
+        return any(one is not None and is_stale(found, one, pod) for one in claims)
 
     def _make_claims(self, found: Object, pod: Object) -> None:
         for claim in claims_for(found, ordinal_of(found, pod)):

@@ -84,6 +84,21 @@ def claims_for(statefulset: Object, ordinal: int) -> list[Object]:
     return found
 
 
+def is_stale(statefulset: Object, claim: Object, pod: Object) -> bool:
+    """Whether the claim goes with an earlier pod of that name: a new pod must not begin to use it.
+
+    That happens only where claims go with pods that are scaled away.
+    """
+    policy = statefulset["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+    if policy.get("whenScaled") != "Delete":
+        return False
+    own = (pod["metadata"].get("uid"), name_of(pod))
+    return any(
+        one["kind"] == "Pod" and one["name"] == own[1] and one["uid"] != own[0]
+        for one in claim["metadata"].get("ownerReferences") or []
+    )
+
+
 def pod_for(statefulset: Object, ordinal: int, revision: Revision) -> Object:
     """The pod of an ordinal at a revision."""
     name = f"{name_of(statefulset)}-{ordinal}"

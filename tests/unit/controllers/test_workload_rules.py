@@ -183,6 +183,21 @@ def test_a_stateful_pod_has_its_name_and_claims() -> None:
     assert names(statefulset_rules.claims_for(owner, 1)) == ["data-s-1"]
 
 
+@pytest.mark.parametrize(
+    ("scaled", "owner", "stale"),
+    [
+        ("Delete", {"kind": "Pod", "name": "s-1", "uid": "earlier"}, True),
+        ("Delete", {"kind": "Pod", "name": "s-1", "uid": "s-1"}, False),
+        ("Delete", {"kind": "StatefulSet", "name": "s", "uid": "s"}, False),
+        ("Retain", {"kind": "Pod", "name": "s-1", "uid": "earlier"}, False),
+    ],
+)
+def test_a_claim_that_goes_with_an_earlier_pod_is_used_by_none(scaled: str, owner: Any, stale: bool) -> None:
+    held = statefulset(persistentVolumeClaimRetentionPolicy={"whenScaled": scaled})
+    claim = {"metadata": {"name": "data-s-1", "ownerReferences": [owner]}}
+    assert statefulset_rules.is_stale(held, claim, member(1)) is stale
+
+
 def test_the_current_revision_moves_when_all_pods_have() -> None:
     found, _ = statefulset_rules.status(statefulset(2), [member(0), member(1)], OLD, NEW, NOW)
     assert (found["currentRevision"], found["currentReplicas"]) == ("new", 2)
