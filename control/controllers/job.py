@@ -59,6 +59,8 @@ class JobController(Loop):
         if shown is None:
             # Nobody will count the pods of a job that is gone (its namespace was deleted, say): let them go.
             self._strip(key, self._pods.by_index(_BY_JOB, key))
+            self._ledger.forget(key)
+            self._own_jobs.forget(key)
             return None
         if not job_rules.is_ours(shown):
             return None
@@ -210,9 +212,19 @@ class JobController(Loop):
                     "pods", name_of(pod), patch, namespace_of(pod), content_type=STRATEGIC_MERGE_PATCH
                 )
             except NotFound:
+                self._ledger.gone(key, pod)
                 continue
             # Until the informer shows it, the pod must not look as if it were to be counted.
-            self._ledger.updated(key, stored)
+            if _was_removed(stored):
+                self._ledger.gone(key, stored)
+            else:
+                self._ledger.updated(key, stored)
+
+
+def _was_removed(stored: Object) -> bool:
+    """Whether nothing held the pod any more, so that the server let it go instead of storing it."""
+    metadata = stored["metadata"]
+    return is_deleting(stored) and not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
 
 
 def _has_finalizer(pod: Object) -> bool:

@@ -1,7 +1,8 @@
 """Own writes that the informer does not show yet, so that no loop acts twice for one need.
 
-What a loop created is added to what it observes, and what it deleted is shown as being deleted, until the
-informer has come past that write. There is nothing to wait for and nothing to time out.
+What a loop created is added to what it observes, what it deleted is shown as being deleted, and what went with a write
+of its own is left out, until the informer has come past that write. There is nothing to wait for and nothing to time
+out.
 
 Invariant: `view` never misses a completed write of this process, and never shows one longer than needed.
 """
@@ -23,6 +24,7 @@ class Ledger:
         self._created: dict[str, dict[str, Object]] = {}
         self._updated: dict[str, dict[str, Object]] = {}
         self._deleted: dict[str, dict[str, str]] = {}
+        self._gone: dict[str, dict[str, str]] = {}
 
     def created(self, owner: str, obj: Object) -> None:
         """`obj`, as the server returned it, was created for `owner`."""
@@ -37,12 +39,22 @@ class Ledger:
         self._created.get(owner, {}).pop(key_of(obj), None)
         self._deleted.setdefault(owner, {})[uid_of(obj)] = key_of(obj)
 
+    def gone(self, owner: str, obj: Object) -> None:
+        """`obj` is known to be no more: removed by our last write to it, or not found by it."""
+        self._gone.setdefault(owner, {})[uid_of(obj)] = key_of(obj)
+
+    def forget(self, owner: str) -> None:
+        """The owner is no more: nobody will ask for it again."""
+        for book in (self._created, self._updated, self._deleted, self._gone):
+            book.pop(owner, None)
+
     def view(self, owner: str, observed: Iterable[Object]) -> list[Object]:
         """What the informer shows for `owner`, brought up to date with our own writes."""
         self._settle(owner)
         deleted = self._deleted.get(owner, {})
         updated = self._updated.get(owner, {})
-        known = {key_of(obj): _newer(updated.get(key_of(obj)), obj) for obj in observed}
+        gone = self._gone.get(owner, {})
+        known = {key_of(obj): _newer(updated.get(key_of(obj)), obj) for obj in observed if uid_of(obj) not in gone}
         for key, obj in self._created.get(owner, {}).items():
             known.setdefault(key, obj)
         return [_as_deleting(obj) if uid_of(obj) in deleted else obj for obj in known.values()]
@@ -62,7 +74,12 @@ class Ledger:
             shown = self._informer.get(key)
             if shown is None or uid_of(shown) != uid or is_deleting(shown):
                 deleted.pop(uid, None)
-        for book in (self._created, self._updated, self._deleted):
+        gone = self._gone.get(owner, {})
+        for uid, key in list(gone.items()):
+            shown = self._informer.get(key)
+            if shown is None or uid_of(shown) != uid:
+                gone.pop(uid, None)
+        for book in (self._created, self._updated, self._deleted, self._gone):
             _forget_empty(book, owner)
 
 

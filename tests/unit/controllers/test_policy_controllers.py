@@ -226,3 +226,19 @@ def test_networks_of_services_hold_their_addresses(
 ) -> None:
     objects = [{"spec": {"cidrs": cidrs}} for cidrs in (going, *others)]
     assert service_cidrs.may_go(objects[0], objects[1:], addresses) is expected
+
+
+def test_what_went_with_an_own_write_is_not_seen_again_though_the_informer_still_shows_it() -> None:
+    shown = Shown()
+    ledger = Ledger(shown)  # type: ignore[arg-type]
+    ledger.gone("o", versioned("ended", 5))
+    shown.objects = {"default/ended": versioned("ended", 5)}
+    assert ledger.view("o", shown.objects.values()) == []
+    namesake = versioned("ended", 9)
+    namesake["metadata"]["uid"] = "another"
+    shown.objects = {"default/ended": namesake}
+    assert ledger.view("o", shown.objects.values()) == [namesake]
+    ledger.gone("o", versioned("ended", 5))
+    ledger.forget("o")
+    shown.objects = {"default/ended": versioned("ended", 5)}
+    assert len(ledger.view("o", shown.objects.values())) == 1
