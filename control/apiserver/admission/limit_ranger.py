@@ -32,14 +32,20 @@ class LimitRanger(PluginBase):
         return new
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        problems: list[str] = []
-        for limit_range in _ranges(operation):
-            for item in (limit_range.get("spec") or {}).get("limits") or ():
-                problems += _problems(operation, item, new)
+        problems = _all_problems(operation, new)
+        if problems:
+            # A range may just have been widened or removed.
+            operation.server.cache.catch_up()
+            problems = _all_problems(operation, new)
         if problems:
             different = list(dict.fromkeys(problems))
             text = different[0] if len(different) == 1 else "[" + ", ".join(different) + "]"
             raise forbidden(operation, text)
+
+
+def _all_problems(operation: Operation, new: Object) -> list[str]:
+    items = [item for one in _ranges(operation) for item in (one.get("spec") or {}).get("limits") or ()]
+    return [problem for item in items for problem in _problems(operation, item, new)]
 
 
 def _ranges(operation: Operation) -> list[Object]:

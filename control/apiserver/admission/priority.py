@@ -30,6 +30,7 @@ class Priority(PluginBase):
     """Keeps the classes at hand."""
 
     def __init__(self, cache: Cache) -> None:
+        self._cache = cache
         self._classes: dict[str, Object] = {}
         cache.collection(GROUP, "priorityclasses").observe(self._changed)
 
@@ -38,6 +39,12 @@ class Priority(PluginBase):
             self._classes[new.key] = new.object()
         elif old is not None:
             self._classes.pop(old.key, None)
+
+    def _class(self, name: str) -> Object | None:
+        """The class of that name, also one that was made only now."""
+        if name not in self._classes:
+            self._cache.catch_up()
+        return self._classes.get(name)
 
     def handles(self, operation: Operation) -> bool:
         if operation.verb not in (CREATE, UPDATE):
@@ -57,7 +64,7 @@ class Priority(PluginBase):
         name = spec.get("priorityClassName") or self._default_name()
         priority, policy = 0, "PreemptLowerPriority"
         if name:
-            found = self._classes.get(name)
+            found = self._class(name)
             if found is None:
                 raise forbidden(operation, f"no PriorityClass with name {name} was found")
             spec["priorityClassName"] = name
