@@ -18,8 +18,11 @@ from control.controllers.context import Context
 from control.controllers.pods import phase_of
 
 
-def deadline(tolerations: Sequence[Object], taints: Sequence[Object], now: float) -> float | None:
-    """When the pod must go, in seconds since the epoch: at once is `now`; None if it may stay."""
+def deadline(tolerations: Sequence[Object], taints: Sequence[Object], now: float, since: float) -> float | None:
+    """When the pod must go, in seconds since the epoch: at once is `now`; None if it may stay.
+
+    People's taints do not say when they were added: those count from `since`, when they were first seen.
+    """
     moments = []
     for taint in taints:
         matching = [one for one in tolerations if tolerates(one, taint)]
@@ -27,7 +30,7 @@ def deadline(tolerations: Sequence[Object], taints: Sequence[Object], now: float
             return now
         limits = [one["tolerationSeconds"] for one in matching if one.get("tolerationSeconds") is not None]
         if limits:
-            added = parse_timestamp(taint["timeAdded"]) if taint.get("timeAdded") else now
+            added = parse_timestamp(taint["timeAdded"]) if taint.get("timeAdded") else since
             moments.append(added + max(0, min(limits)))
     return min(moments) if moments else None
 
@@ -43,8 +46,8 @@ class TaintEvictionController(Loop):
         self._pods = context.informers.of("pods")
         self._pods.add_index("node", lambda pod: (pod["spec"].get("nodeName") or "",))
         self._pods.add_handler(self._on_pod)
-        # Pods that will have to go unless something changes.
-        self._marked: set[str] = set()
+        # Pods that will have to go unless something changes, and since when that is known.
+        self._marked: dict[str, float] = {}
         self._nodes = context.informers.of("nodes")
         self._nodes.add_handler(self._on_node)
 
@@ -53,19 +56,19 @@ class TaintEvictionController(Loop):
         pod = self._pods.get(key)
         node = self._nodes.get(pod["spec"].get("nodeName") or "") if pod else None
         if pod is None or node is None or is_deleting(pod) or phase_of(pod) in ("Succeeded", "Failed"):
-            self._marked.discard(key)
+            self._marked.pop(key, None)
             return None
         now = self.runtime.time()
-        moment = deadline(pod["spec"].get("tolerations") or [], no_execute(node), now)
+        moment = deadline(pod["spec"].get("tolerations") or [], no_execute(node), now, self._marked.get(key, now))
         if moment is None:
             if key in self._marked:
                 self.events.normal(pod, "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
-            self._marked.discard(key)
+            self._marked.pop(key, None)
             return None
         if moment > now:
-            self._marked.add(key)
+            self._marked.setdefault(key, now)
             return moment - now
-        self._marked.discard(key)
+        self._marked.pop(key, None)
         self._evict(pod)
         return None
 

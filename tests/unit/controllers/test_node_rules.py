@@ -95,6 +95,7 @@ def test_nothing_is_evicted_when_nothing_is_heard_at_all() -> None:
 
 
 GONE = {"key": "gone", "effect": "NoExecute", "timeAdded": at(-100)}
+BY_HAND = {"key": "hand", "effect": "NoExecute"}
 SICK = {"key": "sick", "effect": "NoExecute", "timeAdded": at(-10)}
 
 
@@ -114,10 +115,12 @@ def toleration(key: str, seconds: int | None = None) -> dict[str, Any]:
         ([toleration("gone", 300)], [GONE, SICK], 0.0),
         ([toleration("gone", 300), toleration("gone", 200)], [GONE], 100.0),
         ([], [], None),
+        ([toleration("hand", 40)], [BY_HAND], 30.0),
+        ([toleration("hand", 5)], [BY_HAND], -5.0),
     ],
 )
 def test_when_a_pod_must_leave_a_tainted_node(tolerations: Any, taints: Any, left: float | None) -> None:
-    moment = taint_eviction.deadline(tolerations, taints, NOW)
+    moment = taint_eviction.deadline(tolerations, taints, NOW, NOW - 10)
     assert (None if moment is None else moment - NOW) == left
 
 
