@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from client_cluster import ClientCluster, Program
+from lifecycles import Room
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,14 @@ def namespace(cluster: ClientCluster, request: pytest.FixtureRequest) -> str:
     """A new namespace, named for the test."""
     words = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower().removeprefix("test_"))
     return cluster.namespace(words[-50:].strip("-"))
+
+
+@pytest.fixture
+def room(cluster: ClientCluster, namespace: str) -> Iterator[Room]:
+    """The test's namespace; what the test leaves in it makes room for the next one."""
+    made = Room(cluster, namespace)
+    yield made
+    made.clear()
 
 
 @pytest.fixture(params=["newest", "oldest"])
