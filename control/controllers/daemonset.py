@@ -64,9 +64,8 @@ class DaemonSetController(Loop):
             message = "This daemon set is selecting all pods. A non-empty selector is required."
             self.events.warning(found, "SelectingAll", message)
             return None
-        template_labels = (found["spec"]["template"].get("metadata") or {}).get("labels") or {}
         collisions = int((found.get("status") or {}).get("collisionCount") or 0)
-        revision = self._revisions.current(found, template_labels, collisions)
+        revision = self._revisions.current(found, collisions)
         digest = labels_of(revision)[HASH_LABEL]
         nodes = self._nodes.items()
         pods = self._ledger.view(key, self._claimer.claim(found, selector))

@@ -12,9 +12,21 @@ from typing import Any
 from api.client import Client
 from api.errors import AlreadyExists, NotFound
 from api.informer import Informer
-from api.objects import Object, controller_of, copy, is_deleting, name_of, namespace_of, owner_reference, uid_of
+from api.objects import (
+    Object,
+    annotations_of,
+    controller_of,
+    copy,
+    is_deleting,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_reference,
+    uid_of,
+)
 from api.resources import Resource
-from control.controllers.claims import index_for_claims, owned
+from api.selectors import LabelSelector
+from control.controllers.claims import Claimer
 from control.controllers.deployment.history import template_hash
 
 _RESOURCE = "controllerrevisions.apps"
@@ -57,17 +69,17 @@ class Revisions:
 
     def __init__(self, client: Client, informer: Informer, owners: Resource) -> None:
         self._client = client
-        self._informer = informer
         self._owners = owners
-        index_for_claims(informer)
+        self._claimer = Claimer(client, informer, owners)
 
     def of(self, owner: Object) -> list[Object]:
-        """The owner's revisions, oldest first."""
-        found = [one for one in owned(self._informer, uid_of(owner)) if not is_deleting(one)]
-        return sorted(found, key=number)
+        """The owner's revisions, oldest first; those that an earlier owner left behind are adopted. Raises ApiError."""
+        claimed = self._claimer.claim(owner, LabelSelector.from_json(owner["spec"]["selector"]))
+        return sorted((one for one in claimed if not is_deleting(one)), key=number)
 
-    def current(self, owner: Object, labels: Mapping[str, str], collisions: int) -> Object:
+    def current(self, owner: Object, collisions: int) -> Object:
         """The revision of the owner's present template, made or renumbered if need be. Raises ApiError."""
+        labels = labels_of(owner["spec"]["template"])
         data = content(owner)
         present = self.of(owner)
         highest = max(map(number, present), default=0)
@@ -96,6 +108,8 @@ class Revisions:
                 "name": f"{name_of(owner)}-{digest}",
                 "namespace": namespace_of(owner),
                 "labels": labels | {"controller-revision-hash": digest},
+                # What was the cause of the change is told by the history.
+                "annotations": dict(annotations_of(owner)),
                 "ownerReferences": [
                     owner_reference(owner, api_version=self._owners.api_version, kind=self._owners.kind)
                 ],

@@ -83,9 +83,8 @@ class StatefulSetController(Loop):
         return [pod for pod in self._ledger.view(key, claimed) if ordinal_of(found, pod) >= 0]
 
     def _revisions_of(self, found: Object) -> tuple[Revision, Revision]:
-        labels = (found["spec"]["selector"] or {}).get("matchLabels") or {}
         state = found.get("status") or {}
-        latest = self._revisions.current(found, labels, int(state.get("collisionCount") or 0))
+        latest = self._revisions.current(found, int(state.get("collisionCount") or 0))
         update = Revision(name_of(latest), template_of(latest))
         for one in self._revisions.of(found):
             if name_of(one) == state.get("currentRevision"):
