@@ -3,7 +3,8 @@
 Members of system:masters may do all; for anybody else the API server is asked, and its answer kept for a while.
 
 Invariant: no answer from the API server means no.
-Source: kubelet authentication/authorization: resources nodes/proxy, nodes/log, nodes/stats, nodes/metrics.
+Source: kubelet authentication/authorization: resources nodes/proxy, nodes/log, nodes/stats, nodes/metrics;
+fine-grained nodes/pods, nodes/healthz, nodes/configz.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _ALLOWED_SECONDS = 300.0
 _DENIED_SECONDS = 30.0
 _REMEMBERED = 1024
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_SUBRESOURCES = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/healthz", "healthz"))
+_COARSE = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"))
+# Whoever has no right to these may still have one to all of the kubelet.
+_FINE = (("/pods", "pods"), ("/runningpods", "pods"), ("/healthz", "healthz"), ("/configz", "configz"))
 
 
 class NotAllowed(Exception):
@@ -41,6 +44,18 @@ class User:
     groups: tuple[str, ...] = ()
 
 
+def subresources(path: str) -> tuple[str, ...]:
+    """The subresources of nodes of which one must be allowed for a path."""
+    for prefix, name in _COARSE:
+        if _is_below(path, prefix):
+            return (name,)
+    return *(name for prefix, name in _FINE if _is_below(path, prefix)), "proxy"
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
 class Authorizer:
     """Decides for one node."""
 
@@ -57,9 +72,9 @@ class Authorizer:
         if MASTERS in user.groups:
             return
         verb = _VERBS.get(method, "get")
-        subresource = next((name for prefix, name in _SUBRESOURCES if path.startswith(prefix)), "proxy")
-        if not self._allowed(user, verb, subresource):
-            message = f"Forbidden (user={user.name}, verb={verb}, resource=nodes, subresource(s)=[{subresource}])"
+        names = subresources(path)
+        if not any(self._allowed(user, verb, name) for name in names):
+            message = f"Forbidden (user={user.name}, verb={verb}, resource=nodes, subresource(s)=[{' '.join(names)}])"
             raise NotAllowed(403, message)
 
     def _user(self, certificate: bytes | None, bearer: str) -> User:

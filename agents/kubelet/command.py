@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from agents.kubelet.configuration import configuration
 from agents.kubelet.credentials import Credentials, CredentialsSettings
 from agents.kubelet.fake_network import FakeNetwork
 from agents.kubelet.image_collection import Policy
@@ -78,7 +79,7 @@ def _serve(arguments: argparse.Namespace, clock: Runtime, asked: Event) -> int:
         return 0
     stop = clock.event()
     kubelet = Kubelet(client, clock, runtime, _network(arguments, clock), settings, credentials.skew)
-    server = KubeletServer(kubelet, client, credentials, arguments.listen, arguments.ca_file)
+    server = KubeletServer(kubelet, client, credentials, arguments.listen, arguments.ca_file, configuration(arguments))
     kubelet.start(stop)
     clock.spawn("certificates", credentials.keep, stop)
     clock.spawn("server", server.run, stop)

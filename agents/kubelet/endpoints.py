@@ -14,7 +14,7 @@ from typing import Any
 import flask
 import orjson
 
-from agents.kubelet import exposition
+from agents.kubelet import exposition, node_logs
 from agents.kubelet.kubelet import Kubelet
 from agents.kubelet.logs import LogOptions, read_log
 from agents.kubelet.pods import spec
@@ -69,6 +69,8 @@ class Endpoints:
         app.add_url_rule("/portForward/<namespace>/<pod>", "portForward", self._port_forward, methods=both)
         app.add_url_rule("/portForward/<namespace>/<pod>/<uid>", "portForward-uid", self._port_forward, methods=both)
         app.add_url_rule("/containerLogs/<namespace>/<pod>/<container>", "containerLogs", self._logs)
+        app.add_url_rule("/logs/", "logs", self._node_logs)
+        app.add_url_rule("/logs/<path:name>", "logs-of", self._node_logs)
         app.add_url_rule("/pods", "pods", self._pods)
         app.add_url_rule("/runningpods/", "runningpods", self._running_pods)
         app.add_url_rule("/trace", "trace", self._trace)
@@ -203,6 +205,14 @@ class Endpoints:
         messages = WebSocketConnection(self._take_over(environ, agreement))
         send_log(self._kubelet.clock, messages, agreement.protocol, pieces)
         return _nothing()
+
+    def _node_logs(self, name: str = "") -> flask.Response:
+        found = node_logs.located(node_logs.ROOT, name)
+        if found is None or not (found.is_dir() or found.is_file()):
+            raise Refused(404, "404 page not found")
+        if found.is_file():
+            return flask.Response(node_logs.content(found), mimetype="text/plain")
+        return flask.Response(node_logs.listing(found), mimetype="text/html")
 
     def _has_ended(self, container: Container) -> bool:
         latest = next((c for c in self._kubelet.view(container.pod.uid).containers if c.id == container.id), None)

@@ -130,7 +130,20 @@ def _container(text: _Text, labels: Mapping[str, str], use: Usage) -> None:
     text.add("container_memory_working_set_bytes", "gauge", labels, use.working_set, use.time)
     text.add("container_memory_rss", "gauge", labels, use.resident, use.time)
     text.add("container_memory_cache", "gauge", labels, max(0, use.memory - use.resident), use.time)
+    text.add("container_memory_swap", "gauge", labels, use.swap, use.time)
+    text.add("container_oom_events_total", "counter", labels, use.out_of_memory, use.time)
     text.add("container_processes", "gauge", labels, use.processes, use.time)
+    quota = use.throttling
+    text.add("container_cpu_cfs_periods_total", "counter", labels, quota.periods, use.time)
+    text.add("container_cpu_cfs_throttled_periods_total", "counter", labels, quota.throttled, use.time)
+    text.add("container_cpu_cfs_throttled_seconds_total", "counter", labels, quota.nanoseconds / _NANO, use.time)
+    for metric, value in (
+        ("reads", use.disk.reads),
+        ("writes", use.disk.writes),
+        ("reads_bytes", use.disk.read_bytes),
+        ("writes_bytes", use.disk.written_bytes),
+    ):
+        text.add(f"container_fs_{metric}_total", "counter", {**labels, "device": ""}, value, use.time)
 
 
 def _pod(text: _Text, pod: Object, use: PodUsage) -> None:
@@ -142,8 +155,12 @@ def _pod(text: _Text, pod: Object, use: PodUsage) -> None:
         for metric, value in (
             ("receive_bytes", counters.received_bytes),
             ("receive_errors", counters.received_errors),
+            ("receive_packets", counters.received_packets),
+            ("receive_packets_dropped", counters.received_dropped),
             ("transmit_bytes", counters.sent_bytes),
             ("transmit_errors", counters.sent_errors),
+            ("transmit_packets", counters.sent_packets),
+            ("transmit_packets_dropped", counters.sent_dropped),
         ):
             text.add(f"container_network_{metric}_total", "counter", wire, value, use.pod.time)
 

@@ -24,6 +24,7 @@ from agents.kubelet.kubelet import Kubelet
 from agents.kubelet.pods.view import views
 from api import pki
 from api.client import Client
+from api.objects import Object
 from api.runtime import Event
 from api.serving import Server, Tls, peer_certificate, service
 
@@ -34,17 +35,23 @@ _LOOK = 5.0
 
 
 class KubeletServer:
-    """Serves one kubelet on `listen`."""
+    """Serves one kubelet on `listen`; `config` is what /configz shows."""
 
     def __init__(
-        self, kubelet: Kubelet, client: Client, credentials: Credentials, listen: str, authority: Path | None
+        self,
+        kubelet: Kubelet,
+        client: Client,
+        credentials: Credentials,
+        listen: str,
+        authority: Path | None,
+        config: Object,
     ) -> None:
         self._kubelet = kubelet
         self._credentials = credentials
         self._listen = listen
         self._authority = authority
         self._server: Server | None = None
-        self._application = self._make_application(client)
+        self._application = self._make_application(client, config)
 
     def run(self, stop: Event) -> None:
         """Listen when there is a certificate, and keep it valid until `stop`."""
@@ -82,10 +89,9 @@ class KubeletServer:
         pki.write_public(path, self._credentials.authority())
         return path
 
-    def _make_application(self, client: Client) -> Callable[..., Any]:
+    def _make_application(self, client: Client, config: Object) -> Callable[..., Any]:
         kubelet = self._kubelet
         authorizer = Authorizer(client, kubelet.clock, kubelet.settings.node.name)
-        config = {"nodeName": kubelet.settings.node.name, "maxPods": kubelet.settings.node.max_pods}
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(OwnMetrics(kubelet.settings.node.name, lambda: views(kubelet.runtime.list())))

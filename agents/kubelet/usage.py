@@ -21,8 +21,30 @@ _MICRO = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class Throttling:
+    """Of how many periods a group was made to wait in how many, and for how many nanoseconds in all."""
+
+    periods: int = 0
+    throttled: int = 0
+    nanoseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskTraffic:
+    """What was read from disks and written to them, so far."""
+
+    reads: int = 0
+    writes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU nanoseconds so far; bytes of memory: all, what cannot be dropped, anonymous; processes."""
+    """CPU nanoseconds so far; bytes of memory: all, what cannot be dropped, anonymous, swapped; processes.
+
+    `out_of_memory` counts those that the kernel ended because the group had no more memory.
+    """
 
     time: float
     cpu_nanoseconds: int = 0
@@ -32,6 +54,10 @@ class Usage:
     page_faults: int = 0
     major_page_faults: int = 0
     processes: int = 0
+    swap: int = 0
+    out_of_memory: int = 0
+    throttling: Throttling = Throttling()
+    disk: DiskTraffic = DiskTraffic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +68,10 @@ class Interface:
     received_errors: int = 0
     sent_bytes: int = 0
     sent_errors: int = 0
+    received_packets: int = 0
+    received_dropped: int = 0
+    sent_packets: int = 0
+    sent_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +108,62 @@ def read_usage(controllers: Mapping[str, Path], now: float) -> Usage:
     """The use that one group counts; `controllers` tells its directory by controller, "" for version 2."""
     unified = controllers.get("")
     if unified is not None:
-        cpu = _table(unified / "cpu.stat").get("usage_usec", 0) * _MICRO
-        memory, stat = _number(unified / "memory.current"), _table(unified / "memory.stat")
-        inactive, resident, prefix = stat.get("inactive_file", 0), stat.get("anon", 0), ""
-        processes = _number(unified / "pids.current")
-    else:
-        absent = Path("/nonexistent")
-        group = controllers.get("memory", absent)
-        cpu = _number(controllers.get("cpuacct", absent) / "cpuacct.usage")
-        memory, stat = _number(group / "memory.usage_in_bytes"), _table(group / "memory.stat")
-        inactive, resident, prefix = stat.get("total_inactive_file", 0), stat.get("total_rss", 0), "total_"
-        processes = _number(controllers.get("pids", absent) / "pids.current")
+        return _read_unified(unified, now)
+    absent = Path("/nonexistent")
+    group, cpu = controllers.get("memory", absent), controllers.get("cpu", absent)
+    memory, stat = _number(group / "memory.usage_in_bytes"), _table(group / "memory.stat")
+    quota, blocks = _table(cpu / "cpu.stat"), controllers.get("blkio", absent)
+    counted, moved = (_operations(blocks / f"blkio.throttle.io_{what}") for what in ("serviced", "service_bytes"))
     return Usage(
         time=now,
-        cpu_nanoseconds=cpu,
+        cpu_nanoseconds=_number(controllers.get("cpuacct", absent) / "cpuacct.usage"),
         memory=memory,
-        working_set=max(0, memory - inactive),
-        resident=resident,
-        page_faults=stat.get(f"{prefix}pgfault", 0),
-        major_page_faults=stat.get(f"{prefix}pgmajfault", 0),
-        processes=processes,
+        working_set=max(0, memory - stat.get("total_inactive_file", 0)),
+        resident=stat.get("total_rss", 0),
+        page_faults=stat.get("total_pgfault", 0),
+        major_page_faults=stat.get("total_pgmajfault", 0),
+        processes=_number(controllers.get("pids", absent) / "pids.current"),
+        swap=stat.get("total_swap", 0),
+        out_of_memory=_table(group / "memory.oom_control").get("oom_kill", 0),
+        throttling=Throttling(*(quota.get(name, 0) for name in ("nr_periods", "nr_throttled", "throttled_time"))),
+        disk=DiskTraffic(*counted, *moved),
     )
+
+
+def _read_unified(group: Path, now: float) -> Usage:
+    memory, stat = _number(group / "memory.current"), _table(group / "memory.stat")
+    cpu = _table(group / "cpu.stat")
+    return Usage(
+        time=now,
+        cpu_nanoseconds=cpu.get("usage_usec", 0) * _MICRO,
+        memory=memory,
+        working_set=max(0, memory - stat.get("inactive_file", 0)),
+        resident=stat.get("anon", 0),
+        page_faults=stat.get("pgfault", 0),
+        major_page_faults=stat.get("pgmajfault", 0),
+        processes=_number(group / "pids.current"),
+        swap=_number(group / "memory.swap.current"),
+        out_of_memory=_table(group / "memory.events").get("oom_kill", 0),
+        throttling=Throttling(
+            cpu.get("nr_periods", 0), cpu.get("nr_throttled", 0), cpu.get("throttled_usec", 0) * _MICRO
+        ),
+        disk=DiskTraffic(*(_io(group, name) for name in ("rios", "wios", "rbytes", "wbytes"))),
+    )
+
+
+def _io(group: Path, name: str) -> int:
+    """The sum over all disks of a counter of io.stat."""
+    words = _text(group / "io.stat").split()
+    return sum(int(word.partition("=")[2]) for word in words if word.startswith(f"{name}="))
+
+
+def _operations(path: Path) -> tuple[int, int]:
+    """Reads and writes over all disks, of a file of blkio: lines of `8:0 Read 12`."""
+    totals = {"Read": 0, "Write": 0}
+    for words in (line.split() for line in _text(path).splitlines()):
+        if len(words) == 3 and words[1] in totals:
+            totals[words[1]] += int(words[2])
+    return totals["Read"], totals["Write"]
 
 
 def disk_use(directory: Path) -> DiskUse:
@@ -130,9 +195,11 @@ def interfaces(text: str) -> dict[str, Interface]:
     for line in text.splitlines()[2:]:
         name, _, rest = line.partition(":")
         words = rest.split()
-        if name.strip() != "lo" and len(words) >= 11:
-            received, sent = (int(words[0]), int(words[2])), (int(words[8]), int(words[10]))
-            found[name.strip()] = Interface(*received, *sent)
+        if name.strip() != "lo" and len(words) >= 12:
+            received, sent = [int(word) for word in words[:4]], [int(word) for word in words[8:12]]
+            found[name.strip()] = Interface(
+                *(received[0], received[2], sent[0], sent[2]), *(received[1], received[3], sent[1], sent[3])
+            )
     return found
 
 

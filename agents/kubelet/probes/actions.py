@@ -96,7 +96,7 @@ def connect(handler: Object, target: Target, timeout: float) -> Answer:
     try:
         socket.create_connection((host, port), timeout=timeout).close()
     except OSError as error:
-        return Answer(False, f"dial tcp {bracketed(host)}:{port}: {cause(error)}")
+        return Answer(False, cause(error, f"{bracketed(host)}:{port}"))
     return Answer(True)
 
 

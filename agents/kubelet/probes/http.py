@@ -31,7 +31,7 @@ def get(clock: Runtime, handler: Object, target: Target, timeout: float) -> Answ
     try:
         status, body = _follow(clock, url, headers, clock.monotonic() + timeout)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        return Answer(False, f'Get "{url}": {cause(error)}')
+        return Answer(False, f'Get "{url}": {cause(error, urlsplit(url).netloc)}')
     if 200 <= status < 300:
         return Answer(True, body)
     if 300 <= status < 400:
@@ -57,7 +57,7 @@ def call(clock: Runtime, handler: Object, target: Target, timeout: float) -> Ans
             plain = {name: text for name, text in headers.items() if name.lower() != "authorization"}
             _request(_url(handler, target, port, "http"), plain, deadline - clock.monotonic())
     except (urllib3.exceptions.HTTPError, ssl.SSLError, OSError) as error:
-        return Answer(False, cause(error))
+        return Answer(False, cause(error, f"{bracketed(handler.get('host') or target.address)}:{port}"))
     return Answer(True)
 
 

@@ -5,6 +5,7 @@ Invariant: pure; the words are those that users know from the original.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import urllib3
@@ -47,13 +48,16 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def cause(error: Exception) -> str:
-    """The innermost sentence of a chain of errors, in the words that users know."""
-    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
-        return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+def cause(error: Exception, peer: str) -> str:
+    """The innermost sentence of a chain of errors of a request to `peer`, in the words that users know."""
     innermost: BaseException = error
     while innermost.__cause__ is not None or innermost.__context__ is not None:
         innermost = innermost.__cause__ or innermost.__context__ or innermost
-    if isinstance(innermost, ConnectionRefusedError):
-        return "connect: connection refused"
+    connecting = isinstance(error, urllib3.exceptions.NewConnectionError) or innermost is error
+    if isinstance(innermost, OSError) and innermost.errno and connecting:
+        return f"dial tcp {peer}: connect: {os.strerror(innermost.errno).lower()}"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    if isinstance(error, TimeoutError):
+        return f"dial tcp {peer}: i/o timeout"
     return str(innermost) or innermost.__class__.__name__

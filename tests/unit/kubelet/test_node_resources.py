@@ -30,7 +30,7 @@ from agents.kubelet.thresholds import (
     shortages,
     soft,
 )
-from agents.kubelet.usage import Interface, interfaces, pod_usage
+from agents.kubelet.usage import DiskTraffic, Interface, Throttling, interfaces, pod_usage
 from api.runtime import SystemRuntime
 from api.transport import Request, WsgiTransport
 
@@ -252,13 +252,24 @@ def test_a_pods_limits_are_the_sum_of_its_containers() -> None:
 @pytest.mark.parametrize("version", [1, 2])
 def test_what_a_pods_groups_count_and_take(tmp_path: Path, version: int) -> None:
     groups = PodCgroups("/host", tmp_path)
-    files = {"cpuacct.usage": "9", "memory.usage_in_bytes": "100", "pids.current": "3"}
-    stat = {"memory.stat": "total_inactive_file 40\ntotal_rss 7\n"}
+    files = {
+        "cpuacct.usage": "9", "memory.usage_in_bytes": "100", "pids.current": "3",
+        "cpu.stat": "nr_periods 5\nnr_throttled 2\nthrottled_time 3000\n",
+        "memory.oom_control": "oom_kill_disable 0\noom_kill 1\n",
+        "blkio.throttle.io_serviced": "8:0 Read 1\n8:0 Write 2\n8:16 Write 2\nTotal 5\n",
+        "blkio.throttle.io_service_bytes": "8:0 Read 10\n8:0 Write 20\n8:16 Write 20\nTotal 50\n",
+    }  # fmt: skip
+    stat = {"memory.stat": "total_inactive_file 40\ntotal_rss 7\ntotal_swap 6\n"}
     if version == 2:
         (tmp_path / "cgroup.controllers").touch()
-        files = {"cpu.stat": "usage_usec 9\n", "memory.current": "100", "pids.current": "3", "cgroup.procs": ""}
+        files = {
+            "cpu.stat": "usage_usec 9\nnr_periods 5\nnr_throttled 2\nthrottled_usec 3\n",
+            "memory.current": "100", "pids.current": "3", "cgroup.procs": "", "memory.swap.current": "6",
+            "memory.events": "oom 1\noom_kill 1\n",
+            "io.stat": "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=0 wbytes=20 rios=0 wios=2\n",
+        }  # fmt: skip
         stat = {"memory.stat": "inactive_file 40\nanon 7\n"}
-    for controller in ("cpu", "cpuacct", "memory", "pids") if version == 1 else (".",):
+    for controller in ("cpu", "cpuacct", "memory", "pids", "blkio") if version == 1 else (".",):
         inner = tmp_path / controller / "host/kubepods/burstable/podu1/libpod-c1"
         inner.mkdir(parents=True)
         (tmp_path / controller / "cgroup.procs").touch()
@@ -277,6 +288,8 @@ def test_what_a_pods_groups_count_and_take(tmp_path: Path, version: int) -> None
         7,
         3,
     )
+    assert (use.swap, use.out_of_memory) == (6, 1)
+    assert (use.throttling, use.disk) == (Throttling(5, 2, 3000), DiskTraffic(1, 4, 10, 40))
     assert groups.known() == {"u1"}
     groups.limit("/host/kubepods/burstable/podu1", Limits(1024, 0, 64 * MIB))
     file = "memory/host/kubepods/burstable/podu1/memory.limit_in_bytes" if version == 1 else (
@@ -319,7 +332,7 @@ def test_a_clock_is_held_against_the_servers() -> None:
 
 def test_a_pods_interfaces_are_read() -> None:
     text = "Inter-|\n face |\n    lo: 9 1 0 0 0 0 0 0 9 1 0 0\n  eth0: 100 1 2 0 0 0 0 0 200 3 4 0\n"
-    assert interfaces(text) == {"eth0": Interface(100, 2, 200, 4)}
+    assert interfaces(text) == {"eth0": Interface(100, 2, 200, 4, 1, 0, 3, 0)}
 
 
 def test_regular_pods_end_before_critical_ones() -> None:
