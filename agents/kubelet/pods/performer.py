@@ -175,6 +175,9 @@ class Performer:
             if began and stop.message:
                 path = spec.field_path(pod, stop.container.name)
                 self.recorder.record(pod, "Normal", "Killing", stop.message, path)
+        if plan.counted is not None:
+            name, finished = plan.counted.name, plan.counted.finished
+            state.backoffs[name] = backoff.following(state.backoffs.get(name), finished, self.clock.time())
         for name in plan.waiting:
             self._tell_waiting(pod, name, view, state)
         for dead in plan.removals:

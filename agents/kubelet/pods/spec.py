@@ -96,13 +96,25 @@ def restarts_after(pod: Object, container: Object, exit_code: int) -> bool:
     """
     if container in ephemeral_containers(pod):
         return False
+    if _action_after(container, exit_code) in ("Restart", "RestartAllContainers"):
+        return True
+    policy = container.get("restartPolicy") or restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def restarts_all_after(container: Object, exit_code: int) -> bool:
+    """Whether the end of a container with that status is to start the whole pod over, on its node and as it is."""
+    return _action_after(container, exit_code) == "RestartAllContainers"
+
+
+def _action_after(container: Object, exit_code: int) -> str:
+    """The action of the first of a container's own rules that holds for the status, or ""."""
     for rule in container.get("restartPolicyRules") or []:
         codes = rule.get("exitCodes") or {}
         listed = exit_code in (codes.get("values") or [])
-        if listed is (codes.get("operator") == "In") and rule.get("action") in ("Restart", "RestartAllContainers"):
-            return True
-    policy = container.get("restartPolicy") or restart_policy(pod)
-    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+        if listed is (codes.get("operator") == "In"):
+            return str(rule.get("action") or "")
+    return ""
 
 
 def grace_period(pod: Object) -> float:

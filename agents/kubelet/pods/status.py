@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.kubelet.pods import container_status, spec
-from agents.kubelet.pods.sync import deadline_exceeded
+from agents.kubelet.pods.sync import deadline_exceeded, starts_over
 from agents.kubelet.pods.view import Memory, PodView
 from agents.kubelet.runtime.interface import State
 from api.objects import Object, condition
 from api.runtime import timestamp
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
-_PASSING = ("PodResizePending", "PodResizeInProgress")
+_PASSING = ("PodResizePending", "PodResizeInProgress", "AllContainersRestarting")
 _OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", *_PASSING)
 
 
@@ -141,11 +141,13 @@ def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now:
             }
         )
     if memory.resize_problem is not None:
-        reason, message = memory.resize_problem
+        reason, message = memory.resize_problem[:2]
         fresh.append({"type": "PodResizePending", "status": "True", "reason": reason, "message": message})
     if memory.resizing:
         failed = {"reason": "Error", "message": memory.resize_error} if memory.resize_error else {}
         fresh.append({"type": "PodResizeInProgress", "status": "True"} | failed)
+    if starts_over(pod, view) is not None and status["phase"] not in spec.TERMINAL:
+        fresh.append({"type": "AllContainersRestarting", "status": "True"})
     generation = pod["metadata"].get("generation")
     merged = []
     for entry in fresh:

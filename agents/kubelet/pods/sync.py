@@ -63,7 +63,8 @@ class Resize:
 class Plan:
     """The next steps, in this order: stops, removals, resizes, sandbox, starts.
 
-    `again` asks for another look in that many seconds.
+    `again` asks for another look in that many seconds. `counted` is the container whose end, though it is not started
+    again under its own name here, makes the next one wait.
 
     `ended` says that nothing of the pod runs any more or ever will, so that its volumes may go; `gone` that the pod
     itself may be forgotten.
@@ -75,6 +76,7 @@ class Plan:
     sandbox: SandboxAction = SandboxAction.KEEP
     starts: tuple[Start, ...] = ()
     waiting: tuple[str, ...] = ()
+    counted: Container | None = None
     ended: bool = False
     gone: bool = False
     because: str = ""
@@ -112,7 +114,8 @@ def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
     """The next steps for a pod of this node."""
     deadline = spec.deadline_of_deletion(pod)
     if deadline is not None:
-        grace = min(max(0.0, deadline - now), _deletion_grace(pod))
+        # The timestamp has whole seconds: nobody must lose the rest of one.
+        grace = min(max(0.0, deadline + 1.0 - now), _deletion_grace(pod))
         return _take_down(pod, view, grace, "the pod is deleted", remove=True)
     ended = why_ended(pod, view, memory, now)
     if ended:
@@ -120,7 +123,9 @@ def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
         return _take_down(pod, view, grace, ended, remove=False)
     if view.sandbox is None or view.sandbox.state is not State.RUNNING or view.old_sandboxes:
         return _renew_sandbox(view)
-    return _until_deadline(_keep_running(pod, view, memory, now), pod, now)
+    cause = starts_over(pod, view)
+    plan = _keep_running(pod, view, memory, now) if cause is None else _start_over(pod, view, cause, memory, now)
+    return _until_deadline(plan, pod, now)
 
 
 def decide_orphan(view: PodView) -> Plan:
@@ -149,6 +154,15 @@ def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
     if all(found is not None and not _restarts(pod, found) for found in latest_regular):
         return "all containers have ended"
     return ""
+
+
+def starts_over(pod: Object, view: PodView) -> Container | None:
+    """The container that ended so that by its own rules all of the pod starts over, or None."""
+    for container in [*spec.init_containers(pod), *spec.containers(pod)]:
+        latest = view.latest(container["name"])
+        if latest is not None and latest.state is State.EXITED and spec.restarts_all_after(container, latest.exit_code):
+            return latest
+    return None
 
 
 def deadline_exceeded(pod: Object, now: float) -> bool:
@@ -203,6 +217,22 @@ def _take_down(pod: Object, view: PodView, grace: float, because: str, *, remove
         return Plan(removals=view.containers, sandbox=SandboxAction.REMOVE, gone=True, because=because)
     halted = view.sandbox is None or view.sandbox.state is not State.RUNNING
     return Plan(sandbox=SandboxAction.KEEP if halted else SandboxAction.STOP, ended=halted, because=because)
+
+
+def _start_over(pod: Object, view: PodView, cause: Container, memory: Memory, now: float) -> Plan:
+    """End the other containers, wait as long as `cause` has to, and forget all of them; the sandbox stays.
+
+    Source: kubelet's kuberuntime, RestartAllContainers.
+    """
+    because = f"container {cause.name} ended with {cause.exit_code}, which starts the pod over"
+    running = view.running()
+    if running:
+        stops = tuple(Stop(found, spec.grace_period(pod), f"Stopping container {found.name}") for found in running)
+        return Plan(stops=stops, because=because, again=1.0)
+    pause = backoff.remaining(memory.backoffs.get(cause.name), cause.finished, now)
+    if pause > 0:
+        return Plan(waiting=(cause.name,), because=because, again=pause)
+    return Plan(removals=view.containers, counted=cause, because=because, again=0.1)
 
 
 def _renew_sandbox(view: PodView) -> Plan:
@@ -320,7 +350,8 @@ def _recorded_attempts(pod: Object, name: str) -> int:
     status = pod.get("status") or {}
     for field_name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for entry in status.get(field_name) or []:
-            if entry["name"] == name and entry.get("containerID"):
+            ran = entry.get("containerID") or (entry.get("lastState") or {}).get("terminated")
+            if entry["name"] == name and ran:
                 return int(entry.get("restartCount") or 0) + 1
     return 0
 

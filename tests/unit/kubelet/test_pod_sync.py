@@ -57,6 +57,15 @@ def container(text: str) -> Container:
     )
 
 
+def over(containers: str = "app", **fields: Any) -> dict[str, Any]:
+    """A pod that starts over when one of its containers ends with 7."""
+    made = pod(containers, restartPolicy="Never", **fields)
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [7]}}
+    for entry in made["spec"]["containers"] + made["spec"]["initContainers"]:
+        entry["restartPolicyRules"] = [rule]
+    return made
+
+
 def view(text: str = "", sandbox: Sandbox | None = SANDBOX) -> PodView:
     found = sorted((container(part) for part in text.split()), key=lambda c: (c.name, c.attempt), reverse=True)
     return PodView(sandbox, (), tuple(found))
@@ -117,6 +126,19 @@ STARTING = [
         "start app:5",
     ),
 ]
+
+OVER = [
+    ("the others are ended first", over("app b", init="i"), view("i:0:exited:0 app:0:exited:7 b:0:running"), Memory(),
+     "stop b-0 30"),
+    ("then all are forgotten, and the sandbox stays", over("app b", init="i"),
+     view("i:0:exited:0 app:0:exited:7 b:0:exited:0"), Memory(), "remove i-0, remove b-0, remove app-0"),
+    ("and all begin again, counted on", over(init="i", status={"initContainerStatuses": [
+        {"name": "i", "restartCount": 0, "containerID": "podman://x"}]}), view(), Memory(), "start i:1"),
+    ("an init container may ask for it", over("app", init="i"), view("i:0:exited:7"), Memory(), "remove i-0"),
+    ("other ends are like any", over("app b"), view("app:0:exited:1 b:0:running"), Memory(), ""),
+    ("it waits like any that keeps ending", over(), view("app:0:exited:7:1"),
+     Memory(backoffs={"app": BackOff(10.0, NOW - 5)}), "wait app"),
+]  # fmt: skip
 
 RUNNING = [
     ("all is as it should be", pod(), view("app:0:running"), readings("app-0"), ""),
@@ -201,7 +223,7 @@ ENDING = [
         pod(metadata={"deletionTimestamp": timestamp(NOW + 4), "deletionGracePeriodSeconds": 30}),
         view("app:0:running"),
         Memory(),
-        "stop app-0 4",
+        "stop app-0 5",
     ),
     (
         "at once after it",
@@ -257,7 +279,7 @@ LOST_SANDBOX = [
 
 @pytest.mark.parametrize(
     ("pod_", "found", "memory", "expected"),
-    [pytest.param(*case[1:], id=case[0]) for case in STARTING + RUNNING + ENDING + LOST_SANDBOX],
+    [pytest.param(*case[1:], id=case[0]) for case in STARTING + OVER + RUNNING + ENDING + LOST_SANDBOX],
 )
 def test_decision(pod_: dict[str, Any], found: PodView, memory: Memory, expected: str) -> None:
     assert sorted(summary(decide(pod_, found, memory, NOW)).split(", ")) == sorted(expected.split(", "))
@@ -284,7 +306,7 @@ def test_an_orphan_is_ended_before_it_is_removed() -> None:
 
 
 def test_every_plan_gives_a_reason() -> None:
-    for _, pod_, found, memory, _ in STARTING + RUNNING + ENDING:
+    for _, pod_, found, memory, _ in STARTING + OVER + RUNNING + ENDING:
         assert decide(pod_, found, memory, NOW).because
 
 
