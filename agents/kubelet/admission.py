@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import host_ports
+from agents.kubelet.pods.resizes import ResizeProblem
 from agents.network.interface import HostPort
 from api.node_selection import wanted
 from api.objects import Object, labels_of, name_of, uid_of
@@ -61,7 +62,7 @@ def _priority(pod: Object) -> int:
     return max(int(pod["spec"].get("priority") or 0), 2_000_000_000 if spec.is_static(pod) else 0)
 
 
-def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> tuple[str, str] | None:
+def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> ResizeProblem | None:
     """Why the resources that a running pod asks for now cannot be given: Infeasible for ever, or Deferred.
 
     Source: kubelet's allocation manager canResizePod; core/v1 PodResizePending.
@@ -73,10 +74,10 @@ def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> tuple
         if allocatable and amount.nano > capacity.nano:
             unit = Quantity.milli if name == "cpu" else Quantity.value
             message = f"Node didn't have enough capacity: {name}, requested: {unit(amount)}, capacity: {unit(capacity)}"
-            return "Infeasible", message
+            return ResizeProblem("Infeasible", message, "Infeasible")
     present = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
     found = _resources(pod, present, node)
-    return ("Deferred", found[1].removeprefix("Pod was rejected: ")) if found is not None else None
+    return ResizeProblem("Deferred", found[1].removeprefix("Pod was rejected: "), found[0]) if found else None
 
 
 def _add(total: dict[str, Quantity], more: Mapping[str, Quantity]) -> None:

@@ -17,6 +17,7 @@ from agents.kubelet.heartbeat import Heartbeat
 from agents.kubelet.node_pods import NodePods
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import PodState, Recorder
+from agents.kubelet.pods.resizes import ResizeProblem
 from agents.kubelet.pods.view import Eviction
 from api.objects import Object, is_deleting, uid_of
 
@@ -53,8 +54,8 @@ class Judge:
             self.evict(victim, _PREEMPTION)
         return found if victims is None else None
 
-    def admit_resize(self, pod: Object) -> tuple[str, str] | None:
-        """(reason, message) why a pod cannot have the resources that it asks for now, or None."""
+    def admit_resize(self, pod: Object) -> ResizeProblem | None:
+        """Why a pod cannot have the resources that it asks for now, or None."""
         return resize_problem(pod, self.pods.items(), self.heartbeat.node)
 
     def evictable(self) -> list[Object]:

@@ -13,6 +13,7 @@ from typing import Protocol
 from agents.kubelet.pods import backoff, spec
 from agents.kubelet.pods.bandwidth import bandwidth
 from agents.kubelet.pods.limits import container_limits
+from agents.kubelet.pods.resizes import Standing
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.sync import Plan, Resize, SandboxAction, Start
 from agents.kubelet.pods.view import BackOff, Eviction, Memory, PodView, Problem, Reading
@@ -129,9 +130,8 @@ class PodState:
     addresses: tuple[str, ...] = ()
     seen: float = 0.0
     resized: dict[str, str] = field(default_factory=dict)
-    resize_problem: tuple[str, str] | None = None
+    resize: Standing = field(default_factory=Standing)
     unresized: frozenset[str] = frozenset()
-    resizing: bool = False
     resize_error: str = ""
     reported: Object | None = None
 
@@ -146,9 +146,9 @@ class PodState:
             self.addresses,
             self.seen,
             dict(self.resized),
-            self.resize_problem,
+            self.resize.problem,
             self.unresized,
-            self.resizing,
+            bool(self.resize.changing) and self.resize.problem is None,
             self.resize_error,
         )
 

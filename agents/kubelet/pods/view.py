@@ -115,7 +115,7 @@ class Memory:
     addresses: tuple[str, ...] = ()
     seen: float = 0.0
     resized: Mapping[str, str] = field(default_factory=dict)
-    resize_problem: tuple[str, str] | None = None
+    resize_problem: tuple[str, ...] | None = None
     unresized: frozenset[str] = frozenset()
     resizing: bool = False
     resize_error: str = ""

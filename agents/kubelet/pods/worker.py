@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.kubelet.pods import spec
+from agents.kubelet.pods import resizes, spec
 from agents.kubelet.pods.performer import NotReadyToStart, Performer, PodState
 from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
 from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of
@@ -82,7 +82,7 @@ class Worker:
     results: Results
     states: dict[str, PodState]
     turn: AbstractContextManager[object]
-    admit_resize: Callable[[Object], tuple[str, str] | None] = lambda pod: None
+    admit_resize: Callable[[Object], resizes.ResizeProblem | None] = lambda pod: None
     regular_look: float = 60.0
 
     def look(self, uid: str) -> float | None:
@@ -132,9 +132,13 @@ class Worker:
             for found in view.running()
             if (container := spec.find_container(pod, found.name)) and resize_of(container, found, memory)
         )
-        state.resize_problem = self.admit_resize(pod) if pending and not is_deleting(pod) else None
-        state.unresized = pending if state.resize_problem is not None else frozenset()
-        state.resizing = bool(pending) and state.resize_problem is None
+        problem = self.admit_resize(pod) if pending and not is_deleting(pod) else None
+        now = resizes.Standing(problem, resizes.changing(view, pending, state.resize))
+        if not is_deleting(pod):
+            for event in resizes.told(pod, state.resize, now):
+                self.performer.recorder.record(pod, *event)
+        state.resize = now
+        state.unresized = pending if problem is not None else frozenset()
         return decide(pod, view, state.memory(readings), self.clock.time())
 
     def _admit(self, pod: Object, view: PodView, state: PodState) -> None:

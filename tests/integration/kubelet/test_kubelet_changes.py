@@ -10,6 +10,7 @@ import orjson
 import pytest
 from pod_case import BUSYBOX, RUN, shell
 from podman_host import NODE, Node, eventually
+from traces import create, messages, ready
 
 from api.client import STRATEGIC_MERGE_PATCH
 from api.errors import NotFound
@@ -77,6 +78,25 @@ def test_a_running_container_gets_other_resources_without_a_restart(steady: Node
     assert group_file(steady, "cpu.cfs_quota_us", identifier) == "20000"
     eventually(lambda: status(steady)["allocatedResources"]["cpu"] == "80m", "the status says so")
     assert (status(steady)["containerID"], status(steady)["restartCount"]) == (before["containerID"], 0)
+    assert condition(pod(steady), "PodResizeInProgress") is None
+    said = messages(steady, "steady")
+    asked = '"resources":{"limits":{"cpu":"200m","memory":"128Mi"},"requests":{"cpu":"80m","memory":"32Mi"}}'
+    for word in ("started", "completed"):
+        assert f'Pod resize {word}: {{"containers":[{{"name":"app",{asked}}}],"generation":2}}' in said
+
+
+def test_a_container_that_asks_for_it_is_restarted_for_other_resources(clean: Node) -> None:
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    create(clean, "steady", containers=[shell(resources={"limits": {"memory": "64Mi"}}, resizePolicy=policy)])
+    ready(clean, "steady")
+    resize(clean, requests={"memory": "32Mi"}, limits={"memory": "96Mi"})
+    eventually(lambda: status(clean)["restartCount"] == 1 and is_true(pod(clean), "Ready"), "it was restarted", 60)
+    assert status(clean)["lastState"]["terminated"]["exitCode"] == 0
+    identifier = status(clean)["containerID"].partition("://")[2]
+    assert group_file(clean, "memory.limit_in_bytes", identifier) == str(96 * 1024**2)
+    assert status(clean)["resources"]["limits"]["memory"] == "96Mi"
+    eventually(lambda: "Pod resize completed: " in messages(clean, "steady"), "it is told")
+    assert "Container app resize requires restart" in messages(clean, "steady")
 
 
 def test_resources_that_the_node_does_not_have_are_pending(steady: Node) -> None:
@@ -87,6 +107,7 @@ def test_resources_that_the_node_does_not_have_are_pending(steady: Node) -> None
         "Node didn't have enough capacity: memory",
     )
     assert status(steady)["allocatedResources"]["memory"] == "32Mi"
+    assert "Pod resize Infeasible: " in messages(steady, "steady")
     resize(steady, requests={"cpu": "50m", "memory": "32Mi"}, limits={"cpu": "100m", "memory": "64Mi"})
     eventually(lambda: condition(pod(steady), "PodResizePending") is None, "nothing is pending any more")
 

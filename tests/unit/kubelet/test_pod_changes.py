@@ -15,7 +15,8 @@ import pytest
 
 from agents.kubelet import grpc
 from agents.kubelet.admission import preempted, refusal, resize_problem
-from agents.kubelet.pods import hosts, spec
+from agents.kubelet.pods import hosts, resizes, spec
+from agents.kubelet.pods.resizes import ResizeProblem, Standing
 from agents.kubelet.pods.sync import decide
 from agents.kubelet.pods.users import first_user, lowest_free
 from agents.kubelet.pods.view import Eviction, Memory, PodView, Reading
@@ -81,6 +82,33 @@ def test_an_evicted_pod_gets_no_more_time_than_the_eviction_gives() -> None:
     memory = Memory({"c0": Reading()}, evicted=Eviction("Evicted", "why", 1.0))
     (stop,) = decide(pod(), running(""), memory, 0.0).stops
     assert stop.grace == 1.0
+
+
+FULL = ResizeProblem("Deferred", "Node didn't have enough resource: cpu, requested: 2", "OutOfcpu")
+NEVER = ResizeProblem("Infeasible", "Node didn't have enough capacity: cpu, requested: 9", "Infeasible")
+BUSY = frozenset({"app"})
+STANDINGS = [
+    ("begins", Standing(), Standing(None, BUSY), ["Normal ResizeStarted Pod resize started: {}"]),
+    ("goes on", Standing(None, BUSY), Standing(None, BUSY), []),
+    ("is done", Standing(None, BUSY), Standing(), ["Normal ResizeCompleted Pod resize completed: {}"]),
+    ("has to wait", Standing(), Standing(FULL, BUSY), ["Warning ResizeDeferred Pod resize OutOfcpu: {}"]),
+    ("waits on", Standing(FULL, BUSY), Standing(FULL, BUSY), []),
+    ("can never be", Standing(FULL, BUSY), Standing(NEVER, BUSY),
+     ["Warning ResizeInfeasible Pod resize Infeasible: {}"]),
+    ("begins after it waited", Standing(FULL, BUSY), Standing(None, BUSY),
+     ["Normal ResizeStarted Pod resize started: {}"]),
+    ("is taken back", Standing(NEVER, BUSY), Standing(), []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "now", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in STANDINGS])
+def test_what_is_told_of_a_resize(before: Standing, now: Standing, wanted: list[str]) -> None:
+    made = pod(resources={"requests": {"memory": "1Mi", "cpu": "2"}})
+    made["metadata"]["generation"] = 3
+    error = f',"error":"{now.problem.message}"' if now.problem else ""
+    shown = '{"containers":[{"name":"app","resources":{"requests":{"cpu":"2","memory":"1Mi"}}}],"generation":3' + error
+    found = [" ".join(event) for event in resizes.told(made, before, now)]
+    assert found == [text.replace("{}", shown + "}") for text in wanted]
 
 
 RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [7]}}
