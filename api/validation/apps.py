@@ -17,6 +17,10 @@ _STATEFUL_MUTABLE = (
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
     "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
 )  # fmt: skip
+_DAEMON_COUNTS = (
+    "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
+    "updatedNumberScheduled", "numberAvailable", "numberUnavailable",
+)  # fmt: skip
 _STATEFUL_DETAIL = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
     " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
@@ -64,7 +68,9 @@ def _counts(spec: Object, *names_of_counts: str) -> Causes:
 
 def _deployment(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return fields.status_counts(new, "updatedReplicas", "readyReplicas", "availableReplicas") + _counter(new, old)
+        others = ("unavailableReplicas", "terminatingReplicas")
+        found = fields.status_counts(new, "updatedReplicas", "readyReplicas", "availableReplicas", others=others)
+        return found + _counter(new, old)
     spec = new["spec"]
     found = _counts(spec, "replicas") + _named(selector_and_template(spec), "Deployment")
     found += _deployment_strategy(spec.get("strategy") or {})
@@ -106,7 +112,8 @@ def _is_zero(value: Any) -> bool:
 
 def _replica_set(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return fields.status_counts(new, "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+        counts = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+        return fields.status_counts(new, *counts, others=("terminatingReplicas",))
     spec = new["spec"]
     found = _counts(spec, "replicas", "minReadySeconds") + _named(selector_and_template(spec), "ReplicaSet")
     if old is not None:
@@ -118,8 +125,7 @@ def _daemon_set(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
         status = new.get("status") or {}
         found = []
-        for field in ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",
-                      "updatedNumberScheduled", "numberAvailable", "numberUnavailable"):  # fmt: skip
+        for field in _DAEMON_COUNTS:
             found += fields.nonnegative(f"status.{field}", status.get(field))
         return found + _counter(new, old)
     spec = new["spec"]
@@ -142,9 +148,8 @@ def _daemon_set(new: Object, old: Object | None, subresource: str) -> Causes:
 
 def _stateful_set(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return fields.status_counts(
-            new, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"
-        ) + _counter(new, old)
+        counts = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+        return fields.status_counts(new, *counts, ready="status.readyReplicas") + _counter(new, old)
     spec = new["spec"]
     if old is not None and _identity(spec) != _identity(old["spec"]):
         return [fields.forbidden("spec", _STATEFUL_DETAIL)]
@@ -194,9 +199,10 @@ def _stateful_rolling(path: str, rolling: Object) -> Causes:
 
 
 def _counter(new: Object, old: Object | None) -> Causes:
-    """The count of colliding revisions never goes down."""
+    """The count of colliding revisions is not negative and never goes down."""
     now, before = ((obj.get("status") or {}).get("collisionCount") or 0 for obj in (new, old or {}))
-    return [fields.invalid("status.collisionCount", now, "cannot be decremented")] if now < before else []
+    found = fields.nonnegative("status.collisionCount", now)
+    return [*found, fields.invalid("status.collisionCount", now, "cannot be decremented")] if now < before else found
 
 
 def _identity(spec: Object) -> Object:

@@ -167,19 +167,22 @@ def int_or_percent(path: str, value: int | str | None) -> Causes:
     return nonnegative(path, value)
 
 
-def status_counts(obj: Object, *counts: str) -> Causes:
-    """A controller's counts of its pods: none is negative, and none is over `status.replicas`."""
+def status_counts(obj: Object, *counts: str, others: tuple[str, ...] = (), ready: str = "readyReplicas") -> Causes:
+    """A controller's counts of its pods: none is negative, and none but `others` is over `status.replicas`.
+
+    `ready` is what the original calls the count of ready ones where fewer are ready than available.
+    """
     status = obj.get("status") or {}
     found: Causes = []
-    for name in ("replicas", *counts):
+    for name in ("replicas", *counts, *others, "observedGeneration"):
         found += nonnegative(f"status.{name}", status.get(name))
     total = status.get("replicas") or 0
     for name in counts:
         if (status.get(name) or 0) > total:
             found.append(invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
-    ready, available = status.get("readyReplicas") or 0, status.get("availableReplicas") or 0
-    if {"readyReplicas", "availableReplicas"} <= set(counts) and available > ready:
-        found.append(invalid("status.availableReplicas", available, "cannot be greater than readyReplicas"))
+    available = status.get("availableReplicas") or 0
+    if available > (status.get("readyReplicas") or 0):
+        found.append(invalid("status.availableReplicas", available, f"cannot be greater than {ready}"))
     return found
 
 

@@ -245,6 +245,34 @@ def test_no_finalizer_is_added_to_an_object_that_goes() -> None:
     ]
 
 
+OVER_READY = {"replicas": 2, "readyReplicas": 1, "availableReplicas": 2}
+
+
+@pytest.mark.parametrize("kind, status, refusals", [
+    ("apps/v1/Deployment", {"replicas": 2, "readyReplicas": 2, "availableReplicas": 1}, []),
+    ("apps/v1/Deployment", OVER_READY,
+     ["status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"]),
+    ("apps/v1/ReplicaSet", OVER_READY,
+     ["status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"]),
+    ("v1/ReplicationController", OVER_READY,
+     ["status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"]),
+    ("apps/v1/StatefulSet", OVER_READY,
+     ["status.availableReplicas: Invalid value: 2: cannot be greater than status.readyReplicas"]),
+    ("apps/v1/Deployment", {"replicas": 1, "updatedReplicas": 2},
+     ["status.updatedReplicas: Invalid value: 2: cannot be greater than status.replicas"]),
+    ("apps/v1/Deployment", {"replicas": 0, "unavailableReplicas": 3}, []),
+    ("apps/v1/Deployment", {"replicas": 0, "unavailableReplicas": -1, "observedGeneration": -1},
+     ["status.unavailableReplicas: Invalid value: -1: must be greater than or equal to 0",
+      "status.observedGeneration: Invalid value: -1: must be greater than or equal to 0"]),
+    ("apps/v1/DaemonSet", {"collisionCount": -1},
+     ["status.collisionCount: Invalid value: -1: must be greater than or equal to 0",
+      "status.collisionCount: Invalid value: -1: cannot be decremented"]),
+])  # fmt: skip
+def test_counts_in_a_status_fit_each_other(kind: str, status: dict[str, int], refusals: list[str]) -> None:
+    old = made(kind)
+    assert sentences(copy(old) | {"status": status}, old, "status") == refusals
+
+
 def test_ephemeral_containers_are_only_added() -> None:
     old = made("v1/Pod")
     new = copy(old)
