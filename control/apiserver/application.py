@@ -60,7 +60,7 @@ class Application:
         self._audit = audit
         self._audit_ids = AuditIds(server.runtime)
         self._around = around
-        self._documents = Documents(server.registry, server.custom)
+        self._documents = Documents(server.registry, server.custom, server.aggregator)
         self._monotonic = server.runtime.monotonic
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

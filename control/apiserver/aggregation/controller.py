@@ -16,6 +16,7 @@ import orjson
 from api import errors, objects
 from api.objects import Object
 from api.runtime import Event
+from control.apiserver.aggregation.describing import describe
 from control.apiserver.aggregation.remote import GROUP, PLURAL, Remote
 from control.apiserver.handlers import usage
 from control.apiserver.handlers.creating import create_object
@@ -24,7 +25,7 @@ from control.apiserver.handlers.deleting import DeleteOptions, delete_object
 from control.apiserver.handlers.updating import update_object
 from control.apiserver.identity import SERVER
 from control.apiserver.operation import CREATE, DELETE, UPDATE, Operation
-from control.apiserver.proxy.backend import send
+from control.apiserver.proxy.backend import Target, send
 from control.apiserver.server import ApiServer
 from control.kvstore.store import StoreError
 
@@ -80,7 +81,13 @@ class ServiceController:
                     delete_object(self._operation(DELETE, name), DeleteOptions())
         for remote in self._server.aggregator.remotes():
             if remote.name in present:
-                self._set_available(present[remote.name], *self._ask(remote))
+                found = self._ask(remote)
+                if found[0] == "True" and describe(remote, self._path_of(remote), self._server.runtime.monotonic()):
+                    self._server.aggregator.described()
+                self._set_available(present[remote.name], *found)
+
+    def _path_of(self, remote: Remote) -> Callable[[str], Target]:
+        return lambda path: self._server.aggregator.target(remote, path, SERVER)
 
     def _local(self) -> list[tuple[str, str]]:
         """The group versions that this server serves, but for the one that an add-on may take over by its own."""
@@ -145,5 +152,5 @@ class ServiceController:
         if answer.status != 200:
             return refused(f"bad status from https://{name}.{namespace}.svc{path}: {answer.status}")
         with suppress(orjson.JSONDecodeError, AttributeError):
-            remote.resources[:] = list(orjson.loads(content).get("resources") or [])
+            remote.told.resources = list(orjson.loads(content).get("resources") or [])
         return "True", "Passed", "all checks passed"

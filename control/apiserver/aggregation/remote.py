@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,30 @@ GROUP, PLURAL = "apiregistration.k8s.io", "apiservices"
 
 
 @dataclass(slots=True)
+class Told:
+    """What a remote group version told of itself: `resources` are those of its APIResourceList, `document` is its
+    OpenAPI document of version 2, with its `digest`, and `link` where its one of version 3 is. `asked` is when."""
+
+    resources: list[Object] = field(default_factory=list)
+    document: Object | None = None
+    digest: str = ""
+    link: str = ""
+    asked: float | None = None
+
+
+@dataclass(slots=True)
 class Remote:
-    """One remote group version; `resources` are those of its APIResourceList once it has been asked for it."""
+    """One remote group version."""
 
     name: str
     spec: Mapping[str, Any]
     available: bool
-    resources: list[Object]
+    told: Told
+
+    @property
+    def resources(self) -> list[Object]:
+        """Those of its APIResourceList, once it has been asked for it."""
+        return self.told.resources
 
     @property
     def group(self) -> str:
@@ -59,23 +76,36 @@ class Aggregator:
         self._runtime = runtime
         self._pki_directory = pki_directory
         self._remotes: dict[tuple[str, str], Remote] = {}
-        self._resources: dict[str, list[Object]] = {}
+        self._told: dict[str, Told] = {}
+        self._listeners: list[Callable[[], None]] = []
         self._context = lru_cache(64)(self._make_context)
         cache.collection(GROUP, PLURAL).observe(self._changed)
 
     def _changed(self, old: CachedObject | None, new: CachedObject | None) -> None:
+        before = set(self._remotes)
         for one in (old, new):
             if one is not None:
                 version, _, group = one.key.partition(".")
                 self._remotes.pop((group, version), None)
-        if new is None:
-            return
-        obj = new.object()
-        if obj["spec"].get("service"):
+        obj = new.object() if new is not None else {"spec": {}}
+        if new is not None and obj["spec"].get("service"):
             state = condition(obj, "Available") or {}
-            resources = self._resources.setdefault(new.key, [])
-            made = Remote(new.key, obj["spec"], state.get("status") == "True", resources)
+            told = self._told.setdefault(new.key, Told())
+            made = Remote(new.key, obj["spec"], state.get("status") == "True", told)
             self._remotes[made.group, made.version] = made
+        elif old is not None:
+            self._told.pop(old.key, None)
+        if set(self._remotes) != before:
+            self.described()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after there are others, or what they told of themselves has changed."""
+        self._listeners.append(listener)
+
+    def described(self) -> None:
+        """There are others, or something that they told has changed."""
+        for listener in self._listeners:
+            listener()
 
     def remotes(self) -> list[Remote]:
         """All of them, those of high priority first."""

@@ -14,9 +14,11 @@ import orjson
 from api import errors
 from api.registry import Entry, Registry
 from control.apiserver import version
+from control.apiserver.aggregation.remote import Aggregator, Remote
 from control.apiserver.custom.catalog import CustomResources
 from control.apiserver.openapi import protobuf
 from control.apiserver.openapi.custom import definitions as custom_definitions
+from control.apiserver.openapi.merging import merged
 from control.apiserver.openapi.parameters import DESCRIPTIONS
 from control.apiserver.openapi.paths import Operation, operations
 from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, Schemas
@@ -32,13 +34,15 @@ _KINDS = "x-kubernetes-group-version-kind"
 
 
 class Documents:
-    """The documents of a registry; `clear` when it has changed."""
+    """The documents of a registry and of add-ons; `clear` when either has changed."""
 
-    def __init__(self, registry: Registry, custom: CustomResources) -> None:
+    def __init__(self, registry: Registry, custom: CustomResources, aggregator: Aggregator) -> None:
         self._registry = registry
         self._custom = custom
+        self._aggregator = aggregator
         self._made: dict[str, bytes] = {}
         custom.listen(self.clear)
+        aggregator.listen(self.clear)
 
     def clear(self) -> None:
         """Make the documents anew when they are next asked for."""
@@ -59,31 +63,52 @@ class Documents:
             return _document(request, self._get("v2"))
         if parts[1:] == ["v3"]:
             return _document(request, self._index())
+        remote = self._remotes().get("/".join(parts[2:])) if parts[1] == "v3" else None
+        if remote is not None:
+            return self._aggregator.proxy(remote, request)
         if parts[1] == "v3" and "/".join(parts[2:]) in self._addresses():
             return _document(request, self._get("/".join(parts[2:])))
         raise page_not_found()
 
     def _addresses(self) -> dict[str, tuple[str, str]]:
-        """`apis/apps/v1` to (group, version)."""
+        """`apis/apps/v1` to (group, version), of what this server serves itself."""
+        away = self._away()
         return {
             f"apis/{group}/{served}" if group else f"api/{served}": (group, served)
             for group, versions in self._registry.groups().items()
             for served in versions
+            if (group, served) not in away
         }
+
+    def _away(self) -> set[tuple[str, str]]:
+        return {(remote.group, remote.version) for remote in self._aggregator.remotes()}
+
+    def _remotes(self) -> dict[str, Remote]:
+        """As `_addresses`, of what add-ons serve and describe themselves."""
+        found = self._aggregator.remotes()
+        return {f"apis/{remote.group}/{remote.version}": remote for remote in found if remote.told.link}
 
     def _index(self) -> bytes:
         paths = {}
         for address in self._addresses():
             digest = hashlib.sha256(self._get(address)).hexdigest().upper()
             paths[address] = {"serverRelativeURL": f"/openapi/v3/{address}?hash={digest}"}
+        for address, remote in self._remotes().items():
+            query = remote.told.link.partition("?")[2]
+            paths[address] = {"serverRelativeURL": f"/openapi/v3/{address}" + (f"?{query}" if query else "")}
         return orjson.dumps({"paths": paths})
 
     def _get(self, name: str) -> bytes:
         found = self._made.get(name)
         if found is None:
             if name == "v2":
-                entries = self._registry.entries()
+                away = self._away()
+                found_entries = self._registry.entries()
+                entries = [one for one in found_entries if (one.resource.group, one.resource.version) not in away]
                 document = _version_2(entries, self._schemas(entries, V2_PREFIX))
+                for remote in self._aggregator.remotes():
+                    if remote.told.document is not None:
+                        document = merged(document, remote.told.document, remote.group, remote.version)
             else:
                 group, served = self._addresses()[name]
                 address = group, served

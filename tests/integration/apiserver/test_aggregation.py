@@ -16,6 +16,7 @@ pytestmark = pytest.mark.integration
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 METRICS = "/apis/metrics.k8s.io/v1beta1"
 AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+POD = "io.k8s.api.core.v1.Pod"
 RESOURCES = {
     "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "metrics.k8s.io/v1beta1",
     "resources": [{"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get"]}],
@@ -31,7 +32,8 @@ def addon(tmp_path):
 
 
 def available(cluster: Any, name: str) -> Any:
-    return condition(cluster.request("GET", f"{SERVICES}/{name}")[1], "Available")
+    status, found, _ = cluster.request("GET", f"{SERVICES}/{name}")
+    return condition(found, "Available") if status == 200 else None
 
 
 def register(cluster: Any, addon: Any) -> None:
@@ -85,6 +87,43 @@ def test_an_addon_is_asked_discovered_and_reached_with_the_users_identity(cluste
     assert (seen.get_all("X-Remote-User"), seen.get("Authorization")) == (["jane"], None)
     assert seen.get_all("X-Remote-Group") == [MASTERS_GROUP, "dev", AUTHENTICATED_GROUP]
     assert seen.get_all("X-Remote-Extra-scopes") == ["a", "b"]
+
+
+PODS = {"get": {"responses": {"200": {"schema": {"$ref": "#/definitions/PodMetricsList"}}}}}
+DOCUMENT = {
+    "swagger": "2.0", "info": {"title": "metrics", "version": "1"},
+    "paths": {f"{METRICS}/pods": PODS, "/apis/other.example.com/v1/pods": PODS, "/healthz": {}},
+    "definitions": {
+        "PodMetricsList": {"properties": {"items": {"items": {"$ref": f"#/definitions/{POD}"}}}},
+        POD: {"description": "not the one of this server"}, "Unused": {},
+    },
+}  # fmt: skip
+
+
+def test_what_an_addon_says_of_its_api_is_part_of_the_documents(cluster, addon):
+    link = f"/openapi/v3{METRICS}?hash=abc"
+    addon.documents["/openapi/v3"] = {"paths": {METRICS[1:]: {"serverRelativeURL": link}}}
+    addon.documents[f"/openapi/v3{METRICS}"] = {"openapi": "3.0.0", "paths": {}}
+    addon.documents["/openapi/v2"] = DOCUMENT
+    serve_addon(cluster, addon)
+    register(cluster, addon)
+    eventually(lambda: (available(cluster, "v1beta1.metrics.k8s.io") or {}).get("status") == "True")
+    cluster.server.cache.catch_up()
+    index = cluster.request("GET", "/openapi/v3")[1]["paths"]
+    assert index[METRICS[1:]] == {"serverRelativeURL": link}
+    assert cluster.request("GET", link)[1] == {"openapi": "3.0.0", "paths": {}}
+    assert addon.heads[-1][0] == link
+    document = cluster.request("GET", "/openapi/v2")[1]
+    assert document["paths"][f"{METRICS}/pods"] == PODS
+    assert {"/healthz", "/apis/other.example.com/v1/pods"} & set(document["paths"]) == set()
+    items = document["definitions"]["PodMetricsList"]["properties"]["items"]["items"]
+    assert document["definitions"][items["$ref"].removeprefix("#/definitions/")]["description"].startswith("not the")
+    assert document["definitions"][POD]["description"].startswith("Pod is")
+    assert "Unused" not in document["definitions"]
+    cluster.request("DELETE", f"{SERVICES}/v1beta1.metrics.k8s.io")
+    cluster.server.cache.catch_up()
+    assert cluster.request("GET", "/openapi/v3")[1]["paths"][METRICS[1:]] != {"serverRelativeURL": link}
+    assert cluster.request("GET", "/openapi/v2")[1]["paths"][f"{METRICS}/pods"] != PODS
 
 
 def test_what_delegated_authentication_reads_is_there(cluster):
