@@ -66,11 +66,11 @@ class Host:
 
     def ask(
         self, address: str, port: int, *, pod: str = "", protocol: str = "tcp", count: int = 1, size: int = 1,
-        source_port: int = 0,
+        source_port: int = 0, source: str = "",
     ) -> list[str]:  # fmt: skip
         """What a client on the node, or in a pod, gets from `count` connections."""
         argv = [sys.executable, "-I", TRAFFIC, "ask", protocol, address, str(port), str(count), str(size),
-                str(source_port)]  # fmt: skip
+                str(source_port), source]  # fmt: skip
         done = self.run(argv=["ip", "netns", "exec", pod, *argv] if pod else argv, timeout=60)
         assert done["code"] == 0, done["err"]
         return done["out"].splitlines()

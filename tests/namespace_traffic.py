@@ -1,7 +1,7 @@
 """A server that says who it is and whom it sees, and a client that says what it got. Needs nothing but Python.
 
 namespace_traffic.py serve PROTOCOL PORT NAME    (tcp, udp, or by IPv6 tcp6, udp6)
-namespace_traffic.py ask PROTOCOL ADDRESS PORT [COUNT [SIZE [SOURCE_PORT]]]
+namespace_traffic.py ask PROTOCOL ADDRESS PORT [COUNT [SIZE [SOURCE_PORT [SOURCE]]]]
 namespace_traffic.py reach ADDRESS:PORT...
 """
 
@@ -39,15 +39,15 @@ def answer(connection: socket.socket, text: str) -> None:
         connection.sendall(f"{text} {received}".encode())
 
 
-def ask(protocol: str, address: str, port: int, size: int, source_port: int) -> str:
+def ask(protocol: str, address: str, port: int, size: int, source_port: int, source: str) -> str:
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     started = time.monotonic()
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as client:
             client.settimeout(3.0)
-            if source_port:
+            if source_port or source:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                client.bind(("", source_port))
+                client.bind((source, source_port))
             client.connect((address, port))
             client.sendall(b"x" * size + b"\n")
             return client.recv(65536).decode()
@@ -79,9 +79,10 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "reach":
         reach(arguments[1:])
         return
-    protocol, address, port, count, size, source_port = (*arguments[1:], *("1", "1", "0")[len(arguments) - 4 :])
+    given = (*arguments[1:], *("1", "1", "0", "")[len(arguments) - 4 :])
+    protocol, address, port, count, size, source_port, source = given
     for _ in range(int(count)):
-        print(ask(protocol, address, int(port), int(size), int(source_port)), flush=True)
+        print(ask(protocol, address, int(port), int(size), int(source_port), source), flush=True)
 
 
 if __name__ == "__main__":

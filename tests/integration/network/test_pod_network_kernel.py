@@ -153,6 +153,17 @@ def test_a_host_port_leads_to_its_pod_from_outside_inside_and_itself(lab: Lab, h
     assert client.answer("192.168.9.11", 8080) == "error"
 
 
+def test_pods_share_a_host_port_if_its_address_or_protocol_differs(host: Host) -> None:
+    port = {"host_port": 54323, "container_port": 8080}
+    for name, protocol, address in (("loopback", "TCP", "127.0.0.1"), ("stream", "TCP", "192.168.9.11"),
+                                    ("datagram", "UDP", "192.168.9.11")):  # fmt: skip
+        host.attach(sandbox=name, host_ports=[port | {"protocol": protocol, "host_address": address}])
+        host.serve(name, 8080, pod=name, protocol=protocol.lower())
+    assert host.answer("127.0.0.1", 54323, source="192.168.9.11") == "loopback"
+    assert host.answer("192.168.9.11", 54323) == "stream"
+    assert host.answer("192.168.9.11", 54323, protocol="udp") == "datagram"
+
+
 @pytest.mark.parametrize("routed", [False, True], ids=["direct", "vxlan"])
 def test_pods_of_two_nodes_reach_each_other(lab: Lab, routed: bool) -> None:
     one, two = two_nodes(lab, routed=routed)
