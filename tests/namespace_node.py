@@ -24,7 +24,7 @@ from agents.network.announcing import Announcer
 from agents.network.interface import Bandwidth, HostPort
 from agents.network.netlink_network import NetlinkPodNetwork
 from agents.network.nftables.table import NftTable
-from agents.network.nftables.values import Family, Ruleset
+from agents.network.nftables.values import Family, Ruleset, union
 from agents.network.policy_table import PolicyTable
 from agents.network.route_table import RouteTable
 from agents.proxy import observation as service_observation
@@ -91,7 +91,11 @@ class Node:
             self.table = NftTable(rules.TABLE, family)
             if self.policy_table is not None:
                 self.policy_table.table.beside(self.table)
-        return str(self.table.reconcile(rules.desired(services, slices, NodeView(node), (cluster,), family)))
+        parts = [rules.base((cluster,), family)]
+        for service in services:
+            own = [one for one in slices if rules.service_key_of(one) == key_of(service)]
+            parts.append(rules.service_rules(service, own, NodeView(node), (cluster,), family).ruleset)
+        return str(self.table.reconcile(union(parts)))
 
     def follow(self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16") -> None:
         """Change the table as the proxy does, service by service; tracked flows to former endpoints are forgotten."""

@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class HealthPorts:
-    """One small HTTP server a service."""
+    """One small HTTP server a service; `healthy` tells whether the rules are what they shall be."""
 
-    def __init__(self, address: str = "0.0.0.0") -> None:
+    def __init__(self, healthy: Callable[[], bool], address: str = "0.0.0.0") -> None:
+        self._healthy = healthy
         self._address = address
         self._servers: dict[int, Server] = {}
         self._state: dict[int, tuple[str, int]] = {}
@@ -56,8 +57,10 @@ class HealthPorts:
         def application(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             key, count = self._state.get(port, ("", 0))
             namespace, name = split_key(key)
-            body = orjson.dumps({"service": {"namespace": namespace, "name": name}, "localEndpoints": count})
-            status = "200 OK" if count else "503 Service Unavailable"
+            service, healthy = {"namespace": namespace, "name": name}, self._healthy()
+            told = {"service": service, "localEndpoints": count, "serviceProxyHealthy": healthy}
+            body = orjson.dumps(told)
+            status = "200 OK" if count and healthy else "503 Service Unavailable"
             headers = [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
             start_response(status, [*headers, ("X-Load-Balancing-Endpoint-Weight", str(count))])
             return [body]

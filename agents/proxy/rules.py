@@ -34,6 +34,7 @@ from agents.network.nftables.values import (
     InNetworks,
     InSet,
     Interface,
+    Invalid,
     IsLocal,
     Key,
     Marked,
@@ -51,12 +52,11 @@ from agents.network.nftables.values import (
     Value,
     goto,
     jump,
-    union,
 )
 from agents.network.routes import VXLAN_LINK
 from agents.proxy import endpoints
 from agents.proxy.endpoints import NodeView
-from api.objects import key_of, labels_of, name_of, namespace_of
+from api.objects import labels_of, name_of, namespace_of
 
 TABLE = "wherry"
 # The bit that the original uses for packets to masquerade.
@@ -89,9 +89,9 @@ class Frontend:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
-    """A service's part of the table; which endpoints each front end leads to; how many are on this node.
+    """A service's part of the table; which endpoints each front end leads to; how many ready ones are on this node.
 
-    `local_ready` counts per service for the health check node port, 0 of which means that there is none.
+    `local_endpoints` is what the health check node port tells, 0 of which means that there is none.
     """
 
     ruleset: Ruleset = field(default_factory=Ruleset)
@@ -128,6 +128,8 @@ def _base_chains(cluster_networks: tuple[str, ...], family: Family) -> dict[str,
     leaving = InNetworks(Field.DESTINATION, (*cluster_networks, _MULTICAST[family]), inverted=True)
     to_services = (jump(SERVICES),)
     to_refused = (NewConnection(), jump(REFUSED))
+    # What the kernel cannot place is not translated back: the other side would answer the stray address with a reset.
+    unplaced = (InNetworks(Field.SOURCE, cluster_networks), Invalid(), DROP)
     clamp = (Interface(VXLAN_LINK, outgoing=True), ClampSegmentSize())
     local = IsLocal(Field.DESTINATION)
     not_loopback = InNetworks(Field.DESTINATION, (_LOOPBACK[family],), inverted=True)
@@ -156,7 +158,7 @@ def _base_chains(cluster_networks: tuple[str, ...], family: Family) -> dict[str,
             Hook("nat", HookPoint.POSTROUTING, 100),
         ),
         "filter-input": Chain((to_refused,), Hook("filter", HookPoint.INPUT, 0)),
-        "filter-forward": Chain((clamp, to_refused), Hook("filter", HookPoint.FORWARD, 0)),
+        "filter-forward": Chain((unplaced, clamp, to_refused), Hook("filter", HookPoint.FORWARD, 0)),
         "filter-output": Chain((to_refused,), Hook("filter", HookPoint.OUTPUT, 0)),
     }  # fmt: skip
 
@@ -174,25 +176,6 @@ def spreading_chain(fields: tuple[Field, ...], name: str, count: int, *before: R
     """Draws one of `count` endpoints from a map. The first one steps in when a packet meets the map in a change."""
     first = (Spread(fields, name, 1),)
     return Chain((*before, (Spread(fields, name, count),), first) if count > 1 else (*before, first))
-
-
-def desired(
-    services: Iterable[Mapping[str, Any]],
-    slices: Iterable[Mapping[str, Any]],
-    node: NodeView,
-    cluster_networks: tuple[str, ...],
-    family: Family = Family.IP,
-) -> Ruleset:
-    """The whole table for these services and their slices."""
-    by_service: dict[str, list[Mapping[str, Any]]] = {}
-    for endpoint_slice in slices:
-        owner = service_key_of(endpoint_slice)
-        by_service.setdefault(owner, []).append(endpoint_slice)
-    parts = [
-        service_rules(service, by_service.get(key_of(service), ()), node, cluster_networks, family)
-        for service in services
-    ]
-    return union([base(cluster_networks, family), *(part.ruleset for part in parts)])
 
 
 def service_key_of(endpoint_slice: Mapping[str, Any]) -> str:
@@ -272,7 +255,8 @@ class _Builder:
         protocol, number = PROTOCOLS[protocol_name], int(port["port"])
         found = endpoints.candidates(slices, port.get("name") or "", protocol_name, self._node, self._family.written)
         choice = endpoints.choose(found, self._node)
-        self._local.update(choice.local)
+        # What ends may serve still, but a load balancer shall send new connections elsewhere.
+        self._local.update(candidate.endpoint for candidate in found if candidate.local and candidate.ready)
         own = {candidate.endpoint for candidate in found if candidate.local}
         for endpoint in own.intersection(choice.cluster + choice.local):
             self._element(HAIRPIN, (endpoint.address, endpoint.address), None)

@@ -55,7 +55,7 @@ class ServiceProxy:
     ) -> None:
         self._runtime = runtime
         self._cluster_networks = cluster_networks
-        self._health = HealthPorts()
+        self._health = HealthPorts(lambda: self.in_sync)
         self._node = NodeView(node_name)
         self._gateways: dict[Family, str] = {}
         self._events = events

@@ -31,6 +31,7 @@ from agents.network.nftables.values import (
     InNetworks,
     InSet,
     Interface,
+    Invalid,
     IsLocal,
     Key,
     Marked,
@@ -69,7 +70,7 @@ _INTERVAL_END = 1
 _MEMORY_SIZE = 65536
 _MAXIMUM_ATTRIBUTE = 60_000
 _LOCAL = 2
-_STATE_NEW = 1 << 3
+_STATE_INVALID, _STATE_NEW = 1, 1 << 3
 _STATE_ESTABLISHED_OR_RELATED = 1 << 1 | 1 << 2
 _STATUS_DESTINATION_TRANSLATED = 1 << 5
 _PORT_UNREACHABLE = {Family.IP: 3, Family.IP6: 4}
@@ -323,6 +324,8 @@ class Encoder:
                 return x.connection(x.KEY, x.CT_STATE) + x.any_bit(_STATE_NEW)
             case Established():
                 return x.connection(x.KEY, x.CT_STATE) + x.any_bit(_STATE_ESTABLISHED_OR_RELATED)
+            case Invalid():
+                return x.connection(x.KEY, x.CT_STATE) + x.any_bit(_STATE_INVALID)
             case Ports(first, last):
                 return self._load(Field.DESTINATION_PORT, x.KEY) + x.port_range(first, last)
             case Translated():

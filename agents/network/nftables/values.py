@@ -137,6 +137,11 @@ class Established:
 
 
 @dataclass(frozen=True, slots=True)
+class Invalid:
+    """The packet claims to belong to a connection and does not fit it: a segment far from what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """The destination port is one from `first` to `last`; the rule must match the protocol before."""
 
@@ -238,7 +243,7 @@ class ClampSegmentSize:
 
 
 Statement = (
-    InNetworks | IsLocal | InSet | Protocol | Ports | Interface | NewConnection | Established | Translated
+    InNetworks | IsLocal | InSet | Protocol | Ports | Interface | NewConnection | Established | Invalid | Translated
     | Marked | SetMark | ClearMark | Dispatch | Spread | Redirect | Balance | Draw | Remember | Masquerade | Reject
     | ClampSegmentSize | Verdict
 )  # fmt: skip

@@ -264,3 +264,41 @@ def test_an_open_connection_survives_a_change_of_its_service(cluster: Cluster) -
     cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", cluster.web[0])])
     cluster.one.sh(f"touch {flag}; for i in $(seq 100); do [ -s {flag}.answer ] && break; sleep 0.05; done")
     assert cluster.one.sh(f"cat {flag}.answer").startswith("two ")
+
+
+# Sends a segment from port 8080 with a sequence number that no connection expects.
+STRAY = """
+import socket, struct, sys
+here, there, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+body = struct.pack(">HHIIBBHHH", 8080, port, 0x9e3779b9, 0x7f4a7c15, 5 << 4, 0x18, 64, 0, 0)
+words = socket.inet_aton(here) + socket.inet_aton(there) + struct.pack(">HH", 6, len(body)) + body
+total = sum(struct.unpack(f">{len(words) // 2}H", words))
+total = (total & 0xffff) + (total >> 16)
+checked = body[:16] + struct.pack(">H", ~(total + (total >> 16)) & 0xffff) + body[18:]
+socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP).sendto(checked, (there, 0))
+"""
+
+
+def test_a_stray_segment_of_an_endpoint_does_not_reset_its_client(cluster: Cluster) -> None:
+    one, (web, idle) = cluster.one, (cluster.pods["one", "web"], cluster.pods["one", "idle"])
+    cluster.program([service("web", "10.96.0.10")], [endpoint_slice("web", ("one", web))])
+    script = (
+        "import socket,time\nc=socket.socket();c.bind(('',5999));c.connect(('10.96.0.10',80))\n"
+        "print('open',flush=True);time.sleep(600)"
+    )
+    client = one.start(argv=["ip", "netns", "exec", "idle", "python3", "-c", script])
+
+    def resets() -> int:
+        return int(one.sh("ip netns exec idle cat /proc/net/snmp | awk '/^Tcp: [0-9]/ {print $15}'"))
+
+    def send(port: int) -> None:
+        done = one.run(argv=["ip", "netns", "exec", "web", "python3", "-c", STRAY, web, idle, str(port)])
+        assert done["code"] == 0, done["err"]
+
+    before = resets()
+    send(5999)
+    assert resets() == before
+    # Such a segment is answered by a reset where there is no connection that it does not fit.
+    send(5998)
+    assert resets() == before + 1
+    one.kill(pid=client)

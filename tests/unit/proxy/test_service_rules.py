@@ -21,6 +21,7 @@ from agents.network.nftables.values import (
     SetMark,
     Spread,
     goto,
+    union,
 )
 from agents.proxy import rules
 from agents.proxy.endpoints import NodeView
@@ -223,8 +224,18 @@ def test_backends_and_local_endpoints_are_counted() -> None:
     assert (part.health_check_port, part.local_endpoints) == (32000, 1)
 
 
+def test_a_load_balancer_is_sent_away_from_a_node_whose_endpoints_end_though_they_serve() -> None:
+    obj = service(type="LoadBalancer", externalTrafficPolicy="Local", healthCheckNodePort=32000,
+                  ports=[{"port": 80, "nodePort": 30080}])  # fmt: skip
+    ending = entry(A.address, "one", ready=False, serving=True, terminating=True)
+    part = rules.service_rules(obj, [endpoint_slice(ending, REMOTE)], NODE, CLUSTER)
+    assert part.backends[Frontend("", TCP, 30080)] == {A}
+    assert part.local_endpoints == 0
+
+
 def test_of_two_services_with_one_external_address_the_first_has_it() -> None:
     first, second = service("first", "10.96.0.1", externalIPs=["192.0.2.7"]), service("b", externalIPs=["192.0.2.7"])
     slices = [endpoint_slice(LOCAL, name="first"), endpoint_slice(LOCAL, REMOTE, name="b")]
-    table = rules.desired([first, second], slices, NODE, CLUSTER)
+    pairs = zip((first, second), slices, strict=True)
+    table = union([rules.service_rules(obj, [own], NODE, CLUSTER).ruleset for obj, own in pairs])
     assert table.elements["services"][("192.0.2.7", TCP, 80)] == goto("masquerade-1")
