@@ -21,6 +21,7 @@ from agents.proxy.endpoints import NodeView
 from agents.proxy.health_ports import HealthPorts
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_events import NodeEvents
+from agents.proxy.protocols import Protocols
 from agents.proxy.rules import ServiceRules
 from agents.proxy.service_table import ServiceTable
 from api.informers import Informers
@@ -73,6 +74,7 @@ class ServiceProxy:
             if any(map(family.has, cluster_networks))
         ]
         self._failures = 0
+        self._protocols = Protocols(events)
         self.in_sync = False
 
     def watch(self) -> None:
@@ -175,7 +177,9 @@ class ServiceProxy:
         if service is None:
             return None
         slices = self._slices.by_index(_BY_SERVICE, key)
-        return rules.service_rules(service, slices, self._node, self._cluster_networks, family)
+        part = rules.service_rules(service, slices, self._node, self._cluster_networks, family)
+        self._protocols.seen(key, part)
+        return part
 
     def _failed(self, error: NetlinkError, stop: Event) -> None:
         """The kernel refused a change: compare everything, later each time, and say it."""
@@ -190,6 +194,7 @@ class ServiceProxy:
             stop.wait(pause)
 
     def _count(self) -> None:
+        self._protocols.judge()
         self._health.sync([one.parts for one in self.tables])
         self._metrics.services.set(max((len(one.parts) for one in self.tables), default=0))
         self._metrics.synced_at.set(self._runtime.time())

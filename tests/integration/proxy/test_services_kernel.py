@@ -224,6 +224,17 @@ def test_udp_is_balanced_too(cluster: Cluster) -> None:
         "one", "two"}  # fmt: skip
 
 
+def test_the_kernel_takes_a_service_of_sctp(cluster: Cluster) -> None:
+    services = [service("signal", "10.96.0.10", 2905, protocol="SCTP", type="NodePort", node_port=30090)]
+    slices = [endpoint_slice("signal", *cluster.web, protocol="SCTP")]
+    cluster.program(services, slices)
+    held = cluster.one.sh("nft list table ip wherry")
+    for element in ("10.96.0.10 . sctp . 2905 : goto spread-2", "sctp . 30090 : goto node-port-2",
+                    f"10.96.0.10 . sctp . 2905 . 0x00000001 : {cluster.pods['two', 'web']} . 8080"):  # fmt: skip
+        assert element in held
+    assert cluster.program(services, slices) == ["0 added, 0 removed, 0 changed"] * 2
+
+
 def test_pods_leave_the_cluster_with_their_nodes_address(cluster: Cluster) -> None:
     cluster.program([], [])
     cluster.client.serve("outside", 7000)

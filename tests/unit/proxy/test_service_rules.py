@@ -7,6 +7,7 @@ from service_objects import endpoint_slice, entry, service
 
 from agents.network.nftables.values import (
     DROP,
+    SCTP,
     TCP,
     UDP,
     Balance,
@@ -144,6 +145,17 @@ CASES = {
                 ("10.96.0.10", TCP, 53, 0): Endpoint(B.address, 53),
                 ("10.96.0.10", UDP, 53, 0): Endpoint(B.address, 5353),
             },
+        },
+    ),
+    "SCTP": (
+        service(type="NodePort", ports=[{"port": 80, "protocol": "SCTP", "nodePort": 30080}]),
+        [endpoint_slice(REMOTE, protocol="SCTP")],
+        {
+            "cluster-addresses": {("10.96.0.10",): None},
+            "services": {("10.96.0.10", SCTP, 80): goto("spread-1")},
+            "endpoints": {("10.96.0.10", SCTP, 80, 0): B},
+            "node-ports": {(SCTP, 30080): goto("node-port-1")},
+            "node-port-endpoints": {(SCTP, 30080, 0): B},
         },
     ),
     "headless": (service(clusterIP="None", clusterIPs=["None"]), BOTH, {}),
