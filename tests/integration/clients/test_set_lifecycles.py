@@ -241,3 +241,28 @@ def test_revisions_have_a_life_of_their_own(room: Room) -> None:
     room.delete_collection(REVISIONS, "marked=patched")
     room.until(lambda: name_of(first) not in {name_of(one) for one in room.items(REVISIONS)}, "the first is deleted")
     room.until(lambda: room.status(DAEMONS, "d").get("updatedNumberScheduled") == 2, "the set goes on")
+
+
+def test_scaling_is_in_order_and_halts_at_an_unhealthy_pod(room: Room) -> None:
+    statefulset(room, replicas=1, pod={"readinessGates": [{"conditionType": GATE}]})
+    room.until(lambda: room.get("pods", "db-0").get("status", {}).get("phase") == "Running", "the first runs")
+    heal(room, "db-0")
+    room.until(lambda: names(room) == ["db-0"], "it is ready")
+    heal(room, "db-0", healthy=False)
+    room.until(lambda: room.status(SETS, "db").get("readyReplicas", 0) == 0, "the set sees it ill")
+    room.patch(SETS, "db", {"spec": {"replicas": 3}})
+    room.until(lambda: room.status(SETS, "db").get("observedGeneration") == 2, "the set knows its new size")
+    assert [name_of(one) for one in room.pods("db")] == ["db-0"], "no other pod beside one that is ill"
+    for ordinal in range(3):
+        room.until(lambda ordinal=ordinal: room.get("pods", f"db-{ordinal}"), f"pod {ordinal} is made")
+        heal(room, f"db-{ordinal}")
+    room.until(lambda: len(names(room)) == 3, "three are ready")
+    for ordinal in range(3):
+        heal(room, f"db-{ordinal}", healthy=False)
+    room.until(lambda: room.status(SETS, "db").get("readyReplicas", 0) == 0, "the set sees them ill")
+    room.patch(SETS, "db", {"spec": {"replicas": 0}})
+    room.until(lambda: room.status(SETS, "db").get("observedGeneration") == 3, "the set knows its new size")
+    assert len(room.pods("db")) == 3, "none goes that is ill while another below is ill, too"
+    for ordinal in range(2):
+        heal(room, f"db-{ordinal}")
+    room.until(lambda: not room.pods("db"), "all go")
