@@ -293,3 +293,33 @@ def test_a_broken_pod_is_evicted_as_the_policy_says(room: Room, policy: str) -> 
     else:
         with pytest.raises(TooManyRequests):
             room.evict("ill")
+
+
+def test_a_taint_evicts_at_once_later_or_not_at_all(room: Room, offered: list[str]) -> None:
+    key, selector = "example.com/evict-taint-key", {"e2e": offered[0]}
+    taint = {"key": key, "value": "evictTaintVal", "effect": "NoExecute"}
+    tolerant = {"key": key, "operator": "Equal", "value": "evictTaintVal", "effect": "NoExecute"}
+    for name, tolerations in (
+        ("at-once", []),
+        ("later", [tolerant | {"tolerationSeconds": 5}]),
+        ("spared", [tolerant | {"tolerationSeconds": 3600}]),
+        ("tolerant", [tolerant]),
+    ):
+        held = pod(name, nodeSelector=selector, tolerations=tolerations)
+        held["metadata"]["finalizers"] = ["example.com/test-finalizer"] if name == "at-once" else []
+        room.make("pods", held)
+    names = ("at-once", "later", "spared", "tolerant")
+    room.until(lambda: all(runs(room, name) for name in names), "all run")
+    room.client.patch("nodes", offered[0], {"spec": {"taints": [taint]}})
+    try:
+        room.until(lambda: is_deleting(room.get("pods", "at-once")), "the intolerant goes at once")
+        disrupted = condition(room.get("pods", "at-once"), "DisruptionTarget")
+        assert disrupted["reason"] == "DeletionByTaintManager"
+        room.patch("pods", "at-once", {"metadata": {"finalizers": None}})
+        room.until(lambda: not room.get("pods", "later"), "another goes after its seconds")
+        assert not is_deleting(room.get("pods", "spared")) and not is_deleting(room.get("pods", "tolerant"))
+    finally:
+        room.client.patch("nodes", offered[0], {"spec": {"taints": None}})
+    room.until(
+        lambda: any("Cancelling deletion" in message for _, message in room.events("spared")), "who had time is spared"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lifecycles import Room, workload
 
-from api.objects import is_true, labels_of, name_of, uid_of
+from api.objects import controller_of, is_true, labels_of, name_of, uid_of
 
 pytestmark = pytest.mark.integration
 
@@ -266,3 +266,20 @@ def test_scaling_is_in_order_and_halts_at_an_unhealthy_pod(room: Room) -> None:
     for ordinal in range(2):
         heal(room, f"db-{ordinal}")
     room.until(lambda: not room.pods("db"), "all go")
+
+
+def test_daemons_are_kept_as_orphans_and_adopted(room: Room) -> None:
+    room.make(DAEMONS, workload(DAEMONS, "d"))
+    room.until(lambda: len(room.ready("d")) == 2, "one runs on each node")
+    before = {uid_of(one) for one in room.ready("d")}
+    room.delete(DAEMONS, "d", propagation="Orphan")
+    room.until(lambda: not room.get(DAEMONS, "d"), "the set is gone")
+    room.until(lambda: all(controller_of(one) is None for one in room.pods("d")), "its pods are let go")
+    assert all(controller_of(one) is None for one in room.items(REVISIONS))
+    made = room.make(DAEMONS, workload(DAEMONS, "d"))
+    room.until(
+        lambda: {(controller_of(one) or {}).get("uid") for one in room.pods("d")} == {uid_of(made)}, "they are adopted"
+    )
+    room.until(lambda: room.status(DAEMONS, "d").get("updatedNumberScheduled") == 2, "as they are")
+    assert {uid_of(one) for one in room.ready("d")} == before
+    assert {controller_of(one)["uid"] for one in room.items(REVISIONS)} == {uid_of(made)}
