@@ -10,7 +10,7 @@ import pytest
 from lifecycles import Room, workload
 
 from api.errors import ApiError, Invalid, TooManyRequests
-from api.objects import condition, is_deleting, is_true, name_of, uid_of
+from api.objects import condition, is_deleting, is_true, labels_of, name_of, uid_of
 
 pytestmark = pytest.mark.integration
 
@@ -323,3 +323,53 @@ def test_a_taint_evicts_at_once_later_or_not_at_all(room: Room, offered: list[st
     room.until(
         lambda: any("Cancelling deletion" in message for _, message in room.events("spared")), "who had time is spared"
     )
+
+
+def test_preemption_of_replica_sets_ends_each_once(room: Room, offered: list[str]) -> None:
+    made = [f"{room.namespace[:40]}-p{n}" for n in (1, 2, 3, 4)]
+    for value, name in enumerate(made, 1):
+        room.client.create(CLASSES, {"metadata": {"name": name}, "value": value})
+    selector = {"e2e": offered[0]}
+    listed = room.client.list("pods", room.namespace)
+    watch = room.client.watch("pods", room.namespace, resource_version=listed.resource_version, timeout_seconds=60)
+    for number, amount in ((1, "2"), (2, "3"), (3, "4")):
+        container = {"name": "c", "image": "i", "resources": {"limits": {FAKE: amount}}}
+        spec = {"containers": [container], "nodeSelector": selector, "priorityClassName": made[number - 1]}
+        room.make("replicasets.apps", workload("replicasets.apps", f"rs{number}", pod=spec, replicas=1))
+    room.until(lambda: all(room.ready(f"rs{n}") for n in (1, 2, 3)), "all three run")
+    room.make("pods", pod("pod4", requests={FAKE: "5"}, nodeSelector=selector, priorityClassName=made[3]))
+    room.until(lambda: runs(room, "pod4"), "the preemptor runs")
+    room.until(lambda: all(len(room.pods(f"rs{n}")) == 1 for n in (1, 2, 3)), "each set has a pod again")
+    room.until(lambda: all(says(room, name_of(room.pods(f"rs{n}")[0])) for n in (1, 2)), "that says why it waits")
+    seen: Counter[str] = Counter()
+    room.client.create("pods", pod("last") | {"metadata": {"name": "last", "namespace": room.namespace}})
+    for event in watch:
+        if event.type == "ADDED":
+            seen[labels_of(event.object).get("app", "")] += 1
+        if name_of(event.object) == "last":
+            break
+    watch.close()
+    told = [(name_of(one), one["status"].get("reason")) for one in room.items("pods")]
+    assert (seen["rs1"], seen["rs2"], seen["rs3"]) == (2, 2, 1), told
+    for name in made:
+        room.client.delete(CLASSES, name)
+
+
+def test_spread_is_kept_though_more_must_go_for_it(room: Room, offered: list[str], priorities: dict[str, str]) -> None:
+    expression = {"key": "e2e", "operator": "In", "values": offered}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    labels = {"spread": "yes"}
+    room.make("pods", pod("high", labels, {FAKE: "9"}, affinity=affinity, priorityClassName=priorities["high"]))
+    room.until(lambda: runs(room, "high"), "the important one runs")
+    for n in (1, 2, 3):
+        room.make("pods", pod(f"low-{n}", labels, {FAKE: "3"}, affinity=affinity, priorityClassName=priorities["low"]))
+    room.until(lambda: all(runs(room, f"low-{n}") for n in (1, 2, 3)), "the others run")
+    selector = {"matchExpressions": [{"key": "spread", "operator": "Exists"}]}
+    constraint = {"maxSkew": 1, "topologyKey": "e2e", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}
+    spread = {"topologySpreadConstraints": [constraint], "affinity": affinity}
+    room.make("pods", pod("medium", labels, {FAKE: "3"}, **spread, priorityClassName=priorities["medium"]))
+    room.until(lambda: runs(room, "medium"), "it runs")
+    room.until(lambda: len(room.items("pods", spread="yes")) == 3, "two had to go")
+    left = sorted(name_of(one).split("-")[0] for one in room.items("pods", spread="yes"))
+    assert left == ["high", "low", "medium"]
