@@ -55,6 +55,7 @@ module Lab
   end
 
   def reached(environment, machine)
+    unlock(environment, machine)
     LOCK.synchronize do
       UNDER_WAY.delete(machine.name)
       # `wherry lab up --driver vagrant` provisions by itself.
@@ -63,6 +64,12 @@ module Lab
       DONE << machine.name
       provision
     end
+  end
+
+  # Vagrant kills the thread that watched the machine's start. If that was just noting the state in Vagrant's index, the
+  # entry stays locked for as long as this process lives, and no `vagrant` that provisioning runs could read it.
+  def unlock(environment, machine)
+    environment.machine_index.release(Vagrant::MachineIndex::Entry.new(machine.index_uuid, {}))
   end
 
   # With the last machine goes what was kept of the lab: its keys open nothing any more.
@@ -74,8 +81,8 @@ module Lab
 
   def all_up?(environment) = states(environment).all?(:running)
 
-  # The provider's word for each machine's state; nil for one that never was. The machine itself would also note it in
-  # Vagrant's index, where the entry is locked while another thread does so.
+  # The provider's word for each machine's state; nil for one that never was. Asked itself, the machine would also note it
+  # in Vagrant's index.
   def states(environment)
     active = environment.active_machines.to_h
     machines.keys.map do |name|
