@@ -22,9 +22,13 @@ def root() -> None:
 
 @pytest.fixture(scope="session")
 def lab(kubectl: Path) -> Iterator[Lab]:
-    """A control host, three workers, the cluster and the demo; nodes count as lost after GRACE_SECONDS."""
+    """A control host, three workers, the cluster and the demo; nodes count as lost after GRACE_SECONDS.
+
+    A pressure that has ended is told for no longer than a few seconds more.
+    """
     grace = f"control_node_monitor_grace_period={GRACE_SECONDS}"
-    made = Lab(f"test-{os.getpid()}", kubectl, ("-e", grace, "-e", "node_lease_duration=8"))
+    calm = "node_kubelet_options=--eviction-pressure-transition-period=20"
+    made = Lab(f"test-{os.getpid()}", kubectl, ("-e", grace, "-e", "node_lease_duration=8", "-e", calm))
     try:
         made.first_words = made.lab("up", "--workers", str(len(WORKERS)), *made.settings).stdout
         yield made
