@@ -96,7 +96,7 @@ def configured(live: Object, configuration: Object, definition: Definition) -> O
     a part of one would take the rest away.
     """
     shape = shape_of(definition)
-    atomic = list(typed.atomics(configuration, shape))
+    atomic = sorted(typed.atomics(configuration, shape))
     if atomic:
         listed = ", ".join(atomic)
         raise ValueError(f"invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {listed}")
