@@ -78,7 +78,9 @@ class JobController(Loop):
         error = self._carry_out(job, plan, found)
         if plan.create or plan.delete:
             pods = self._ledger.view(key, self._claimer.claim(job, selector))
-            found = tally(job, pods)
+            decided_on, found = found, tally(job, pods)
+            # A pod may say something else by now; what the decision rests on must stand in the status.
+            found.failed_indexes |= decided_on.failed_indexes
         self._report(job, pods, found, plan, now)
         if error is not None:
             raise error

@@ -120,6 +120,7 @@ def test_one_indexs_failures_do_not_end_the_others(room: Room) -> None:
     ("action", "spec", "reason", "failed_indexes"),
     [
         ("FailIndex", {"backoffLimitPerIndex": 5}, "FailedIndexes", "0"),
+        ("FailIndex", {"backoffLimitPerIndex": 5, "maxFailedIndexes": 0}, "MaxFailedIndexesExceeded", "0"),
         ("FailJob", {"backoffLimit": 5}, "PodFailurePolicy", ""),
         ("Count", {"backoffLimit": 0}, "BackoffLimitExceeded", ""),
     ],
