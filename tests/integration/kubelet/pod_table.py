@@ -10,6 +10,8 @@ from podman_host import Node, eventually
 from api.errors import NotFound
 from api.objects import Object
 
+_RUNTIME_CLASSES = ("other", "unknown")
+
 
 def create(node: Node, cases: list[Case], handler: str) -> None:
     """Every pod of the table at once, and what they refer to; `handler` is the runtime's name of its OCI runtime."""
@@ -20,7 +22,7 @@ def create(node: Node, cases: list[Case], handler: str) -> None:
     client.create("configmaps", {"metadata": metadata | {"name": "settings"}, "data": data})
     client.create("configmaps", {"metadata": metadata | {"name": "binary"}, "binaryData": {"bytes": "AQJ4"}})
     client.create("secrets", {"metadata": metadata | {"name": "keys"}, "stringData": {"token": "s3cret"}})
-    for name, known in (("other", handler), ("unknown", "no-such-runtime")):
+    for name, known in zip(_RUNTIME_CLASSES, (handler, "no-such-runtime"), strict=True):
         client.create("runtimeclasses.node.k8s.io", {"metadata": {"name": name}, "handler": known})
     eventually(lambda: _has_account(node), "the namespace has its service account")
     for case in cases:
@@ -34,6 +36,10 @@ def delete(node: Node, cases: list[Case]) -> None:
     for case in cases:
         node.client.delete("pods", case.name, NAMESPACE, grace_period_seconds=1)
     eventually(lambda: not node.client.list("pods", NAMESPACE).items, "all pods of the table are gone", 60)
+    for name in _RUNTIME_CLASSES:
+        node.client.delete("runtimeclasses.node.k8s.io", name)
+    node.client.delete("namespaces", NAMESPACE)
+    eventually(lambda: not _has_namespace(node), "the table's namespace is gone", 60)
 
 
 def check(node: Node, case: Case) -> None:
@@ -62,6 +68,13 @@ def check(node: Node, case: Case) -> None:
 def _has_account(node: Node) -> bool:
     try:
         return bool(node.client.get("serviceaccounts", "default", NAMESPACE))
+    except NotFound:
+        return False
+
+
+def _has_namespace(node: Node) -> bool:
+    try:
+        return bool(node.client.get("namespaces", NAMESPACE))
     except NotFound:
         return False
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pod_table
 import pytest
-from pod_case import NAMESPACE, Case
+from pod_case import Case
 from podman_host import Node
 from pods_probed import PROBED
 from pods_stored import STORED
@@ -22,7 +22,6 @@ def table(node: Node) -> Iterator[Node]:
     pod_table.create(node, CASES, "crun")
     yield node
     pod_table.delete(node, CASES)
-    node.client.delete("namespaces", NAMESPACE)
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
