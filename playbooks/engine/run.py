@@ -104,8 +104,16 @@ def makes_groups(sections: Iterable[tuple[Node, ...]]) -> bool:
 
 
 def _check_hosts(playbook: Playbook, state: RunState) -> None:
-    """Every play's pattern before the first task, as far as no task before it may add groups."""
+    """Every play's pattern before the first task, as far as no task before it may add groups.
+
+    A pattern may name what this inventory has not, as in Ansible; a playbook that would run nowhere for it is refused.
+    """
+    runners = []
+    anywhere = False
     for play in playbook.plays:
-        PlayRunner(state, play, dynamic=False).hosts()
+        runners.append(PlayRunner(state, play, dynamic=False))
+        anywhere = bool(runners[-1].hosts()) or anywhere
         if makes_groups(play.sections):
             return
+    for runner in () if anywhere else runners:
+        runner.hosts(strict=True)

@@ -60,12 +60,14 @@ class PlayRunner:
                 break
         return True
 
-    def hosts(self) -> list[str]:
-        """The hosts of the play under the limit, in the pattern's order. Raises PlaybookError."""
+    def hosts(self, *, strict: bool = False) -> list[str]:
+        """The hosts of the play under the limit, in the pattern's order. Raises PlaybookError.
+
+        What is almost a known name is a typing mistake; what is none at all is no host, or an error too if `strict`.
+        """
         pattern = self._pattern()
         try:
-            # What is almost a known name is a typing mistake; what is none at all is, as in Ansible, no host.
-            strict = not self._dynamic and any(patterns.strangers(self._run.inventory, pattern).values())
+            strict = strict or (not self._dynamic and any(patterns.strangers(self._run.inventory, pattern).values()))
             chosen = patterns.match(self._run.inventory, pattern, strict=strict)
             if self._run.options.limit:
                 allowed = set(limited(self._run.inventory, self._run.options.limit))
