@@ -58,6 +58,12 @@ def small(steady: Lab) -> Iterator[Lab]:
         steady.kubectl("delete", "pods", "-l", "app=writer", "--grace-period=1", check=False, timeout=120)
         steady.ssh(NODE, f"systemctl stop wherry-kubelet; umount --lazy {KUBELET} /run/small; rmdir /run/small")
         _set_unit(steady)
+        # The node was drained: the demo is to be on all workers again, as other tests found it.
+        steady.kubectl("scale", "deployment/demo", "--replicas=0")
+        eventually(lambda: not steady.objects("pods", "-l", "app=demo"), 90, "the demo is gone")
+        eventually(lambda: is_ready(_node(steady)), 60, "the node is Ready")
+        steady.kubectl("scale", "deployment/demo", "--replicas=3")
+        steady.kubectl("rollout", "status", "deployment/demo", "--timeout=120s", timeout=150)
 
 
 @pytest.fixture
