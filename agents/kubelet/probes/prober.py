@@ -115,7 +115,7 @@ class Prober:
         probed = known[container.id] = _Probed(container, wanted, self._clock.event(), self._clock.event())
         for kind, field_name in _FIELDS.items():
             if wanted.get(field_name):
-                probed.tallies[kind] = initial(kind)
+                probed.tallies[kind] = initial(kind, _told(pod, container))
         for kind in probed.tallies:
             self._clock.spawn(f"{kind}-{container.name}", self._run, pod, probed, kind)
 
@@ -152,3 +152,14 @@ class Prober:
         if probed.reading() != before:
             log.info("pod %s: %s probe of %s says %s", uid_of(pod), kind.value, probed.container.name, answer.ok)
             self._notify(uid_of(pod))
+
+
+def _told(pod: Object, container: Container) -> Object:
+    """What the pod's status tells of a container; empty if it tells of another one of that name, or of none."""
+    status = pod.get("status") or {}
+    for field_name in ("containerStatuses", "initContainerStatuses"):
+        for entry in status.get(field_name) or []:
+            if str(entry.get("containerID") or "").endswith(f"://{container.id}"):
+                told: Object = entry
+                return told
+    return {}

@@ -51,9 +51,14 @@ def timing(probe: Object) -> Timing:
     )
 
 
-def initial(kind: Kind) -> Tally:
-    """Before the first answer: alive, but neither started nor ready."""
-    return Tally(result=kind is Kind.LIVENESS)
+def initial(kind: Kind, told: Object) -> Tally:
+    """Before the first answer: alive, but neither started nor ready, unless the status already tells so of it.
+
+    `told` is the container's entry in the status, if it is of this very container: a kubelet that starts again must not
+    take what serves out of its Services. Source: kubelet without ChangeContainerStatusOnKubeletRestart.
+    """
+    field = {Kind.STARTUP: "started", Kind.READINESS: "ready"}.get(kind)
+    return Tally(result=field is None or bool(told.get(field)))
 
 
 def advance(tally: Tally, answer: bool, numbers: Timing) -> Tally:
