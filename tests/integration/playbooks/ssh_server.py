@@ -63,9 +63,9 @@ class Server:
         (self.directory / "known_hosts").write_text(line)
 
     def stop(self) -> None:
-        """End the server and its sessions, as a crash would."""
+        """End the server and its sessions, as a crash would: none of them tells how its command ended."""
         if self.process is not None:
-            for pid in [*_descendants(self.process.pid), self.process.pid]:
+            for pid in [self.process.pid, *_descendants(self.process.pid)]:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
@@ -75,11 +75,14 @@ class Server:
 
 
 def _descendants(pid: int) -> list[int]:
-    """All processes below one, the deepest first."""
+    """All processes below one, each before its children; one that ends meanwhile has none."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found.extend([*_descendants(int(child)), int(child)])
+    try:
+        texts = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    for child in " ".join(texts).split():
+        found.extend([int(child), *_descendants(int(child))])
     return found
 
 
