@@ -52,7 +52,8 @@ class Profile:
 
     def cluster_filters(self, pod: PodInfo, snapshot: Snapshot) -> list[ClusterPlugin]:
         """The plugins that may refuse a node to the pod, by what is elsewhere."""
-        return [one for one in self.cluster_plugins if one.name not in self.unfiltered and one.applies(pod, snapshot)]
+        able = (one for one in self.cluster_plugins if one.name not in self.unfiltered and one.filters(pod))
+        return [one for one in able if one.applies(pod, snapshot)]
 
 
 class _Table:

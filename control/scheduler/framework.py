@@ -92,6 +92,10 @@ class ClusterPlugin:
         """Why the pod can go to no node whatever, as things are; "" if that cannot be said."""
         return ""
 
+    def filters(self, pod: PodInfo) -> bool:
+        """Whether `filter` may refuse a node to this pod; to try what removing pods would change costs the more."""
+        return True
+
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
         """(nodes refused, why), over the snapshot's node slots."""
         return []

@@ -24,6 +24,9 @@ class ImageLocality(ClusterPlugin):
 
     name = "ImageLocality"
 
+    def filters(self, pod: PodInfo) -> bool:
+        return False
+
     def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
         total = numpy.zeros(len(snapshot.slots))
         for image in pod.images:

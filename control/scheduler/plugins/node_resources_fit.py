@@ -5,10 +5,9 @@ Source: kube-scheduler NodeResourcesFit with the strategies LeastAllocated, Most
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy
 
 from control.scheduler.framework import NodePlugin, Rejection, Wake
 from control.scheduler.pod import PodInfo
@@ -26,7 +25,12 @@ class Shape:
 
     def at(self, share: float) -> float:
         """The score of a share."""
-        return float(numpy.interp(share, self.shares, self.scores))
+        after = bisect_right(self.shares, share)
+        if after in (0, len(self.shares)):
+            return self.scores[max(0, after - 1)]
+        left, right = self.shares[after - 1 : after + 1]
+        low, high = self.scores[after - 1 : after + 1]
+        return low + (high - low) * (share - left) / (right - left)
 
 
 LEAST_ALLOCATED = Shape((0.0, 1.0), (100.0, 0.0))

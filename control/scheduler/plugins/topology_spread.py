@@ -61,10 +61,11 @@ class PodTopologySpread(ClusterPlugin):
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         return bool(pod.spec.get("topologySpreadConstraints")) or controller_of(pod.pod) is not None
 
+    def filters(self, pod: PodInfo) -> bool:
+        return any(one.hard for one in constraints(pod))
+
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
         hard = [one for one in constraints(pod) if one.hard]
-        if not hard:
-            return []
         labelled = _labelled(snapshot, hard)
         found = [(~labelled, _UNLABELLED)]
         for one in hard:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from scheduler_objects import decide, make_node, make_pod, make_snapshot
 
+from control.scheduler.pod import PodInfo
 from control.scheduler.preemption import budget, choose, eligible, explain
 from control.scheduler.profiles import default_profile
 
@@ -163,3 +164,24 @@ def test_the_sentence_says_where_ending_pods_would_not_help() -> None:
         "preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod,"
         " 1 Preemption is not helpful for scheduling."
     )
+
+
+def _spread(when: str) -> list[dict[str, object]]:
+    return [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": when}]
+
+
+@pytest.mark.parametrize(
+    ("pod", "asked"),
+    [
+        pytest.param(make_pod("p"), [], id="a plain pod"),
+        pytest.param(make_pod("p", owner="web"), [], id="a replica, which is only preferably spread"),
+        pytest.param(make_pod("p", topologySpreadConstraints=_spread("ScheduleAnyway")), [], id="a preference"),
+        pytest.param(
+            make_pod("p", topologySpreadConstraints=_spread("DoNotSchedule")), ["PodTopologySpread"], id="a demand"
+        ),
+    ],
+)
+def test_a_trial_asks_only_plugins_that_could_refuse_the_pod(pod: PodInfo, asked: list[str]) -> None:
+    """The others would have the whole snapshot changed and changed back for each pod that is tried out."""
+    snapshot = make_snapshot([make_node("a")], {"a": [weak("x", "a")]})
+    assert [plugin.name for plugin in default_profile().cluster_filters(pod, snapshot)] == asked
