@@ -1,4 +1,5 @@
-"""Ranges of addresses as the command line gives them: one an address family, the first one the main family's.
+"""Ranges of addresses as the command line gives them: one an address family, the first one the main family's; and which
+IPAddress objects follow the Services.
 
 Invariant: what `networks` returns has at least one range and no two of a family.
 """
@@ -8,7 +9,11 @@ from __future__ import annotations
 import argparse
 import ipaddress
 
+from api.objects import Object, labels_of
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MANAGED_BY, ALLOCATOR = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -25,3 +30,8 @@ def networks(text: str) -> tuple[Network, ...]:
 def written(ranges: tuple[Network, ...]) -> str:
     """The ranges as `networks` reads them."""
     return ",".join(map(str, ranges))
+
+
+def is_managed(address: Object) -> bool:
+    """Whether an IPAddress is one of those that follow the Services. Source: KEP-1880."""
+    return labels_of(address).get(MANAGED_BY) == ALLOCATOR

@@ -222,7 +222,7 @@ class Answer:
         return self._write
 
     def send(self, result: Iterable[bytes]) -> None:
-        """Send what the application returned, to its end."""
+        """Send what the application returned, to its end. A stream that has `attach` is given `offer` first."""
         try:
             if not self.began and isinstance(result, list) and len(result) == 1:
                 self._send_whole(result[0])

@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from api import errors
+from api.networks import ALLOCATOR, MANAGED_BY, is_managed
 from api.objects import Object
 from api.runtime import Event
 from api.workqueue import WorkQueue, work
@@ -24,7 +24,7 @@ from control.apiserver.handlers.deleting import DeleteOptions, delete_object
 from control.apiserver.identity import SERVER
 from control.apiserver.operation import CREATE, DELETE, Operation
 from control.apiserver.server import ApiServer
-from control.apiserver.strategies.service_networks import ADDRESSES, GROUP, MANAGED_BY, MANAGER, is_managed
+from control.apiserver.strategies.service_networks import ADDRESSES, GROUP
 
 _FAMILY = "ipaddress.kubernetes.io/ip-family"
 
@@ -43,7 +43,7 @@ def wanted(address: str, owner: Owner | None) -> Object | None:
     """The IPAddress that an address should have; None for one that no Service has."""
     if owner is None:
         return None
-    labels = {_FAMILY: f"IPv{ipaddress.ip_address(address).version}", MANAGED_BY: MANAGER}
+    labels = {_FAMILY: f"IPv{ipaddress.ip_address(address).version}", MANAGED_BY: ALLOCATOR}
     parent = {"group": "", "resource": "services", "namespace": owner[0], "name": owner[1]}
     return {"metadata": {"name": address, "labels": labels}, "spec": {"parentRef": parent}}
 
@@ -70,9 +70,8 @@ class AddressController:
     def _service_changed(self, old: CachedObject | None, new: CachedObject | None) -> None:
         before = set(addresses_of(old.object())) if old else set()
         now = set(addresses_of(new.object())) if new else set()
-        either: Any = new or old
-        metadata = either.object()["metadata"]
-        owner = metadata["namespace"], metadata["name"]
+        namespace, _, name = (new or old).key.partition("/")  # type: ignore[union-attr]
+        owner = namespace, name
         for address in before - now:
             if self._owners.get(address) == owner:
                 del self._owners[address]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from api import errors
@@ -91,13 +91,14 @@ class Collection:
 
     def _wake(self, change: Change, at_once: int) -> None:
         """Tell the watchers; up to `at_once` of them need no turn of their task for it."""
-        for count, watcher in enumerate(self._watchers):
+        for count, watcher in enumerate(self._concerned(change)):
             watcher.push(change, at_once=count < at_once)
+
+    def _concerned(self, change: Change) -> Iterator[Watcher]:
+        yield from self._watchers
         if self._triggers:
-            seen = change.trigger_values({field for field, _ in self._triggers})
-            for trigger in seen:
-                for count, watcher in enumerate(self._triggers.get(trigger, ())):
-                    watcher.push(change, at_once=count < at_once)
+            for trigger in change.trigger_values({field for field, _ in self._triggers}):
+                yield from self._triggers.get(trigger, ())
 
     def observe(self, observer: Observer) -> None:
         """Call `observer(old, new)` for what is there and after each change."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from api.errors import NotFound
 from api.loop import Loop
-from api.networks import Network
-from api.objects import Object, condition, copy, is_deleting, labels_of, name_of, set_condition
+from api.networks import Network, is_managed
+from api.objects import Object, condition, copy, is_deleting, name_of, set_condition
 from api.runtime import parse_timestamp, timestamp
 from control.controllers.context import Context
 from control.controllers.protection import with_finalizer
@@ -21,7 +21,6 @@ from control.controllers.protection import with_finalizer
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 GRACE = 10.0
 _CIDRS, _ADDRESSES = "servicecidrs.networking.k8s.io", "ipaddresses.networking.k8s.io"
-_MANAGED_BY, _MANAGER = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
 _READY = {"type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready"}
 _BLOCKED = {
     "type": "Ready",
@@ -89,7 +88,7 @@ class ServiceCidrController(Loop):
 
     def _remove(self, found: Object) -> float | None:
         others = [one for one in self._cidrs.items() if name_of(one) != name_of(found)]
-        addresses = [name_of(one) for one in self._addresses.items() if labels_of(one).get(_MANAGED_BY) == _MANAGER]
+        addresses = [name_of(one) for one in self._addresses.items() if is_managed(one)]
         if not may_go(found, others, addresses):
             self._say(found, _BLOCKED)
             return None

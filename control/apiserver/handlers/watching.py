@@ -180,7 +180,7 @@ class _Stream:
             if now >= self._deadline:
                 break
             lines = self._watcher.take(min(_POLL_SECONDS, self._deadline - now))
-            # Nothing is yielded too: the connection sends then what was offered to it and did not leave.
+            # Empty ones too: with them the connection sends what was offered to it and did not leave.
             yield lines
             if self._watcher.dropped and not lines:
                 return

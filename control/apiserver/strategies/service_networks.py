@@ -12,14 +12,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from api import objects
-from api.networks import Network
+from api.networks import Network, is_managed
 from api.objects import Object
 
 if TYPE_CHECKING:
     from control.apiserver.server import ApiServer
 
 GROUP, ADDRESSES = "networking.k8s.io", "ipaddresses"
-MANAGED_BY, MANAGER = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
 
 
 def networks(server: ApiServer) -> dict[str, list[Network]]:
@@ -42,11 +41,6 @@ def by_family(own: Iterable[Network], service_cidrs: Iterable[Object]) -> dict[s
                 if known is not None and network not in known:
                     known.append(network)
     return found
-
-
-def is_managed(address: Object) -> bool:
-    """Whether an IPAddress is one of those that follow the Services."""
-    return objects.labels_of(address).get(MANAGED_BY) == MANAGER
 
 
 def is_foreign(server: ApiServer, address: str) -> bool:
