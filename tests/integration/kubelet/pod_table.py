@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pod_case import NAMESPACE, Case
@@ -13,7 +15,15 @@ from api.objects import Object
 _RUNTIME_CLASSES = ("other", "unknown")
 
 
-def create(node: Node, cases: list[Case], handler: str) -> None:
+@contextmanager
+def created(node: Node, cases: list[Case], handler: str) -> Iterator[Node]:
+    """The node while it has every pod of the table; nothing of them is left after."""
+    _create(node, cases, handler)
+    yield node
+    _delete(node, cases)
+
+
+def _create(node: Node, cases: list[Case], handler: str) -> None:
     """Every pod of the table at once, and what they refer to; `handler` is the runtime's name of its OCI runtime."""
     client = node.client
     client.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
@@ -31,7 +41,7 @@ def create(node: Node, cases: list[Case], handler: str) -> None:
         client.create("pods", body | {"spec": case.pod})
 
 
-def delete(node: Node, cases: list[Case]) -> None:
+def _delete(node: Node, cases: list[Case]) -> None:
     """All of them, until nothing is left."""
     for case in cases:
         node.client.delete("pods", case.name, NAMESPACE, grace_period_seconds=1)

@@ -162,27 +162,19 @@ PROBED = [
         pod(shell(readinessProbe=command("true", initialDelaySeconds=6))),
         lambda p: is_true(p, "Ready") and ready_after(p) >= 5,
     ),
-    Case(
-        "own-grace-of-a-probe",
-        pod(
-            shell(
-                "trap '' TERM; while true; do sleep 0.1; done",
-                livenessProbe=command("false", failureThreshold=1, terminationGracePeriodSeconds=1),
+    *(
+        Case(
+            f"own-grace-of-a-{probe}-probe",
+            pod(
+                shell(
+                    "trap '' TERM; while true; do sleep 0.1; done",
+                    **{f"{probe}Probe": command("false", failureThreshold=1, terminationGracePeriodSeconds=1)},
+                ),
+                terminationGracePeriodSeconds=500,
             ),
-            terminationGracePeriodSeconds=500,
-        ),
-        restarted,
-    ),
-    Case(
-        "own-grace-of-a-startup-probe",
-        pod(
-            shell(
-                "trap '' TERM; while true; do sleep 0.1; done",
-                startupProbe=command("false", failureThreshold=1, terminationGracePeriodSeconds=1),
-            ),
-            terminationGracePeriodSeconds=500,
-        ),
-        restarted,
+            restarted,
+        )
+        for probe in ("liveness", "startup")
     ),
     Case(
         "probed-by-header",

@@ -42,9 +42,8 @@ def table() -> Iterator[Node]:
     try:
         start_containerd(host)
         host.start_cluster()
-        pod_table.create(host, CASES, "runc")
-        yield host
-        pod_table.delete(host, CASES)
+        with pod_table.created(host, CASES, "runc"):
+            yield host
         eventually(lambda: not _left(host), "no container is left", 60)
     finally:
         host.close()

@@ -19,9 +19,8 @@ CASES = PROBED + STORED
 @pytest.fixture(scope="module")
 def table(node: Node) -> Iterator[Node]:
     """The node with every pod of the table created."""
-    pod_table.create(node, CASES, "crun")
-    yield node
-    pod_table.delete(node, CASES)
+    with pod_table.created(node, CASES, "crun"):
+        yield node
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
