@@ -114,7 +114,8 @@ def _own_file(call: Call, source: str) -> str:
 def _write(call: Call, touched: list[str], old: dict[str, str], new: dict[str, str]) -> None:
     for path in touched:
         _put(call, path, new[path])
-        if path not in old:
+        grown = new[path].count("\n") > old.get(path, "").count("\n")
+        if path not in old or (grown and call["mode"] is not None):
             os.chmod(path, 0o644 if call["mode"] is None else _files.mode_of(call["mode"], path, 0o644, False))
     if not call["update_cache"]:
         return

@@ -56,6 +56,8 @@ def run(call: Call) -> dict[str, Any]:
     result = {
         "changed": changed or key_changed or mode_changed, "repo": repo, "dest": dest, "key_filename": key,
     }  # fmt: skip
+    if os.path.exists(dest):
+        result |= _files.describe(dest)
     if call.diff and changed:
         result["diff"] = _files.text_diff(dest, before, repo.encode())
     return result
