@@ -17,13 +17,13 @@ from playbooks.errors import PlaybookError
 # They change speed, noise or authentication order, not which host is trusted or reached.
 _HARMLESS_WORDS = """
     controlmaster controlpath controlpersist loglevel compression preferredauthentications pubkeyauthentication
-    passwordauthentication kbdinteractiveauthentication gssapiauthentication serveraliveinterval serveralivecountmax
-    tcpkeepalive batchmode forwardagent forwardx11 connectionattempts addkeystoagent checkhostip updatehostkeys
-    numberofpasswordprompts visualhostkey canonicalizehostname"""
+    passwordauthentication kbdinteractiveauthentication gssapiauthentication tcpkeepalive batchmode forwardagent
+    forwardx11 connectionattempts addkeystoagent checkhostip updatehostkeys numberofpasswordprompts visualhostkey
+    canonicalizehostname"""
 _HARMLESS = frozenset(_HARMLESS_WORDS.split())
 _KNOWN_WORDS = """
     stricthostkeychecking userknownhostsfile globalknownhostsfile proxyjump proxycommand identityfile identitiesonly
-    connecttimeout port user hostname hostkeyalias"""
+    connecttimeout port user hostname hostkeyalias serveraliveinterval serveralivecountmax"""
 _KNOWN = frozenset(_KNOWN_WORDS.split())
 _FLAGS = {"-J": "proxyjump", "-i": "identityfile", "-p": "port", "-l": "user", "-F": "configfile"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from typing import Any
 import paramiko
 from fabric import Config, Connection
 
+from playbooks.engine.connection.liveness import Liveness
 from playbooks.engine.connection.settings import Settings
 from playbooks.errors import Unreachable
 
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 _WINDOW = 8 * 1024 * 1024
 _DEAD_AFTER_MILLISECONDS = 60_000
+# What is done where ssh's configuration does not say; ssh itself would never ask.
+_ASK_AFTER, _ASK_TIMES = 15, 3
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _fabric_config() -> Any:
@@ -77,7 +82,7 @@ def _open(settings: Settings) -> Connection:
     )
     _trust(connection.client, settings, options)
     connection.open()
-    _watch(connection.transport)
+    _watch(connection.transport, settings, options)
     return connection
 
 
@@ -168,12 +173,22 @@ class _Remember(paramiko.MissingHostKeyPolicy):
             stream.write(f"{hostname} {key.get_name()} {key.get_base64()}\n")
 
 
-def _watch(transport: paramiko.Transport) -> None:
-    """A host that vanishes without a word must not hold a task for the kernel's quarter of an hour."""
-    transport.set_keepalive(15)
+def _watch(transport: paramiko.Transport, settings: Settings, options: dict[str, Any]) -> None:
+    """A host that vanishes without a word must not hold a task for the kernel's quarter of an hour, or for ever."""
+    interval = _seconds(settings, "ServerAliveInterval", options.get("serveraliveinterval", _ASK_AFTER))
+    count = _seconds(settings, "ServerAliveCountMax", options.get("serveralivecountmax", _ASK_TIMES))
+    Liveness(transport, interval, count)
     if isinstance(transport.sock, socket.socket):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MILLISECONDS)
+
+
+def _seconds(settings: Settings, name: str, value: Any) -> int:
+    """A time as ssh's configuration writes it: `90`, `1m30s`."""
+    if not re.fullmatch(r"(\d+[smhd]?)+", str(value).lower()):
+        raise Unreachable(f"{settings.host}: the ssh option {name} is {value!r}, which is no number")
+    parts = re.findall(r"(\d+)([smhd]?)", str(value).lower())
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
 def _explain(settings: Settings, error: BaseException) -> str:

@@ -62,6 +62,12 @@ class Server:
         line = f"[127.0.0.1]:{self.port} {public[0]} {public[1]}\n"
         (self.directory / "known_hosts").write_text(line)
 
+    def fall_silent(self) -> None:
+        """Stop every process of the server and its sessions: the kernel still acknowledges what is sent to them."""
+        assert self.process is not None
+        for pid in [self.process.pid, *_descendants(self.process.pid)]:
+            os.kill(pid, signal.SIGSTOP)
+
     def stop(self) -> None:
         """End the server and its sessions, as a crash would: none of them tells how its command ended."""
         if self.process is not None:

@@ -54,6 +54,27 @@ def test_a_play_goes_on_with_a_host_that_was_restarted_under_it(
     assert done.of("after").result["ping"] == "pong"
 
 
+def test_a_host_that_falls_silent_is_unreachable(remote: Playbooks, server: Server, wait_until: Wait) -> None:
+    """The network between goes on acknowledging what is sent to such a host, as a jump host or a proxy does."""
+    for variables in remote.hosts.values():
+        variables["ansible_ssh_common_args"] = (
+            f"{variables['ansible_ssh_common_args']} -o ServerAliveInterval=1 -o ServerAliveCountMax=1"
+        )
+
+    def silence() -> None:
+        wait_until((remote.directory / "begun").exists)
+        server.fall_silent()
+
+    thread = threading.Thread(target=silence)
+    thread.start()
+    try:
+        done = remote(PLAY + "    - name: cut off\n      shell: touch {{ here }}/begun; exec sleep 60\n")
+    finally:
+        thread.join()
+    assert done.result.status == 4
+    assert "the connection ended while module" in done.of("cut off").result["msg"]
+
+
 def test_a_job_outlives_its_connection(remote: Playbooks, server: Server, wait_until: Wait) -> None:
     with restarting(server, wait_until, remote.directory / "begun"):
         done = remote(
