@@ -114,6 +114,7 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         lease_seconds=arguments.node_lease_duration / 4,
         dns=DnsSettings(servers, arguments.cluster_domain, own),
         pids_limit=arguments.pod_max_pids,
+        seccomp_default=arguments.seccomp_default,
         resources=ResourceSettings(
             reclaiming(
                 arguments.eviction_hard + soft(arguments.eviction_soft, arguments.eviction_soft_grace_period),

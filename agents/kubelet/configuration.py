@@ -46,6 +46,7 @@ def _pods(arguments: argparse.Namespace) -> Object:
         "staticPodPath": str(arguments.pod_manifest_path or ""),
         "maxPods": arguments.max_pods,
         "podPidsLimit": arguments.pod_max_pids,
+        "seccompDefault": arguments.seccomp_default,
         "clusterDNS": [part for part in arguments.cluster_dns.split(",") if part],
         "clusterDomain": arguments.cluster_domain,
         "resolvConf": str(arguments.resolv_conf),

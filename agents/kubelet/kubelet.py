@@ -28,6 +28,7 @@ from agents.kubelet.pods.environment import Surroundings
 from agents.kubelet.pods.images import ImageManager
 from agents.kubelet.pods.performer import Performer, PodState
 from agents.kubelet.pods.results import with_results
+from agents.kubelet.pods.security import Seccomp
 from agents.kubelet.pods.status import NodeFacts
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.view import PodView, views
@@ -71,6 +72,7 @@ class KubeletSettings:
     node_ip: str = ""
     dns: hosts.DnsSettings = field(default_factory=hosts.DnsSettings)
     pids_limit: int = 4096
+    seccomp_default: bool = False
     cgroup_root: str = ""
     allowed_sysctls: tuple[str, ...] = ()
     manifests: Path | None = None
@@ -195,11 +197,11 @@ class Kubelet:
             clock,
             BuilderSettings(
                 settings.dns,
+                Seccomp(settings.root / "seccomp", settings.seccomp_default),
                 version.systemd_cgroups,
                 version.recursive_read_only,
                 settings.pids_limit,
                 self.machine.memory,
-                settings.root / "seccomp",
             ),
             VolumeManager(settings.root, clock, sources),
             self.cgroups,

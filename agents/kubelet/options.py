@@ -85,6 +85,11 @@ def _pods(parser: argparse.ArgumentParser) -> None:
     add("--sync-frequency", type=float, default=60.0, help="seconds between looks at a quiet pod (%(default)s)")
     add("--pod-manifest-path", type=Path, help="a directory of pods that run whatever the API says")
     add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
+    add(
+        "--seccomp-default",
+        action="store_true",
+        help="confine containers that name no seccomp profile by the runtime's own (default: do not confine them)",
+    )
     add("--allowed-unsafe-sysctls", default="", help="names or patterns (kernel.msg*), separated by commas")
     add(
         "--cluster-dns",

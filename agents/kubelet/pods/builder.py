@@ -15,7 +15,7 @@ from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.pods import hosts, limits, spec, users
 from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand, expand_all
 from agents.kubelet.pods.performer import ImagesOf, NotReadyToStart, StartProblem
-from agents.kubelet.pods.security import security
+from agents.kubelet.pods.security import Seccomp, security
 from agents.kubelet.pods.sync import Start
 from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
@@ -44,11 +44,11 @@ class BuilderSettings:
     """What the node adds to every container."""
 
     dns: hosts.DnsSettings
+    seccomp: Seccomp
     systemd_cgroups: bool = False
     recursive_read_only: bool = False
     pids_limit: int = 4096
     node_memory: int = 0
-    seccomp_root: Path = Path("/var/lib/wherry/kubelet/seccomp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class PodBuilder:
                 for mount, _ in spec.image_mounts(pod, container)
             ),
             limits=limits.container_limits(container, self.settings.pids_limit),
-            security=security(pod, container, images.own, self.settings.seccomp_root),
+            security=security(pod, container, images.own, self.settings.seccomp),
             share_processes=spec.shares_processes(pod),
             target_id=start.target_id,
             host_pid=bool(pod["spec"].get("hostPID")),

@@ -6,6 +6,7 @@ Source: kubelet's securitycontext.DetermineEffectiveSecurityContext and verifyRu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,21 @@ from api.objects import Object
 _CONFIG_ERROR = "CreateContainerConfigError"
 
 
+@dataclass(frozen=True, slots=True)
+class Seccomp:
+    """Where profiles of the node lie, and whether the runtime's own holds for containers that name none."""
+
+    root: Path
+    by_default: bool = False
+
+
 def effective(pod: Object, container: Object, field: str) -> Any:
     """A field of the security context: the container's, else the pod's, else None."""
     own = (container.get("securityContext") or {}).get(field)
     return own if own is not None else (pod["spec"].get("securityContext") or {}).get(field)
 
 
-def security(pod: Object, container: Object, image: Image, seccomp_root: Path) -> Security:
+def security(pod: Object, container: Object, image: Image, seccomp: Seccomp) -> Security:
     """What the runtime is told. Raises StartProblem if the pod demands a user other than root and gets root."""
     context = container.get("securityContext") or {}
     pod_context = pod["spec"].get("securityContext") or {}
@@ -46,7 +55,7 @@ def security(pod: Object, container: Object, image: Image, seccomp_root: Path) -
         capabilities_added=tuple(_capability(name) for name in capabilities.get("add") or []),
         capabilities_dropped=tuple(_capability(name) for name in capabilities.get("drop") or []),
         unmasked=context.get("procMount") == "Unmasked",
-        seccomp_profile=_seccomp(effective(pod, container, "seccompProfile"), privileged, seccomp_root),
+        seccomp_profile=_seccomp(effective(pod, container, "seccompProfile"), privileged, seccomp),
     )
 
 
@@ -64,11 +73,11 @@ def _capability(name: str) -> str:
     return upper if upper == "ALL" or upper.startswith("CAP_") else f"CAP_{upper}"
 
 
-def _seccomp(profile: Object | None, privileged: bool, root: Path) -> str:
-    """The profile's path; "" is the runtime's default, which also holds where nothing is asked for."""
-    kind = (profile or {}).get("type", "RuntimeDefault")
+def _seccomp(profile: Object | None, privileged: bool, seccomp: Seccomp) -> str:
+    """The profile's path; "" is the runtime's default. Source: kuberuntime getSeccompProfile."""
+    kind = (profile or {}).get("type") or ("RuntimeDefault" if seccomp.by_default else "Unconfined")
     if kind == "Localhost":
-        return str(root / (profile or {})["localhostProfile"])
+        return str(seccomp.root / (profile or {})["localhostProfile"])
     return "unconfined" if kind == "Unconfined" or privileged else ""
 
 

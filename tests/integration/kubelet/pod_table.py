@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 from pod_case import NAMESPACE, Case
 from podman_host import Node, eventually
 
@@ -13,6 +14,11 @@ from api.errors import NotFound
 from api.objects import Object
 
 _RUNTIME_CLASSES = ("other", "unknown")
+# A profile of the node's under which no directory can be made.
+_PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
+}
 
 
 @contextmanager
@@ -26,6 +32,9 @@ def created(node: Node, cases: list[Case], handler: str) -> Iterator[Node]:
 def _create(node: Node, cases: list[Case], handler: str) -> None:
     """Every pod of the table at once, and what they refer to; `handler` is the runtime's name of its OCI runtime."""
     client = node.client
+    profiles = node.directory / "kubelet" / "seccomp"
+    profiles.mkdir(exist_ok=True)
+    (profiles / "no-mkdir.json").write_bytes(orjson.dumps(_PROFILE))
     client.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     metadata = {"namespace": NAMESPACE}
     data = {"color": "red", "shape": "round"}

@@ -15,7 +15,43 @@ def process_user(found: Object) -> tuple[int, int, list[int]]:
     return user.get("uid", -1), user.get("gid", -1), sorted(user.get("supplementalGroups", []))
 
 
+def profile(kind: str, **more: str) -> Object:
+    return {"seccompProfile": {"type": kind, **more}}
+
+
+# What the pod says, what the container says, and whether the kernel says that a filter holds.
+CONFINED = {
+    "not-confined-unasked": ({}, {}, 0),
+    "confined-by-the-pod": (profile("RuntimeDefault"), {}, 2),
+    "confined-by-the-container": (profile("Unconfined"), profile("RuntimeDefault"), 2),
+    "not-confined-by-the-container": (profile("RuntimeDefault"), profile("Unconfined"), 0),
+    "not-confined-as-privileged": (profile("RuntimeDefault"), {"privileged": True}, 0),
+}
+
 SECURITY = [
+    *(
+        Case(
+            name,
+            once("grep Seccomp: /proc/self/status", securityContext=own) | {"securityContext": of_pod},
+            phase("Succeeded"),
+            log=f"Seccomp:\t{mode}",
+        )
+        for name, (of_pod, own, mode) in CONFINED.items()
+    ),
+    Case(
+        "confined-by-a-profile-of-the-node",
+        once(
+            "touch /tmp/x && mkdir /tmp/y || echo refused",
+            securityContext=profile("Localhost", localhostProfile="no-mkdir.json"),
+        ),
+        phase("Succeeded"),
+        log="mkdir: can't create directory '/tmp/y': Operation not permitted\nrefused",
+    ),
+    Case(
+        "profile-that-is-not-there",
+        pod(shell(securityContext=profile("Localhost", localhostProfile="none.json"))),
+        waiting("CreateContainerError", "none.json"),
+    ),
     Case(
         "user",
         once("id -u; id -g; id -G", securityContext={"runAsUser": 1234, "runAsGroup": 99}),

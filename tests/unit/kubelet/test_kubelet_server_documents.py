@@ -40,10 +40,12 @@ def test_what_was_told_is_shown_beside_the_defaults() -> None:
     configure(parser)
     words = ["--kubeconfig", "k", "--max-pods", "30", "--eviction-hard", "memory.available<1Gi,nodefs.available<5%"]
     words += ["--eviction-minimum-reclaim", "nodefs.available=500Mi", "--system-reserved", "memory=1Gi"]
+    words.append("--seccomp-default")
     shown = configuration(parser.parse_args(words))["kubeletconfig"]
     wanted = {
         "maxPods": 30,
         "port": 10250,
+        "seccompDefault": True,
         "evictionHard": {"memory.available": "1Gi", "nodefs.available": "5%"},
         "evictionMinimumReclaim": {"nodefs.available": "500Mi"},
         "evictionPressureTransitionPeriod": "5m0s",
