@@ -43,11 +43,15 @@ class ServiceStrategy(Strategy):
         super().prepare_update(operation, new, old)
         _keep_allocated(new["spec"], old["spec"])
         _drop_for_type(new["spec"], old["spec"])
+        if new["spec"].get("type") != "LoadBalancer":
+            # Its balancer may still be there for a while; nobody shall be led to it.
+            new["status"] = (new.get("status") or {}) | {"loadBalancer": {}}
 
     def claims(self, obj: Object) -> frozenset[str]:
         spec = obj["spec"]
         found = {_address_claim(address) for address in spec.get("clusterIPs") or () if address != HEADLESS}
-        found |= {_port_claim(port["nodePort"]) for port in spec.get("ports") or () if port.get("nodePort")}
+        if _needs_node_ports(spec):
+            found |= {_port_claim(number) for number in _node_ports(spec)}
         if spec.get("healthCheckNodePort"):
             found.add(_port_claim(spec["healthCheckNodePort"]))
         return frozenset(found)
@@ -77,8 +81,6 @@ class _Allocation:
     def _addresses(self) -> None:
         spec = self._spec
         if spec.get("type") == "ExternalName":
-            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-                spec.pop(field, None)
             return
         networks = service_networks.networks(self._operation.server)
         found = ip_families.settle(spec, self._old, tuple(networks))
@@ -121,7 +123,7 @@ class _Allocation:
 
     def _ports(self) -> None:
         spec = self._spec
-        if spec.get("type") not in _WITH_NODE_PORTS:
+        if not _needs_node_ports(spec):
             return
         automatic = spec.get("type") == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
         mine: dict[int, set[str]] = {}
@@ -152,7 +154,7 @@ class _Allocation:
 
     def _check_port(self, number: int, field: str, *, shared: bool) -> None:
         ports = self._operation.server.config.node_ports
-        if number not in ports:
+        if number not in ports and number not in _node_ports(self._old or {}):
             why = f"provided port is not in the valid range. The range of valid ports is {ports.start}-{ports.stop - 1}"
             raise self._invalid(field, str(number), why)
         if not shared and _port_claim(number) in self._operation.refused_claims:
@@ -160,9 +162,9 @@ class _Allocation:
 
     def _health_check(self) -> None:
         spec = self._spec
-        if spec.get("type") != "LoadBalancer" or spec.get("externalTrafficPolicy") != "Local":
-            spec.pop("healthCheckNodePort", None)
-        elif spec.get("healthCheckNodePort"):
+        if not _needs_health_check(spec):
+            return
+        if spec.get("healthCheckNodePort"):
             self._check_port(spec["healthCheckNodePort"], "spec.healthCheckNodePort", shared=False)
         else:
             mine = {port["nodePort"]: {""} for port in spec.get("ports") or () if port.get("nodePort")}
@@ -176,11 +178,18 @@ class _Allocation:
 def _drop_for_type(new: dict[str, Any], old: dict[str, Any]) -> None:
     """What only the old type had a use for goes, unless the client changed it."""
     if new.get("type") == "ExternalName" and old.get("type") != "ExternalName":
-        _drop_unchanged(new, old, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
-    if new.get("type") not in _WITH_NODE_PORTS and old.get("type") in _WITH_NODE_PORTS:
-        _drop_unchanged(new, old, "externalTrafficPolicy")
+        if all(new.get(field) == old.get(field) for field in ("clusterIP", "clusterIPs")):
+            _drop_unchanged(new, old, "clusterIP", "clusterIPs")
+        _drop_unchanged(new, old, "ipFamilies", "ipFamilyPolicy")
+    if _needs_node_ports(old) and not _needs_node_ports(new) and _node_ports(new) <= _node_ports(old):
+        for port in new.get("ports") or ():
+            port.pop("nodePort", None)
+    if _needs_health_check(old) and not _needs_health_check(new):
+        _drop_unchanged(new, old, "healthCheckNodePort")
     if new.get("type") != "LoadBalancer" and old.get("type") == "LoadBalancer":
-        _drop_unchanged(new, old, "allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort")
+        _drop_unchanged(new, old, "allocateLoadBalancerNodePorts", "loadBalancerClass")
+    if _is_external(old) and not _is_external(new):
+        _drop_unchanged(new, old, "externalTrafficPolicy")
 
 
 def _drop_unchanged(new: dict[str, Any], old: dict[str, Any], *fields: str) -> None:
@@ -193,18 +202,33 @@ def _keep_allocated(new: dict[str, Any], old: dict[str, Any]) -> None:
     """What the old service has and the new one does not mention stays, as far as its type has use for it."""
     if new.get("type") != "ExternalName" and old.get("type") != "ExternalName":
         _keep_addresses(new, old)
-    had = {_port_identity(port): port.get("nodePort") for port in old.get("ports") or ()}
-    old_ports, typed = set(filter(None, had.values())), new.get("type") in _WITH_NODE_PORTS
-    asked = {port["nodePort"] for port in new.get("ports") or () if port.get("nodePort")}
-    for port in new.get("ports") or ():
-        if typed and not port.get("nodePort"):
-            kept = had.get(_port_identity(port))
-            if kept and kept not in asked:
+    if _needs_node_ports(old) and _needs_node_ports(new):
+        # By name: a port keeps its node port whatever else of it changes.
+        had = {port.get("name") or "": port.get("nodePort") for port in old.get("ports") or ()}
+        used = _node_ports(old) & _node_ports(new)
+        for port in new.get("ports") or ():
+            kept = had.get(port.get("name") or "")
+            if kept and not port.get("nodePort") and kept not in used:
                 port["nodePort"] = kept
-        elif not typed and old.get("type") in _WITH_NODE_PORTS and port.get("nodePort") in old_ports:
-            del port["nodePort"]
-    if new.get("healthCheckNodePort") in (None, 0) and old.get("healthCheckNodePort"):
-        new["healthCheckNodePort"] = old["healthCheckNodePort"]
+    if _needs_health_check(old) and _needs_health_check(new) and not new.get("healthCheckNodePort"):
+        new["healthCheckNodePort"] = old.get("healthCheckNodePort")
+
+
+def _needs_node_ports(spec: dict[str, Any]) -> bool:
+    return spec.get("type") in _WITH_NODE_PORTS
+
+
+def _needs_health_check(spec: dict[str, Any]) -> bool:
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _is_external(spec: dict[str, Any]) -> bool:
+    """Whether clients outside of the cluster have a way to it, to which a policy may apply."""
+    return _needs_node_ports(spec) or (spec.get("type") == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+def _node_ports(spec: dict[str, Any]) -> set[int]:
+    return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
 
 
 def _keep_addresses(new: dict[str, Any], old: dict[str, Any]) -> None:
@@ -220,10 +244,6 @@ def _keep_addresses(new: dict[str, Any], old: dict[str, Any]) -> None:
         for field in ("ipFamilies", "ipFamilyPolicy"):
             if old.get(field) and not new.get(field):
                 new[field] = old[field]
-
-
-def _port_identity(port: Object) -> tuple[Any, Any]:
-    return port.get("protocol", "TCP"), port.get("port")
 
 
 def _shuffled(numbers: range, source: random.Random) -> range | list[int]:
