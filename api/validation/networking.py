@@ -13,7 +13,7 @@ from api.objects import Object
 from api.validation import fields
 from api.validation.containers import PROTOCOLS
 from api.validation.fields import Causes
-from api.validation.service_addresses import ip_address, reachable
+from api.validation.service_addresses import cidr, ip_address, reachable
 from api.validation.services import host_name
 
 _FAMILIES = ("FQDN", "IPv4", "IPv6")
@@ -254,20 +254,17 @@ def _peer(path: str, peer: Object) -> Causes:
 def _block(path: str, block: Object) -> Causes:
     if not block.get("cidr"):
         return [fields.required(f"{path}.cidr")]
-    try:
-        outer = ipaddress.ip_network(block["cidr"], strict=False)
-    except ValueError:
-        return [fields.invalid(f"{path}.cidr", block["cidr"], _CIDR)]
-    found: Causes = []
+    found = cidr(f"{path}.cidr", block["cidr"])
+    if found:
+        return found
+    outer: Any = ipaddress.ip_network(block["cidr"], strict=False)
     for index, text in enumerate(block.get("except") or []):
         place = f"{path}.except[{index}]"
-        try:
-            inner: Any = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            found.append(fields.invalid(place, text, _CIDR))
-            continue
-        if inner.version != outer.version or not inner.subnet_of(outer) or inner == outer:
-            found.append(fields.invalid(place, text, "must be a strict subset of `cidr`"))
+        wrong = cidr(place, text)
+        inner: Any = None if wrong else ipaddress.ip_network(text, strict=False)
+        if inner is not None and (inner.version != outer.version or not inner.subnet_of(outer) or inner == outer):
+            wrong = [fields.invalid(place, text, "must be a strict subset of `cidr`")]
+        found += wrong
     return found
 
 

@@ -34,7 +34,8 @@ def cidr(path: str, text: str) -> Causes:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
         return [fields.invalid(path, text, _CIDR)]
-    return [] if "/" in text else [fields.invalid(path, text, _CIDR)]
+    # Python takes 10.0.0.1 and 10.0.0.0/255.0.0.0 for networks, too.
+    return [] if text.partition("/")[2].isdecimal() else [fields.invalid(path, text, _CIDR)]
 
 
 def reachable(path: str, text: str) -> Causes:

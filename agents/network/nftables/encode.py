@@ -346,7 +346,9 @@ class Encoder:
 
     def _in_networks(self, field: Field, networks: tuple[str, ...], inverted: bool, messages: list[Message]) -> bytes:
         load = self._load(field, x.KEY)
-        collapsed = list(collapse_addresses(ip_network(network) for network in networks))  # type: ignore[type-var]
+        # What users write may have bits of a host: 10.1.2.3/8 is 10.0.0.0/8.
+        written = (ip_network(network, strict=False) for network in networks)
+        collapsed = list(collapse_addresses(written))  # type: ignore[type-var]
         if len(collapsed) == 1:
             only = collapsed[0]
             operator = x.COMPARE_NOT_EQUAL if inverted else x.COMPARE_EQUAL

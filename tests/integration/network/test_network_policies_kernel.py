@@ -124,6 +124,8 @@ def on(port: str) -> set[tuple[str, str]]:
     pytest.param([ingress({"from": [block(f"{OUTSIDE}/32")]})], of("outside"), id="a block"),
     pytest.param([ingress({"from": [block("0.0.0.0/0", OUTSIDE + "/32", "10.244.2.0/24")]})], of("idle"),
                  id="a block with exceptions"),
+    pytest.param([ingress({"from": [block(f"{OUTSIDE}/26"), block("10.244.9.9/16", "10.244.2.77/24")]})],
+                 of("idle") | of("outside"), id="blocks named by one of their addresses"),
     pytest.param([ingress({"from": [block("fd00::/8")]})], set(), id="a block of the other family"),
     pytest.param([ingress({"ports": [{"port": 8080, "protocol": "TCP"}]})], on("8080"), id="a port"),
     pytest.param([ingress({"ports": [{"port": 9000, "endPort": 9100}]})], on("9090"), id="a range of ports"),
