@@ -84,8 +84,11 @@ class Node:
         """All attachments."""
         return {name: asdict(held) for name, held in self.network.attached().items()}
 
-    def services(self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16") -> str:
-        """Make the table of services of the cluster's family; what had to be changed."""
+    def services(
+        self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16", addresses: list | None = None
+    ) -> str:
+        """Make the table of services of the cluster's family on a node; what had to be changed."""
+        view = NodeView(node, addresses=tuple(addresses or ()))
         family = next(family for family in Family if family.has(cluster))
         if self.table is None:
             self.table = NftTable(rules.TABLE, family)
@@ -94,7 +97,7 @@ class Node:
         parts = [rules.base((cluster,), family)]
         for service in services:
             own = [one for one in slices if rules.service_key_of(one) == key_of(service)]
-            parts.append(rules.service_rules(service, own, NodeView(node), (cluster,), family).ruleset)
+            parts.append(rules.service_rules(service, own, view, (cluster,), family).ruleset)
         return str(self.table.reconcile(union(parts)))
 
     def follow(self, services: list, slices: list, node: str, cluster: str = "10.244.0.0/16") -> None:

@@ -20,10 +20,11 @@ _NOWHERE: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What the decision needs to know of this node."""
+    """What decisions need to know of this node."""
 
     name: str
     zone: str = ""
+    addresses: tuple[str, ...] = ()
 
 
 class Candidate(NamedTuple):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from agents.network.nftables.values import (
@@ -350,6 +351,10 @@ class _Builder:
         name = f"firewall-{identity}"
         ranges = _of(self._family, self._source_ranges)
         allowed: list[Rule] = [(InNetworks(Field.SOURCE, ranges), goto(chain))] if ranges else []
+        if _has_any(ranges, self._node.addresses):
+            # A node that holds the balancer's address speaks to it from that address.
+            itself = InNetworks(Field.SOURCE, self._balancer_addresses)
+            allowed.append((IsLocal(Field.SOURCE), itself, goto(chain)))
         self._chains[name] = Chain((*allowed, (DROP,)))
         return name
 
@@ -375,6 +380,11 @@ def cluster_addresses(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _of(family: Family, texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if family.has(text))
+
+
+def _has_any(networks: Iterable[str], addresses: Iterable[str]) -> bool:
+    held = [ip_address(address) for address in addresses]
+    return any(one in ip_network(network, strict=False) for network in networks for one in held)
 
 
 def _ingress_addresses(service: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from agents.dns.node_dns import PORT as DNS_PORT
 from agents.dns.node_dns import gateway_address
+from agents.network import routes
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.values import Endpoint, Family
 from agents.proxy import rules
@@ -78,7 +79,7 @@ class ServiceProxy:
         self.in_sync = False
 
     def watch(self) -> None:
-        """Look at every change of services, their slices, and this node's zone."""
+        """Look at every change of services, their slices, and this node's zone and addresses."""
         self._services.add_handler(lambda old, new: self._mark(key_of(new or old or {})))
         self._slices.add_handler(self._slice_changed)
         self._nodes.add_handler(self._node_changed)
@@ -121,7 +122,7 @@ class ServiceProxy:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None or new["metadata"]["name"] != self._node.name:
             return
-        if (labels_of(new).get(_ZONE, ""), _gateways(new)) != (self._node.zone, self._gateways):
+        if (_view(self._node.name, new), _gateways(new)) != (self._node, self._gateways):
             with self._changed:
                 self._everything = True
                 self._changed.notify()
@@ -139,7 +140,7 @@ class ServiceProxy:
         """Compute every service anew and compare the whole tables with the kernel."""
         with self._metrics.sync_seconds.labels("full").time():
             node = self._nodes.get(self._node.name)
-            self._node = NodeView(self._node.name, labels_of(node).get(_ZONE, "") if node else "")
+            self._node = _view(self._node.name, node)
             self._gateways = _gateways(node)
             services = sorted(self._services.items(), key=lambda obj: obj["metadata"].get("creationTimestamp") or "")
             keys = [key_of(service) for service in services]
@@ -198,6 +199,11 @@ class ServiceProxy:
         self._health.sync([one.parts for one in self.tables])
         self._metrics.services.set(max((len(one.parts) for one in self.tables), default=0))
         self._metrics.synced_at.set(self._runtime.time())
+
+
+def _view(name: str, node: Object | None) -> NodeView:
+    """The node as rules see it; an unknown one has but its name."""
+    return NodeView(name, labels_of(node).get(_ZONE, ""), routes.node_addresses(node)) if node else NodeView(name)
 
 
 def _gateways(node: Object | None) -> dict[Family, str]:

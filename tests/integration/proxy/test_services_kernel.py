@@ -57,7 +57,10 @@ class Cluster:
 
     def program(self, services: list[dict], slices: list[dict]) -> list[str]:
         """Make the tables of both nodes."""
-        return [host.services(services=services, slices=slices, node=host.name) for host in (self.one, self.two)]
+        return [
+            host.services(services=services, slices=slices, node=host.name, addresses=[ADDRESSES[host.name]])
+            for host in (self.one, self.two)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +191,34 @@ def test_external_and_balancer_addresses_lead_to_the_service(cluster: Cluster) -
     cluster.program([balanced], [endpoint_slice("web", *cluster.web)])
     assert cluster.client.answer("192.0.2.7", 80) in ("one", "two")
     assert cluster.client.ask("192.0.2.8", 80)[0].split()[1] == "TimeoutError"
+
+
+@pytest.mark.parametrize(("ranges", "allowed"), [
+    ([], {"outside", "node", "pod"}),
+    ([f"{CLIENT}/32"], {"outside"}),
+    ([f"{ADDRESSES['one']}/32"], {"node"}),
+    (["192.168.9.77/24"], {"outside", "node"}),
+    (["10.244.0.0/16"], {"pod"}),
+    (["fd00::/8"], set()),
+])  # fmt: skip
+def test_source_ranges_hold_for_pods_and_for_the_node_that_has_the_address(
+    cluster: Cluster, ranges: list[str], allowed: set[str]
+) -> None:
+    balancer = {"loadBalancer": {"ingress": [{"ip": "192.168.9.201"}]}}
+    cluster.program([service("web", "10.96.0.10", type="LoadBalancer", node_port=30080, status=balancer,
+                             loadBalancerSourceRanges=ranges)], [endpoint_slice("web", *cluster.web)])  # fmt: skip
+    cluster.one.announce(addresses=["192.168.9.201"])
+    try:
+        found = {
+            name
+            for name, (host, pod) in {"outside": (cluster.client, ""), "node": (cluster.one, ""),
+                                      "pod": (cluster.one, "idle")}.items()
+            if host.reach("192.168.9.201:80", pod=pod)
+        }  # fmt: skip
+        assert found == allowed
+        assert cluster.client.reach(f"{ADDRESSES['one']}:30080"), "node ports are not guarded"
+    finally:
+        cluster.one.announce(addresses=[])
 
 
 def test_the_node_that_is_named_answers_for_an_address_and_another_takes_it_over(cluster: Cluster) -> None:

@@ -212,6 +212,14 @@ def test_source_ranges_guard_the_balancers_address_only() -> None:
     )
 
 
+@pytest.mark.parametrize(("address", "own"), [("198.51.100.7", True), ("198.51.101.7", False), ("2001:db8::7", False)])
+def test_a_node_in_the_source_ranges_speaks_from_the_balancers_address_too(address: str, own: bool) -> None:
+    obj = service(type="LoadBalancer", status=BALANCER, loadBalancerSourceRanges=["198.51.100.9/24", "2001:db8::/32"])
+    part = rules.service_rules(obj, BOTH, NodeView("one", addresses=(address,)), CLUSTER)
+    itself = (IsLocal(Field.SOURCE), InNetworks(Field.SOURCE, ("192.0.2.8",)), goto("masquerade-2"))
+    assert (itself in part.ruleset.chains["firewall-default/web/tcp/80"].rules) == own
+
+
 def test_affinity_remembers_the_client_at_each_endpoint() -> None:
     obj = service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
     found = chains(obj, BOTH)
