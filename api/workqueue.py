@@ -1,6 +1,7 @@
 """Keys that wait to be looked at: each at most once in the queue, never worked on by two workers at a time.
 
-Invariant: a key added while it is being worked on is handed out again after `done`, so no change is missed.
+Invariant: a key added while it is being worked on is handed out again after `done`, so no change is missed; and
+however many keys are ready, the other tasks of the process (which read, and renew leases) get their turns.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from api.runtime import Event, Runtime
 from api.transport import TransportError
 
 log = logging.getLogger(__name__)
+
+# Seconds for which keys are handed out without a turn for other tasks.
+_TURN = 0.02
 
 
 class WorkQueue:
@@ -36,6 +40,7 @@ class WorkQueue:
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._stopped = False
+        self._turn_since = runtime.monotonic()
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -73,6 +78,9 @@ class WorkQueue:
 
     def get(self) -> str | None:
         """The next key, waiting for one; None once the queue is stopped. Call `done` with it."""
+        if self._runtime.monotonic() - self._turn_since > _TURN:
+            self._runtime.sleep(0)
+            self._turn_since = self._runtime.monotonic()
         with self._changed:
             while True:
                 self._promote()
@@ -85,6 +93,7 @@ class WorkQueue:
                     return key
                 pause = self._later[0][0] - self._runtime.monotonic() if self._later else None
                 self._changed.wait(pause)
+                self._turn_since = self._runtime.monotonic()
 
     def done(self, key: str) -> None:
         """The worker has finished with `key`."""

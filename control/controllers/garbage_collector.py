@@ -32,13 +32,17 @@ log = logging.getLogger(__name__)
 _IGNORED = frozenset({"events", "events.events.k8s.io"})
 _REDISCOVER = 30.0
 _PATIENCE = 30.0
+_LOOK_AGAIN = 0.2
 _DISCOVER = ""
 _REMEMBERED_ABSENT = 4096
 _INDEX = "owner-uids"
 
 
 class GarbageCollector(Loop):
-    """The shell. Keys are `resource key`; the empty key asks for a fresh discovery."""
+    """The shell. Keys are `resource key`; the empty key asks what there is to follow.
+
+    Keys that come while some resource is not listed yet are held until it is.
+    """
 
     name = "garbage-collector-controller"
     workers = 16
@@ -49,7 +53,10 @@ class GarbageCollector(Loop):
         self._followed: dict[str, Informer] = {}
         self._handled: set[str] = set()
         self._since: dict[str, float] = {}
+        self._next_discovery = float("-inf")
+        self._unseen: set[str] = set()
         self._passed_over: set[str] = set()
+        self._held: set[str] = set()
         self._kinds: dict[tuple[str, str], Resource] = {}
         self._present: dict[str, tuple[str, str]] = {}
         self._absent: dict[str, None] = {}
@@ -62,19 +69,18 @@ class GarbageCollector(Loop):
         super().start(stop)
 
     def reconcile(self, key: str) -> float | None:
-        """Discover, or decide about one object."""
+        """Look what there is, or decide about one object."""
         if key == _DISCOVER:
-            self._discover()
-            return _REDISCOVER
-        unseen = self._unseen()
-        if unseen - self._passed_over:
-            return 0.2
+            return self._look_around()
+        if self._unseen - self._passed_over:
+            self._held.add(key)
+            return None
         resource_name, _, object_key = key.partition(" ")
         informer = self._followed.get(resource_name)
         obj = informer.get(object_key) if informer else None
         if informer is None or obj is None or not garbage.concerns(obj):
             return None
-        if unseen and garbage.lets_go(obj):
+        if self._unseen and garbage.lets_go(obj):
             return _PATIENCE
         action = garbage.decide(obj, lambda one: self._state(one, obj), self._dependents)
         try:
@@ -85,15 +91,24 @@ class GarbageCollector(Loop):
             return 0.05
         return None
 
-    def _unseen(self) -> set[str]:
-        """The resources whose objects are not known yet."""
-        unseen = {name for name, informer in list(self._followed.items()) if not informer.synced()}
-        self._passed_over &= unseen
-        late = {name for name in unseen if self.runtime.monotonic() - self._since[name] >= _PATIENCE}
+    def _look_around(self) -> float:
+        """Discover when it is time to, see what is listed by now, and let go of the keys that waited for it."""
+        now = self.runtime.monotonic()
+        if now >= self._next_discovery:
+            self._discover()
+            self._next_discovery = now + _REDISCOVER
+        self._unseen = {name for name, informer in self._followed.items() if not informer.synced()}
+        self._passed_over &= self._unseen
+        late = {name for name in self._unseen if now - self._since[name] >= _PATIENCE}
         for name in sorted(late - self._passed_over):
             log.warning("collecting without %s, which could not be listed for %.0f s", name, _PATIENCE)
         self._passed_over |= late
-        return unseen
+        if self._unseen - self._passed_over:
+            return _LOOK_AGAIN
+        held, self._held = self._held, set()
+        for key in held:
+            self.queue.add(key)
+        return self._next_discovery - now
 
     def _discover(self) -> None:
         discovery = discover(self.client)
@@ -116,6 +131,7 @@ class GarbageCollector(Loop):
 
     def _follow(self, resource: Resource) -> None:
         self._since[resource.name] = self.runtime.monotonic()
+        self._unseen.add(resource.name)
         informer = self._followed[resource.name] = self.informers.of(resource)
         if resource.name in self._handled:
             return

@@ -48,6 +48,27 @@ def test_a_delayed_key_comes_when_its_time_has_come_and_wakes_a_waiting_worker()
     assert seen == [("now", 0.0), ("early", 1.0), ("late", 5.0)]
 
 
+class Processor(VirtualRuntime):
+    """One that counts the turns it gives to others."""
+
+    turns = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.turns += 1
+
+
+def test_other_tasks_get_their_turns_however_many_keys_are_ready() -> None:
+    runtime = Processor()
+    queue = WorkQueue(runtime)
+    for number in range(1000):
+        queue.add(str(number))
+    while len(queue):
+        key = queue.get()
+        runtime.now += 0.001
+        queue.done(key or "")
+    assert 20 <= runtime.turns <= 50
+
+
 @pytest.mark.parametrize("error", [errors.Conflict("race"), TransportError("gone"), ValueError("bug")])
 def test_a_failing_key_comes_back_with_doubling_pauses_until_it_goes_well(error: Exception) -> None:
     runtime = VirtualRuntime()
