@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
 
 from api.loop import Loop
 from api.networks import Network
@@ -29,13 +29,22 @@ def taken_by(nodes: Iterable[Object]) -> set[str]:
 
 def decide(cluster: Network, mask: int, taken: Iterable[str]) -> str:
     """The first range of the cluster's that overlaps none of `taken`; "" if all are."""
-    used: set[Any] = {ipaddress.ip_network(text) for text in taken}
-    same_size = {one for one in used if one.prefixlen == mask}
-    others = [one for one in used if one.prefixlen != mask and one.version == cluster.version]
-    for candidate in cluster.subnets(new_prefix=mask):
-        if candidate not in same_size and not any(candidate.overlaps(one) for one in others):
+    used = [one for text in taken if (one := _network(text)).version == cluster.version]
+    same_size = {int(one.network_address) for one in used if one.prefixlen == mask}
+    others = [one for one in used if one.prefixlen != mask]
+    first, size = int(cluster.network_address), 1 << (cluster.max_prefixlen - mask)
+    for address in range(first, first + cluster.num_addresses, size):
+        if address in same_size:
+            continue
+        candidate = type(cluster)((address, mask))
+        if not any(candidate.overlaps(one) for one in others):
             return str(candidate)
     return ""
+
+
+@lru_cache(maxsize=16384)
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text)
 
 
 class NodeIpamController(Loop):
