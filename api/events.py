@@ -20,6 +20,8 @@ from api.transport import TransportError
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
+# How often to say that events are dropped.
+_TELL_SECONDS = 10.0
 # Behind the caller: so many at once, then so many a second.
 _BURST = 50.0
 _RATE = 50.0
@@ -38,6 +40,8 @@ class EventRecorder:
         self._arrived = runtime.condition()
         self._waiting: deque[tuple[Mapping[str, Any], str, str, str, str]] = deque()
         self._background = False
+        self._dropped = 0
+        self._told = float("-inf")
 
     def normal(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
         """Something went as it should."""
@@ -54,10 +58,17 @@ class EventRecorder:
             return
         with self._arrived:
             if len(self._waiting) >= _REMEMBERED:
-                log.info("the event %s on %s was dropped: too many wait to be written", reason, name_of(obj))
+                self._dropped += 1
+                self._tell_dropped()
                 return
             self._waiting.append((obj, kind, reason, message, field_path))
             self._arrived.notify()
+
+    def _tell_dropped(self) -> None:
+        now = self._runtime.monotonic()
+        if now - self._told >= _TELL_SECONDS:
+            log.warning("%s dropped %d events: too many wait to be written", self._component, self._dropped)
+            self._told, self._dropped = now, 0
 
     def start(self) -> None:
         """From now on until `close`, write in a task of its own, so that a caller never waits for the server."""
@@ -67,6 +78,9 @@ class EventRecorder:
     def close(self) -> None:
         """End the task once what waits is written; later events are written at once again."""
         with self._arrived:
+            if self._dropped:
+                self._told = float("-inf")
+                self._tell_dropped()
             self._background = False
             self._arrived.notify_all()
 
