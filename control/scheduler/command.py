@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from api.component import Component, add_arguments
-from control.scheduler.configuration import ConfigurationError, load
+from control.scheduler.configuration import load
 from control.scheduler.metrics import Metrics
+from control.scheduler.plugin_arguments import ConfigurationError
 from control.scheduler.scheduler import Scheduler
 
 

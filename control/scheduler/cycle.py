@@ -33,6 +33,18 @@ _CLASSES_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateNodes:
+    """Of how many nodes on which preemption helps the cheapest is taken: a share of all nodes, and so many at least."""
+
+    percentage: int = 0
+    absolute: int = 100
+
+    def of(self, nodes: int) -> int:
+        """How many, of a cluster of so many nodes."""
+        return max(1, self.absolute, nodes * self.percentage // 100)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """The plugins of one schedulerName, in order, with the weights of their scores.
 
@@ -45,6 +57,7 @@ class Profile:
     weights: dict[str, float]
     unfiltered: frozenset[str] = frozenset()
     permits: tuple[PermitPlugin, ...] = ()
+    candidates: CandidateNodes = CandidateNodes()
 
     def node_filters(self, pod: PodInfo) -> list[NodePlugin]:
         """The plugins that may refuse a node to the pod, by the node alone."""

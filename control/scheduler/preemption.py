@@ -17,8 +17,6 @@ from control.scheduler.framework import ClusterPlugin, Decision, NodePlugin
 from control.scheduler.pod import PodInfo
 from control.scheduler.snapshot import NodeInfo, Snapshot
 
-# Of so many nodes on which preemption helps the cheapest is taken.
-_CANDIDATES = 100
 _LOWEST_PRIORITY = -(2**31)
 _NO_VICTIMS = "No preemption victims found for incoming pod"
 _NOT_HELPFUL = "Preemption is not helpful for scheduling"
@@ -86,14 +84,15 @@ def choose(
     placeholders = frozenset(nominated)
     found: list[Preemption] = []
     filters = _Filters(profile.node_filters(pod), profile.cluster_filters(pod, snapshot))
-    step = max(1, len(resolvable) // _CANDIDATES)
+    wanted = profile.candidates.of(len(snapshot))
+    step = max(1, len(resolvable) // wanted)
     # Evenly from all over the cluster first: neighbours in the list are often alike.
     for name in (name for first in range(step) for name in resolvable[first::step]):
         node = snapshot.node(name)
         candidate = _try(pod, node, snapshot, filters, budgets, placeholders) if node else None
         if candidate is not None:
             found.append(candidate)
-            if len(found) >= _CANDIDATES:
+            if len(found) >= wanted:
                 break
     return min(found, key=_cost) if found else None
 

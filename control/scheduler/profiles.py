@@ -62,6 +62,11 @@ def default_profile(name: str = DEFAULT_NAME) -> Profile:
     return Profile(name, NODE_PLUGINS, CLUSTER_PLUGINS, dict(WEIGHTS))
 
 
+def bind_seconds(profile: Profile) -> float:
+    """How long a pod of this profile that has its node waits for its claims to be bound."""
+    return next(one.bind_seconds for one in profile.cluster_plugins if isinstance(one, VolumeBinding))
+
+
 def wakes(profiles: Mapping[str, Profile]) -> dict[str, frozenset[Wake]]:
     """For each plugin, the events that may help a pod that it refused."""
     found: dict[str, frozenset[Wake]] = {}

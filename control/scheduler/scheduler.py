@@ -24,7 +24,7 @@ from control.scheduler.metrics import Metrics
 from control.scheduler.observer import Observer
 from control.scheduler.permit import Wait
 from control.scheduler.pod import PodInfo
-from control.scheduler.profiles import wakes
+from control.scheduler.profiles import bind_seconds, wakes
 from control.scheduler.queue import SchedulingQueue, Waiting
 from control.scheduler.snapshot import Snapshot
 from control.scheduler.volume_binder import VolumeBinder, VolumesNotBound
@@ -168,7 +168,7 @@ class Scheduler:
         """Volumes may take minutes to be made: a task of its own waits for them."""
         pod = entry.pod
         try:
-            self._volumes.bind(bindings, node, self._stop)
+            self._volumes.bind(bindings, node, bind_seconds(self._profiles[_scheduler_name(pod)]), self._stop)
         except (VolumesNotBound, ApiError, TransportError) as error:
             log.warning("volumes of %s were not bound on %s: %s", pod.key, node, error)
             message = f'running PreBind plugin "VolumeBinding": binding volumes: {error}'

@@ -1,7 +1,7 @@
 """Writes what a pod's delayed claims need on its node, and waits until the binder has bound them.
 
 Invariant: when `bind` returns, every claim of the pod is bound by what the API shows.
-Source: kube-scheduler VolumeBinding (PreBind; bindTimeoutSeconds 600).
+Source: kube-scheduler VolumeBinding (PreBind; bindTimeoutSeconds).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from api.objects import Object, annotations_of, key_of, name_of, namespace_of, u
 from api.runtime import Event, Runtime
 from control.scheduler.volumes import Bindings, Volumes
 
-TIMEOUT = 600.0
 _LOOK_AGAIN = 0.1
 
 
@@ -28,14 +27,14 @@ class VolumeBinder:
         self._runtime = runtime
         self._known = known
 
-    def bind(self, wanted: Bindings, node: str, stop: Event) -> None:
-        """Bind, and wait. Raises VolumesNotBound, ApiError, TransportError."""
+    def bind(self, wanted: Bindings, node: str, seconds: float, stop: Event) -> None:
+        """Bind, and wait so long at most. Raises VolumesNotBound, ApiError, TransportError."""
         for claim, volume in wanted.static:
             self._client.update("persistentvolumes", volumes.reserved(volume, claim))
         for claim in wanted.dynamic:
             self._select(claim, node)
         claims = [claim for claim, _ in wanted.static] + wanted.dynamic
-        deadline = self._runtime.monotonic() + TIMEOUT
+        deadline = self._runtime.monotonic() + seconds
         while waiting := self._known.unbound(claims):
             for claim in wanted.dynamic:
                 self._check(claim, node)

@@ -21,10 +21,17 @@ _EXISTING = Rejection(_NAME, "node(s) didn't satisfy existing pods anti-affinity
 
 
 class InterPodAffinity(ClusterPlugin):
-    """Filters by required terms of both sides, scores by preferred ones."""
+    """Filters by required terms of both sides, scores by preferred ones.
+
+    A required affinity of a running pod weighs `hard_weight` in the score of those that it selects; with
+    `ignore_wishes` running pods have no say in the score of a pod that prefers nothing itself.
+    """
 
     name = _NAME
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.POD_ADDED, Wake.POD_REMOVED})
+
+    def __init__(self, hard_weight: int = 1, ignore_wishes: bool = False) -> None:
+        self._hard_weight, self._ignore_wishes = hard_weight, ignore_wishes
 
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         return bool(pod.affinity.required or pod.affinity.required_anti or pod.affinity.preferred) or bool(
@@ -43,11 +50,14 @@ class InterPodAffinity(ClusterPlugin):
         return found
 
     def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
+        if self._ignore_wishes and not pod.affinity.preferred:
+            return None
         total = numpy.zeros(len(snapshot.slots))
         for term in pod.affinity.preferred:
             total += term.weight * _sums(snapshot, term.topology_key, _matching(snapshot, (term,)))
         for key in snapshot.topology_keys("wish"):
-            wishes = snapshot.vector(("existing-wish", key, *pod.identity), _Wishes(pod, key, snapshot))
+            about = ("existing-wish", key, self._hard_weight, *pod.identity)
+            wishes = snapshot.vector(about, _Wishes(pod, key, snapshot, self._hard_weight))
             total += _sums(snapshot, key, wishes)
         low, high = total[fitting].min(), total[fitting].max()
         return (total - low) * (100.0 / (high - low)) if high > low else None
@@ -114,13 +124,13 @@ class _Objections:
 class _Wishes:
     """Sums, on a node, the weights with which its pods like or dislike the new pod in their domain."""
 
-    def __init__(self, pod: PodInfo, key: str, snapshot: Snapshot) -> None:
-        self._pod, self._key, self._snapshot = pod, key, snapshot
+    def __init__(self, pod: PodInfo, key: str, snapshot: Snapshot, hard_weight: int) -> None:
+        self._pod, self._key, self._snapshot, self._hard_weight = pod, key, snapshot, hard_weight
 
     def __call__(self, node: NodeInfo) -> float:
         return float(
             sum(
-                term.weight or 1
+                term.weight or self._hard_weight
                 for other in node.with_affinity.values()
                 for term in (*other.affinity.preferred, *other.affinity.required)
                 if term.topology_key == self._key and _selected((term,), self._pod, self._snapshot)

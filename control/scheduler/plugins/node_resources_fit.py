@@ -13,7 +13,7 @@ from control.scheduler.framework import NodePlugin, Rejection, Wake
 from control.scheduler.pod import PodInfo
 from control.scheduler.snapshot import NodeInfo
 
-_NATIVE = ("cpu", "memory")
+NATIVE = ("cpu", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ def share_in_use(pod: PodInfo, node: NodeInfo, name: str) -> float | None:
     Of cpu and memory, containers that ask for nothing are taken to use a little, so that they spread, too.
     """
     offered = node.allocatable.get(name, 0)
-    if not offered or (name not in _NATIVE and not pod.requests.get(name)):
+    if not offered or (name not in NATIVE and not pod.requests.get(name)):
         return None
-    if name in _NATIVE:
-        place = _NATIVE.index(name)
+    if name in NATIVE:
+        place = NATIVE.index(name)
         return min(1.0, (node.score_requested[place] + pod.score_requests[place]) / offered)
     return min(1.0, (node.requested.get(name, 0) + pod.requests[name]) / offered)

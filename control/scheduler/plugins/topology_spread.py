@@ -27,7 +27,18 @@ _SKEWED = Rejection(_NAME, "node(s) didn't match pod topology spread constraints
 _UNLABELLED = Rejection(
     _NAME, "node(s) didn't match pod topology spread constraints (missing required label)", final=True
 )
-_DEFAULTS = (("kubernetes.io/hostname", 5), ("topology.kubernetes.io/zone", 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A constraint of pods that have none of their own and a controller."""
+
+    topology_key: str
+    max_skew: int
+    hard: bool = False
+
+
+SYSTEM_DEFAULTS = (Default("kubernetes.io/hostname", 5), Default("topology.kubernetes.io/zone", 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +64,22 @@ class Constraint:
 
 
 class PodTopologySpread(ClusterPlugin):
-    """Filters by DoNotSchedule, scores by ScheduleAnyway."""
+    """Filters by DoNotSchedule, scores by ScheduleAnyway; `defaults` are for pods that say nothing."""
 
     name = _NAME
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.NODE_TAINTS, Wake.POD_ADDED, Wake.POD_REMOVED})
+
+    def __init__(self, defaults: Sequence[Default] = SYSTEM_DEFAULTS) -> None:
+        self._defaults = defaults
 
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         return bool(pod.spec.get("topologySpreadConstraints")) or controller_of(pod.pod) is not None
 
     def filters(self, pod: PodInfo) -> bool:
-        return any(one.hard for one in constraints(pod))
+        return any(one.hard for one in self._constraints(pod))
 
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
-        hard = [one for one in constraints(pod) if one.hard]
+        hard = [one for one in self._constraints(pod) if one.hard]
         labelled = _labelled(snapshot, hard)
         found = [(~labelled, _UNLABELLED)]
         for one in hard:
@@ -74,8 +88,9 @@ class PodTopologySpread(ClusterPlugin):
         return found
 
     def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
-        soft = [one for one in constraints(pod) if not one.hard]
-        explicit = bool(pod.spec.get("topologySpreadConstraints"))
+        soft = [one for one in self._constraints(pod) if not one.hard]
+        # Where zones are not labelled the defaults of the system spread over hosts alone.
+        explicit = bool(pod.spec.get("topologySpreadConstraints")) or self._defaults is not SYSTEM_DEFAULTS
         if not explicit:
             soft = [one for one in soft if snapshot.domains(one.topology_key)[1]]
         if not soft:
@@ -96,16 +111,15 @@ class PodTopologySpread(ClusterPlugin):
             return None
         return numpy.where(scored, (high + low - total) * (100.0 / high) if high > 0 else 100.0, 0.0)
 
-
-def constraints(pod: PodInfo) -> Sequence[Constraint]:
-    """The pod's constraints, or the soft ones every controlled pod has."""
-    written = pod.spec.get("topologySpreadConstraints")
-    if written:
-        return [_constraint(one, pod) for one in written]
-    owner = controller_of(pod.pod)
-    if owner is None:
-        return ()
-    return [Constraint(key, skew, hard=False, siblings=owner["uid"]) for key, skew in _DEFAULTS]
+    def _constraints(self, pod: PodInfo) -> Sequence[Constraint]:
+        """The pod's constraints, or those that every controlled pod has."""
+        written = pod.spec.get("topologySpreadConstraints")
+        if written:
+            return [_constraint(one, pod) for one in written]
+        owner = controller_of(pod.pod)
+        if owner is None:
+            return ()
+        return [Constraint(one.topology_key, one.max_skew, one.hard, siblings=owner["uid"]) for one in self._defaults]
 
 
 def _constraint(written: dict[str, Any], pod: PodInfo) -> Constraint:

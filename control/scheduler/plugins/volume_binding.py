@@ -27,10 +27,16 @@ _IN_USE = Rejection(
 
 
 class VolumeBinding(ClusterPlugin):
-    """Bound volumes must reach the node, delayed claims must find or get one there."""
+    """Bound volumes must reach the node, delayed claims must find or get one there.
+
+    A pod that has its node waits `bind_seconds` at most until its claims are bound.
+    """
 
     name = _BINDING
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.VOLUME})
+
+    def __init__(self, bind_seconds: float = 600.0) -> None:
+        self.bind_seconds = bind_seconds
 
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         return bool(pod.claims)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from scheduler_objects import make_node, make_pod, make_snapshot
 
-from control.scheduler.configuration import ConfigurationError, load, profiles
+from control.scheduler.configuration import load, profiles
 from control.scheduler.cycle import Decider
 from control.scheduler.permit import GROUP, LEAST, Wait
+from control.scheduler.plugin_arguments import ConfigurationError
+from control.scheduler.profiles import bind_seconds
 
 pytestmark = pytest.mark.unit
 
@@ -117,8 +119,100 @@ def test_every_default_plugin_of_the_original_may_be_listed() -> None:
     assert profiles(HEAD | {"profiles": [enabled]})["default-scheduler"] == profiles(HEAD)["default-scheduler"]
 
 
-def fitting(arguments: dict[str, Any]) -> Any:
-    return HEAD | {"profiles": [{"pluginConfig": [{"name": "NodeResourcesFit", "args": arguments}]}]}
+def arguments(plugin: str, **given: Any) -> Any:
+    return HEAD | {"profiles": [{"pluginConfig": [{"name": plugin, "args": given}]}]}
+
+
+def fitting(given: dict[str, Any]) -> Any:
+    return arguments("NodeResourcesFit", **given)
+
+
+def spreading(**given: Any) -> Any:
+    return arguments("PodTopologySpread", **given)
+
+
+def configured(document: Any) -> Any:
+    return profiles(document)["default-scheduler"]
+
+
+REQUIRED, PREFERRED = (f"{kind}DuringSchedulingIgnoredDuringExecution" for kind in ("required", "preferred"))
+ZONE = "topology.kubernetes.io/zone"
+HARD = {"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule"}
+
+
+def labelled(key: str, value: str) -> dict[str, Any]:
+    return {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}
+
+
+def test_added_affinity_is_every_pods_beside_its_own() -> None:
+    added = {
+        REQUIRED: {"nodeSelectorTerms": [labelled("pool", "batch")]},
+        PREFERRED: [{"weight": 1, "preference": labelled("disk", "ssd")}],
+    }
+    profile = configured(arguments("NodeAffinity", addedAffinity=added))
+    batch, fast = {"pool": "batch"}, {"pool": "batch", "disk": "ssd"}
+    assert place(profile, [make_node("a", labels={"disk": "ssd"}), make_node("b", labels=batch)]) == "b"
+    assert place(profile, [make_node("a", labels=batch), make_node("b", labels=fast)]) == "b"
+    assert place(profile, [make_node("a", labels=fast)], nodeSelector={"disk": "hdd"}) == ""
+    decision = Decider(profile, random.Random(0)).decide(make_pod("p"), make_snapshot([make_node("a")]))
+    assert decision.reason == "0/1 nodes are available: 1 node(s) didn't match scheduler-enforced node affinity."
+
+
+def test_default_constraints_spread_pods_that_say_nothing_themselves() -> None:
+    nodes = [make_node("a", labels={ZONE: "1"}), make_node("b", labels={ZONE: "2"}, unschedulable=True)]
+    siblings = {"a": [make_pod("x", owner="rs")]}
+    own = {"topologySpreadConstraints": [HARD | {"maxSkew": 9, "labelSelector": {}}]}
+    listed = configured(spreading(defaultingType="List", defaultConstraints=[HARD]))
+    assert place(listed, nodes, siblings, owner="rs") == ""
+    assert place(listed, nodes, siblings, owner="rs", **own) == "a"
+    assert place(listed, nodes, siblings) == "a"
+    assert place(configured(spreading()), nodes, siblings, owner="rs") == "a"
+    # None listed: siblings no longer drive each other to the smaller node.
+    none = configured(spreading(defaultingType="List"))
+    uneven = [make_node("a"), make_node("b", allocatable={"cpu": "1"})]
+    assert place(none, uneven, {"a": [make_pod("y", owner="rs")]}, owner="rs") == "a"
+    assert place(profiles(HEAD)["default-scheduler"], uneven, siblings, owner="rs") == "b"
+
+
+def friend(kind: str) -> dict[str, Any]:
+    term = {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}
+    return {"podAffinity": {kind: [term if kind == REQUIRED else {"weight": 100, "podAffinityTerm": term}]}}
+
+
+def test_running_pods_have_as_much_say_as_the_arguments_give_them() -> None:
+    nodes, labels = [make_node("a"), make_node("b")], {"app": "web"}
+    needing, wishing = (
+        {"a": [make_pod("x", labels=labels, affinity=friend(kind), requests={"cpu": "1", "memory": "2Gi"})]}
+        for kind in (REQUIRED, PREFERRED)
+    )
+    default = configured(HEAD)
+    assert place(default, nodes, needing, labels=labels) == place(default, nodes, wishing, labels=labels) == "a"
+    assert (
+        place(configured(arguments("InterPodAffinity", hardPodAffinityWeight=0)), nodes, needing, labels=labels) == "b"
+    )
+    deaf = configured(arguments("InterPodAffinity", ignorePreferredTermsOfExistingPods=True))
+    assert place(deaf, nodes, wishing, labels=labels) == "b"
+    assert place(deaf, nodes, wishing, labels=labels, affinity=friend(PREFERRED)) == "a"
+
+
+def test_balance_is_over_the_resources_of_the_arguments() -> None:
+    entry = arguments("NodeResourcesBalancedAllocation", resources=[{"name": "cpu"}, {"name": "memory"}, {"name": GPU}])
+    profile = disable("score", "*") | entry["profiles"][0]
+    profile["plugins"]["score"]["enabled"] = [{"name": "NodeResourcesBalancedAllocation"}]
+    nodes = [make_node(name, allocatable={GPU: "4"}) for name in "ab"]
+    placed = {
+        "a": [make_pod("x", requests={"cpu": "2", "memory": "4Gi", GPU: "2"})],
+        "b": [make_pod("y", requests={GPU: "2"})],
+    }
+    assert place(configured(HEAD | {"profiles": [profile]}), nodes, placed, requests={GPU: "1"}) == "a"
+
+
+def test_candidates_and_the_time_for_volumes_are_arguments() -> None:
+    few = configured(arguments("DefaultPreemption", minCandidateNodesPercentage=10, minCandidateNodesAbsolute=5))
+    assert [few.candidates.of(nodes) for nodes in (1, 40, 1000)] == [5, 5, 100]
+    assert configured(HEAD).candidates.of(5000) == 100
+    assert bind_seconds(configured(arguments("VolumeBinding", bindTimeoutSeconds=30))) == 30
+    assert bind_seconds(configured(HEAD)) == 600
 
 
 @pytest.mark.parametrize(
@@ -137,22 +231,27 @@ def fitting(arguments: dict[str, Any]) -> Any:
         (HEAD | {"profiles": [{}, {}]}, "profiles: the schedulerName default-scheduler is there twice"),
         (HEAD | {"profiles": [disable("filter", "Nonsense")]}, "plugins.filter.disabled: Nonsense is not known"),
         (HEAD | {"profiles": [disable("multiPoint", "DefaultBinder")]}, "DefaultBinder cannot be disabled"),
+        (arguments("NodePorts"), "arguments of NodePorts are not supported"),
+        (arguments("NodeAffinity", added={}), "pluginConfig.args: added is not known"),
+        (arguments("Coscheduling", permitWaitingTimeSeconds=0), "0 is not a whole number from 1 upwards"),
+        (arguments("VolumeBinding", bindTimeoutSeconds="1m"), "bindTimeoutSeconds: 1m is not a whole number"),
+        (arguments("InterPodAffinity", hardPodAffinityWeight=101), "101 is not a whole number from 0 to 100"),
         (
-            HEAD | {"profiles": [{"pluginConfig": [{"name": "NodeAffinity", "args": {}}]}]},
-            "arguments of NodeAffinity are not supported",
+            arguments("DefaultPreemption", minCandidateNodesPercentage=0, minCandidateNodesAbsolute=0),
+            "minCandidateNodesPercentage and minCandidateNodesAbsolute cannot be zero both",
         ),
         (
-            HEAD
-            | {
-                "profiles": [
-                    {
-                        "plugins": {"permit": {"enabled": [{"name": "Coscheduling"}]}},
-                        "pluginConfig": [{"name": "Coscheduling", "args": {"permitWaitingTimeSeconds": 0}}],
-                    }
-                ]
-            },
-            "permitWaitingTimeSeconds: 0 is not a number of seconds",
+            arguments("NodeResourcesBalancedAllocation", resources=[{"name": "cpu", "weight": 2}]),
+            "resources: the weight of cpu can only be 1",
         ),
+        (spreading(defaultingType="Some"), "defaultingType: Some is neither System nor List"),
+        (
+            spreading(defaultConstraints=[HARD]),
+            "defaultConstraints: there can be none with the defaultingType System",
+        ),
+        (spreading(defaultingType="List", defaultConstraints=[HARD | {"labelSelector": {}}]), "labelSelector is not"),
+        (spreading(defaultingType="List", defaultConstraints=[HARD | {"maxSkew": 0}]), "maxSkew: 0 is not a whole"),
+        (spreading(defaultingType="List", defaultConstraints=[{"maxSkew": 1}]), "whenUnsatisfiable: None is neither"),
     ],
 )
 def test_what_is_not_known_is_named(document: Any, complaint: str) -> None:
