@@ -45,7 +45,7 @@ Usage = dict[str, tuple[float, float]]
 @contextmanager
 def cluster(directory: Path, nodes: int) -> Iterator[tuple[Client, dict[str, int]]]:
     """A control plane with hollow nodes: a client of it, and the process of each component."""
-    server = _start("server", "--data-dir", str(directory), "--listen", "127.0.0.1:0")
+    server = _start("server", "--data-dir", str(directory), "--listen", "127.0.0.1:0", "--cluster-cidr", "10.0.0.0/12")
     hollow = None
     try:
         config = str(directory / "admin.kubeconfig")
