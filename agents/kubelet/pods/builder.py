@@ -26,7 +26,7 @@ from agents.kubelet.runtime.interface import (
     Sandbox,
     SandboxSpec,
 )
-from agents.kubelet.volumes.manager import VolumeManager, sub_path
+from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.payload import Collector, Tokens, VolumeError
 from api.errors import ApiError
 from api.objects import Object, uid_of
@@ -209,7 +209,7 @@ class PodBuilder:
     ) -> tuple[Mount, ...]:
         of_images = [mount for mount, _ in spec.image_mounts(pod, container)]
         entries = [entry for entry in container.get("volumeMounts") or [] if entry not in of_images]
-        found = [self._volume_mount(pod, container, entry, variables) for entry in entries]
+        found = [self._volume_mount(pod, container, index, entry, variables) for index, entry in enumerate(entries)]
         taken = {mount.target for mount in found}
         directory = self.volumes.directory(uid_of(pod))
         directory.mkdir(parents=True, exist_ok=True)
@@ -233,13 +233,16 @@ class PodBuilder:
         found.append(Mount(str(message), container.get("terminationMessagePath") or TERMINATION_LOG))
         return tuple(found)
 
-    def _volume_mount(self, pod: Object, container: Object, entry: Object, variables: dict[str, str]) -> Mount:
-        source = self.volumes.path(pod, entry["name"])
+    def _volume_mount(
+        self, pod: Object, container: Object, index: int, entry: Object, variables: dict[str, str]
+    ) -> Mount:
         relative = entry.get("subPath") or expand_all(entry.get("subPathExpr") or "", variables)
         if relative:
-            source = sub_path(source, relative, entry["name"], container["name"])
-        elif not source.exists():
-            source.mkdir(parents=True)
+            source = self.volumes.sub_path(pod, entry, relative, container["name"], index)
+        else:
+            source = self.volumes.path(pod, entry["name"])
+            if not source.exists():
+                source.mkdir(parents=True)
         propagation = _PROPAGATION.get(entry.get("mountPropagation") or "", "rprivate")
         read_only = bool(entry.get("readOnly")) or self.volumes.is_projected(pod, entry["name"])
         wanted = entry.get("recursiveReadOnly") or "Disabled"

@@ -22,7 +22,7 @@ import orjson
 
 from agents.kubelet.runtime import labels
 from agents.kubelet.runtime.interface import ContainerRuntimeError, PodIdentity, Sandbox, SandboxSpec, State
-from agents.kubelet.volumes.mounts import mount_tmpfs, mounts_under, unmount
+from agents.kubelet.volumes.mounts import mount_tmpfs, unmount_under
 from agents.network import namespaces
 from api.runtime import Runtime
 
@@ -100,8 +100,7 @@ class PinnedSandboxes:
         """Let the namespaces go. Raises ContainerRuntimeError."""
         directory = self._root / sandbox_id
         try:
-            for point in mounts_under(directory):
-                unmount(point)
+            unmount_under(directory)
         except OSError as error:
             raise ContainerRuntimeError(f"the sandbox {sandbox_id} cannot be unmounted: {error}") from error
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.kubelet.pods.environment import Sources
-from agents.kubelet.volumes.mounts import mount_tmpfs, mounts_under, unmount
+from agents.kubelet.volumes.mounts import mount_tmpfs, unmount_under
 from agents.kubelet.volumes.payload import Collector, VolumeError
+from agents.kubelet.volumes.sub_paths import bind_sub_path
 from agents.kubelet.volumes.writer import write_payload
 from api.errors import ApiError
 from api.objects import Object, namespace_of, uid_of
@@ -35,6 +36,7 @@ _PLUGINS = {
     "projected": "projected",
     "emptyDir": "empty-dir",
 }
+_SUB_PATHS = "volume-subpaths"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,13 @@ class VolumeManager:
             return Path(volume["hostPath"]["path"])
         return self._persistent(pod, volume)
 
+    def sub_path(self, pod: Object, entry: Object, relative: str, container: str, index: int) -> Path:
+        """Where the part of a volume is mounted that the container's mount `entry` names. Raises VolumeError."""
+        name = entry["name"]
+        target: Path = self.directory(uid_of(pod)) / _SUB_PATHS / name / container / str(index)
+        bind_sub_path(self.path(pod, name), relative, target, name, container)
+        return target
+
     def is_projected(self, pod: Object, name: str) -> bool:
         """Whether the kubelet writes the volume's content, so that containers may only read it."""
         volume: Object = next((entry for entry in pod["spec"].get("volumes") or [] if entry["name"] == name), {})
@@ -77,7 +86,8 @@ class VolumeManager:
 
     def tear_down(self, uid: str) -> None:
         """Unmount and remove a pod's volumes; its logs stay. Raises OSError if something cannot be removed."""
-        _remove(self.directory(uid) / "volumes")
+        for name in (_SUB_PATHS, "volumes"):
+            _remove(self.directory(uid) / name)
 
     def release(self, uid: str) -> None:
         """Unmount and remove all that a pod has. Raises OSError if something cannot be removed."""
@@ -151,41 +161,8 @@ class VolumeManager:
 def _remove(directory: Path) -> None:
     if not directory.exists():
         return
-    for point in mounts_under(directory):
-        unmount(point)
+    unmount_under(directory)
     shutil.rmtree(directory)
-
-
-def sub_path(volume: Path, relative: str, mount: str, container: str) -> Path:
-    """The path of a subPath, made as a directory with the volume's mode if missing. Raises VolumeError.
-
-    What lies outside of the volume is not told to the user, whose link it was that led there.
-    """
-    if relative.startswith("/"):
-        raise VolumeError(f"error SubPath `{relative}` must not be an absolute path")
-    if ".." in Path(relative).parts:
-        raise VolumeError(f"unable to provision SubPath `{relative}`: must not contain '..'")
-    real, inside = (volume / relative).resolve(), volume.resolve()
-    if not real.is_relative_to(inside):
-        raise VolumeError(f'failed to prepare subPath for volumeMount "{mount}" of container "{container}"')
-    if not real.exists():
-        try:
-            _make_below(inside, real)
-        except OSError as error:
-            log.info("the sub path %s of volume %s cannot be made: %s", relative, mount, error)
-            raise VolumeError(
-                f'failed to create subPath directory for volumeMount "{mount}" of container "{container}"'
-            ) from error
-    return real
-
-
-def _make_below(volume: Path, target: Path) -> None:
-    """Directories down to `target` that may be used by whom the volume is for. Raises OSError."""
-    mode = stat.S_IMODE(volume.stat().st_mode)
-    missing = [path for path in (target, *target.parents) if path.is_relative_to(volume) and not path.exists()]
-    for path in reversed(missing):
-        path.mkdir()
-        path.chmod(mode)
 
 
 def _check_host_path(source: Object) -> None:

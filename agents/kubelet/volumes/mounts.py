@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 _NOSUID, _NODEV = 2, 4
+_BIND, _PRIVATE = 1 << 12, 1 << 18
 _DETACH = 2
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
 
@@ -17,13 +18,24 @@ _LIBRARY = ctypes.CDLL(None, use_errno=True)
 def mount_tmpfs(path: Path, size: int = 0, mode: str = "0777") -> None:
     """Mount a tmpfs of at most `size` bytes (0: the kernel's default). Raises OSError."""
     options = f"mode={mode}" + (f",size={size}" if size else "")
-    flags = ctypes.c_ulong(_NOSUID | _NODEV)
-    _check(path, _LIBRARY.mount(b"tmpfs", os.fsencode(path), b"tmpfs", flags, options.encode()))
+    _mount(b"tmpfs", path, b"tmpfs", _NOSUID | _NODEV, options.encode())
 
 
-def unmount(path: Path) -> None:
-    """Unmount; lazily, so that a process that still holds a file does not keep the pod's directory. Raises OSError."""
-    _check(path, _LIBRARY.umount2(os.fsencode(path), ctypes.c_int(_DETACH)))
+def bind(source: Path, path: Path) -> None:
+    """Mount a file or directory, without what is mounted below it, at another one. Raises OSError."""
+    _mount(os.fsencode(source), path, None, _BIND, None)
+
+
+def unmount_under(directory: Path) -> None:
+    """Unmount all at or below a directory; lazily, so that a process that still holds a file keeps nothing there.
+
+    What is mounted below a bind mount is mounted below its source, too; there it stays. Raises OSError.
+    """
+    points = mounts_under(directory)
+    for point in points:
+        _mount(None, point, None, _PRIVATE, None)
+    for point in points:
+        _check(point, _LIBRARY.umount2(os.fsencode(point), ctypes.c_int(_DETACH)))
 
 
 def mounts_under(directory: Path) -> list[Path]:
@@ -35,6 +47,10 @@ def mounts_under(directory: Path) -> list[Path]:
         if point == prefix or point.startswith(f"{prefix}/"):
             found.append(Path(point))
     return sorted(found, key=lambda point: len(point.parts), reverse=True)
+
+
+def _mount(source: bytes | None, path: Path, kind: bytes | None, flags: int, options: bytes | None) -> None:
+    _check(path, _LIBRARY.mount(source, os.fsencode(path), kind, ctypes.c_ulong(flags), options))
 
 
 def _check(path: Path, result: int) -> None:
