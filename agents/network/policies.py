@@ -131,13 +131,19 @@ def _view(pod: Object, family: Family) -> PodView | None:
     address = next(filter(family.has, pod_addresses(pod)), "")
     if not address or spec.get("hostNetwork") or status.get("phase") in _ENDED:
         return None
-    ports = {
-        (port["name"], PROTOCOLS[port.get("protocol") or "TCP"]): int(port["containerPort"])
-        for container in spec.get("containers") or ()
-        for port in container.get("ports") or ()
-        if port.get("name")
-    }
-    return PodView(address, spec.get("nodeName") or "", ports)
+    return PodView(address, spec.get("nodeName") or "", _named_ports(spec))
+
+
+def _named_ports(spec: Mapping[str, Any]) -> dict[tuple[str, int], int]:
+    """The ports by name and protocol of all containers that stay: of two that share a name the first has it."""
+    found: dict[tuple[str, int], int] = {}
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    for container in (*(spec.get("containers") or ()), *sidecars):
+        for port in container.get("ports") or ():
+            if port.get("name"):
+                key = port["name"], PROTOCOLS[port.get("protocol") or "TCP"]
+                found.setdefault(key, int(port["containerPort"]))
+    return found
 
 
 def desired(
