@@ -106,13 +106,11 @@ def _port_number(endpoint_slice: Mapping[str, Any], name: str, protocol: str) ->
 
 def _candidate(endpoint: Endpoint, entry: Mapping[str, Any], node: NodeView) -> Candidate:
     conditions = entry.get("conditions") or {}
-    ready = conditions.get("ready") is not False
-    serving = conditions.get("serving")
     hints = entry.get("hints")
     return Candidate(
         endpoint,
-        ready=ready,
-        serving=ready if serving is None else bool(serving),
+        ready=conditions.get("ready") is not False,
+        serving=conditions.get("serving") is not False,
         terminating=bool(conditions.get("terminating")),
         local=entry.get("nodeName") == node.name,
         zones=_names(hints, "forZones") if hints else _NOWHERE,

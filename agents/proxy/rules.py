@@ -90,8 +90,9 @@ class Frontend:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
-    """A service's part of the table; which endpoints each front end leads to; how many ready ones are on this node.
+    """A service's part of the table; who may answer at each front end; how many ready endpoints are on this node.
 
+    Whoever serves may answer: a flow that was led to it once, by whatever policy, stays with it.
     `local_endpoints` is what the health check node port tells, 0 of which means that there is none.
     """
 
@@ -239,6 +240,7 @@ class _Builder:
             CLUSTER_ADDRESSES: {(address,): None for address in self._cluster_addresses}
         }
         self._backends: dict[Frontend, frozenset[Endpoint]] = {}
+        self._serving: frozenset[Endpoint] = frozenset()
         self._local: set[Endpoint] = set()
 
     def result(self) -> ServiceRules:
@@ -258,6 +260,7 @@ class _Builder:
         choice = endpoints.choose(found, self._node)
         # What ends may serve still, but a load balancer shall send new connections elsewhere.
         self._local.update(candidate.endpoint for candidate in found if candidate.local and candidate.ready)
+        self._serving = frozenset(candidate.endpoint for candidate in found if candidate.serving or candidate.ready)
         own = {candidate.endpoint for candidate in found if candidate.local}
         for endpoint in own.intersection(choice.cluster + choice.local):
             self._element(HAIRPIN, (endpoint.address, endpoint.address), None)
@@ -361,7 +364,7 @@ class _Builder:
     def _front(self, front: Frontend, chain: str, usable: tuple[Endpoint, ...], anywhere: tuple[Endpoint, ...]) -> None:
         """Lead a front end to its chain; without usable endpoints refuse it, or drop what another node could serve."""
         key: Key = (front.address, front.protocol, front.port) if front.address else (front.protocol, front.port)
-        self._backends[front] = frozenset(usable)
+        self._backends[front] = self._serving
         if chain:
             self._element(SERVICES if front.address else NODE_PORTS, key, goto(chain))
         if not usable:

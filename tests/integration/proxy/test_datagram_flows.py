@@ -24,16 +24,18 @@ class Site:
     client: Host
     ends: list[tuple[str, str]]
 
-    def program(self, service: tuple[str, ...], slices: tuple[str, ...]) -> None:
-        """Let the service and its slices have ports of these protocols, all of the same number."""
+    def program(self, service: tuple[str, ...], slices: tuple[str, ...], ending: str = "", **spec: str) -> None:
+        """Let the service and its slices have ports of these protocols, all of the same number; one end may end."""
         ports = [{"name": p, "port": 80, "protocol": p, "targetPort": 8080, "nodePort": 30080} for p in service]
-        spec = {"clusterIP": CLUSTER_ADDRESS, "type": "NodePort", "externalIPs": [EXTERNAL], "ports": ports}
-        endpoints = [{"addresses": [address], "nodeName": node} for node, address in self.ends]
+        values = {"clusterIP": CLUSTER_ADDRESS, "type": "NodePort", "externalIPs": [EXTERNAL], "ports": ports}
+        over = {"ready": False, "serving": True, "terminating": True}
+        endpoints = [{"addresses": [address], "nodeName": node, "conditions": over if node == ending else {}}
+                     for node, address in self.ends]  # fmt: skip
         metadata = {"namespace": "default", "name": "web", "labels": {"kubernetes.io/service-name": "web"}}
         one = {"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints,
                "ports": [{"name": p, "port": 8080, "protocol": p} for p in slices]}  # fmt: skip
         for host in (self.one, self.two):
-            host.follow(services=[{"metadata": metadata, "spec": spec}], slices=[one], node=host.name)
+            host.follow(services=[{"metadata": metadata, "spec": values | spec}], slices=[one], node=host.name)
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +81,13 @@ def test_a_udp_port_that_was_gone_answers_again(site: Site, order: list[tuple]) 
     site.program(*order[-1])
     answers = {way: ask(site) for way, ask in WAYS.items()}
     assert set(answers.values()) <= {"one", "two"}, answers
+
+
+def test_a_flow_stays_with_who_serves_it_whatever_else_changes(site: Site) -> None:
+    site.program(BOTH, BOTH)
+    before = {way: ask(site) for way, ask in WAYS.items()}
+    for ending in ("one", "two"):
+        site.program(BOTH, BOTH, ending)
+        assert {way: ask(site) for way, ask in WAYS.items()} == before
+    site.program(BOTH, BOTH, internalTrafficPolicy="Local")
+    assert {way: ask(site) for way, ask in WAYS.items()} == before

@@ -233,14 +233,14 @@ def test_affinity_remembers_the_client_at_each_endpoint() -> None:
     assert found[first] == Chain(((Remember(first, 60), Balance((A,))),))
 
 
-def test_backends_and_local_endpoints_are_counted() -> None:
+def test_who_may_answer_is_told_whatever_the_policies_and_local_endpoints_are_counted() -> None:
     obj = service(type="LoadBalancer", externalTrafficPolicy="Local", healthCheckNodePort=32000,
                   ports=[{"port": 80, "nodePort": 30080}])  # fmt: skip
-    part = rules.service_rules(obj, BOTH, NODE, CLUSTER)
-    assert part.backends == {
-        Frontend("10.96.0.10", TCP, 80): frozenset({A, B}),
-        Frontend("", TCP, 30080): frozenset({A}),
-    }
+    ends = [LOCAL, entry(B.address, ready=False, serving=True, terminating=True),
+            entry("10.244.2.3", ready=False, serving=False)]  # fmt: skip
+    part = rules.service_rules(obj, [endpoint_slice(*ends)], NODE, CLUSTER)
+    both = frozenset({A, B})
+    assert part.backends == {Frontend("10.96.0.10", TCP, 80): both, Frontend("", TCP, 30080): both}
     assert (part.health_check_port, part.local_endpoints) == (32000, 1)
 
 
@@ -249,7 +249,7 @@ def test_a_load_balancer_is_sent_away_from_a_node_whose_endpoints_end_though_the
                   ports=[{"port": 80, "nodePort": 30080}])  # fmt: skip
     ending = entry(A.address, "one", ready=False, serving=True, terminating=True)
     part = rules.service_rules(obj, [endpoint_slice(ending, REMOTE)], NODE, CLUSTER)
-    assert part.backends[Frontend("", TCP, 30080)] == {A}
+    assert part.ruleset.chains["local-default/web/tcp/80"] == Chain(((Balance((A,)),),))
     assert part.local_endpoints == 0
 
 
