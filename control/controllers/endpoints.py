@@ -23,7 +23,7 @@ from api.objects import (
     uid_of,
 )
 from control.controllers.context import Context
-from control.controllers.endpointslice import pod_ports, same_to_services, selected
+from control.controllers.endpointslice import address_of, pod_ports, same_to_services, selected
 from control.controllers.pods import is_ready, phase_of
 
 _HEADLESS = "service.kubernetes.io/headless"
@@ -37,9 +37,10 @@ def subsets(service: Object, pods: Iterable[Object]) -> list[Object]:
     """The subsets that show the pods: addresses grouped by the ports they have in common."""
     groups: dict[str, Object] = {}
     publish = bool(service["spec"].get("publishNotReadyAddresses"))
+    family = next(iter(service["spec"].get("ipFamilies") or ()), "IPv4")
     for pod in sorted(pods, key=key_of):
-        address = (pod.get("status") or {}).get("podIP")
-        if not address or phase_of(pod) in ("Succeeded", "Failed") or is_deleting(pod):
+        address = address_of(pod, family)
+        if not address or phase_of(pod) in ("Succeeded", "Failed") or (is_deleting(pod) and not publish):
             continue
         ports = sorted(pod_ports(service, pod), key=lambda port: (port["port"], port["name"]))
         ports = [{key: value for key, value in port.items() if value != ""} for port in ports]
@@ -88,6 +89,8 @@ class EndpointsController(Loop):
                 self._delete(present)
             return None
         if not service["spec"].get("selector") or is_deleting(service):
+            return None
+        if service["spec"].get("type") == "ExternalName":
             return None
         pods = [pod for pod in self._pods.by_index("namespace", namespace) if selected(service, pod)]
         found, over = capped(subsets(service, pods))

@@ -37,6 +37,7 @@ _SERVICE_NAME = "kubernetes.io/service-name"
 _HEADLESS = "service.kubernetes.io/headless"
 _LAST_TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 _MAX_ENDPOINTS = 100
+_NODE_MAY_COME = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +63,36 @@ def decide(
     wanted: dict[str, dict[str, Any]] = {}
     families = service["spec"].get("ipFamilies") or ["IPv4"]
     for pod in pods:
+        if phase_of(pod) in ("Succeeded", "Failed") or lost(service, pod, nodes):
+            continue
         for family in families:
-            address = _address(pod, family)
-            if not address or phase_of(pod) in ("Succeeded", "Failed"):
+            address = address_of(pod, family)
+            if not address:
                 continue
             kind = family, _port_key(ports := pod_ports(service, pod))
             group = wanted.setdefault(repr(kind), {"family": family, "ports": ports, "endpoints": {}})
-            group["endpoints"][address] = endpoint(pod, nodes.get(pod["spec"].get("nodeName") or ""), address, service)
+            one = endpoint(pod, nodes.get(pod["spec"].get("nodeName") or ""), address, service)
+            group["endpoints"][_identity(one)] = one
     for group in wanted.values() if shares is not None else ():
         _hint_zones(group["endpoints"], shares or {})
     changes = Changes()
     mine: dict[str, list[Object]] = {}
     for one in existing:
         mine.setdefault(repr((one["addressType"], _port_key(one.get("ports") or []))), []).append(one)
-    if not wanted:
+    shown = {group["family"] for group in wanted.values()}
+    for family in (family for family in families if family not in shown):
         # An empty slice says that the service is known and has nobody behind it.
-        first = families[0]
-        wanted[repr((first, []))] = {"family": first, "ports": [], "endpoints": {}}
+        wanted[repr((family, []))] = {"family": family, "ports": [], "endpoints": {}}
     for kind_text, group in wanted.items():
         _fill(service, group, mine.pop(kind_text, []), changes)
     changes.delete.extend(one for rest in mine.values() for one in rest)
     return changes
+
+
+def lost(service: Object, pod: Object, nodes: Mapping[str, Object]) -> bool:
+    """Whether the pod's node is gone, and the pod with it, unless the service wants it shown whatever its state."""
+    name = pod["spec"].get("nodeName")
+    return bool(name) and name not in nodes and not service["spec"].get("publishNotReadyAddresses")
 
 
 def endpoint(pod: Object, node: Object | None, address: str, service: Object) -> Object:
@@ -119,12 +129,12 @@ def endpoint(pod: Object, node: Object | None, address: str, service: Object) ->
 
 def _hint_zones(endpoints: Mapping[str, Object], shares: Mapping[str, float]) -> None:
     """Say of each ready endpoint which zone it is for, if it can be said of all."""
-    ready = {address: one for address, one in endpoints.items() if one["conditions"]["ready"]}
-    zones = topology.hints({address: one.get("zone") or "" for address, one in ready.items()}, shares)
-    for address, one in ready.items():
+    ready = {identity: one for identity, one in endpoints.items() if one["conditions"]["ready"]}
+    zones = topology.hints({identity: one.get("zone") or "" for identity, one in ready.items()}, shares)
+    for identity, one in ready.items():
         one.pop("hints", None)
         if zones:
-            one["hints"] = {"forZones": [{"name": zones[address]}]}
+            one["hints"] = {"forZones": [{"name": zones[identity]}]}
 
 
 def _hints(distribution: str, found: Object) -> Object:
@@ -170,10 +180,16 @@ def selected(service: Object, pod: Object) -> bool:
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
-def _address(pod: Object, family: str) -> str:
+def address_of(pod: Object, family: str) -> str:
+    """The pod's address of a family, or ""."""
     status = pod.get("status") or {}
     addresses = [one["ip"] for one in status.get("podIPs") or []] or [status.get("podIP") or ""]
     return next((one for one in addresses if one and (":" in one) == (family == "IPv6")), "")
+
+
+def _identity(shown: Object) -> str:
+    """Which endpoint it is: pods in the network of one node have one address."""
+    return f"{shown['addresses'][0]} {(shown.get('targetRef') or {}).get('uid', '')}"
 
 
 def _port(port: Object, number: int) -> Object:
@@ -193,7 +209,7 @@ def _fill(service: Object, group: Mapping[str, Any], slices: list[Object], chang
     for one in sorted(slices, key=lambda item: -len(item.get("endpoints") or [])):
         endpoints = []
         for old in one.get("endpoints") or []:
-            fresh = missing.pop(old["addresses"][0], None)
+            fresh = missing.pop(_identity(old), None)
             if fresh is not None:
                 endpoints.append(fresh)
         kept.append((one, endpoints))
@@ -213,9 +229,8 @@ def _fill(service: Object, group: Mapping[str, Any], slices: list[Object], chang
             _note_trigger(service, changed)
             changes.update.append(changed)
     rest = list(missing.values())
-    while rest or not (kept or changes.create):
-        changes.create.append(_new_slice(service, group, rest[:_MAX_ENDPOINTS]))
-        rest = rest[_MAX_ENDPOINTS:]
+    starts = range(0, len(rest), _MAX_ENDPOINTS) if kept or rest else (0,)
+    changes.create.extend(_new_slice(service, group, rest[start : start + _MAX_ENDPOINTS]) for start in starts)
 
 
 def _right(service: Object, one: Object, endpoints: Sequence[Object]) -> bool:
@@ -288,7 +303,7 @@ class EndpointSliceController(Loop):
         existing = [one for one in shown if not is_deleting(one)]
         shares = topology.shares(self._nodes.items()) if topology.by_zone(service) else None
         self._apply(key, decide(service, pods, nodes, existing, shares))
-        return None
+        return _NODE_MAY_COME if any(lost(service, pod, nodes) for pod in pods) else None
 
     def _apply(self, key: str, changes: Changes) -> None:
         for one in changes.create:

@@ -361,7 +361,18 @@ def test_a_service_follows_its_pods(plane: Any) -> None:
     plane.client.patch("deployments.apps", "web", {"spec": {"replicas": 1}}, "default")
     plane.until(lambda: ready() == 1, "one is left")
     old = plane.find("endpoints", "web", "default")
-    plane.until(lambda: len(plane.find("endpoints", "web", "default")["subsets"][0]["addresses"]) == 1, f"as in {old}")
+
+    def older() -> int:
+        return len(plane.find("endpoints", "web", "default")["subsets"][0]["addresses"])
+
+    plane.until(lambda: older() == 1, f"as in {old}")
+    away = {"type": "ExternalName", "externalName": "away.example.com"}
+    plane.client.patch("services", "web", {"spec": away}, "default")
+    plane.client.patch("deployments.apps", "web", {"spec": {"replicas": 2}}, "default")
+    plane.until(lambda: available(plane, "web", 2), "there are two, which a name of elsewhere does not mean")
+    assert (ready(), older()) == (1, 1)
+    plane.client.patch("services", "web", {"spec": {"type": "ClusterIP", "externalName": None}}, "default")
+    plane.until(lambda: (ready(), older()) == (2, 2), "the service means both once it has an address again")
 
 
 def test_a_second_term_of_the_controllers_writes_nothing(plane: Any) -> None:

@@ -14,6 +14,9 @@ from control.controllers import endpointslice_mirroring as mirroring
 pytestmark = pytest.mark.unit
 
 
+NODES: dict[str, Any] = {"n1": {"metadata": meta("n1")}}
+
+
 def service(**spec: Any) -> dict[str, Any]:
     ports = [{"name": "http", "port": 80, "targetPort": "web", "protocol": "TCP"}]
     return {"metadata": meta("s", labels={"team": "a"}), "spec": {"ports": ports, "selector": {"app": "x"}} | spec}
@@ -37,7 +40,7 @@ def test_every_state_of_a_pod_has_its_conditions() -> None:
         backend("no-address", ""),
         backend("done", "10.0.0.4", phase="Succeeded"),
     ]
-    changes = endpointslice.decide(service(), pods, {}, [])
+    changes = endpointslice.decide(service(), pods, NODES, [])
     found = {one["targetRef"]["name"]: one["conditions"] for one in changes.create[0]["endpoints"]}
     assert found == {
         "ready": {"ready": True, "serving": True, "terminating": False},
@@ -69,20 +72,50 @@ def test_a_service_with_nobody_behind_it_has_one_empty_slice() -> None:
     assert endpointslice.decide(service(), [], {}, present) == endpointslice.Changes()
 
 
+def test_each_family_of_a_service_has_a_slice_though_pods_have_one_only() -> None:
+    changes = endpointslice.decide(service(ipFamilies=["IPv6", "IPv4"]), [backend("a", "10.0.0.1")], NODES, [])
+    assert {one["addressType"]: len(one["endpoints"]) for one in changes.create} == {"IPv4": 1, "IPv6": 0}
+    present = [stored(f"s-{n}", one) for n, one in enumerate(changes.create)]
+    single = endpointslice.decide(service(ipFamilies=["IPv4"]), [backend("a", "10.0.0.1")], NODES, present)
+    assert [one["addressType"] for one in single.delete] == ["IPv6"] and not single.create
+
+
+def test_pods_in_the_network_of_one_node_are_endpoints_each() -> None:
+    new, old = backend("new", "192.0.2.5"), backend("old", "192.0.2.5", ready=False, deleting=True)
+    changes = endpointslice.decide(service(), [new, old], NODES, [])
+    shown = {one["targetRef"]["name"]: one["conditions"]["ready"] for one in changes.create[0]["endpoints"]}
+    assert shown == {"new": True, "old": False}
+    present = [stored("s-1", changes.create[0])]
+    assert endpointslice.decide(service(), [new, old], NODES, present) == endpointslice.Changes()
+    (after,) = endpointslice.decide(service(), [new], NODES, present).update
+    assert [one["targetRef"]["name"] for one in after["endpoints"]] == ["new"]
+
+
+@pytest.mark.parametrize("publish", [False, True])
+def test_a_pod_whose_node_is_gone_is_shown_only_if_the_service_wants_every_pod(publish: bool) -> None:
+    pods = [backend("a", "10.0.0.1"), backend("b", "10.0.0.2", node="gone")]
+    asking = service(publishNotReadyAddresses=publish)
+    (made,) = endpointslice.decide(asking, pods, NODES, []).create
+    assert len(made["endpoints"]) == 1 + publish
+    assert endpointslice.lost(asking, pods[1], NODES) != publish
+
+
 def test_a_hundred_endpoints_a_slice_and_none_moves_when_one_goes() -> None:
     pods = [backend(f"p{n}", f"10.0.{n // 200}.{n % 200 + 1}") for n in range(150)]
-    first = endpointslice.decide(service(), pods, {}, [])
+    first = endpointslice.decide(service(), pods, NODES, [])
     assert [len(one["endpoints"]) for one in first.create] == [100, 50]
     present = [stored(f"s-{n}", one) for n, one in enumerate(first.create)]
-    assert endpointslice.decide(service(), pods, {}, present) == endpointslice.Changes()
-    after = endpointslice.decide(service(), pods[1:], {}, present)
+    assert endpointslice.decide(service(), pods, NODES, present) == endpointslice.Changes()
+    after = endpointslice.decide(service(), pods[1:], NODES, present)
     assert names(after.update) == ["s-0"]
     assert not after.create
     assert not after.delete
 
 
 def test_pods_with_other_ports_are_in_a_slice_of_their_own() -> None:
-    changes = endpointslice.decide(service(), [backend("a", "10.0.0.1"), backend("b", "10.0.0.2", port=9090)], {}, [])
+    changes = endpointslice.decide(
+        service(), [backend("a", "10.0.0.1"), backend("b", "10.0.0.2", port=9090)], NODES, []
+    )
     assert sorted(one["ports"][0]["port"] for one in changes.create) == [8080, 9090]
 
 
@@ -96,7 +129,7 @@ def test_zone_and_node_are_told() -> None:
 def test_both_families_have_slices() -> None:
     both = backend("a", "10.0.0.1")
     both["status"]["podIPs"].append({"ip": "fd00::1"})
-    changes = endpointslice.decide(service(ipFamilies=["IPv4", "IPv6"]), [both], {}, [])
+    changes = endpointslice.decide(service(ipFamilies=["IPv4", "IPv6"]), [both], NODES, [])
     found = {one["addressType"]: one["endpoints"][0]["addresses"] for one in changes.create}
     assert found == {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"]}
 
@@ -105,6 +138,16 @@ def test_endpoints_sort_ready_from_not_ready() -> None:
     found = endpoints.subsets(service(), [backend("a", "10.0.0.1"), backend("b", "10.0.0.2", ready=False)])
     assert [one["ip"] for one in found[0]["addresses"]] == ["10.0.0.1"]
     assert [one["ip"] for one in found[0]["notReadyAddresses"]] == ["10.0.0.2"]
+
+
+def test_endpoints_have_the_services_first_family_and_ending_pods_only_if_the_service_wants_every_pod() -> None:
+    both, ending = backend("a", "10.0.0.1"), backend("b", "10.0.0.2", deleting=True)
+    both["status"]["podIPs"].append({"ip": "fd00::1"})
+    (found,) = endpoints.subsets(service(ipFamilies=["IPv6", "IPv4"]), [both, ending])
+    assert [one["ip"] for one in found["addresses"]] == ["fd00::1"]
+    assert "b" not in str(endpoints.subsets(service(), [ending]))
+    (shown,) = endpoints.subsets(service(publishNotReadyAddresses=True), [ending])
+    assert [one["ip"] for one in shown["addresses"]] == ["10.0.0.2"]
 
 
 def test_endpoints_are_cut_at_a_thousand() -> None:
@@ -129,7 +172,7 @@ def test_the_first_free_range_is_given(taken: list[str], expected: str) -> None:
 def test_pods_of_both_families_are_shown_in_a_slice_of_each_and_nodes_get_ranges_of_both() -> None:
     pods = [backend("p", "10.0.0.1")]
     pods[0]["status"]["podIPs"].append({"ip": "fd00::1"})
-    changes = endpointslice.decide(service(ipFamilies=["IPv4", "IPv6"]), pods, {}, [])
+    changes = endpointslice.decide(service(ipFamilies=["IPv4", "IPv6"]), pods, NODES, [])
     shown = {one["addressType"]: one["endpoints"][0]["addresses"] for one in changes.create}
     assert shown == {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"]}
     assert node_ipam.decide(ipaddress.ip_network("fd00:244::/48"), 64, ["10.244.0.0/24", "fd00:244::/64"]) == (
