@@ -11,7 +11,7 @@ from api.informers import Informers
 from api.objects import Object, is_deleting, key_of, labels_of, name_of, uid_of
 from control.scheduler.cycle import Profile, first_rejections
 from control.scheduler.framework import Wake
-from control.scheduler.pod import PodInfo
+from control.scheduler.pod import PodInfo, controller_uid
 from control.scheduler.queue import SchedulingQueue
 from control.scheduler.snapshot import Snapshot
 
@@ -144,6 +144,7 @@ def _moved(old: Object, new: Object) -> bool:
     return (
         labels_of(old) != labels_of(new)
         or is_deleting(old) != is_deleting(new)
+        or controller_uid(old) != controller_uid(new)
         or any(old["spec"].get(name) != new["spec"].get(name) for name in ("containers", "initContainers", "resources"))
     )
 

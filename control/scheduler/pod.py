@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from api.objects import Object, key_of, labels_of, name_of, namespace_of, uid_of
+from api.objects import Object, controller_of, is_deleting, key_of, labels_of, name_of, namespace_of, uid_of
 from api.pod_resources import requests_of
 from api.quantities import Quantity, parse
 from api.volumes import claim_keys
@@ -31,12 +31,13 @@ _DECISIVE = ("nodeName", "nodeSelector", "tolerations")
 class PodInfo:
     """A pod as the plugins see it; `requests` in millicores for cpu, else bytes or pieces.
 
-    Pods of one `class_key` fare alike with node plugins, pods of one `identity` with other pods' selectors.
+    `controller` is the UID of what controls the pod, "" if nothing does. Pods of one `class_key` fare alike with node
+    plugins, pods of one `identity` with other pods' selectors.
     """
 
     __slots__ = (
-        "affinity", "claims", "class_key", "identity", "images", "key", "labels", "namespace", "node_name", "pod",
-        "ports", "priority", "requests", "score_requests", "spec", "uid",
+        "affinity", "claims", "class_key", "controller", "deleting", "identity", "images", "key", "labels", "namespace",
+        "node_name", "pod", "ports", "priority", "requests", "score_requests", "spec", "uid",
     )  # fmt: skip
 
     def __init__(self, pod: Object) -> None:
@@ -47,6 +48,8 @@ class PodInfo:
         self.uid = uid_of(pod)
         self.namespace = namespace_of(pod)
         self.labels = labels_of(pod)
+        self.controller = controller_uid(pod)
+        self.deleting = is_deleting(pod)
         self.node_name = str(spec.get("nodeName") or "")
         self.priority = int(spec.get("priority") or 0)
         asked = ((name, _counted(name, quantity)) for name, quantity in requests_of(spec).items())
@@ -81,6 +84,11 @@ class PodInfo:
     def terminal(self) -> bool:
         """Whether the pod has ended and holds nothing any more."""
         return (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def controller_uid(pod: Object) -> str:
+    """The UID of what controls the pod, "" if nothing does."""
+    return str((controller_of(pod) or {}).get("uid") or "")
 
 
 def amount(resource: str, text: Any) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from api.objects import Object, is_deleting, namespace_of
+from api.objects import Object, namespace_of
 from api.selectors import LabelSelector
 from control.scheduler.cycle import Profile, first_rejections
 from control.scheduler.framework import ClusterPlugin, Decision, NodePlugin
@@ -63,7 +63,7 @@ def eligible(pod: PodInfo, nominated_node: NodeInfo | None) -> str:
     if pod.spec.get("preemptionPolicy") == "Never":
         return "not eligible due to preemptionPolicy=Never."
     if nominated_node is not None and any(
-        is_deleting(other.pod) and other.priority < pod.priority for other in nominated_node.pods.values()
+        other.deleting and other.priority < pod.priority for other in nominated_node.pods.values()
     ):
         return "not eligible due to a terminating pod on the nominated node."
     return ""

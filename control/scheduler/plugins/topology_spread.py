@@ -15,7 +15,6 @@ from typing import Any
 import numpy
 
 from api.node_selection import wanted
-from api.objects import controller_of, is_deleting
 from api.selectors import LabelSelector, Requirement
 from api.tolerations import tolerated
 from control.scheduler.framework import ClusterPlugin, Mask, Numbers, Rejection, Wake
@@ -56,11 +55,11 @@ class Constraint:
 
     def counts(self, namespace: str, pod: PodInfo) -> bool:
         """Whether `pod` is one of those to be spread."""
-        if pod.namespace != namespace or is_deleting(pod.pod):
+        if pod.namespace != namespace or pod.deleting:
             return False
         if self.selector is not None:
             return self.selector.matches(pod.labels)
-        return (controller_of(pod.pod) or {}).get("uid") == self.siblings
+        return pod.controller == self.siblings
 
 
 class PodTopologySpread(ClusterPlugin):
@@ -73,7 +72,7 @@ class PodTopologySpread(ClusterPlugin):
         self._defaults = defaults
 
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
-        return bool(pod.spec.get("topologySpreadConstraints")) or controller_of(pod.pod) is not None
+        return bool(pod.spec.get("topologySpreadConstraints")) or bool(pod.controller)
 
     def filters(self, pod: PodInfo) -> bool:
         return any(one.hard for one in self._constraints(pod))
@@ -116,10 +115,9 @@ class PodTopologySpread(ClusterPlugin):
         written = pod.spec.get("topologySpreadConstraints")
         if written:
             return [_constraint(one, pod) for one in written]
-        owner = controller_of(pod.pod)
-        if owner is None:
+        if not pod.controller:
             return ()
-        return [Constraint(one.topology_key, one.max_skew, one.hard, siblings=owner["uid"]) for one in self._defaults]
+        return [Constraint(one.topology_key, one.max_skew, one.hard, siblings=pod.controller) for one in self._defaults]
 
 
 def _constraint(written: dict[str, Any], pod: PodInfo) -> Constraint:
