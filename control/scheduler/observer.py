@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from api.informers import Informers
-from api.objects import Object, is_deleting, key_of, labels_of, name_of, uid_of
+from api.objects import Object, is_deleting, key_of, labels_of, name_of, namespace_of, uid_of
 from control.scheduler.cycle import Profile, first_rejections
 from control.scheduler.framework import Wake
 from control.scheduler.pod import PodInfo, controller_uid
@@ -19,7 +19,7 @@ Handler = Callable[[Object | None, Object | None], None]
 
 
 class Observer:
-    """Handlers for nodes, pods and namespaces.
+    """Handlers for nodes, pods, and what decides where they go.
 
     `assumed` are pods placed by us of which the API does not tell yet; `hindered` are keys of pods that might end one
     of those, once it is told of.
@@ -36,6 +36,7 @@ class Observer:
         """Ask the informers to call."""
         informers.of("nodes").add_handler(self.on_node)
         informers.of("namespaces").add_handler(self.on_namespace)
+        informers.of("services").add_handler(self.on_service)
         informers.of("pods").add_handler(self.on_pod)
         volumes = self._snapshot.volumes
         for resource, take in (
@@ -61,6 +62,12 @@ class Observer:
         self._snapshot.set_namespace(name_of(new or old or {}), labels_of(new) if new else None)
         if old and new and labels_of(old) != labels_of(new):
             self._queue.wake(Wake.POD_ADDED)
+
+    def on_service(self, old: Object | None, new: Object | None) -> None:
+        """A Service came, changed what it selects, or went: the pods of one are spread if they do not say how."""
+        service = new or old or {}
+        selector = (new or {}).get("spec", {}).get("selector") or {}
+        self._snapshot.set_service(namespace_of(service), name_of(service), selector)
 
     def _on_volume(self, take: Handler) -> Handler:
         def on_change(old: Object | None, new: Object | None) -> None:

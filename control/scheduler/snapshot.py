@@ -117,6 +117,8 @@ class Snapshot:
         self.volumes = Volumes()
         self.slots: list[NodeInfo | None] = []
         self.namespaces: dict[str, Mapping[str, str]] = {}
+        self._services: dict[str, dict[str, Mapping[str, str]]] = {}
+        self._served: dict[Any, Mapping[str, str]] = {}
         self.affinity_keys: Counter[tuple[str, str]] = Counter()
         self._by_name: dict[str, NodeInfo] = {}
         self._where: dict[str, str] = {}
@@ -182,6 +184,28 @@ class Snapshot:
         else:
             self.namespaces[name] = labels
         self._vectors.clear()
+
+    def set_service(self, namespace: str, name: str, selector: Mapping[str, str]) -> None:
+        """A Service came, changed or (with no selector) went or selects nobody."""
+        if selector:
+            self._services.setdefault(namespace, {})[name] = selector
+        else:
+            self._services.get(namespace, {}).pop(name, None)
+        self._served.clear()
+
+    def served_labels(self, pod: PodInfo) -> Mapping[str, str]:
+        """What the Services that select the pod ask for, together; empty if none does."""
+        known = self._served.get(pod.identity)
+        if known is not None:
+            return known
+        found: dict[str, str] = {}
+        for selector in self._services.get(pod.namespace, {}).values():
+            if selector.items() <= pod.labels.items():
+                found |= selector
+        if len(self._served) >= _VECTORS_KEPT:
+            self._served.clear()
+        self._served[pod.identity] = found
+        return found
 
     def place(self, pod: PodInfo, node_name: str) -> None:
         """Count a pod on a node: known from the API, or assumed there by this scheduler."""

@@ -1,6 +1,6 @@
 """PodTopologySpread: alike pods are spread over zones, hosts or any other domains.
 
-Pods that say nothing are spread softly over hosts and zones among those of the same controller.
+Pods that say nothing are spread softly over hosts and zones among those of the same controller and the same Services.
 
 Source: kube-scheduler PodTopologySpread (skew against the emptiest eligible domain, minDomains, inclusion policies).
 """
@@ -30,7 +30,7 @@ _UNLABELLED = Rejection(
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A constraint of pods that have none of their own and a controller."""
+    """A constraint of pods that have none of their own, and a controller or a Service."""
 
     topology_key: str
     max_skew: int
@@ -42,7 +42,7 @@ SYSTEM_DEFAULTS = (Default("kubernetes.io/hostname", 5), Default("topology.kuber
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """One topologySpreadConstraint; `siblings` is a controller's UID instead of a selector."""
+    """One topologySpreadConstraint; of those whom it counts `siblings` is the controller's UID, unless that is ""."""
 
     topology_key: str
     max_skew: int
@@ -57,9 +57,9 @@ class Constraint:
         """Whether `pod` is one of those to be spread."""
         if pod.namespace != namespace or pod.deleting:
             return False
-        if self.selector is not None:
-            return self.selector.matches(pod.labels)
-        return pod.controller == self.siblings
+        if self.siblings and pod.controller != self.siblings:
+            return False
+        return self.selector is None or self.selector.matches(pod.labels)
 
 
 class PodTopologySpread(ClusterPlugin):
@@ -72,13 +72,17 @@ class PodTopologySpread(ClusterPlugin):
         self._defaults = defaults
 
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
-        return bool(pod.spec.get("topologySpreadConstraints")) or bool(pod.controller)
+        written = bool(pod.spec.get("topologySpreadConstraints"))
+        return written or bool(pod.controller) or bool(snapshot.served_labels(pod))
 
     def filters(self, pod: PodInfo) -> bool:
-        return any(one.hard for one in self._constraints(pod))
+        written = pod.spec.get("topologySpreadConstraints")
+        return (
+            any(_constraint(one, pod).hard for one in written) if written else any(one.hard for one in self._defaults)
+        )
 
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
-        hard = [one for one in self._constraints(pod) if one.hard]
+        hard = [one for one in self._constraints(pod, snapshot) if one.hard]
         labelled = _labelled(snapshot, hard)
         found = [(~labelled, _UNLABELLED)]
         for one in hard:
@@ -87,7 +91,7 @@ class PodTopologySpread(ClusterPlugin):
         return found
 
     def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
-        soft = [one for one in self._constraints(pod) if not one.hard]
+        soft = [one for one in self._constraints(pod, snapshot) if not one.hard]
         # Where zones are not labelled the defaults of the system spread over hosts alone.
         explicit = bool(pod.spec.get("topologySpreadConstraints")) or self._defaults is not SYSTEM_DEFAULTS
         if not explicit:
@@ -110,14 +114,19 @@ class PodTopologySpread(ClusterPlugin):
             return None
         return numpy.where(scored, (high + low - total) * (100.0 / high) if high > 0 else 100.0, 0.0)
 
-    def _constraints(self, pod: PodInfo) -> Sequence[Constraint]:
-        """The pod's constraints, or those that every controlled pod has."""
+    def _constraints(self, pod: PodInfo, snapshot: Snapshot) -> Sequence[Constraint]:
+        """The pod's constraints, or those by default among the pods of its controller and its Services."""
         written = pod.spec.get("topologySpreadConstraints")
         if written:
             return [_constraint(one, pod) for one in written]
-        if not pod.controller:
+        served = snapshot.served_labels(pod)
+        if not served and not pod.controller:
             return ()
-        return [Constraint(one.topology_key, one.max_skew, one.hard, siblings=pod.controller) for one in self._defaults]
+        selector = LabelSelector(tuple(Requirement(key, "=", (served[key],)) for key in sorted(served)))
+        return [
+            Constraint(one.topology_key, one.max_skew, one.hard, selector=selector, siblings=pod.controller)
+            for one in self._defaults
+        ]
 
 
 def _constraint(written: dict[str, Any], pod: PodInfo) -> Constraint:

@@ -174,6 +174,30 @@ def test_default_constraints_spread_pods_that_say_nothing_themselves() -> None:
     assert place(profiles(HEAD)["default-scheduler"], uneven, siblings, owner="rs") == "b"
 
 
+def test_the_pods_of_a_service_are_spread_though_nothing_controls_them() -> None:
+    default = configured(HEAD)
+    labels = {"app": "web", "track": "stable"}
+    placed = {
+        "a": [make_pod("x", labels=labels)],
+        "b": [make_pod("y", labels={"app": "other"}, requests={"cpu": "200m"})],
+    }
+    snapshot = make_snapshot([make_node("a"), make_node("b")], placed)
+    pod = make_pod("p", labels=labels)
+
+    def tries() -> set[str]:
+        return {Decider(default, random.Random(n)).decide(pod, snapshot).node for n in range(9)}
+
+    assert tries() == {"a"}, "the emptier one"
+    snapshot.set_service("default", "web", {"app": "web"})
+    assert tries() == {"b"}
+    snapshot.set_service("default", "web", {"app": "web", "track": "canary"})
+    assert tries() == {"a"}
+    snapshot.set_service("default", "web", {"track": "stable"})
+    assert tries() == {"b"}
+    snapshot.set_service("default", "web", {})
+    assert tries() == {"a"}
+
+
 def friend(kind: str) -> dict[str, Any]:
     term = {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}
     return {"podAffinity": {kind: [term if kind == REQUIRED else {"weight": 100, "podAffinityTerm": term}]}}
