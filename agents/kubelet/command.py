@@ -18,6 +18,7 @@ from agents.kubelet.image_collection import Policy
 from agents.kubelet.kubelet import Kubelet, KubeletSettings
 from agents.kubelet.node import NodeSettings
 from agents.kubelet.options import configure
+from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods.hosts import DnsSettings
 from agents.kubelet.resources import ResourceSettings
 from agents.kubelet.runtime import cni
@@ -127,6 +128,7 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         sync_seconds=arguments.sync_frequency,
         housekeeping_seconds=arguments.housekeeping_interval,
         manifests=arguments.pod_manifest_path,
+        logs=PodLogs(arguments.pod_logs_dir),
         allowed_sysctls=tuple(part for part in arguments.allowed_unsafe_sysctls.split(",") if part),
         cgroup_root=f"/{arguments.cgroup_root.strip('/')}" if arguments.cgroup_root.strip("/") else "",
     )

@@ -44,6 +44,7 @@ def _pods(arguments: argparse.Namespace) -> Object:
     return {
         "syncFrequency": duration(arguments.sync_frequency),
         "staticPodPath": str(arguments.pod_manifest_path or ""),
+        "podLogsDir": str(arguments.pod_logs_dir),
         "maxPods": arguments.max_pods,
         "podPidsLimit": arguments.pod_max_pids,
         "seccompDefault": arguments.seccomp_default,

@@ -84,6 +84,12 @@ class HollowBuilder:
     def resize(self, pod: Object) -> None:
         return None
 
+    def started(self, wanted: ContainerSpec, container_id: str) -> None:
+        return None
+
+    def removed(self, container: Container) -> None:
+        return None
+
     def tear_down(self, uid: str) -> None:
         return None
 

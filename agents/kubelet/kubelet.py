@@ -22,6 +22,7 @@ from agents.kubelet.lookup import Lookup
 from agents.kubelet.machine import read_machine
 from agents.kubelet.node import Health, NodeSettings
 from agents.kubelet.node_pods import NodePods, pod_uid
+from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods import hosts, spec
 from agents.kubelet.pods.builder import BuilderSettings, PodBuilder
 from agents.kubelet.pods.environment import Surroundings
@@ -76,6 +77,7 @@ class KubeletSettings:
     cgroup_root: str = ""
     allowed_sysctls: tuple[str, ...] = ()
     manifests: Path | None = None
+    logs: PodLogs = field(default_factory=PodLogs)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     lease_seconds: float = 10.0
     status_seconds: float = 300.0
@@ -129,6 +131,7 @@ class Kubelet:
             runtime,
             self.volumes,
             self.cgroups,
+            settings.logs,
             settings.resources,
             Path(self._version().image_directory),
             self.judge.evictable,
@@ -205,6 +208,7 @@ class Kubelet:
             ),
             VolumeManager(settings.root, clock, sources),
             self.cgroups,
+            settings.logs,
             sources,
             tokens,
             self._surroundings,
@@ -339,7 +343,12 @@ class Kubelet:
         if not self.pods.synced():
             return
         try:
-            uids = set(views(self.runtime.list())) | set(self.volumes.known()) | self.cgroups.known()
+            uids = (
+                set(views(self.runtime.list()))
+                | set(self.volumes.known())
+                | self.cgroups.known()
+                | self.settings.logs.known()
+            )
         except ContainerRuntimeError:
             return
         for sandbox in self.network.attached():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from agents.kubelet.pod_logs import DIRECTORY
 from agents.kubelet.thresholds import (
     DEFAULT,
     Reclaim,
@@ -84,6 +85,7 @@ def _pods(parser: argparse.ArgumentParser) -> None:
     add("--max-pods", type=int, default=110, help="pods this node takes (%(default)s)")
     add("--sync-frequency", type=float, default=60.0, help="seconds between looks at a quiet pod (%(default)s)")
     add("--pod-manifest-path", type=Path, help="a directory of pods that run whatever the API says")
+    add("--pod-logs-dir", type=Path, default=DIRECTORY, help="where containers' logs lie (%(default)s)")
     add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
     add(
         "--seccomp-default",

@@ -14,6 +14,7 @@ from agents.kubelet.eviction import Use
 from agents.kubelet.eviction_manager import EvictionManager, Node
 from agents.kubelet.image_collection import ImageCollector, Policy
 from agents.kubelet.machine import Pressure, read_pressure
+from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction, PodView, views
 from agents.kubelet.runtime.interface import ContainerRuntime, State
@@ -48,6 +49,7 @@ class NodeResources:
         runtime: ContainerRuntime,
         volumes: VolumeManager,
         cgroups: PodCgroups,
+        logs: PodLogs,
         settings: ResourceSettings,
         image_directory: Path,
         pods: Callable[[], list[Object]],
@@ -55,7 +57,7 @@ class NodeResources:
         changed: Callable[[], None],
         ending: Callable[[], bool],
     ) -> None:
-        self._clock, self._runtime, self._volumes, self._cgroups = clock, runtime, volumes, cgroups
+        self._clock, self._runtime, self._volumes, self._cgroups, self._logs = clock, runtime, volumes, cgroups, logs
         self._image_directory = image_directory
         self._pods = pods
         self.sampler = Sampler(clock, self._sample)
@@ -71,11 +73,11 @@ class NodeResources:
 
     def disk(self, pod: Object, *, roots: bool = True) -> PodDisk:
         """The disk that a pod uses; the written roots are asked of the runtime."""
-        directory = self._volumes.directory(uid_of(pod))
+        directory = self._logs.directory(spec.identity(pod))
         names = [container["name"] for container in spec.all_containers(pod)]
         volumes = [volume["name"] for volume in pod["spec"].get("volumes") or [] if volume.get("emptyDir") is not None]
         return PodDisk(
-            logs={name: disk_use(directory / "logs" / name) for name in names},
+            logs={name: disk_use(directory / name) for name in names},
             roots=self._runtime.disk_use(uid_of(pod)) if roots else {},
             volumes={name: disk_use(self._volumes.path(pod, name)) for name in volumes},
         )
@@ -119,4 +121,5 @@ class NodeResources:
             for found in view.containers if uid in ended else ():
                 if found.state is State.EXITED:
                     self._runtime.remove_container(found.id)
+                    self._logs.discard(found)
         self.images.collect_all()

@@ -64,6 +64,7 @@ def _kubelet(arguments: argparse.Namespace, state: Path, kubeconfig: Path) -> Co
         *("--podman-socket", arguments.podman_socket),
         *("--pause-image", arguments.pause_image),
         *("--root-dir", str(state)),
+        *("--pod-logs-dir", str(state / "log" / "pods")),
         *("--listen", listen),
         *("--verbosity", str(arguments.verbosity)),
     ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.kubelet.cgroups import PodCgroups
+from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods import hosts, limits, spec, users
 from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand, expand_all
 from agents.kubelet.pods.performer import ImagesOf, NotReadyToStart, StartProblem
@@ -20,6 +21,7 @@ from agents.kubelet.pods.sync import Start
 from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
     CONTAINER_RESOURCES,
+    Container,
     ContainerSpec,
     ImageMount,
     Mount,
@@ -59,6 +61,7 @@ class PodBuilder:
     settings: BuilderSettings
     volumes: VolumeManager
     cgroups: PodCgroups
+    logs: PodLogs
     sources: Sources
     tokens: Tokens
     around: Callable[[tuple[str, ...]], Surroundings]
@@ -94,7 +97,7 @@ class PodBuilder:
             privileged=any(
                 (entry.get("securityContext") or {}).get("privileged") for entry in spec.all_containers(pod)
             ),
-            log_directory=str(self.volumes.directory(uid_of(pod)) / "logs"),
+            log_directory=str(self.logs.directory(spec.identity(pod))),
         )
 
     def _first_user(self, pod: Object) -> int:
@@ -139,11 +142,10 @@ class PodBuilder:
         try:
             variables = environment(pod, container, self.sources, around)
             mounts = self._mounts(pod, container, start, addresses, variables)
+            log_path = self.logs.path(spec.identity(pod), start.name, start.attempt)
         except (VolumeError, ApiError, TransportError, OSError) as error:
             raise StartProblem(_CONFIG_ERROR, str(error)) from error
         self.resize(pod)
-        log_path = self._log_path(pod, start)
-        log_path.parent.mkdir(parents=True, exist_ok=True)
         return ContainerSpec(
             pod=spec.identity(pod),
             name=start.name,
@@ -181,6 +183,14 @@ class PodBuilder:
             },
         )
 
+    def started(self, wanted: ContainerSpec, container_id: str) -> None:
+        """Show the log of a container that runs now."""
+        self.logs.show(wanted, container_id)
+
+    def removed(self, container: Container) -> None:
+        """Take the log of a container that was removed away."""
+        self.logs.discard(container)
+
     def tear_down(self, uid: str) -> None:
         """Take the volumes of a pod that has ended down; its logs stay. Raises NotReadyToStart if that has to wait."""
         try:
@@ -189,20 +199,18 @@ class PodBuilder:
             raise NotReadyToStart("FailedUnMount", f"the pod's volumes cannot be removed: {error}") from error
 
     def release(self, uid: str) -> None:
-        """Take the pod's control groups, volumes and directories down. Raises NotReadyToStart if that has to wait."""
+        """Take away all that the pod has on the node. Raises NotReadyToStart if that has to wait."""
         self.forget_tokens(uid)
         try:
             self.cgroups.remove(uid)
             self.volumes.release(uid)
+            self.logs.release(uid)
         except OSError as error:
             raise NotReadyToStart("FailedUnMount", f"the pod's directory cannot be removed: {error}") from error
 
     def termination_log(self, uid: str, name: str, attempt: int) -> Path:
         """Where a container's termination message lies on the node."""
         return self.volumes.directory(uid) / "containers" / name / str(attempt)
-
-    def _log_path(self, pod: Object, start: Start) -> Path:
-        return self.volumes.directory(uid_of(pod)) / "logs" / start.name / f"{start.attempt}.log"
 
     def _mounts(
         self, pod: Object, container: Object, start: Start, addresses: tuple[str, ...], variables: dict[str, str]

@@ -92,6 +92,12 @@ class SpecBuilder(Protocol):
     def resize(self, pod: Object) -> None:
         """Bring the pod's own control group to the sum of what its containers may use."""
 
+    def started(self, wanted: ContainerSpec, container_id: str) -> None:
+        """Do what is to be done for a container that runs now."""
+
+    def removed(self, container: Container) -> None:
+        """Take away what a container that was removed has left."""
+
     def tear_down(self, uid: str) -> None:
         """Take the volumes of a pod that has ended down; its logs stay. Raises NotReadyToStart if that has to wait."""
 
@@ -182,6 +188,7 @@ class Performer:
             self._tell_waiting(pod, name, view, state)
         for dead in plan.removals:
             self.runtime.remove_container(dead.id)
+            self.builder.removed(dead)
             state.resized.pop(dead.id, None)
         for resize in plan.resizes:
             self._resize(pod, resize, state)
@@ -302,6 +309,7 @@ class Performer:
         if latest is not None and latest.state is not State.CREATED:
             state.backoffs[name] = backoff.following(state.backoffs.get(name), latest.finished, self.clock.time())
         self._run(pod, container_id, name, path)
+        self.builder.started(wanted, container_id)
         failure = self.post_start(pod, container, container_id)
         if failure:
             self.recorder.record(pod, "Warning", "FailedPostStartHook", failure, path)

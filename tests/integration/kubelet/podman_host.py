@@ -249,6 +249,7 @@ class Node(Host):
             *("--kubeconfig", f"{self.directory}/kubelet/kubelet.kubeconfig"),
             *("--bootstrap-kubeconfig", f"{self.directory}/server/admin.kubeconfig"),
             *("--node-name", NODE, "--root-dir", f"{self.directory}/kubelet"),
+            *("--pod-logs-dir", f"{self.directory}/log/pods"),
             *("--podman-socket", f"unix:{self.podman_socket}", "--cluster-dns", "10.96.0.10"),
             *("--cgroup-root", self.cgroup, "--sync-frequency", "5", "--node-lease-duration", "8"),
             *("--pod-manifest-path", str(self.manifests)),

@@ -28,7 +28,9 @@ LIFE = [
     Case("fails", once("exit 3"), lambda p: phase("Failed")(p) and terminated(3, "Error")(p)),
     Case("restarts", pod(shell("exit 1")), restarted, events=("BackOff",)),
     Case(
-        "crash-loops", pod(shell("exit 1")), waiting("CrashLoopBackOff", "back-off .* restarting failed container=app")
+        "crash-loops",
+        pod(shell("echo said; exit 1")),
+        waiting("CrashLoopBackOff", "back-off .* restarting failed container=app"),
     ),
     Case(
         "tries-again-on-failure",

@@ -5,15 +5,18 @@ All pods of the table are created at once, so that they also run beside each oth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pod_table
 import pytest
-from pod_case import Case
-from podman_host import Node
+from pod_case import NAMESPACE, Case, container
+from podman_host import Node, eventually
 from pods_content import ENVIRONMENT, VOLUMES
 from pods_life import LIFE, PROBES
 from pods_security import SECURITY
+
+from api.objects import Object, uid_of
 
 pytestmark = pytest.mark.integration
 
@@ -30,3 +33,19 @@ def table(node: Node) -> Iterator[Node]:
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 def test_pod(table: Node, case: Case) -> None:
     pod_table.check(table, case)
+
+
+def test_logs_lie_where_collectors_look_and_only_of_containers_that_are_there(table: Node) -> None:
+    def crashed() -> Object:
+        return table.client.get("pods", "crash-loops", NAMESPACE)
+
+    eventually(lambda: container(crashed())["restartCount"] >= 2, "it has ended more than twice")
+    attempt, uid = container(crashed())["restartCount"], uid_of(crashed())
+    directory = table.directory / "log" / "pods" / f"{NAMESPACE}_crash-loops_{uid}" / "app"
+    kept = [directory / f"{number}.log" for number in (attempt - 1, attempt)]
+    assert sorted(directory.iterdir()) == kept
+    assert re.fullmatch(r"[-0-9]{10}T[:.0-9]{18}\S+ stdout F said\n", kept[0].read_text())
+    links = (table.directory / "log" / "containers").glob(f"crash-loops_{NAMESPACE}_app-*.log")
+    assert sorted(link.readlink() for link in links) == kept
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/crash-loops/log?previous=true"
+    assert table.client.raw("GET", path) == b"said\n"

@@ -25,6 +25,8 @@ class Traces:
     mounts: int
     sandboxes: int
     directories: int
+    logs: int
+    log_links: int
     groups: int
 
 
@@ -39,6 +41,8 @@ def traces(node: Node) -> Traces:
         mounts=node.run("cat", "/proc/self/mountinfo").count(f"{kubelet}/pods"),
         sandboxes=sum(1 for _ in (kubelet / "sandboxes").glob("*")),
         directories=len(list((kubelet / "pods").iterdir())) if (kubelet / "pods").is_dir() else 0,
+        logs=sum(1 for _ in (node.directory / "log" / "pods").glob("*")),
+        log_links=sum(1 for _ in (node.directory / "log" / "containers").glob("*")),
         groups=sum(1 for _ in Path("/sys/fs/cgroup").glob(f"*/{node.cgroup}/kubepods/*/pod*")),
     )
 
