@@ -7,7 +7,8 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from namespace_lab import CIDRS, node
@@ -74,10 +75,17 @@ except Exception as error:
 """
 
 
-def test_pods_find_services_by_name(site: Site) -> None:
+def lookup_of(site: Site) -> Callable[..., str]:
+    """What a pod is told by its name server."""
+
     def lookup(*question: str, pod: str = "client") -> str:
         return site.host.sh(shlex.join(["ip", "netns", "exec", pod, sys.executable, "-c", ASK, *question])).strip()
 
+    return lookup
+
+
+def test_pods_find_services_by_name(site: Site) -> None:
+    lookup = lookup_of(site)
     site.apply(service(), endpoint_slice(*site.pods))
     wait_for(lambda: lookup("web.default.svc.cluster.local", "A") == "10.96.0.80", "the first answer")
     assert lookup("web.default.svc.cluster.local", "A", "tcp") == "10.96.0.80"
@@ -99,6 +107,51 @@ def test_pods_find_services_by_name(site: Site) -> None:
     changed = time.monotonic()
     wait_for(lambda: lookup("db-0.db.default.svc.cluster.local", "A") == site.pods[1], "the member's new address", 5)
     assert time.monotonic() - changed < 1 + LOOKUP_SECONDS
+
+
+def test_a_service_that_changes_its_type_is_reached_as_its_type_says(site: Site) -> None:
+    lookup, name = lookup_of(site), "web.default.svc.cluster.local"
+    outside = site.lab.host("outside", "lan", "192.168.9.50/24")
+    outside.sh(f"ip route add 192.0.2.8 via {ADDRESS}")
+
+    def become(kind: str, **spec: Any) -> dict[str, Any]:
+        typed = service()
+        typed["spec"] |= {"type": kind} | spec
+        if kind == "ExternalName":
+            del typed["spec"]["clusterIP"]
+        site.apply(typed)
+        found = site.host.items(kubeconfig=site.kubeconfig, resource="services")
+        return next(one["spec"] for one in found if one["metadata"]["name"] == "web")
+
+    def reached(*ports: int) -> set[str]:
+        return outside.reach("192.0.2.8:80", *(f"{ADDRESS}:{port}" for port in ports))
+
+    assert become("ClusterIP")["clusterIP"] == "10.96.0.80"
+    site.apply(endpoint_slice(*site.pods))
+    wait_for(lambda: site.answers("a", "b", count=12), "balancing", 60)
+    port = become("NodePort")["ports"][0]["nodePort"]
+    wait_for(lambda: reached(port) == {f"{ADDRESS}:{port}"}, "the node port")
+
+    balanced = become("LoadBalancer", externalTrafficPolicy="Local")
+    health = balanced["healthCheckNodePort"]
+    assert balanced["ports"][0]["nodePort"] == port
+    status = {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}]}}
+    site.host.put_status(kubeconfig=site.kubeconfig, resource="services", obj=service() | {"status": status})
+    everything = {"192.0.2.8:80", f"{ADDRESS}:{port}", f"{ADDRESS}:{health}"}
+    wait_for(lambda: reached(port, health) == everything, "the balancer's address, node port and health check")
+
+    become("ClusterIP")
+    wait_for(lambda: reached(port, health) == set(), "the end of all ways from outside")
+    assert site.answers("a", "b", count=12)
+    become("ExternalName", externalName="away.example.com")
+    wait_for(lambda: site.answers("error"), "the end of the cluster address")
+    wait_for(lambda: lookup(name, "CNAME") == "away.example.com.", "the name that it stands for")
+    again = become("NodePort", sessionAffinity="ClientIP")["ports"][0]["nodePort"]
+    wait_for(lambda: reached(again) == {f"{ADDRESS}:{again}"}, "the node port anew")
+    assert lookup(name, "A") == "10.96.0.80"
+    assert site.answers("a", count=8) or site.answers("b", count=8)
+    become("NodePort")
+    wait_for(lambda: site.answers("a", "b", count=12), "the end of the affinity")
 
 
 def test_policies_of_the_api_are_in_force_and_repaired(site: Site) -> None:
