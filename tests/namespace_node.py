@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -79,6 +80,11 @@ class Node:
     def detach(self, sandbox: str) -> None:
         """Detach a sandbox."""
         self.network.detach(sandbox)
+
+    def detach_together(self, sandboxes: list[str]) -> None:
+        """Detach sandboxes, all at once."""
+        with ThreadPoolExecutor(len(sandboxes)) as pool:
+            list(pool.map(self.network.detach, sandboxes))
 
     def attached(self) -> dict:
         """All attachments."""

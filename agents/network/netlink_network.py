@@ -24,6 +24,7 @@ from agents.network import links, namespaces, shaping, sysctl
 from agents.network.hostports import HostPortTable
 from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
 from agents.network.ipam import AddressBook, Reservation, gateway_of
+from agents.network.leaving import LeavingLinks
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
 from agents.network.rtnetlink import encode
 from agents.network.rtnetlink.values import Link, Network, Route, VethPair, mac_of
@@ -51,6 +52,7 @@ class NetlinkPodNetwork:
         self._book = AddressBook(state_dir)
         self._lock = runtime.lock()
         self._kernel = NetlinkSocket(links.NETLINK_ROUTE).strict()
+        self._leaving = LeavingLinks(runtime, NetlinkSocket(links.NETLINK_ROUTE))
         self._host_ports = HostPortTable()
         self._mtu = mtu
         self._namespaces_dir = namespaces_dir
@@ -100,16 +102,16 @@ class NetlinkPodNetwork:
 
     def detach(self, sandbox: str) -> None:
         """Remove the namespace, its link and give its address back; nothing there is no error."""
+        if not _SANDBOX_NAME.fullmatch(sandbox):
+            return
+        try:
+            # The link first: the kernel ends a namespace some time after its last user, and the link with it.
+            self._leaving.remove(host_interface(sandbox))
+            namespaces.remove(self._namespace(sandbox))
+        except (OSError, NetlinkError) as error:
+            raise NetworkError(f"the network of sandbox {sandbox} cannot be removed: {error}") from error
         with self._lock:
             before = self._book.get(sandbox)
-            if not _SANDBOX_NAME.fullmatch(sandbox):
-                return
-            try:
-                # The link first: the kernel ends a namespace some time after its last user, and the link with it.
-                self._delete_link(host_interface(sandbox))
-                namespaces.remove(self._namespace(sandbox))
-            except (OSError, NetlinkError) as error:
-                raise NetworkError(f"the network of sandbox {sandbox} cannot be removed: {error}") from error
             self._book.release(sandbox)
             if before is not None and before.host_ports:
                 self._sync_host_ports()

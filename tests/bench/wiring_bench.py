@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from agents.network.netlink_network import NetlinkPodNetwork
 from api.runtime import SystemRuntime
 
+AT_ONCE = 10
 BY_IP = """
 ip netns add {name}
 ip link add v{name} mtu 1500 master br0 type veth peer name eth0 netns {name}
@@ -62,6 +64,12 @@ def measure(pods: int, state: Path) -> None:
     ours = report("wherry: attach", milliseconds([lambda n=n: network.attach(n) for n in names]))
     report("wherry: attach again", milliseconds([lambda n=n: network.attach(n) for n in names]))
     report("wherry: detach", milliseconds([lambda n=n: network.detach(n) for n in names]))
+    for name in names:
+        network.attach(name)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(network.detach, names))
+    report(f"wherry: detach {AT_ONCE} at once", [(time.perf_counter() - started) * 1000 / pods])
     scripts = [BY_IP.format(name=f"q{n}", address=f"10.245.{n // 200}.{n % 200 + 2}") for n in range(pods)]
     theirs = report("ip commands: attach", milliseconds([lambda s=s: shell(s) for s in scripts]))
     print(f"wiring by netlink takes {ours / theirs:.2f} of the time of ip commands")

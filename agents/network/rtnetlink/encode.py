@@ -25,6 +25,9 @@ NEW_NEIGHBOUR, DELETE_NEIGHBOUR, GET_NEIGHBOUR = 28, 29, 30
 # Marks routes as ours among everybody's (`ip route` shows "proto 87"); not taken in iproute2's rt_protos.
 ROUTE_PROTOCOL = 87
 
+# The group of links that nobody needs any more (`ip link` shows "group 1465011282"); not in iproute2's tables.
+_LEAVING = 0x57524C52
+
 LINK_UP = 0x1
 TABLE_MAIN = 254
 UNICAST = 1
@@ -118,6 +121,16 @@ def link_mac(index: int, mac: str) -> Message:
 def delete_link(name: str) -> Message:
     """Remove a link by its name."""
     return _link(DELETE_LINK, 0, [("IFLA_IFNAME", name)])
+
+
+def leave(name: str) -> Message:
+    """Put a link among those that `delete_leaving` removes."""
+    return _link(NEW_LINK, 0, [("IFLA_IFNAME", name), ("IFLA_GROUP", _LEAVING)])
+
+
+def delete_leaving() -> Message:
+    """Remove all links that leave, for which the kernel waits once."""
+    return _link(DELETE_LINK, 0, [("IFLA_GROUP", _LEAVING)])
 
 
 def new_address(index: int, interface: Interface, *, speaking: bool = True) -> Message:

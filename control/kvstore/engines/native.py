@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from gevent import get_hub, monkey
-
+from api.native import elsewhere, is_cooperative
 from api.runtime import Runtime
 
 T = TypeVar("T")
@@ -27,22 +26,18 @@ class Native:
     def __init__(self, runtime: Runtime, observe: Callable[[float], None]) -> None:
         self._runtime = runtime
         self._observe = observe
-        self._cooperative = monkey.is_module_patched("threading")
+        self._cooperative = is_cooperative()
         self._usual = 0.0
 
     def run(self, call: Callable[[], T]) -> T:
         """The call's result, in the cheaper place by what such calls took lately."""
         if not self._cooperative or self._usual < FAST_COMMIT_SECONDS:
             return self._timed(call)
-        result: T = get_hub().threadpool.apply(self._timed, (call,))
-        return result
+        return elsewhere(lambda: self._timed(call))
 
     def run_long(self, call: Callable[[], T]) -> T:
         """The result of a call that takes long whatever the disk."""
-        if not self._cooperative:
-            return call()
-        result: T = get_hub().threadpool.apply(call)
-        return result
+        return elsewhere(call)
 
     def _timed(self, call: Callable[[], T]) -> T:
         started = self._runtime.monotonic()

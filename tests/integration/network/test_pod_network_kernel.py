@@ -63,6 +63,20 @@ def test_detach_leaves_no_trace(host: Host) -> None:
     assert host.attached() == {}
 
 
+def test_sandboxes_that_end_together_leave_no_trace_and_the_others_alone(host: Host) -> None:
+    host.attach(sandbox="stays")
+    host.sh("ip link add mine group 7 type veth peer name other")
+    before = host.counts()
+    names = [f"pod-{number}" for number in range(8)]
+    for name in names:
+        host.attach(sandbox=name)
+    host.detach_together(sandboxes=[*names, "never-was"])
+    assert host.counts() == before
+    assert list(host.attached()) == ["stays"]
+    host.serve("stays", 80, pod="stays")
+    assert host.answer(host.attached()["stays"]["addresses"][0], 80) == "stays"
+
+
 def test_a_new_process_finds_the_sandboxes_of_the_old_one(host: Host) -> None:
     before = host.attach(sandbox="a")
     host.open(state=host.state, cidrs=[CIDRS["one"]])
