@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ApiError(Exception):
     """
 
     code: int = 500
-    reason: ClassVar[str] = "InternalError"
+    reason: str = "InternalError"
 
     def __init__(
         self,
@@ -255,6 +255,11 @@ def conflict(plural: str, group: str, name: str, why: str) -> Conflict:
     """The original's words for an update that lost a race; `why` is the sentence after the colon."""
     message = f'Operation cannot be fulfilled on {qualified(plural, group)} "{name}": {why}'
     return Conflict(message, name=name, group=group, kind=plural)
+
+
+def internal(why: str) -> InternalError:
+    """The original's words for a failure of something that the server relies on."""
+    return InternalError(f"Internal error occurred: {why}", causes=[Cause("", why)])
 
 
 def invalid(kind: str, group: str, name: str, causes: Iterable[Cause]) -> Invalid:

@@ -59,11 +59,16 @@ class PageNotFound(NotFound):
     """Nothing is served at that path."""
 
 
+def plain_error(text: str, status: int) -> Response:
+    """A refusal that is no Status, as Go's HTTP library writes it."""
+    headers = [("X-Content-Type-Options", "nosniff")]
+    return Response(f"{text}\n".encode(), status, "text/plain; charset=utf-8", headers)
+
+
 def error_response(error: ApiError) -> Response:
     """The `Status` of a refusal."""
     if isinstance(error, PageNotFound):
-        headers = [("X-Content-Type-Options", "nosniff")]
-        return Response(b"404 page not found\n", 404, "text/plain; charset=utf-8", headers)
+        return plain_error("404 page not found", 404)
     response = json_response(error.status(), error.code)
     if error.retry_after_seconds:
         response.headers.append(("Retry-After", str(error.retry_after_seconds)))

@@ -26,7 +26,7 @@ from control.apiserver.admission.review import admission_request, from_version, 
 from control.apiserver.cache import Cache
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import check_fields, completed, known_fields, undeclared
-from control.apiserver.operation import Operation
+from control.apiserver.operation import CONNECT, Operation
 
 
 class MutationFailed(Exception):
@@ -100,12 +100,12 @@ class MutatingPolicies(PolicyPlugin):
         else:
             configuration = composed.evaluate(str(mutation["applyConfiguration"]["expression"]).strip())
             after = _applied(endpoint, before, configuration)
-        if operation.subresource == "scale" or after is before:
+        if operation.subresource == "scale" or operation.verb == CONNECT or after is before:
             return new
         try:
             return completed(operation, check_fields(operation, from_version(operation, endpoint, after)))
         except errors.BadRequest as error:
-            raise errors.InternalError(f"Internal error occurred: {error}") from error
+            raise errors.internal(str(error)) from error
 
 
 def _key(matched: Matched, params: Object | None) -> str:
@@ -142,7 +142,7 @@ def _patched(before: Object, operations: Any) -> Object:
     except ValueError as error:
         raise MutationFailed(str(error)) from error
     if not isinstance(after, dict):
-        raise errors.InternalError("Internal error occurred: the patch does not leave an object")
+        raise errors.internal("the patch does not leave an object")
     return after
 
 

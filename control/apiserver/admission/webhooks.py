@@ -31,7 +31,7 @@ from control.apiserver.cached import CachedObject
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import check_fields, completed
 from control.apiserver.hooks.client import HookFailed, Hooks
-from control.apiserver.operation import Operation
+from control.apiserver.operation import CONNECT, Operation
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ class Webhooks(PluginBase):
             if webhook.fails_open:
                 log.warning("failing open, webhook %s failed: %s", webhook.name, error)
                 return None
-            raise errors.InternalError(
-                f'Internal error occurred: failed calling webhook "{webhook.name}": failed to call webhook: {error}'
+            raise errors.internal(
+                f'failed calling webhook "{webhook.name}": failed to call webhook: {error}'
             ) from error
         operation.warnings += [str(text) for text in response.get("warnings") or ()]
         noted = response.get("auditAnnotations") or {}
@@ -165,7 +165,9 @@ def denied(name: str, status: Mapping[str, Any]) -> errors.ApiError:
     by = f'admission webhook "{name}" denied the request'
     code = int(status.get("code") or 0)
     body = {**status, "message": f"{by}: {why}" if why else f"{by} without explanation"}
-    return errors.from_status(code if code >= 400 else 400, body)
+    refusal = errors.from_status(code if code >= 400 else 400, body)
+    refusal.reason = str(status.get("reason") or "")
+    return refusal
 
 
 class MutatingWebhooks(Webhooks):
@@ -235,10 +237,8 @@ def _patched(webhook: Webhook, operation: Operation, answer: Answer, new: Object
         if not isinstance(after, dict):
             raise ValueError("the patch does not leave an object")
     except (ValueError, binascii.Error, errors.ApiError) as error:
-        raise errors.InternalError(
-            f'Internal error occurred: failed calling webhook "{webhook.name}": cannot apply the patch: {error}'
-        ) from error
-    if operation.subresource == "scale":
+        raise errors.internal(f'failed calling webhook "{webhook.name}": cannot apply the patch: {error}') from error
+    if operation.subresource == "scale" or operation.verb == CONNECT:
         return new
     changed = from_version(operation, answer.endpoint, after)
     return completed(operation, check_fields(operation, changed))

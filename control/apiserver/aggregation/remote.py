@@ -26,7 +26,7 @@ from control.apiserver.identity import User
 from control.apiserver.proxy.backend import Target, forward
 from control.apiserver.proxy.services import service_address
 from control.apiserver.request import Request
-from control.apiserver.response import Response
+from control.apiserver.response import Response, plain_error
 
 GROUP, PLURAL = "apiregistration.k8s.io", "apiservices"
 
@@ -126,12 +126,15 @@ class Aggregator:
         return self._remotes.get((parts[2], parts[3]))
 
     def proxy(self, remote: Remote, request: Request) -> Response:
-        """Hand a request on. Raises ServiceUnavailable."""
+        """Hand a request on; an add-on that cannot be reached is told in plain text, as by the original."""
         if not remote.available:
-            raise errors.ServiceUnavailable("service unavailable")
+            return plain_error("service unavailable", 503)
         query = request.environ.get("QUERY_STRING") or ""
         path = quote(request.path, safe="/:@!$&'()*+,;=-._~%") + (f"?{query}" if query else "")
-        return forward(self._runtime, request, self.target(remote, path, request.user))
+        try:
+            return forward(self._runtime, request, self.target(remote, path, request.user))
+        except (errors.NotFound, errors.ServiceUnavailable) as error:
+            return plain_error(error.message, 503)
 
     def target(self, remote: Remote, path: str, user: User) -> Target:
         """Where a path of a remote group version is. Raises NotFound, ServiceUnavailable."""

@@ -61,7 +61,7 @@ def _renamed(objects: Sequence[Object], api_version: str) -> list[Object]:
 
 
 def _by_webhook(hooks: Hooks, webhook: Object, name: str, objects: Sequence[Object], api_version: str) -> list[Object]:
-    """The strategy Webhook. Raises InternalError with the original's words."""
+    """The strategy Webhook. Raises Unclassified with the original's words."""
     foreign = [obj for obj in objects if obj.get("apiVersion") != api_version]
     if not foreign:
         return list(objects)
@@ -76,39 +76,39 @@ def _by_webhook(hooks: Hooks, webhook: Object, name: str, objects: Sequence[Obje
     try:
         answer = hooks.call(webhook["clientConfig"], review, _TIMEOUT_SECONDS)
     except HookFailed as error:
-        raise errors.InternalError(f"{prefix}: {error}") from error
+        raise errors.Unclassified(f"{prefix}: {error}") from error
     converted = _converted(prefix, answer, uid, foreign, api_version)
     return [converted.pop(0) if obj.get("apiVersion") != api_version else obj for obj in objects]
 
 
 def _converted(prefix: str, review: Any, uid: str, asked: list[Object], api_version: str) -> list[Object]:
-    """The objects of an answer, each checked to be what was asked for. Raises InternalError."""
+    """The objects of an answer, each checked to be what was asked for. Raises Unclassified."""
     response = review.get("response") if isinstance(review, dict) else None
     if not isinstance(response, dict) or response.get("uid") != uid:
-        raise errors.InternalError(f'{prefix}: expected response.uid="{uid}"')
+        raise errors.Unclassified(f'{prefix}: expected response.uid="{uid}"')
     result = response.get("result") or {}
     if result.get("status") != "Success":
         message = result.get("message") or "received unsuccessful response"
-        raise errors.InternalError(f"{prefix}: {message}")
+        raise errors.Unclassified(f"{prefix}: {message}")
     found = response.get("convertedObjects") or []
     if len(found) != len(asked):
-        raise errors.InternalError(f"{prefix}: webhook returned {len(found)} objects, expected {len(asked)}")
+        raise errors.Unclassified(f"{prefix}: webhook returned {len(found)} objects, expected {len(asked)}")
     return [_checked(prefix, index, *pair, api_version) for index, pair in enumerate(zip(asked, found, strict=True))]
 
 
 def _checked(prefix: str, index: int, before: Object, after: Any, api_version: str) -> Object:
     if not isinstance(after, dict) or after.get("apiVersion") != api_version:
         found = after.get("apiVersion") if isinstance(after, dict) else after
-        raise errors.InternalError(
+        raise errors.Unclassified(
             f"{prefix}: invalid groupVersion (expected {api_version}, received {found}) at index {index}"
         )
     if after.get("kind") != before.get("kind"):
         pair = f"(expected {before.get('kind')}, received {after.get('kind')})"
-        raise errors.InternalError(f"{prefix}: invalid kind {pair} at index {index}")
+        raise errors.Unclassified(f"{prefix}: invalid kind {pair} at index {index}")
     metadata = after.get("metadata") or {}
     for field in ("name", "namespace", "uid"):
         if metadata.get(field) != before["metadata"].get(field):
-            raise errors.InternalError(f"{prefix}: metadata.{field} mutated at index {index}")
+            raise errors.Unclassified(f"{prefix}: metadata.{field} mutated at index {index}")
     # Only labels and annotations of the metadata are the webhook's to change.
     kept = copy(before["metadata"])
     for field in ("labels", "annotations"):

@@ -78,7 +78,7 @@ def _one_budget(server: ApiServer, pod: Object) -> list[Stored]:
         if LabelSelector.from_json(selector).matches(labels):
             found.append(Stored(cached.revision, cached.text))
     if len(found) > 1:
-        raise errors.InternalError(
+        raise errors.Unclassified(
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
         )
     return found

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from api import errors
 from api.objects import Object
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.operation import CONNECT, operation
+from control.apiserver.handlers.connecting import admit
 from control.apiserver.proxy.backend import Target, forward
 from control.apiserver.proxy.kubelets import kubelet_target
 from control.apiserver.proxy.services import service_address
@@ -25,9 +25,7 @@ from control.apiserver.server import ApiServer
 
 def proxy(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """Any method on `proxy` and the paths below it."""
-    op = operation(server, endpoint, request, CONNECT)
-    op.dry_run = False
-    server.admission.validate(op, {}, None)
+    admit(server, endpoint, request)
     kind = endpoint.entry.resource.plural
     scheme, name, port = _split(request.info.name)
     base, rest = _cut(request)

@@ -12,7 +12,7 @@ from api import errors
 from api.errors import Cause
 from api.objects import Object
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.operation import CONNECT, operation
+from control.apiserver.handlers.connecting import admit, forwarded_ports
 from control.apiserver.proxy.backend import Body, forward, send
 from control.apiserver.proxy.kubelets import kubelet_target
 from control.apiserver.request import Request
@@ -77,7 +77,7 @@ def _refusal(request: Request, status: int, text: str) -> errors.ApiError:
     if status == 404:
         message = f"the server could not find the requested resource (get pods/log {request.info.name})"
         return errors.NotFound(message, name=request.info.name, kind="pods/log")
-    return errors.InternalError(f"Internal error occurred: {text}")
+    return errors.internal(text)
 
 
 def exec_or_attach(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -90,7 +90,7 @@ def exec_or_attach(server: ApiServer, endpoint: Endpoint, request: Request) -> R
         if not commands:
             raise errors.BadRequest("you must specify at least 1 command for the container")
         parameters += [("command", command) for command in commands]
-    _admit(server, endpoint, request)
+    admit(server, endpoint, request)
     path = f"{_path(request.info.subresource, request, container)}?{urlencode(parameters)}"
     return forward(server.runtime, request, kubelet_target(server, _node(pod), path))
 
@@ -98,17 +98,12 @@ def exec_or_attach(server: ApiServer, endpoint: Endpoint, request: Request) -> R
 def port_forward(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """An upgraded connection to ports of a pod."""
     pod = _pod(server, endpoint, request)
-    _admit(server, endpoint, request)
-    ports = [port for value in request.query_lists.get("ports", []) for port in value.split(",")]
-    query = f"?{urlencode([('port', ','.join(ports))])}" if ports else ""
+    admit(server, endpoint, request)
+    ports = forwarded_ports(request)
+    query = f"?{urlencode([('port', ','.join(map(str, ports)))])}" if ports else ""
     info = request.info
     path = f"/portForward/{quote(info.namespace)}/{quote(info.name)}{query}"
     return forward(server.runtime, request, kubelet_target(server, _node(pod), path))
-
-
-def _admit(server: ApiServer, endpoint: Endpoint, request: Request) -> None:
-    op = operation(server, endpoint, request, CONNECT)
-    server.admission.validate(op, {}, None)
 
 
 def _pod(server: ApiServer, endpoint: Endpoint, request: Request) -> Object:

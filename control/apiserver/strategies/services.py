@@ -106,7 +106,7 @@ class _Allocation:
                     address = str(network[number])
                     if _address_claim(address) not in self._used and not self._is_foreign(address):
                         return address
-        raise errors.InternalError("failed to allocate a serviceIP: range is full")
+        raise errors.internal("failed to allocate a serviceIP: range is full")
 
     def _check_address(self, address: str, networks: Sequence[Network]) -> None:
         why = ""
@@ -150,7 +150,7 @@ class _Allocation:
         for number in _shuffled(self._operation.server.config.node_ports, self._random):
             if number not in mine and _port_claim(number) not in self._used:
                 return number
-        raise errors.InternalError("failed to allocate a nodePort: range is full")
+        raise errors.internal("failed to allocate a nodePort: range is full")
 
     def _check_port(self, number: int, field: str, *, shared: bool) -> None:
         ports = self._operation.server.config.node_ports

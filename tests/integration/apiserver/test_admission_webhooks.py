@@ -66,6 +66,32 @@ def test_a_refusal_without_words_is_a_bad_request(cluster, hook):
     assert (status, refused["message"]) == (
         400, 'admission webhook "hook.example.com" denied the request without explanation',
     )  # fmt: skip
+    assert "reason" not in refused
+
+
+CONNECTIONS = [
+    ("pods/p/attach?container=c&stdin=true&stdout=true", "PodAttachOptions",
+     {"stdin": True, "stdout": True, "container": "c"}),
+    ("pods/p/exec?command=ls&command=-l&stderr=1&tty=false", "PodExecOptions",
+     {"stderr": True, "command": ["ls", "-l"]}),
+    ("pods/p/portforward?ports=80,81", "PodPortForwardOptions", {"ports": [80, 81]}),
+    ("pods/p:80/proxy/a/b?c=d", "PodProxyOptions", {"path": "/a/b"}),
+    ("services/s/proxy/", "ServiceProxyOptions", {"path": "/"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["Validating", "Mutating"])
+@pytest.mark.parametrize(("path", "options", "fields"), CONNECTIONS, ids=[case[1] for case in CONNECTIONS])
+def test_a_connection_is_judged_by_its_options(cluster, hook, kind, path, options, fields):
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    cluster.request("POST", "/api/v1/namespaces/default/pods", pod)
+    hook.answers(False, status={"message": "nobody connects"})
+    resource, _, subresource = path.partition("?")[0].split("/")[:3]
+    rule = {"operations": ["CONNECT"], "apiGroups": [""], "apiVersions": ["v1"]}
+    configure(cluster, hook, kind, rules=[rule | {"resources": [f"{resource}/{subresource}"]}])
+    status, refused, _ = cluster.request("POST", f"/api/v1/namespaces/default/{path}")
+    assert (status, refused["message"].rpartition(": ")[2]) == (400, "nobody connects")
+    assert hook.asked[0]["request"]["object"] == {"kind": options, "apiVersion": "v1", **fields}
 
 
 def test_a_patch_changes_what_is_stored_and_warnings_arrive(cluster, hook):
@@ -153,6 +179,8 @@ def test_a_webhook_that_is_not_there_refuses_or_is_passed_over(cluster, hook):
         'failed calling webhook "strict.example.com": failed to call webhook: Post "https://127.0.0.1:1/?timeout=10s"'
         in refused["message"]
     )
+    (cause,) = refused["details"]["causes"]
+    assert refused["message"] == f"Internal error occurred: {cause['message']}"
 
 
 def test_a_server_that_the_bundle_does_not_vouch_for_is_not_believed(cluster, hook, tmp_path):

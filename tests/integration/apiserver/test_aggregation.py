@@ -66,7 +66,9 @@ def test_an_addon_is_asked_discovered_and_reached_with_the_users_identity(cluste
     register(cluster, addon)
     found = eventually(lambda: available(cluster, "v1beta1.metrics.k8s.io"))
     assert (found["status"], found["reason"]) == ("False", "ServiceNotFound")
-    assert cluster.request("GET", f"{METRICS}/pods")[0] == 503
+    refused = cluster.request("GET", f"{METRICS}/pods")
+    assert refused[:2] == (503, b"service unavailable\n")
+    assert refused[2]["Content-Type"] == "text/plain; charset=utf-8"
     serve_addon(cluster, addon)
     # Any change makes the controller look again.
     cluster.request("PATCH", f"{SERVICES}/v1beta1.metrics.k8s.io", {"metadata": {"labels": {"look": "now"}}},
