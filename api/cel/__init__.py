@@ -31,6 +31,8 @@ _STANDARD = (
 )  # fmt: skip
 _MISSING_KEY = re.compile(r'^NOT_FOUND: Key not found in map : "(.*)"$', re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
+OUT_OF_BUDGET = "operation cancelled: actual cost limit exceeded"
+"""What an evaluation says that took too many steps."""
 _OVERLOAD = re.compile(r"^No matching overloads found.*", re.DOTALL)
 
 
@@ -101,7 +103,9 @@ def _runtime_error(text: str) -> str:
     text = _STATUS.sub("", text)
     if text.startswith("divide by zero"):
         return "division by zero"
+    if text.startswith("Iteration budget exceeded"):
+        return OUT_OF_BUDGET
     return _OVERLOAD.sub("no such overload", text)
 
 
-__all__ = ["ADMISSION_VARIABLES", "DYN", "CelError", "Environment", "Program"]
+__all__ = ["ADMISSION_VARIABLES", "DYN", "OUT_OF_BUDGET", "CelError", "Environment", "Program"]

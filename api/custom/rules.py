@@ -42,13 +42,14 @@ class Rule:
 
     def judge(self, values: Mapping[str, Any]) -> str | None:
         """What is wrong, None if nothing is."""
-        text = str(self.declared["rule"])
+        text = str(self.declared["rule"]).strip()
+        told = str(self.declared.get("message") or "").strip()
         try:
             if self.program.evaluate(values) is True:
                 return None
         except cel.CelError as error:
-            return f"{error} evaluating rule: {text}"
-        return self._sentence(values) or str(self.declared.get("message") or f"failed rule: {text}").strip()
+            return _failure(str(error), told or text)
+        return self._sentence(values) or told or f"failed rule: {text}"
 
     def _sentence(self, values: Mapping[str, Any]) -> str:
         if self.message is None:
@@ -58,6 +59,15 @@ class Rule:
         except cel.CelError:
             return ""
         return found.strip() if isinstance(found, str) and "\n" not in found else ""
+
+
+def _failure(error: str, rule: str) -> str:
+    """How a rule that could not be evaluated is told."""
+    if error.startswith("no such overload"):
+        return f"'{error}': call arguments did not match a supported operator, function or macro signature for rule: {rule}"
+    if error == cel.OUT_OF_BUDGET:
+        return f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule}"
+    return f"{error} evaluating rule: {rule}"
 
 
 class Rules:

@@ -6,7 +6,7 @@ Invariant: a text that says nothing twice costs one encoding of what was read, n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 import orjson
@@ -16,14 +16,23 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def duplicate_fields(content: bytes, parsed: Any) -> list[str]:
-    """The paths of repeated fields (`spec.replicas`); `parsed` is what `content` was read as."""
+    """What is said of repeated fields (`spec.replicas`); `parsed` is what `content` was read as."""
     # A repeated field was read once, so it takes its quotes along when the object is written again.
     if content.count(b'"') == orjson.dumps(parsed).count(b'"'):
         return []
     found: list[str] = []
-    tree = json.loads(content, object_pairs_hook=_Pairs)
-    _walk(tree, "", found)
-    return found
+    _say(json.loads(content, object_pairs_hook=_Pairs), "", frozenset(), found)
+    return list(dict.fromkeys(found))
+
+
+def in_order(content: bytes, unknown: Iterable[str]) -> list[str]:
+    """What is said of unknown and of repeated fields, in the order in which a JSON text states them.
+
+    An unknown field is not said to be there twice: nobody reads it even once.
+    """
+    said: list[str] = []
+    _say(json.loads(content, object_pairs_hook=_Pairs), "", frozenset(unknown), said)
+    return list(dict.fromkeys(said))
 
 
 def repeated_keys(content: bytes) -> str:
@@ -54,15 +63,18 @@ class _Pairs(list[tuple[str, Any]]):
     """An object as the list of its members."""
 
 
-def _walk(value: Any, path: str, found: list[str]) -> None:
+def _say(value: Any, path: str, unknown: Set[str], said: list[str]) -> None:
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for name, inner in value:
             place = f"{path}.{name}" if path else name
-            if name in seen and place not in found:
-                found.append(place)
+            if place in unknown:
+                said.append(f'unknown field "{place}"')
+                continue
+            if name in seen:
+                said.append(f'duplicate field "{place}"')
             seen.add(name)
-            _walk(inner, place, found)
+            _say(inner, place, unknown, said)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            _walk(inner, f"{path}[{index}]", found)
+            _say(inner, f"{path}[{index}]", unknown, said)

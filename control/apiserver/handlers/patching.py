@@ -17,7 +17,7 @@ from api.patches import apply, json_patch, merge, strategic
 from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import check_fields, completed, known_fields, repeated_sentences, undeclared
-from control.apiserver.handlers.duplicates import duplicate_fields, repeated_keys
+from control.apiserver.handlers.duplicates import duplicate_fields, in_order, repeated_keys
 from control.apiserver.handlers.forms import object_response
 from control.apiserver.handlers.objects import check_kind
 from control.apiserver.handlers.updating import Make, update_object
@@ -32,6 +32,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = frozenset({"application/apply-patch+yaml", "application/apply-patch"})
 
 _LARGEST_JSON_PATCH = 10_000
+_OPERATION_MEMBERS = frozenset({"op", "path", "from", "value"})
 
 
 def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -51,13 +52,26 @@ def patcher(op: Operation, request: Request) -> Make:
         return _apply_patcher(op, request)
     change = patched_body(op, request, op.endpoint.entry.definition)
     repeated: list[str] = []
-    if op.field_validation != "Ignore" and request.content_type != JSON_PATCH:
-        repeated = repeated_sentences(request, _parsed(request))
+    if op.field_validation != "Ignore":
+        is_json_patch = request.content_type == JSON_PATCH
+        repeated = (_operation_sentences if is_json_patch else repeated_sentences)(request, _parsed(request))
 
     def make(old: Object) -> Object:
         return completed(op, check_fields(op, change(old), repeated))
 
     return make
+
+
+def _operation_sentences(request: Request, operations: list[Any]) -> list[str]:
+    """What is said of members of a JSON patch that no operation has, or that one has twice."""
+    unknown = [
+        f"[{index}].{member}"
+        for index, one in enumerate(operations)
+        if isinstance(one, dict)
+        for member in one
+        if member not in _OPERATION_MEMBERS
+    ]
+    return [f"json patch {said}" for said in in_order(request.body, unknown)]
 
 
 def patched_body(op: Operation, request: Request, definition: str) -> Make:

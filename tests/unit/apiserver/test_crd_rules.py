@@ -26,12 +26,23 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
                                "reason": "FieldValueForbidden"}, {"size": 6}, "spec.size: Forbidden: no"),
     ("missing field", {"rule": "self.color == 'red'"}, {},
      "spec: Invalid value: \"object\": no such key: color evaluating rule: self.color == 'red'"),
+    ("steps", {"rule": "self.many.all(a, self.many.all(b, a == b))"}, {"many": [1] * 2000},
+     "spec: Invalid value: \"object\": 'operation cancelled: actual cost limit exceeded': no further validation rules "
+     "will be run due to call cost exceeds limit for rule: self.many.all(a, self.many.all(b, a == b))"),
+    ("wrong types", {"rule": "self.any.size() > 1 && self.any < 3", "message": "small"}, {"any": "xxx"},
+     "spec: Invalid value: \"object\": 'no such overload': call arguments did not match a supported operator, function "
+     "or macro signature for rule: small"),
     ("escaped name", {"rule": "self.my__dash__flag", "message": "flag it"}, {"my-flag": False},
      'spec: Invalid value: "object": flag it'),
     ("moment", {"rule": "self.at < timestamp('2020-01-01T00:00:00Z')", "message": "late"},
      {"at": "2021-01-01T00:00:00Z"}, 'spec: Invalid value: "object": late'),
 ]  # fmt: skip
-EXTRA = {"my-flag": {"type": "boolean"}, "at": {"type": "string", "format": "date-time"}}
+EXTRA = {
+    "many": {"type": "array", "items": {"type": "integer"}},
+    "any": {"x-kubernetes-preserve-unknown-fields": True},
+    "my-flag": {"type": "boolean"},
+    "at": {"type": "string", "format": "date-time"},
+}
 
 
 @pytest.mark.parametrize(("name", "rule", "spec", "sentence"), CASES, ids=[case[0] for case in CASES])
