@@ -16,6 +16,7 @@ from api.errors import BadRequest, Cause, Conflict
 from api.objects import Object
 from api.patches.apply import last_applied, typed
 from api.patches.apply import managers as known
+from api.patches.apply.fitting import faults, told
 from api.patches.apply.managers import APPLY, UPDATE, Managed, Manager, Managers
 from api.patches.apply.paths import Path, Paths, including, text, without
 from api.patches.apply.shapes import Shape, shape_of
@@ -31,7 +32,10 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _BEFORE_FIRST_APPLY = "before-first-apply"
 Definition = str | Mapping[str, Any]
 
-__all__ = ["Definition", "Result", "apply_patch", "configured", "place_of", "shape_of", "update_managed_fields"]
+__all__ = [
+    "Definition", "Result", "apply_patch", "configured", "faults", "place_of", "shape_of", "told",
+    "update_managed_fields",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Shape:
     """The shape of one place in an object.
 
     `fields` merges by name (structs and maps), `items` merges list items by `keys`, `set` is a list of scalars.
+    `scalar` says what a leaf holds: `numeric`, `string`, `boolean`, or "" for anything.
     `always` names fields that are there, empty, even when nobody set them: structs that the original holds by value,
     and lists and maps that it always writes.
     """
@@ -34,8 +35,10 @@ class Shape:
         properties: Mapping[str, Any] | None = None,
         element: Mapping[str, Any] | None = None,
         keys: tuple[str, ...] = (),
+        scalar: str = "",
     ) -> None:
         self.kind = kind
+        self.scalar = scalar
         self.keys = keys
         self.always: frozenset[str] = frozenset()
         self._properties = properties or {}
@@ -58,6 +61,12 @@ class Shape:
         """What an `always` field is when nobody set it."""
         return {} if self.child(name).kind == "fields" else []
 
+    def missing_keys(self, item: Mapping[str, Any]) -> list[str]:
+        """The keys that an item of a list lacks, and that have no default."""
+        properties = (self._element or {}).get("properties") or {}
+        defaulted = {*_KEY_DEFAULTS, *(name for name, declared in properties.items() if "default" in declared)}
+        return [key for key in self.keys if item.get(key) is None and key not in defaulted]
+
     def fits(self, value: Any) -> bool:
         """Whether a value can be taken apart as this shape says."""
         if self.kind == "fields":
@@ -73,6 +82,10 @@ class Shape:
 
 
 LEAF = Shape("leaf")
+_SCALARS = {
+    kind: Shape("leaf", scalar=scalar)
+    for kind, scalar in (("integer", "numeric"), ("number", "numeric"), ("string", "string"), ("boolean", "boolean"))
+}
 
 
 def shape_of(definition: str | Mapping[str, Any]) -> Shape:
@@ -114,4 +127,6 @@ def _shape(declared: Mapping[str, Any]) -> Shape:
         return Shape("fields", properties, {"x-kubernetes-preserve-unknown-fields": True})
     if properties or isinstance(element, Mapping):
         return Shape("fields", properties, element if isinstance(element, Mapping) else None)
-    return LEAF
+    if declared.get("format") == "int-or-string" or declared.get("x-kubernetes-int-or-string"):
+        return LEAF
+    return _SCALARS.get(str(declared.get("type")), LEAF)

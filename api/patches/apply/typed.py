@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.patches.apply.paths import Path, Paths
-from api.patches.apply.shapes import LEAF, Shape
+from api.patches.apply.shapes import Shape
 
 _ABSENT: Any = object()
 
@@ -110,7 +110,7 @@ def _add(new: Any, shape: Shape, path: Path, added: set[Path]) -> None:
         return
     for element, inner, child in _parts(new, shape):
         place = (*path, element)
-        if child is LEAF:
+        if child.kind == "leaf":
             added.add(place)
         else:
             _add(inner, child, place, added)

@@ -11,7 +11,7 @@ from typing import Any
 
 from api.defaults import apply_defaults
 from api.objects import Object
-from api.patches.apply import place_of, shape_of
+from api.patches.apply import place_of, shape_of, told
 from api.schema.check import CheckResult, check, decode_error, strict_error, unknown_sentences
 from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
@@ -77,7 +77,7 @@ def undeclared(endpoint: Endpoint, configuration: Object, result: CheckResult) -
     """What is said of the fields of a configuration that its schema does not know, "" if there are none."""
     shape = shape_of(endpoint.entry.definition or endpoint.definition)
     said = [f"{place_of(path, configuration, shape)}: field not declared in schema" for path in result.unknown]
-    return said[0] if len(said) == 1 else "errors:\n  " + "\n  ".join(said) if said else ""
+    return told(said) if said else ""
 
 
 def action_body(request: Request, definition: str, version: str) -> Object:

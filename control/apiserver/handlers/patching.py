@@ -14,12 +14,12 @@ import orjson
 from api import errors
 from api.objects import Object
 from api.patches import apply, json_patch, merge, strategic
+from api.schema.check import CheckResult
 from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import check_fields, completed, known_fields, repeated_sentences, undeclared
 from control.apiserver.handlers.duplicates import duplicate_fields, in_order, repeated_keys
 from control.apiserver.handlers.forms import object_response
-from control.apiserver.handlers.objects import check_kind
 from control.apiserver.handlers.updating import Make, update_object
 from control.apiserver.operation import UPDATE, Operation, operation
 from control.apiserver.request import Request
@@ -120,21 +120,30 @@ def _check_form(media: str, body: Any) -> None:
 
 
 def _apply_patcher(op: Operation, request: Request) -> Make:
+    body = configuration(op, request, op.resource.kind, op.resource.api_version)
+
+    def make(old: Object) -> Object:
+        stated = _declared(op, body)
+        schema = op.endpoint.entry.definition or op.endpoint.definition
+        found = apply.apply_patch(old, stated, op.field_manager, op.force, schema, op.now, op.subresource)
+        return completed(op, found.obj)
+
+    return make
+
+
+def configuration(op: Operation, request: Request, kind: str, version: str) -> Object:
+    """What an apply patch says, which must itself say that it is of that kind. Raises BadRequest, Invalid."""
     if not request.query.get("fieldManager"):
         cause = errors.Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
         raise errors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
     op.applies = True
-    body = negotiation.parse_yaml(request.body, op.resource.kind)
-    check_kind(op, body)
+    body = negotiation.parse_yaml(request.body, kind)
     _check_repeated(op, request.body, body)
-
-    def make(old: Object) -> Object:
-        configuration = _declared(op, body)
-        schema = op.endpoint.entry.definition or op.endpoint.definition
-        found = apply.apply_patch(old, configuration, op.field_manager, op.force, schema, op.now, op.subresource)
-        return completed(op, found.obj)
-
-    return make
+    given, given_version = body.get("kind") or "", str(body.get("apiVersion") or "")
+    if (given, given_version) != (kind, version):
+        group_version = given_version if "/" in given_version else f"/{given_version}"
+        raise errors.BadRequest(f"invalid object type: {group_version}, Kind={given}")
+    return body
 
 
 def _check_repeated(op: Operation, content: bytes, body: Object) -> None:
@@ -150,8 +159,9 @@ def _check_repeated(op: Operation, content: bytes, body: Object) -> None:
 
 def _declared(op: Operation, body: Object) -> Object:
     """The configuration; nobody could own a field that the schema does not know. Raises BadRequest, Unclassified."""
-    result = known_fields(op.endpoint, body)
-    said = undeclared(op.endpoint, body, result)
+    misfits = apply.faults(body, apply.shape_of(op.endpoint.entry.definition or op.endpoint.definition))
+    result = CheckResult(body) if misfits else known_fields(op.endpoint, body)
+    said = apply.told(misfits) if misfits else undeclared(op.endpoint, body, result)
     if said:
         metadata = body.get("metadata") or {}
         raise errors.Unclassified(

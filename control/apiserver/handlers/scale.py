@@ -11,12 +11,13 @@ import orjson
 from api import errors
 from api.custom import definitions
 from api.objects import Object
+from api.patches import apply
 from api.schema.check import check, decode_error
 from api.selectors import LabelSelector
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import partial_metadata, table_text, text_response
-from control.apiserver.handlers.patching import patched_body
+from control.apiserver.handlers.patching import APPLY, configuration, patched_body
 from control.apiserver.handlers.updating import update_object
 from control.apiserver.negotiation import accepted
 from control.apiserver.operation import UPDATE, Operation, operation
@@ -47,9 +48,29 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """PATCH of a Scale."""
     op = operation(server, endpoint, request, UPDATE)
-    change = patched_body(op, request, _DEFINITION)
-    found, _ = update_object(op, lambda old: _scaled(op, old, change(scale_of(endpoint, old))))
+    if request.content_type in APPLY:
+        stated = _replicas(op, configuration(op, request, "Scale", _API_VERSION))
+        found, _ = update_object(op, lambda old: _applied(op, old, stated))
+    else:
+        change = patched_body(op, request, _DEFINITION)
+        found, _ = update_object(op, lambda old: _scaled(op, old, change(scale_of(endpoint, old))))
     return _respond(server, endpoint, request, found)
+
+
+def _applied(op: Operation, old: Object, replicas: int | None) -> Object:
+    """The workload with the replicas that a configuration of its scale states, held by the one who states them."""
+    stated: Object = {"apiVersion": op.resource.api_version, "kind": op.resource.kind, "metadata": {"name": op.name}}
+    if replicas is not None:
+        stated = _with_replicas(op, stated, replicas)
+    schema = op.endpoint.entry.definition or op.endpoint.definition
+    return apply.apply_patch(old, stated, op.field_manager, op.force, schema, op.now, op.subresource).obj
+
+
+def _with_replicas(op: Operation, obj: Object, replicas: int) -> Object:
+    custom = op.endpoint.custom
+    if custom:
+        return definitions.with_replicas(custom.definition, custom.version, obj, replicas)
+    return obj | {"spec": (obj.get("spec") or {}) | {"replicas": replicas}}
 
 
 def _respond(server: ApiServer, endpoint: Endpoint, request: Request, found: Stored) -> Response:
@@ -69,25 +90,27 @@ def _scaled(op: Operation, old: Object, scale: Object) -> Object:
     kind, version = scale.get("kind"), scale.get("apiVersion")
     if (kind and kind != "Scale") or (version and version != _API_VERSION):
         raise errors.BadRequest(f"wrong object passed to Scale update: {version}, Kind={kind}")
-    result = check(_DEFINITION, scale)
-    if result.causes:
-        raise decode_error("Scale", "v1", result.causes)
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
-    if replicas < 0:
-        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        raise errors.invalid(
-            "Scale", "autoscaling", op.name, [errors.Cause("FieldValueInvalid", message, "spec.replicas")]
-        )
+    replicas = _replicas(op, scale) or 0
     metadata = scale.get("metadata") or {}
     kept = {key: value for key, value in old["metadata"].items() if key not in ("resourceVersion", "uid")}
     for field in ("resourceVersion", "uid"):
         if metadata.get(field):
             kept[field] = metadata[field]
-    changed = old | {"metadata": kept}
-    custom = op.endpoint.custom
-    if custom:
-        return definitions.with_replicas(custom.definition, custom.version, changed, replicas)
-    return changed | {"spec": old["spec"] | {"replicas": replicas}}
+    return _with_replicas(op, old | {"metadata": kept}, replicas)
+
+
+def _replicas(op: Operation, scale: Object) -> int | None:
+    """What a Scale says, None if it says nothing. Raises BadRequest, Invalid."""
+    result = check(_DEFINITION, scale)
+    if result.causes:
+        raise decode_error("Scale", "v1", result.causes)
+    replicas: int | None = (scale.get("spec") or {}).get("replicas")
+    if replicas is not None and replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise errors.invalid(
+            "Scale", "autoscaling", op.name, [errors.Cause("FieldValueInvalid", message, "spec.replicas")]
+        )
+    return replicas
 
 
 def scale_of(endpoint: Endpoint, obj: Object) -> Object:
