@@ -64,7 +64,8 @@ class Rule:
 def _failure(error: str, rule: str) -> str:
     """How a rule that could not be evaluated is told."""
     if error.startswith("no such overload"):
-        return f"'{error}': call arguments did not match a supported operator, function or macro signature for rule: {rule}"
+        why = "call arguments did not match a supported operator, function or macro signature"
+        return f"'{error}': {why} for rule: {rule}"
     if error == cel.OUT_OF_BUDGET:
         return f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule}"
     return f"{error} evaluating rule: {rule}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from api import errors
 from api.errors import Cause
 from api.resources import Resource
+from api.validation import fields
 from control.apiserver.identity import User
 from control.apiserver.request import Request
 from control.apiserver.storage import Key
@@ -25,6 +26,8 @@ CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
 _FIELD_VALIDATIONS = ("Ignore", "Strict", "Warn")
 _LONGEST_MANAGER = 128
+_APPLY = "application/apply-patch"
+_OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions", "DELETE": "DeleteOptions"}
 
 
 @dataclass(slots=True)
@@ -94,6 +97,8 @@ def _read_options(found: Operation, request: Request) -> None:
     causes = dry_run_causes(request.query_lists.get("dryRun", []))
     found.dry_run = bool(request.query_lists.get("dryRun"))
     found.force = request.flag("force")
+    if found.force and request.method == "PATCH" and not request.content_type.startswith(_APPLY):
+        causes.append(Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force"))
     validation = query.get("fieldValidation", "")
     if validation and validation not in _FIELD_VALIDATIONS:
         supported = ", ".join(f'"{value}"' for value in _FIELD_VALIDATIONS)
@@ -105,9 +110,11 @@ def _read_options(found: Operation, request: Request) -> None:
         causes.append(
             Cause("FieldValueTooLong", f"Too long: may not be more than {_LONGEST_MANAGER} bytes", "fieldManager")
         )
+    elif not manager.isprintable():
+        causes.append(fields.invalid("fieldManager", manager, "should only contain printable characters"))
     found.field_manager = manager
     if causes:
-        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}.get(request.method, "Options")
+        kind = _OPTIONS.get(request.method, "Options")
         raise errors.invalid(kind, "meta.k8s.io", "", causes)
 
 

@@ -149,15 +149,20 @@ def _finalizers(op: Operation, present: list[str], options: DeleteOptions) -> li
 def check_preconditions(op: Operation, obj: Object, options: DeleteOptions) -> None:
     """Raises Conflict if the object is not the one that the client means."""
     metadata, resource = obj["metadata"], op.resource
+    why = ""
     if options.uid and options.uid != metadata["uid"]:
-        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
-        raise errors.conflict(resource.plural, resource.group, op.name, why)
-    if options.resource_version and options.resource_version != metadata["resourceVersion"]:
         why = (
-            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({metadata['uid']}). "
+            "The object might have been deleted and then recreated"
         )
-        raise errors.conflict(resource.plural, resource.group, op.name, why)
+    elif options.resource_version and options.resource_version != metadata["resourceVersion"]:
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion "
+            f"in record ({metadata['resourceVersion']}). The object might have been modified"
+        )
+    if why:
+        # Here the original names the kind, not the resource.
+        raise errors.conflict(resource.kind, resource.group, op.name, why)
 
 
 def read_options(op: Operation, request: Request) -> DeleteOptions:

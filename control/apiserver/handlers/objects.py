@@ -67,10 +67,7 @@ def _json_type(value: Any) -> str:
 def check_address(operation: Operation, metadata: dict[str, Any]) -> None:
     """Namespace and name of the body must be the URL's, if they are given. Raises BadRequest."""
     if not operation.resource.namespaced:
-        if metadata.pop("namespace", None):
-            raise errors.BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
+        metadata.pop("namespace", None)
     else:
         given = metadata.get("namespace") or ""
         if given and given != operation.namespace:

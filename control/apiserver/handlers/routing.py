@@ -104,6 +104,8 @@ def handle(server: ApiServer, request: Request) -> Response:
         raise _not_allowed()
     if info.verb in ("update", "patch") and not info.name:
         raise _not_allowed()
+    if info.verb in ("create", "deletecollection") and endpoint.entry.resource.namespaced and not info.namespace:
+        raise _not_allowed()
     if info.subresource not in _CONNECTIONS:
         accepted(request, transforms=handlers is _MAIN or info.subresource in _TRANSFORMED)
     return handler(server, endpoint, request)

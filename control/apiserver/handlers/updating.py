@@ -30,6 +30,7 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """PUT of an object or its status."""
     op = operation(server, endpoint, request, UPDATE)
     first: list[Object] = [checked_body(op, request)]
+    _check_name(op, metadata_of(first[0]).get("name") or "")
 
     def wanted(old: Object) -> Object:
         # Another write came between: begin again from the body, the first reading of it has been completed.
@@ -39,6 +40,16 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     missing = (lambda: wanted({})) if creates else None
     found, created = update_object(op, wanted, create=missing)
     return object_response(server, endpoint, request, found.text, 201 if created else 200)
+
+
+def _check_name(op: Operation, name: str) -> None:
+    """An object that replaces another says which one. Raises BadRequest."""
+    if not name:
+        raise errors.BadRequest(
+            f"the name of the object ({op.name} based on URL) was undeterminable: name must be provided"
+        )
+    if name != op.name:
+        raise errors.BadRequest(f"the name of the object ({name}) does not match the name on the URL ({op.name})")
 
 
 def update_object(op: Operation, wanted: Make, *, create: Callable[[], Object] | None = None) -> tuple[Stored, bool]:

@@ -128,7 +128,7 @@ def test_an_eviction_keeps_to_the_pod_that_is_meant(client, condition_of):
         path = "/api/v1/namespaces/default/pods/p/eviction"
         client.raw("POST", path, orjson.dumps(body | {"apiVersion": "policy/v1", "kind": "Eviction"}))
 
-    with pytest.raises(errors.Conflict, match="Precondition failed"):
+    with pytest.raises(errors.Conflict, match=r"in the precondition \(1\) does not match"):
         evict("1")
     evict(made["metadata"][condition_of], dryRun=["All"])
     assert client.get("pods", "p", "default")["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]

@@ -159,7 +159,7 @@ def test_delete_answers_a_status_with_the_uid(client):
 
 def test_delete_keeps_to_its_preconditions(client):
     made = client.create("configmaps", config_map("a"))
-    with pytest.raises(errors.Conflict, match="UID in precondition: other"):
+    with pytest.raises(errors.Conflict, match=r"ConfigMap \"a\": the UID in the precondition \(other\)"):
         client.delete("configmaps", "a", "default", uid="other")
     client.delete("configmaps", "a", "default", uid=made["metadata"]["uid"])
 
