@@ -163,7 +163,7 @@ def _declared(op: Operation, body: Object) -> Object:
     result = CheckResult(body) if misfits else known_fields(op.endpoint, body)
     said = apply.told(misfits) if misfits else undeclared(op.endpoint, body, result)
     if said:
-        metadata = body.get("metadata") or {}
+        metadata = body["metadata"] if isinstance(body.get("metadata"), dict) else {}
         raise errors.Unclassified(
             f"failed to create typed patch object ({metadata.get('namespace') or op.namespace}/"
             f"{metadata.get('name') or op.name}; {op.resource.api_version}, Kind={op.resource.kind}): " + said

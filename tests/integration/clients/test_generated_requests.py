@@ -50,10 +50,8 @@ def test_the_server_never_fails(cluster: Cluster, document: str) -> None:
         target = f"{case.formatted_path}?{urlencode(query, doseq=True, errors='replace')}"
         answer = transport.send(Request(case.method.upper(), target, headers, content))
         body = answer.read()
-        undeclared = b"field not declared in schema" in body
-        assert answer.status < 500 or undeclared, (
-            f"{answer.status} for {case.method} {target} {content!r}: {body[:300]!r}"
-        )
+        misfit = b"failed to create typed patch object" in body
+        assert answer.status < 500 or misfit, f"{answer.status} for {case.method} {target} {content!r}: {body[:300]!r}"
 
     for found in schemathesis.openapi.from_dict(described).get_all_operations():
         strategy = found.ok().as_strategy()
