@@ -1,12 +1,14 @@
 """Ports of the node that lead to ports of pods, as an nftables table of its own beside the proxy's.
 
-Invariant: a family's table is there exactly while a pod on this node has a host port and an address of the family.
+Invariant: a family's table is there exactly while a pod on this node has a host port and an address of the family; no
+UDP client is led to a pod that had the port before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from agents.network.conntrack import ConnectionTracking, Frontend
 from agents.network.interface import HostPort, NetworkError
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
@@ -76,20 +78,42 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
     )
 
 
+def backends(ruleset: Ruleset) -> dict[Frontend, frozenset[Endpoint]]:
+    """Who answers at each front end of a table."""
+    found: dict[Frontend, frozenset[Endpoint]] = {}
+    for name in (_ANY, _ONE):
+        for key, endpoint in ruleset.elements.get(name, {}).items():
+            *address, protocol, port = key
+            if isinstance(endpoint, Endpoint):
+                front = Frontend(str(address[0]) if address else "", int(protocol), int(port))
+                found[front] = frozenset((endpoint,))
+    return found
+
+
 class HostPortTable:
     """Keeps the kernel's tables, one an address family, like the host ports of all sandboxes."""
 
     def __init__(self) -> None:
         self._tables = [NftTable(TABLE, family) for family in Family]
+        self._tracking = {family: ConnectionTracking(family) for family in Family}
+        self._led: dict[Family, dict[Frontend, frozenset[Endpoint]]] = {family: {} for family in Family}
 
     def sync(self, ports: list[tuple[Address, HostPort]]) -> None:
         """Make the tables agree with exactly these ports. Raises NetworkError."""
         try:
             for table in self._tables:
                 mine = [(address, port) for address, port in ports if table.family.has(str(address))]
+                wanted = desired(mine, table.family) if mine else Ruleset()
                 if mine:
-                    table.reconcile(desired(mine, table.family))
+                    table.reconcile(wanted)
                 else:
                     table.remove()
+                self._forget_flows(table.family, backends(wanted))
         except NetlinkError as error:
             raise NetworkError(f"host ports cannot be set up: {error}") from error
+
+    def _forget_flows(self, family: Family, now: dict[Frontend, frozenset[Endpoint]]) -> None:
+        before, self._led[family] = self._led[family], now
+        if before != now:
+            gone: dict[Frontend, frozenset[Endpoint]] = dict.fromkeys(before, frozenset())
+            self._tracking[family].forget_former(gone | now)

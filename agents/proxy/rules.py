@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from agents.network.conntrack import Frontend
 from agents.network.nftables.values import (
     DROP,
     PROTOCOLS,
@@ -77,15 +78,6 @@ _MULTICAST = {Family.IP: "224.0.0.0/4", Family.IP6: "ff00::/8"}
 _DEFAULT_AFFINITY_SECONDS = 10800
 _OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 _HEADLESS = "service.kubernetes.io/headless"
-
-
-@dataclass(frozen=True, slots=True)
-class Frontend:
-    """An address (or, if that is "", any address of the node), protocol number and port that clients use."""
-
-    address: str
-    protocol: int
-    port: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,15 @@ call to compare everything.
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.network import links
-from agents.network.netlink import NetlinkSocket
+from agents.network.conntrack import ConnectionTracking, Frontend
 from agents.network.nftables.table import Difference, NftTable
 from agents.network.nftables.values import UDP, Endpoint, Family, Ruleset
-from agents.proxy import conntrack, rules
+from agents.proxy import rules
 from agents.proxy.composition import Composition
-from agents.proxy.rules import Frontend, ServiceRules
+from agents.proxy.rules import ServiceRules
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ class ServiceTable:
         self._cluster_networks = cluster_networks
         self._name_server = name_server
         self._gateway: Endpoint | None = None
-        self._tracking = conntrack.ConnectionTracking(family)
+        self._tracking = ConnectionTracking(family)
         self._composition = self._empty()
 
     def close(self) -> None:
@@ -56,7 +54,9 @@ class ServiceTable:
             self._composition.replace(key, part.ruleset)
         self._composition.replace(_DNS, self._dns_rules())
         found = self.table.reconcile(self._composition.whole())
-        self._forget_flows({front: ends for part in self.parts.values() for front, ends in part.backends.items()})
+        self._tracking.forget_former(
+            {front: ends for part in self.parts.values() for front, ends in part.backends.items()}
+        )
         return found
 
     def update(self, changed: Mapping[str, ServiceRules | None]) -> None:
@@ -73,7 +73,7 @@ class ServiceTable:
             self._send(leaving, coming)
             self._send(*self._composition.replace(_DNS, self._dns_rules()))
             backends.update(_changed_backends(old, new))
-        self._forget_flows(backends)
+        self._tracking.forget_former(backends)
 
     def repair(self) -> Difference:
         """Undo what others did to the table since the last call."""
@@ -94,16 +94,6 @@ class ServiceTable:
         if any(part.backends.get(front) for part in self.parts.values()):
             return None
         return rules.dns_rules(self._name_server, self._gateway)
-
-    def _forget_flows(self, backends: Mapping[Frontend, frozenset[Endpoint]]) -> None:
-        datagrams = {front: ends for front, ends in backends.items() if front.protocol == socket.IPPROTO_UDP}
-        if not datagrams:
-            return
-        with NetlinkSocket(links.NETLINK_ROUTE).strict() as kernel:
-            local = frozenset(str(held.interface.ip) for held in links.addresses(kernel))
-        gone = conntrack.stale(self._tracking.flows(), datagrams, local)
-        if gone:
-            log.info("%d tracked UDP flows to former endpoints are forgotten", self._tracking.forget(gone))
 
 
 def _changed_backends(old: ServiceRules, new: ServiceRules) -> dict[Frontend, frozenset[Endpoint]]:

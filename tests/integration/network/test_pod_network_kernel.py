@@ -178,6 +178,25 @@ def test_pods_share_a_host_port_if_its_address_or_protocol_differs(host: Host) -
     assert host.answer("192.168.9.11", 54323, protocol="udp") == "datagram"
 
 
+def test_a_udp_client_with_one_port_follows_a_host_port_to_the_next_pod(lab: Lab, host: Host) -> None:
+    client = lab.host("client", "lan", "192.168.9.50/24")
+
+    def answer(port: int) -> str:
+        return client.answer("192.168.9.11", port, protocol="udp", source_port=5000 + port)
+
+    for number, (name, ports) in enumerate((("old", (53, 54)), ("new", (53,)))):
+        wanted = [{"host_port": port, "container_port": 8080, "protocol": "UDP"} for port in ports]
+        if number:
+            host.detach(sandbox="old")
+            assert answer(53) == answer(54) == "error"
+        host.attach(sandbox=name, host_ports=wanted)
+        host.serve(name, 8080, pod=name, protocol="udp")
+        assert answer(53) == name
+    host.attach(sandbox="other", host_ports=[{"host_port": 54, "container_port": 8080, "protocol": "UDP"}])
+    host.serve("other", 8080, pod="other", protocol="udp")
+    assert (answer(53), answer(54)) == ("new", "other")
+
+
 @pytest.mark.parametrize("routed", [False, True], ids=["direct", "vxlan"])
 def test_pods_of_two_nodes_reach_each_other(lab: Lab, routed: bool) -> None:
     one, two = two_nodes(lab, routed=routed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from service_objects import endpoint_slice, entry, service
 
+from agents.network.conntrack import Frontend
 from agents.network.nftables.values import (
     DROP,
     SCTP,
@@ -26,7 +27,6 @@ from agents.network.nftables.values import (
 )
 from agents.proxy import rules
 from agents.proxy.endpoints import NodeView
-from agents.proxy.rules import Frontend
 
 pytestmark = pytest.mark.unit
 

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_objects import endpoint_slice, entry, service
 
+from agents.network import conntrack
+from agents.network.conntrack import Flow, Frontend
 from agents.network.nftables import encode, table
 from agents.network.nftables.encode import Encoder
 from agents.network.nftables.values import TCP, UDP, Endpoint, Ruleset, union
-from agents.proxy import conntrack, rules
+from agents.proxy import rules
 from agents.proxy.composition import Composition
-from agents.proxy.conntrack import Flow
 from agents.proxy.endpoints import NodeView
-from agents.proxy.rules import Frontend
 
 pytestmark = pytest.mark.unit
 

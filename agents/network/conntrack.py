@@ -1,9 +1,9 @@
-"""Forgets tracked UDP flows that go on to an endpoint which its service no longer has.
+"""Forgets tracked UDP flows that go on to an endpoint which is no longer behind the address they were sent to.
 
 A TCP connection to a pod that is gone ends by itself; a UDP client keeps its port and would be led to the old
 address for ever.
 
-Invariant: only flows are deleted whose original destination is a front end of a service.
+Invariant: only flows are deleted whose original destination is a front end: of a service, or a pod's host port.
 Source: Linux include/uapi/linux/netfilter/nfnetlink_conntrack.h.
 """
 
@@ -16,10 +16,10 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from agents.network import links
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes
 from agents.network.nftables.table import NETLINK_NETFILTER
 from agents.network.nftables.values import Endpoint, Family
-from agents.proxy.rules import Frontend
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,15 @@ _TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
 _ADDRESSES = {Family.IP: (1, 2), Family.IP6: (3, 4)}
 _PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _HEADER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """An address (or, if that is "", any address of the node), protocol number and port that clients use."""
+
+    address: str
+    protocol: int
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,17 @@ class ConnectionTracking:
     def close(self) -> None:
         """Close the socket."""
         self._kernel.close()
+
+    def forget_former(self, backends: Mapping[Frontend, frozenset[Endpoint]]) -> None:
+        """Delete UDP flows to these front ends that others than their endpoints answer. Raises NetlinkError."""
+        datagrams = {front: ends for front, ends in backends.items() if front.protocol == socket.IPPROTO_UDP}
+        if not datagrams:
+            return
+        with NetlinkSocket(links.NETLINK_ROUTE).strict() as kernel:
+            local = frozenset(str(held.interface.ip) for held in links.addresses(kernel))
+        gone = stale(self.flows(), datagrams, local)
+        if gone:
+            log.info("%d tracked UDP flows to former endpoints are forgotten", self.forget(gone))
 
     def flows(self, protocol: int = socket.IPPROTO_UDP) -> list[Flow]:
         """All tracked flows of a protocol. Raises NetlinkError."""
