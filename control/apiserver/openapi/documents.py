@@ -7,6 +7,7 @@ Source: OpenAPI 2.0 and 3.0; KEP-2896.
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -163,12 +164,11 @@ def _operation_3(operation: Operation, schemas: Schemas) -> Json:
     ]
     if operation.body:
         link = {"schema": schemas.reference(operation.body)}
-        described_operation["requestBody"] = {"content": dict.fromkeys(operation.media, link), "required": True}
-    answer = {"schema": schemas.reference(operation.answer)}
-    described_operation["responses"] = {
-        "200": {"description": "OK", "content": dict.fromkeys(operation.answer_media, answer)},
-        "401": {"description": "Unauthorized"},
-    }
+        content = {"content": dict.fromkeys(operation.media, link)}
+        described_operation["requestBody"] = content | ({"required": True} if operation.needs_body else {})
+    answer = {"schema": _answer(operation, schemas)}
+    content = {"content": dict.fromkeys(operation.answer_media, answer)}
+    described_operation["responses"] = _responses(operation, content)
     return described_operation
 
 
@@ -188,21 +188,32 @@ def _operation_2(operation: Operation, schemas: Schemas) -> Json:
     ]
     if operation.body:
         link = schemas.reference(operation.body)
-        parameters.append({"name": "body", "in": "body", "required": True, "schema": link})
-        described_operation["consumes"] = list(operation.media)
+        body = {"name": "body", "in": "body", "schema": link}
+        parameters.append(body | ({"required": True} if operation.needs_body else {}))
+    described_operation["consumes"] = list(operation.media) if operation.body else ["*/*"]
+    described_operation["schemes"] = ["https"]
     described_operation["parameters"] = parameters
     described_operation["produces"] = list(operation.answer_media)
-    described_operation["responses"] = {
-        "200": {"description": "OK", "schema": schemas.reference(operation.answer)},
-        "401": {"description": "Unauthorized"},
-    }
+    described_operation["responses"] = _responses(operation, {"schema": _answer(operation, schemas)})
     return described_operation
+
+
+def _answer(operation: Operation, schemas: Schemas) -> Json:
+    return schemas.reference(operation.answer) if operation.answer else {"type": "string"}
+
+
+def _responses(operation: Operation, content: Json) -> Json:
+    """What each status code comes with."""
+    told = {str(code): {"description": HTTPStatus(code).phrase, **content} for code in operation.codes}
+    return told | {"401": {"description": "Unauthorized"}}
 
 
 def _common(operation: Operation) -> Json:
     group, served, kind = operation.kind
     return {
-        "operationId": operation.identifier,
+        "description": operation.names.sentence,
+        "tags": [operation.names.tag],
+        "operationId": operation.names.identifier,
         "x-kubernetes-action": operation.action,
         _KINDS: {"group": group, "version": served, "kind": kind},
     }

@@ -40,7 +40,7 @@ _GENERATION = frozenset(
         ("resource.k8s.io", "resourceslices"),
     }
 )
-_RETURNS_DELETED = frozenset(
+RETURNS_DELETED = frozenset(
     {
         ("", "pods"),
         ("", "services"),
@@ -86,7 +86,7 @@ def strategy_for(entry: Entry, special: dict[Address, Callable[[], Strategy]]) -
     made = special.get(address, Strategy)()
     made.has_status = made.has_status or "status" in entry.subresources
     made.has_generation = made.has_generation or address in _GENERATION
-    made.returns_deleted = made.returns_deleted or address in _RETURNS_DELETED
+    made.returns_deleted = made.returns_deleted or address in RETURNS_DELETED
     made.create_on_update = made.create_on_update or address in _CREATE_ON_UPDATE
     if address in _CONDITIONAL_ONLY:
         made.unconditional_update = False
