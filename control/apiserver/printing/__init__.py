@@ -14,7 +14,7 @@ from api import objects, schema
 from api.errors import BadRequest
 from api.objects import Object
 from api.registry import Entry
-from control.apiserver.printing import cluster, core, networking, pods, workloads
+from control.apiserver.printing import cluster, core, devices, networking, pods, workloads
 from control.apiserver.printing.columns import NAME, Cells, Column, Doc, Printer
 
 _INCLUDE = ("None", "Metadata", "Object")
@@ -22,6 +22,7 @@ _INCLUDE = ("None", "Metadata", "Object")
 _CREATED_AT = Column("Created At", "date", Doc(schema.OBJECT_META, "creationTimestamp"))
 _PRINTERS: dict[str, Printer] = {
     **core.PRINTERS, **pods.PRINTERS, **workloads.PRINTERS, **networking.PRINTERS, **cluster.PRINTERS,
+    **devices.PRINTERS,
 }  # fmt: skip
 
 

@@ -177,6 +177,12 @@ ROWS: list[tuple[Object, list[Any]]] = [
     (made("batch/v1", "Job", spec={"completions": 1, "suspend": True}, status={"conditions": [
         {"type": "Suspended", "status": "True"}]}),
      ["x", "Suspended", "0/1", "", "5m", "", "", "<none>"]),
+    (made("resource.k8s.io/v1", "ResourceClaim"), ["x", "pending", "5m"]),
+    (made("resource.k8s.io/v1", "ResourceClaim", status={"allocation": {"a": 1}, "reservedFor": [{"name": "p"}]}),
+     ["x", "allocated,reserved", "5m"]),
+    (made("resource.k8s.io/v1", "ResourceSlice", spec={"nodeName": "n1", "driver": "d", "pool": {"name": "p"}}),
+     ["x", "n1", "d", "p", "5m"]),
+    (made("resource.k8s.io/v1", "DeviceClass"), ["x", "5m"]),
     (made("example.com/v1", "Pod"), ["x", ago(300)]),
     (made("v1", "LimitRange"), ["x", ago(300)]),
 ]  # fmt: skip
