@@ -52,6 +52,10 @@ class Program:
         """`BOOL`, `STRING`, `DYN`, ..."""
         return str(self._expression.return_type().name())
 
+    def serialized(self) -> bytes:
+        """The checked expression, a CheckedExpr."""
+        return bytes(self._expression.serialize())
+
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value as plain Python. Raises CelError."""
         try:

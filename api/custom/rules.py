@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from api import cel
+from api.cel import cost
 from api.cel.types import Types
 from api.cel.values import Convert, converter
-from api.custom import structure
+from api.custom import rule_costs, structure
+from api.custom.rule_costs import Cost
 from api.custom.structure import Schema
 from api.errors import Cause
 from api.validation import fields
@@ -27,7 +29,8 @@ from api.validation import fields
 _OLD_SELF = re.compile(r"\boldSelf\b")
 _REASONS = {"FieldValueForbidden": "Forbidden", "FieldValueRequired": "Required value"}
 _ROOT = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
-_METADATA = {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
+_NAME = {"type": "string", "maxLength": 253}
+_METADATA = {"type": "object", "properties": {"name": _NAME, "generateName": _NAME}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,47 +193,72 @@ def _with_optional(text: str) -> str:
     return f"cel.bind(oldSelf, oldSelf[?0], {text})"
 
 
-def problems(path: str, schema: Schema, root: bool = True) -> list[Cause]:
-    """What is wrong with the rules of a schema themselves, found by the type checker."""
-    found: list[Cause] = []
-    if root:
-        schema = {**schema, "properties": {**(schema.get("properties") or {}), **_ROOT, "metadata": _METADATA}}
+@dataclass(slots=True)
+class Judged:
+    """What is wrong with the rules of a schema, and what those that are right may cost."""
+
+    causes: list[Cause] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+
+
+def problems(path: str, schema: Schema) -> list[Cause]:
+    """What is wrong with the rules of a schema themselves, found by the type checker and by what they may cost."""
+    judged = judge(path, schema)
+    return judged.causes or rule_costs.problems(path, judged.costs)
+
+
+def judge(path: str, schema: Schema) -> Judged:
+    """What is to be said of the rules of a whole schema."""
+    judged = Judged()
+    root = {**schema, "properties": {**(schema.get("properties") or {}), **_ROOT, "metadata": _METADATA}}
+    _judge(path, root, 1, judged)
+    return judged
+
+
+def _judge(path: str, schema: Schema, occurring: int | None, judged: Judged) -> None:
+    """`occurring` is how often values of the schema can be in an object, None without limit."""
     declared = schema.get(structure.RULES) or ()
     if declared:
         types = Types()
         kind = types.add(schema)
+        often = rule_costs.times(occurring, cost.least(schema))
         for index, rule in enumerate(declared):
-            found += _rule_problems(f"{path}.{structure.RULES}[{index}]", rule, types, kind)
+            _judge_rule(f"{path}.{structure.RULES}[{index}]", rule, types, kind, (schema, often), judged)
     for name, inner in (schema.get("properties") or {}).items():
-        found += problems(f"{path}.properties[{name}]", inner, root=False)
-    for word in ("items", "additionalProperties"):
+        _judge(f"{path}.properties[{name}]", inner, occurring, judged)
+    for word, limit in (("items", "maxItems"), ("additionalProperties", "maxProperties")):
         if isinstance(schema.get(word), Mapping):
-            found += problems(f"{path}.{word}", schema[word], root=False)
-    return found
+            inside = rule_costs.occurrences(occurring, schema.get(limit))
+            _judge(f"{path}.{word}", schema[word], inside, judged)
 
 
-def _rule_problems(path: str, rule: Mapping[str, Any], types: Types, kind: str) -> list[Cause]:
+def _judge_rule(
+    path: str, rule: Mapping[str, Any], types: Types, kind: str, where: tuple[Schema, int], judged: Judged
+) -> None:
+    """`where` is the schema that the rule belongs to, and how often that occurs."""
     text = str(rule.get("rule") or "").strip()
     if not text:
-        return [fields.required(f"{path}.rule", "rule is not specified")]
-    optional = bool(rule.get("optionalOldSelf"))
+        judged.causes.append(fields.required(f"{path}.rule", "rule is not specified"))
+        return
+    (schema, often), optional = where, bool(rule.get("optionalOldSelf"))
+    old: Schema = {"type": "array", "items": schema, "maxItems": 1} if optional else schema
     environment = cel.Environment({"self": kind, "oldSelf": f"list<{kind}>" if optional else kind}, types.pool)
-    text = _with_optional(text) if optional else text
-    found = _expression_problems(f"{path}.rule", text, environment, "BOOL", "cel expression must evaluate to a bool")
+    expressions = [(f"{path}.rule", "rule", text, "BOOL", "cel expression must evaluate to a bool")]
     message = rule.get("messageExpression")
     if message:
-        place, sentence = f"{path}.messageExpression", "messageExpression must evaluate to a string"
-        message = _with_optional(str(message)) if optional else str(message)
-        found += _expression_problems(place, message, environment, "STRING", sentence)
+        sentence = "messageExpression must evaluate to a string"
+        expressions.append((f"{path}.messageExpression", "messageExpression", str(message), "STRING", sentence))
+    for place, what, given, wanted, why in expressions:
+        given = _with_optional(given) if optional else given
+        try:
+            program = environment.compile(given)
+        except cel.CelError as error:
+            judged.causes.append(fields.invalid(place, given, str(error)))
+            continue
+        if program.result_type not in (wanted, "DYN"):
+            judged.causes.append(fields.invalid(place, given, why))
+        once = cost.estimate(program.serialized(), {"self": schema, "oldSelf": old})
+        judged.costs.append(Cost(place, what, once * (often if what == "rule" else 1)))
     if rule.get("reason") and rule["reason"] not in (*_REASONS, "FieldValueInvalid", "FieldValueDuplicate"):
         supported = ("FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired", "FieldValueDuplicate")
-        found.append(fields.not_supported(f"{path}.reason", rule["reason"], supported))
-    return found
-
-
-def _expression_problems(path: str, text: str, environment: cel.Environment, wanted: str, why: str) -> list[Cause]:
-    try:
-        found = environment.compile(text).result_type
-    except cel.CelError as error:
-        return [fields.invalid(path, text, str(error))]
-    return [] if found in (wanted, "DYN") else [fields.invalid(path, text, why)]
+        judged.causes.append(fields.not_supported(f"{path}.reason", rule["reason"], supported))

@@ -46,7 +46,7 @@ def _definition(new: Object, old: Object | None, subresource: str) -> Causes:
     found += _group(new, group)
     found += fields.one_of("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
     found += _names(spec.get("names") or {})
-    found += _versions(spec)
+    found += _versions(spec, [_schema_in(version) for version in ((old or {}).get("spec") or {}).get("versions") or []])
     found += _conversion(spec.get("conversion") or {}, len(spec.get("versions") or []))
     if old is not None:
         found += _update(new, old)
@@ -88,7 +88,8 @@ def _names(found_names: Object) -> Causes:
     return found
 
 
-def _versions(spec: Object) -> Causes:
+def _versions(spec: Object, known: list[Any]) -> Causes:
+    """`known` are the schemas that were there before."""
     found: Causes = []
     versions = spec.get("versions") or []
     if not versions:
@@ -100,7 +101,7 @@ def _versions(spec: Object) -> Causes:
         if name in seen:
             found.append(fields.invalid("spec.versions", versions, "must contain unique version names"))
         seen.add(name)
-        found += _schema_of_version(path, version)
+        found += _schema_of_version(path, version, known)
         found += _subresources(f"{path}.subresources", version.get("subresources") or {})
         found += _columns(path, version)
         for place, selectable in fields.each(version, "selectableFields", path):
@@ -115,8 +116,12 @@ def _shown(versions: list[Object]) -> list[Object]:
     return [{field: version.get(field) for field in ("name", "served", "storage")} for version in versions]
 
 
-def _schema_of_version(path: str, version: Object) -> Causes:
-    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+def _schema_in(version: Object) -> Any:
+    return (version.get("schema") or {}).get("openAPIV3Schema")
+
+
+def _schema_of_version(path: str, version: Object, known: list[Any]) -> Causes:
+    schema = _schema_in(version)
     place = f"{path}.schema.openAPIV3Schema"
     if schema is None:
         return [fields.required(place, "schemas are required")]
@@ -127,7 +132,8 @@ def _schema_of_version(path: str, version: Object) -> Causes:
         found.append(cause if schema.get("type") else fields.required(f"{place}.type", detail))
         return found
     found += _structural(place, schema, root=True)
-    return found or rules.problems(place, schema)
+    # What rules may cost is asked once: a definition that is there can still be changed elsewhere.
+    return found or (rules.judge(place, schema).causes if schema in known else rules.problems(place, schema))
 
 
 def _structural(path: str, schema: Mapping[str, Any], root: bool = False, logical: bool = False) -> Causes:

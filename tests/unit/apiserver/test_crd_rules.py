@@ -26,7 +26,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
                                "reason": "FieldValueForbidden"}, {"size": 6}, "spec.size: Forbidden: no"),
     ("missing field", {"rule": "self.color == 'red'"}, {},
      "spec: Invalid value: \"object\": no such key: color evaluating rule: self.color == 'red'"),
-    ("steps", {"rule": "self.many.all(a, self.many.all(b, a == b))"}, {"many": [1] * 2000},
+    ("steps", {"rule": "self.many.all(a, self.many.all(b, a == b))"}, {"many": [1] * 725},
      "spec: Invalid value: \"object\": 'operation cancelled: actual cost limit exceeded': no further validation rules "
      "will be run due to call cost exceeds limit for rule: self.many.all(a, self.many.all(b, a == b))"),
     ("wrong types", {"rule": "self.any.size() > 1 && self.any < 3", "message": "small"}, {"any": "xxx"},
@@ -38,7 +38,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
      {"at": "2021-01-01T00:00:00Z"}, 'spec: Invalid value: "object": late'),
 ]  # fmt: skip
 EXTRA = {
-    "many": {"type": "array", "items": {"type": "integer"}},
+    "many": {"type": "array", "maxItems": 725, "items": {"type": "integer"}},
     "any": {"x-kubernetes-preserve-unknown-fields": True},
     "my-flag": {"type": "boolean"},
     "at": {"type": "string", "format": "date-time"},
@@ -88,3 +88,64 @@ def test_a_rule_that_cannot_be_is_refused_with_its_definition(cluster, rule, sen
         "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
     )
     assert sentence in cause["message"]
+
+
+TEXT = {"type": "string"}
+ADVICE = (
+    "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are "
+    "declared)"
+)
+
+
+def listing(of: Any, *rules: str, **limits: int) -> dict[str, Any]:
+    return {"type": "array", "items": of, "x-kubernetes-validations": [{"rule": rule} for rule in rules], **limits}
+
+
+def items(*rules: str) -> dict[str, Any]:
+    named = {"name": TEXT, "kind": TEXT | {"maxLength": 63}, "mode": TEXT | {"enum": ["a", "bb"]}}
+    return {"type": "object", "properties": named, "x-kubernetes-validations": [{"rule": rule} for rule in rules]}
+
+
+LABEL, NAME = TEXT | {"maxLength": 63}, TEXT | {"maxLength": 253}
+REFERENCE = {
+    "type": "object", "required": ["name"],
+    "properties": {"group": NAME, "kind": LABEL, "namespace": LABEL, "name": NAME, "sectionName": NAME},
+}  # fmt: skip
+UNIQUE = (
+    "self.all(p1, self.exists_one(p2, p1.group == p2.group && p1.kind == p2.kind && p1.name == p2.name && "
+    "(((!has(p1.__namespace__) || p1.__namespace__ == '') && (!has(p2.__namespace__) || p2.__namespace__ == '')) || "
+    "(has(p1.__namespace__) && has(p2.__namespace__) && p1.__namespace__ == p2.__namespace__ )) && "
+    "(((!has(p1.sectionName) || p1.sectionName == '') && (!has(p2.sectionName) || p2.sectionName == '')) || "
+    "(has(p1.sectionName) && has(p2.sectionName) && p1.sectionName == p2.sectionName))))"
+)
+
+
+COSTS: list[tuple[str, dict[str, Any], str]] = [
+    ("limited", listing({"type": "integer"}, "self.all(x, self.all(y, x == y))", maxItems=725), ""),
+    ("without limit", listing({"type": "integer"}, "self.all(x, self.all(y, x == y))"), "more than 100x"),
+    ("inside a list", listing(listing(TEXT, "self.all(s, s == 'string constant')")), "more than 100x"),
+    ("texts", listing(items(), "self.all(x, self.exists_one(y, x.name == y.name))", maxItems=16), "8.1x"),
+    ("short texts", listing(items(), "self.all(x, self.exists_one(y, x.kind == y.kind))", maxItems=16), ""),
+    ("one of a few texts", listing(items(), "self.all(x, self.exists_one(y, x.mode == y.mode))", maxItems=256), ""),
+    ("often", listing(items("self.kind == self.name")), "3.1x"),
+    ("often and cheap", listing(items("has(self.kind) == has(self.name)")), ""),
+    ("pattern", items("self.name.matches('^[a-z]+$')"), ""),
+    ("search", items("self.name.contains(self.name)"), "more than 100x"),
+    ("bound", items("cel.bind(n, self.kind, n == 'a' || n == self.name)"), ""),
+    ("as the Gateway API has it", listing(REFERENCE, UNIQUE, maxItems=32), ""),
+    ("keys of a map", {"type": "object", "additionalProperties": TEXT,
+                       "x-kubernetes-validations": [{"rule": "self.all(k, k in self && self[k] != '')"}]}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "field", "factor"), COSTS, ids=[case[0] for case in COSTS])
+def test_a_rule_that_no_request_could_pay_for_is_refused_with_its_definition(cluster, name, field, factor):
+    spec = SPEC | {"properties": SPEC["properties"] | {"more": field}}
+    status, refused, _ = cluster.request("POST", CRDS, widgets(version(schema=schema(spec=spec))))
+    if not factor:
+        assert status == 201, refused
+        return
+    cause = refused["details"]["causes"][0]
+    assert (status, cause["reason"]) == (422, "FieldValueForbidden")
+    assert cause["message"] == f"Forbidden: estimated rule cost exceeds budget by factor of {factor} {ADVICE}"
+    assert cause["field"].endswith(".x-kubernetes-validations[0].rule")
