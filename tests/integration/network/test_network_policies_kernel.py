@@ -98,8 +98,14 @@ def block(cidr: str, *excepted: str) -> dict:
     return {"ipBlock": {"cidr": cidr} | ({"except": list(excepted)} if excepted else {})}
 
 
+def expressed(kind: str, key: str, operator: str, *values: str) -> dict:
+    requirement = {"key": key, "operator": operator} | ({"values": list(values)} if values else {})
+    return {f"{kind}Selector": {"matchExpressions": [requirement]}}
+
+
 APP_IDLE = {"podSelector": {"matchLabels": {"app": "idle"}}}
 RED = {"namespaceSelector": {"matchLabels": {"team": "red"}}}
+NOT_RED = expressed("namespace", "team", "DoesNotExist")
 ALL_OF_WEB = {(client, port) for client in ("idle", "spy", "outside") for port in ("8080", "9090")}
 
 
@@ -135,6 +141,9 @@ def on(port: str) -> set[tuple[str, str]]:
     pytest.param([ingress({"from": [APP_IDLE], "ports": [{"port": "http"}]})], {("idle", "8080")}, id="peer and port"),
     pytest.param([ingress({"from": [APP_IDLE]}), ingress({"ports": [{"port": 9090}]})], of("idle") | on("9090"),
                  id="policies add up"),
+    pytest.param([ingress({"from": [NOT_RED | expressed("pod", "app", "In", "idle")]})], of("idle"), id="expressions"),
+    pytest.param([ingress({"from": [APP_IDLE]}), ingress({})], ALL_OF_WEB, id="what lets all through comes first"),
+    pytest.param([ingress({"ports": [{"protocol": "SCTP", "port": 8080}]})], set(), id="SCTP is not TCP"),
     pytest.param([egress()], of("spy") | of("outside"), id="the other pods' egress stays as it is"),
     pytest.param([ingress(app="db")], ALL_OF_WEB, id="other pods are not concerned"),
 ])  # fmt: skip
@@ -206,6 +215,20 @@ def test_a_pod_that_the_api_does_not_show_yet_is_held_back_while_there_are_polic
     assert cluster.reach("idle", "web:8080") == set()
     cluster.apply(ingress(app="db"))
     assert cluster.reach("idle", "web:8080") == {"web:8080"}
+
+
+def test_datagrams_are_judged_by_their_own_rules(cluster: Cluster) -> None:
+    one, address = cluster.hosts["one"], cluster.addresses["web"]
+    server = one.serve("web", 8080, pod="web", protocol="udp")
+
+    def answers(protocol: str) -> str:
+        return one.answer(address, 8080, pod="idle", protocol=protocol)
+
+    cluster.apply(ingress({"from": [APP_IDLE], "ports": [{"protocol": "UDP", "port": 8080}]}))
+    assert (answers("udp"), cluster.reach("idle", "web:8080")) == ("web", set())
+    cluster.apply(ingress({"from": [APP_IDLE], "ports": [{"protocol": "TCP"}]}))
+    assert (answers("udp"), cluster.reach("idle", "web:8080")) == ("error", {"web:8080"})
+    one.kill(pid=server)
 
 
 def test_a_connection_that_was_let_through_goes_on(cluster: Cluster) -> None:
