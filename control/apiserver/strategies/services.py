@@ -4,7 +4,7 @@ What a service has is claimed in the store in the same transaction as the servic
 cannot give it to two services; the cache only says where to look for a free one.
 
 Invariant: a stored service has exactly the claims that its addresses and ports need.
-Source: pkg/registry/core/service/{storage,strategy}.go; KEP-3070 (static and dynamic bands of the ranges).
+Source: pkg/registry/core/service/{storage,strategy}.go; KEP-3070, KEP-3668 (static and dynamic bands of the ranges).
 """
 
 from __future__ import annotations
@@ -147,9 +147,13 @@ class _Allocation:
         return 0
 
     def _free_port(self, mine: dict[int, set[str]]) -> int:
-        for number in _shuffled(self._operation.server.config.node_ports, self._random):
-            if number not in mine and _port_claim(number) not in self._used:
-                return number
+        ports = self._operation.server.config.node_ports
+        first = min(max(16, len(ports) // 32), 128) if len(ports) > 16 else 0
+        # The lowest are for those who ask for a number, as long as others are free.
+        for band in (ports[first:], ports[:first]):
+            for number in _shuffled(band, self._random):
+                if number not in mine and _port_claim(number) not in self._used:
+                    return number
         raise errors.internal("failed to allocate a nodePort: range is full")
 
     def _check_port(self, number: int, field: str, *, shared: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import threading
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -161,10 +162,21 @@ def test_node_ports_are_unique_and_kept_on_update(client):
     made = [client.create("services", service(f"s{number}", type="NodePort")) for number in range(20)]
     ports = [one["spec"]["ports"][0]["nodePort"] for one in made]
     assert len(set(ports)) == 20
-    assert all(30000 <= port <= 32767 for port in ports)
+    # The first 86 are left to those who ask for one of them.
+    assert all(30086 <= port <= 32767 for port in ports)
     updated = client.update("services", service("s0", type="NodePort", sessionAffinity="ClientIP"))
     assert updated["spec"]["ports"][0]["nodePort"] == ports[0]
     assert updated["spec"]["clusterIP"] == made[0]["spec"]["clusterIP"]
+
+
+def test_low_node_ports_are_given_once_no_others_are_left(cluster, monkeypatch):
+    monkeypatch.setattr(cluster.server, "config", replace(cluster.server.config, node_ports=range(30000, 30018)))
+    client = cluster.client()
+    made = [client.create("services", service(f"s{number}", type="NodePort")) for number in range(18)]
+    ports = [one["spec"]["ports"][0]["nodePort"] for one in made]
+    assert sorted(ports[:2]) == [30016, 30017] and sorted(ports[2:]) == list(range(30000, 30016))
+    with pytest.raises(errors.ApiError, match="range is full"):
+        client.create("services", service("more", type="NodePort"))
 
 
 def test_concurrent_creates_never_share_a_port(cluster):
