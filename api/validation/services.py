@@ -16,6 +16,7 @@ _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _WITH_NODE_PORTS = ("LoadBalancer", "NodePort")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _MAX_AFFINITY = 86400
+_KUBELET_PORT = 10250
 _HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _BALANCED_ONLY = "may only be used when `type` is 'LoadBalancer'"
@@ -59,6 +60,10 @@ def _for_type(spec: Object, kind: str) -> Causes:
         found.append(fields.required("spec.ports"))
     if kind in _WITH_NODE_PORTS and headless:
         found.append(fields.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
+    for place, item in fields.each(spec, "ports", "spec") if kind == "LoadBalancer" else ():
+        if item.get("port") == _KUBELET_PORT:
+            detail = f"may not expose port {_KUBELET_PORT} externally since it is used by kubelet"
+            found.append(fields.invalid(place, _KUBELET_PORT, detail))
     if kind == "ExternalName":
         for field in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if spec.get(field) or (field == "clusterIPs" and spec.get("clusterIP")):

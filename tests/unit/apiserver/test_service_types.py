@@ -152,6 +152,7 @@ def test_external_addresses_need_a_policy_of_a_cluster_ip_service_too(client) ->
     (CLUSTER_IP, {"clusterIP": "10.96.3.3", "clusterIPs": ["10.96.3.3"]}, "clusterIPs[0]: Invalid value"),
     (CLUSTER_IP | {"clusterIP": "None"}, NODE_PORT, "may not be set to 'None' for NodePort services"),
     (NAMED, {"type": "ClusterIP", "ports": None}, "spec.ports: Required value"),
+    (CLUSTER_IP | {"ports": [{"port": 10250}]}, BALANCED, "may not expose port 10250 externally"),
     (NODE_PORT, {"ports": [{"port": 80, "nodePort": 99}]}, "provided port is not in the valid range"),
 ])  # fmt: skip
 def test_a_change_is_refused(client, before: dict, change: dict, said: str) -> None:
