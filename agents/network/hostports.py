@@ -30,6 +30,7 @@ from agents.network.nftables.values import (
     Translated,
     Type,
     Value,
+    spelled,
 )
 from agents.network.rtnetlink.values import Address
 
@@ -57,7 +58,7 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
         if port.host_address in ("", "0.0.0.0", "::"):
             anywhere.setdefault((protocol, port.host_port), endpoint)
         elif family.has(port.host_address):
-            addressed.setdefault((port.host_address, protocol, port.host_port), endpoint)
+            addressed.setdefault((spelled(port.host_address), protocol, port.host_port), endpoint)
     lookup = Chain((
         (Redirect(_ADDRESSED, _ONE),),
         (IsLocal(Field.DESTINATION), Redirect(_LOCAL, _ANY)),

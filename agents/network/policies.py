@@ -45,6 +45,7 @@ from agents.network.nftables.values import (
     Value,
     goto,
     jump,
+    spelled,
 )
 from api.objects import Object, key_of, labels_of, name_of, namespace_of
 from api.selectors import LabelSelector
@@ -131,7 +132,7 @@ def _view(pod: Object, family: Family) -> PodView | None:
     address = next(filter(family.has, pod_addresses(pod)), "")
     if not address or spec.get("hostNetwork") or status.get("phase") in _ENDED:
         return None
-    return PodView(address, spec.get("nodeName") or "", _named_ports(spec))
+    return PodView(spelled(address), spec.get("nodeName") or "", _named_ports(spec))
 
 
 def _named_ports(spec: Mapping[str, Any]) -> dict[tuple[str, int], int]:

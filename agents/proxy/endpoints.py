@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from agents.network.nftables.values import Endpoint
+from agents.network.nftables.values import Endpoint, spelled
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -60,7 +60,7 @@ def candidates(
             continue
         for entry in endpoint_slice.get("endpoints") or ():
             for address in entry.get("addresses") or ():
-                candidate = _candidate(Endpoint(address, number), entry, node)
+                candidate = _candidate(Endpoint(spelled(address), number), entry, node)
                 known = found.get(candidate.endpoint)
                 # A pod that moves between slices is for a moment in both; the better news is the newer.
                 if known is None or (candidate.ready and not known.ready):

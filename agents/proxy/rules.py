@@ -54,6 +54,7 @@ from agents.network.nftables.values import (
     Value,
     goto,
     jump,
+    spelled,
 )
 from agents.network.routes import VXLAN_LINK
 from agents.proxy import endpoints
@@ -222,9 +223,9 @@ class _Builder:
         self._internal_local = spec.get("internalTrafficPolicy") == "Local"
         self._external_local = spec.get("externalTrafficPolicy") == "Local"
         self._sticky = spec.get("sessionAffinity") == "ClientIP"
-        self._cluster_addresses = _of(family, cluster_addresses(spec))
-        self._external_addresses = _of(family, spec.get("externalIPs") or ())
-        self._balancer_addresses = _of(family, _ingress_addresses(service))
+        self._cluster_addresses = tuple(map(spelled, _of(family, cluster_addresses(spec))))
+        self._external_addresses = tuple(map(spelled, _of(family, spec.get("externalIPs") or ())))
+        self._balancer_addresses = tuple(map(spelled, _of(family, _ingress_addresses(service))))
         self._source_ranges = tuple(map(str.strip, spec.get("loadBalancerSourceRanges") or ()))
         self._chains: dict[str, Chain] = {}
         self._sets: dict[str, Set] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from socket import AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
 TCP, UDP, SCTP = 6, 17, 132
@@ -31,6 +32,11 @@ class Family(IntEnum):
     def has(self, text: str | None) -> bool:
         """Whether an address or a network, e.g. fd00::/64, is of the family."""
         return bool(text) and (":" in str(text)) == (self is Family.IP6)
+
+
+def spelled(address: str) -> str:
+    """An address in the one spelling that the kernel has for it; users may write IPv6 in many."""
+    return inet_ntop(AF_INET6, inet_pton(AF_INET6, address)) if ":" in address else address
 
 
 class Type(Enum):

@@ -15,6 +15,7 @@ from agents.network.nftables.values import (
     Chain,
     Draw,
     Endpoint,
+    Family,
     Field,
     InNetworks,
     InSet,
@@ -259,3 +260,15 @@ def test_of_two_services_with_one_external_address_the_first_has_it() -> None:
     pairs = zip((first, second), slices, strict=True)
     table = union([rules.service_rules(obj, [own], NODE, CLUSTER).ruleset for obj, own in pairs])
     assert table.elements["services"][("192.0.2.7", TCP, 80)] == goto("masquerade-1")
+
+
+def test_addresses_of_many_spellings_are_one() -> None:
+    addresses = {"clusterIP": "FD00:96::0:10", "clusterIPs": ["FD00:96::0:10"]}
+    status = {"loadBalancer": {"ingress": [{"ip": "2001:db8:0::8"}]}}
+    obj = service(externalIPs=["2001:DB8::7", "2001:db8:0:0::7"], type="LoadBalancer", status=status, **addresses)
+    slices = [endpoint_slice(entry("FD00::0:5"), entry("fd00::5"), address_type="IPv6")]
+    part = rules.service_rules(obj, slices, NODE, ("fd00::/48",), Family.IP6)
+    fronts = {"fd00:96::10", "2001:db8::7", "2001:db8::8"}
+    assert {key[0] for key in part.ruleset.elements["services"]} == fronts
+    assert part.ruleset.elements["endpoints"] == {(front, TCP, 80, 0): Endpoint("fd00::5", 8080) for front in fronts}
+    assert set(part.backends) == {Frontend(front, TCP, 80) for front in fronts}
