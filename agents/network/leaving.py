@@ -4,19 +4,17 @@ The kernel removes a link only when no processor can see it any more, which take
 waits once for all links of a group that are removed by one request. So whoever asks first has his link removed at
 once, and those who ask meanwhile go together in the next round.
 
-Invariant: when `remove` returns, the link is gone; no other task of the process waits meanwhile.
+Invariant: when `remove` returns, the link is gone.
 Source: Linux net/core/rtnetlink.c (rtnl_group_dellink), net/core/dev.c (unregister_netdevice_many).
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.network.netlink import NetlinkError, NetlinkSocket
 from agents.network.rtnetlink import encode
-from api.native import elsewhere
 from api.runtime import Runtime
 
 
@@ -26,11 +24,11 @@ class _Asked:
 
     name: str
     done: bool = False
-    error: NetlinkError | None = None
+    error: NetlinkError | None = field(default_factory=lambda: NetlinkError(errno.EINTR, "the removal did not end"))
 
 
 class LeavingLinks:
-    """Any number of tasks at once."""
+    """Any number of tasks at once; `kernel` is a socket of its own, whose sending holds up no other task."""
 
     def __init__(self, runtime: Runtime, kernel: NetlinkSocket) -> None:
         self._kernel = kernel
@@ -65,18 +63,14 @@ class LeavingLinks:
 
     def _remove(self, together: list[_Asked]) -> None:
         outcomes = self._kernel.batch([encode.leave(one.name) for one in together])
-        for one, error in zip(together, outcomes, strict=True):
-            one.error = _unless_gone(error)
+        refused = None
         try:
-            elsewhere(lambda: self._kernel.request(encode.delete_leaving()))
+            self._kernel.request(encode.delete_leaving())
         except NetlinkError as error:
-            _blame(together, _unless_gone(error))
+            refused = _unless_gone(error)
+        for one, outcome in zip(together, outcomes, strict=True):
+            one.error = _unless_gone(outcome) or refused
 
 
 def _unless_gone(error: NetlinkError | None) -> NetlinkError | None:
     return None if error is not None and error.code == errno.ENODEV else error
-
-
-def _blame(together: Iterable[_Asked], error: NetlinkError | None) -> None:
-    for one in together:
-        one.error = one.error or error

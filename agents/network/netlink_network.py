@@ -28,6 +28,7 @@ from agents.network.leaving import LeavingLinks
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
 from agents.network.rtnetlink import encode
 from agents.network.rtnetlink.values import Link, Network, Route, VethPair, mac_of
+from api.native import elsewhere
 from api.runtime import Runtime
 
 _SANDBOX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
@@ -52,7 +53,7 @@ class NetlinkPodNetwork:
         self._book = AddressBook(state_dir)
         self._lock = runtime.lock()
         self._kernel = NetlinkSocket(links.NETLINK_ROUTE).strict()
-        self._leaving = LeavingLinks(runtime, NetlinkSocket(links.NETLINK_ROUTE))
+        self._leaving = LeavingLinks(runtime, NetlinkSocket(links.NETLINK_ROUTE, sending=elsewhere))
         self._host_ports = HostPortTable()
         self._mtu = mtu
         self._namespaces_dir = namespaces_dir
