@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
+_COMMON = (("Cache-Control", "no-cache, private"),)
 _OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 
 
@@ -78,7 +79,7 @@ class Application:
                 self._audit.record(request, response, audit_id, request.asked_by or request.user, received)
         metrics.end(kind, request, response.status if response else 200, self._monotonic() - started)
         if response is None:
-            return self._around(environ, start_response)
+            return self._around(environ, _with_headers(start_response, request))
         return response.send(start_response)
 
     def _response(self, request: Request) -> Response | None:
@@ -97,16 +98,15 @@ class Application:
         """The answer, or None if the applications around resources have it."""
         server = self.server
         if request.path.startswith(_OPEN_PATHS):
-            if request.header("Authorization"):  # what is open to all still refuses a credential that is not good
-                server.authenticator.authenticate(request)
+            self._identify(request)  # what is open to all still refuses a credential that is not good
+            admitted = server.flow.classify(attributes(request))
+            request.answer_headers = admitted.headers if admitted is not None else ()
             return None
         if "timeout=" in request.environ.get("QUERY_STRING", ""):
             request.check_timeout()
-        request.user = server.authenticator.authenticate(request)
+        self._identify(request)
         if request.user is ANONYMOUS:
             raise errors.Unauthorized("Unauthorized")
-        if "HTTP_IMPERSONATE_USER" in request.environ or "HTTP_IMPERSONATE_GROUP" in request.environ:
-            request.asked_by, request.user = request.user, impersonated(request, server.authorizer)
         asked = attributes(request)
         admitted = server.flow.classify(asked)
         if admitted is None:
@@ -117,6 +117,14 @@ class Application:
             return self._handle(request, asked)
         finally:
             admitted.level.leave()
+
+    def _identify(self, request: Request) -> None:
+        """Note in the request who asks, and in whose name. Raises Unauthorized, Forbidden."""
+        request.user = self.server.authenticator.authenticate(request)
+        if request.user is ANONYMOUS:
+            return
+        if "HTTP_IMPERSONATE_USER" in request.environ or "HTTP_IMPERSONATE_GROUP" in request.environ:
+            request.asked_by, request.user = request.user, impersonated(request, self.server.authorizer)
 
     def _handle(self, request: Request, asked: Attributes) -> Response | None:
         """The answer to somebody who is known and whose turn it is."""
@@ -142,6 +150,15 @@ class Application:
                 raise page_not_found()
             return found
         return self._documents.respond(request)
+
+
+def _with_headers(start_response: StartResponse, request: Request) -> StartResponse:
+    """The answer of an application around this one, with the headers that every answer has."""
+
+    def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        return start_response(status, [*headers, *_COMMON, *request.answer_headers], *more)
+
+    return start
 
 
 def make_server(

@@ -104,3 +104,17 @@ def test_a_level_without_queues_refuses_and_one_with_queues_serves_flows_in_turn
         thread.join(10)
     assert served == ["greedy", "modest", "greedy"]
     assert level.executing == 0
+
+
+def test_what_is_open_to_all_tells_the_flow_of_who_asks(cluster):
+    level = cluster.request("GET", f"{FLOW}/prioritylevelconfigurations/global-default")[1]["metadata"]["uid"]
+    headers = cluster.request("GET", "/version", user=User("jane", (AUTHENTICATED,)))[2]
+    assert {key.lower(): value for key, value in headers.items()}["x-kubernetes-pf-prioritylevel-uid"] == level
+    impersonating = {"Impersonate-User": "jane", "Impersonate-Group": AUTHENTICATED}
+    again = cluster.request("GET", "/version", headers=impersonating)[2]
+    assert {key: value for key, value in again.items() if "PF" in key} == {
+        key: value for key, value in headers.items() if "PF" in key
+    }
+    status, _, headers = cluster.request("GET", "/readyz", user=None)
+    assert (status, headers["Cache-Control"]) == (200, "no-cache, private")
+    assert cluster.request("GET", "/version", headers=impersonating, user=User("jane"))[0] == 403
