@@ -97,7 +97,7 @@ def service(
     ready_checks = live_checks | dict(ready or {})
     for path, checks in (("healthz", live_checks), ("livez", live_checks), ("readyz", ready_checks)):
         app.add_url_rule(f"/{path}", path, _health_view(path, checks))
-        app.add_url_rule(f"/{path}/<check>", f"{path}-one", _one_check_view(checks))
+        app.add_url_rule(f"/{path}/<path:check>", f"{path}-one", _one_check_view(checks))
     app.add_url_rule("/metrics", "metrics", lambda: flask.Response(generate_latest(metrics), mimetype="text/plain"))
     app.add_url_rule("/configz", "configz", lambda: flask.Response(orjson.dumps(config), mimetype="application/json"))
     app.register_error_handler(404, _page_not_found)

@@ -1,6 +1,7 @@
 """Health checks, metrics and configuration of the API server.
 
-Invariant: /readyz is ok only while the store answers and the cache has been filled.
+Invariant: /readyz is ok only while the store answers, the cache has been filled, and what the server itself makes is
+there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from control.apiserver.authentication.service_accounts import Tokens
 from control.apiserver.config import Config
 from control.apiserver.metrics import collectors
 from control.apiserver.server import ApiServer
+from control.apiserver.starting import steps
 from control.kvstore.store import StoreError
 
 
@@ -38,7 +40,7 @@ def service_around(server: ApiServer, shown_config: Mapping[str, Any]) -> flask.
         "apiserver",
         metrics=collectors(server.metrics, server.cache, server.registry),
         config=shown_config,
-        live={"etcd": store_answers},
+        live={"log": lambda: None, "etcd": store_answers, **steps(server, cache_is_filled)},
         ready={"informer-sync": cache_is_filled},
     )
     if server.tokens is not None:

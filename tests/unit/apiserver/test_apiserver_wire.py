@@ -8,12 +8,15 @@ import orjson
 import pytest
 from apiserver_in_process import ADMIN
 from apiserver_objects import config_map, deployment, pod
+from crd_objects import eventually
 
 from api import protobuf
 from api.protobuf import wire
+from api.serving import CheckFailed
 from api.transport import Request, WsgiTransport
 from control.apiserver.authentication.certificates import ENVIRON_USER
 from control.apiserver.handlers.continuation import LATEST, Continuation, decode_token, encode_token
+from control.apiserver.starting import Step
 
 pytestmark = pytest.mark.unit
 
@@ -236,21 +239,48 @@ def test_a_namespace_that_goes_states_no_grace_period(client):
     assert "deletionGracePeriodSeconds" not in going["metadata"]
 
 
+STEPS = [
+    f"[+]poststarthook/{name} ok"
+    for name in (
+        "start-kube-apiserver-admission-initializer", "generic-apiserver-start-informers",
+        "start-apiextensions-informers", "start-apiextensions-controllers", "crd-informer-synced",
+        "bootstrap-controller", "rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes",
+        "start-cluster-authentication-info-controller", "start-kube-aggregator-informers",
+        "apiservice-registration-controller", "apiservice-status-available-controller",
+        "kube-apiserver-autoregistration", "apiservice-openapi-controller",
+    )
+] + ["[+]autoregister-completion ok"]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("path", "lines"),
     [
-        ("/livez?verbose", ["[+]ping ok", "[+]etcd ok", "livez check passed"]),
+        ("/livez?verbose", ["[+]ping ok", "[+]log ok", "[+]etcd ok", *STEPS, "livez check passed"]),
+        ("/readyz?verbose", ["[+]ping ok", "[+]etcd ok", "[+]informer-sync ok", *STEPS, "readyz check passed"]),
         ("/livez?verbose&exclude=etcd", ["[+]ping ok", "[+]etcd excluded: ok", "livez check passed"]),
-        (
-            "/livez?verbose&exclude=x",
-            ["[+]ping ok", "[+]etcd ok", f'{WARN}: no matches for "x"', "livez check passed"],
-        ),
+        ("/livez?verbose&exclude=x", ["[+]etcd ok", f'{WARN}: no matches for "x"', "livez check passed"]),
         ("/livez/etcd", ["ok"]),
+        ("/readyz/poststarthook/rbac/bootstrap-roles", ["ok"]),
     ],
 )
 def test_health_says_what_was_looked_at(cluster, path, lines):
+    eventually(lambda: cluster.request("GET", "/readyz")[0] == 200)
     status, text, _ = cluster.request("GET", path)
-    assert (status, text.decode().splitlines()) == (200, lines)
+    said = text.decode().splitlines()
+    assert (status, set(lines) - set(said), said[-1]) == (200, set(), lines[-1])
+
+
+def test_a_step_of_the_start_that_was_taken_stays_taken(cluster):
+    step = Step(cluster.server, "", "configmaps", "default/made")
+    with pytest.raises(CheckFailed, match="configmaps default/made is not there yet"):
+        step()
+    client = cluster.client()
+    client.create("configmaps", config_map("made"))
+    cluster.server.cache.catch_up()
+    step()
+    client.delete("configmaps", "made", "default")
+    cluster.server.cache.catch_up()
+    step()
 
 
 def test_metrics_count_requests_and_objects(cluster):
