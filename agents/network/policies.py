@@ -53,6 +53,8 @@ from api.selectors import LabelSelector
 TABLE = "wherry-policy"
 INGRESS, EGRESS = "ingress", "egress"
 
+# Names of sets begin or end with that of their chain.
+_LONGEST_NAME = 180
 _SELF, _KNOWN = "self", "known"
 _ENDED = ("Succeeded", "Failed")
 _DESTINATION_PORT = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
@@ -181,7 +183,7 @@ class _Builder:
         for direction in _DIRECTIONS if local else ():
             if not judges(spec, direction.name):
                 continue
-            name = f"{direction.name}-{key_of(policy)}"
+            name = _fitting(f"{direction.name}-{key_of(policy)}")
             self._chains[name] = Chain(tuple(
                 (*peer, *port, ACCEPT)
                 for index, rule in enumerate(spec.get(direction.name) or ())
@@ -291,6 +293,11 @@ def _block(block: Mapping[str, Any], side: Field, family: Family) -> list[Rule]:
     excepted = tuple(block.get("except") or ())
     inside = InNetworks(side, (block["cidr"],))
     return [(inside, InNetworks(side, excepted, inverted=True)) if excepted else (inside,)]
+
+
+def _fitting(name: str) -> str:
+    """A chain's name from a policy's, of which the kernel takes 255 characters and the API more."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{_digest([name])}"
 
 
 def _digest(parts: Iterable[str]) -> str:

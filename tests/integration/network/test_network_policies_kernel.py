@@ -210,6 +210,18 @@ def test_pods_come_and_go_without_a_change_of_rules(cluster: Cluster) -> None:
     assert after == before
 
 
+def test_policies_may_have_the_longest_names_of_the_api(cluster: Cluster) -> None:
+    rule = {"from": [APP_IDLE], "ports": [{"port": "http"}]}
+    long = "x" * 252
+    objects = [{"metadata": {"name": long + end, "namespace": "shop"}, "spec": spec}
+               for end, spec in (("a", ingress(rule)), ("b", ingress({"ports": [{"port": "metrics"}]})))]  # fmt: skip
+    everyone = [cluster.pod(name) for name in PODS]
+    for name, cidr in CIDRS.items():
+        cluster.hosts[name].policies(objects=objects, pods=everyone, namespaces=NAMESPACES, node=name, cidr=cidr)
+    assert cluster.reach("idle", "web:8080", "web:9090") == {"web:8080", "web:9090"}
+    assert cluster.reach("spy", "web:8080", "web:9090") == {"web:9090"}
+
+
 def test_a_pod_that_the_api_does_not_show_yet_is_held_back_while_there_are_policies(cluster: Cluster) -> None:
     cluster.apply(ingress(app="db"), pods=[cluster.pod(name) for name in PODS if name != "web"])
     assert cluster.reach("idle", "web:8080") == set()
