@@ -317,7 +317,8 @@ class _Builder:
         chains = tuple(f"{name}/{endpoint.address}/{endpoint.port}" for endpoint in chosen)
         for chain, endpoint in zip(chains, chosen, strict=True):
             self._sets[chain] = Set((Type.ADDRESS,), memory=True)
-            self._chains[chain] = Chain(((Remember(chain, seconds), Balance((endpoint,))),))
+            # A rule of its own: a memory that is full ends the rule, and the client shall be led there all the same.
+            self._chains[chain] = Chain(((Remember(chain, seconds),), (Balance((endpoint,)),)))
             rules.append((InSet((Field.SOURCE,), chain), goto(chain)))
         return Chain((*rules, (Draw(chains),)))
 

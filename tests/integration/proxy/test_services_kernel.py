@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from namespace_lab import Host, Lab, node
@@ -176,6 +177,18 @@ def test_a_session_is_remembered_for_as_long_as_the_service_says(cluster: Cluste
     assert cluster.one.answer("10.96.0.10", 80, pod="idle") in ("one", "two")
     remembered = re.escape(cluster.pods["one", "idle"]) + r" timeout \S+ expires [0-7]s"
     assert re.search(remembered, cluster.one.sh("nft list sets"))
+
+
+def test_a_client_that_cannot_be_remembered_is_served(cluster: Cluster) -> None:
+    cluster.program([service("web", "10.96.0.10", sessionAffinity="ClientIP")],
+                    [endpoint_slice("web", cluster.web[0])])  # fmt: skip
+    name = f"service-default/web/tcp/80/{cluster.pods['one', 'web']}/8080"
+    size = int(re.search(r"size (\d+)", cluster.one.sh("nft list sets | grep -A3 'set service-default'")).group(1))
+    clients = (f"{100 + n // 65536}.{n // 256 % 256}.{n % 256}.1 timeout 60s" for n in range(size))
+    file = Path(cluster.one.state) / "clients.nft"
+    file.write_text(f"flush set ip wherry {name}\nadd element ip wherry {name} {{ {','.join(clients)} }}\n")
+    cluster.one.sh(f"nft -f {file}")
+    assert cluster.one.answer("10.96.0.10", 80, pod="idle") == "one"
 
 
 def test_external_and_balancer_addresses_lead_to_the_service(cluster: Cluster) -> None:

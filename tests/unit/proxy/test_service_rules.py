@@ -231,7 +231,7 @@ def test_affinity_remembers_the_client_at_each_endpoint() -> None:
         (InSet((Field.SOURCE,), second), goto(second)),
         (Draw((first, second)),),
     )
-    assert found[first] == Chain(((Remember(first, 60), Balance((A,))),))
+    assert found[first] == Chain(((Remember(first, 60),), (Balance((A,)),)))
 
 
 def test_who_may_answer_is_told_whatever_the_policies_and_local_endpoints_are_counted() -> None:
