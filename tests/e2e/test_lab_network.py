@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from labs import WHERRY, Lab, eventually, is_ready, run
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NODES = WORKERS
+# Long enough for what lives for a minute or two: connections, neighbours, leases, what a resolver remembers.
+PARTITION_SECONDS = 120
 PAGE = "It lands anywhere."
 IMAGE = "localhost/wherry/demo:1"
 
@@ -161,22 +164,88 @@ def test_everybody_reaches_everybody_again_after(network: Network, fault: str) -
     eventually(network.whole, 30, f"everybody reaches everybody after {fault}")
 
 
-def test_everybody_reaches_everybody_again_after_a_node_was_partitioned(network: Network) -> None:
+ROLLING = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: rolling}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: rolling}}
+  template:
+    metadata: {labels: {app: rolling}}
+    spec:
+      terminationGracePeriodSeconds: 6
+      containers:
+        - name: web
+          image: "localhost/wherry/demo:1"
+          command: ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"]
+          ports: [{containerPort: 8080}]
+          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, timeoutSeconds: 5}
+          lifecycle: {preStop: {exec: {command: ["/bin/busybox", "sleep", "4"]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: rolling}
+spec:
+  selector: {app: rolling}
+  ports: [{port: 80, targetPort: 8080}]
+"""
+
+
+@pytest.fixture(scope="class")
+def partition(network: Network) -> Iterator[None]:
+    """Cuts node2 off, and connects it again when it has been away for long enough; the others are whole meanwhile."""
     network.lab.lab("disconnect", "node2")
+    end = time.monotonic() + PARTITION_SECONDS
     try:
         eventually(lambda: not ready(network, "node2"), GRACE_SECONDS + 60, "node2 counts as lost")
-        found = run([*trace(network), "pod/asker-node1", network.targets["pod-node2"]], check=False)
-        assert found.returncode == 1 and "node2 does not answer at" in found.stdout, found.stdout + found.stderr
-        eventually(lambda: not serving(network, "node2"), 20, "no endpoint on node2 serves")
-        rest = {name for name in network.targets if not name.endswith("node2")}
-
-        def others() -> bool:
-            found = network.reached()
-            return all(rest <= found[client] for client in ("node1", "node3", "pod-node1", "pod-node3"))
-
-        eventually(others, 20, "everybody else reaches everybody else, the service included")
+        yield
+        while time.monotonic() < end:
+            eventually(lambda: rest_is_whole(network), 20, "everybody else still reaches everybody else")
+            assert not serving(network, "node2")
     finally:
         network.lab.lab("connect", "node2")
+
+
+def rest_is_whole(network: Network) -> bool:
+    """Whether everybody but node2 and its pods reaches everybody else, the service included."""
+    rest = {name for name in network.targets if not name.endswith("node2")}
+    found = network.reached()
+    return all(rest <= found[client] for client in ("node1", "node3", "pod-node1", "pod-node3"))
+
+
+@pytest.mark.usefixtures("partition")
+class TestWhileANodeIsPartitioned:
+    """The others go on as if nothing had happened."""
+
+    def test_a_trace_says_which_node_does_not_answer(self, network: Network) -> None:
+        found = run([*trace(network), "pod/asker-node1", network.targets["pod-node2"]], check=False)
+        assert found.returncode == 1 and "node2 does not answer at" in found.stdout, found.stdout + found.stderr
+
+    def test_everybody_else_reaches_everybody_else(self, network: Network) -> None:
+        eventually(lambda: not serving(network, "node2"), 20, "no endpoint on node2 serves")
+        eventually(lambda: rest_is_whole(network), 20, "everybody else reaches everybody else, the service included")
+
+    def test_no_connection_fails_during_a_rolling_update(self, network: Network) -> None:
+        lab = network.lab
+        lab.kubectl("apply", "-f", "-", stdin=ROLLING)
+        try:
+            eventually(lambda: len(lab.running_pods("app=rolling")) == 3, 60, "three replicas are Ready")
+            address = lab.kubectl("get", "service", "rolling", "-o", "jsonpath={.spec.clusterIP}")
+            before = {pod["metadata"]["name"] for pod in lab.running_pods("app=rolling")}
+            with ThreadPoolExecutor() as pool:
+                load = pool.submit(lab.ssh, "node1", f"{python(LOAD)} {shlex.quote(address)} 200 25")
+                lab.kubectl("rollout", "restart", "deployment/rolling")
+                lab.kubectl("rollout", "status", "deployment/rolling", "--timeout=60s", timeout=70)
+                outcomes = json.loads(load.result())
+            after = {pod["metadata"]["name"] for pod in lab.running_pods("app=rolling")}
+            assert not before & after
+            assert outcomes == {"page": 5000}
+        finally:
+            lab.kubectl("delete", "deployment,service", "rolling", "--wait=false")
+
+
+def test_everybody_reaches_everybody_again_after_a_node_was_partitioned(network: Network) -> None:
     eventually(lambda: ready(network, "node2"), 60, "node2 is Ready again")
     eventually(network.whole, 30, "everybody reaches everybody after the partition")
 
@@ -265,50 +334,3 @@ def test_a_trace_names_every_hop(network: Network) -> None:
     for words in ("pod default/asker-node1", "chain spread-3", "route 10.244.", "node1 -> node2", "accepted"):
         assert words in found.stdout, found.stdout
     assert "broken" not in found.stdout.lower()
-
-
-ROLLING = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: rolling}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: rolling}}
-  template:
-    metadata: {labels: {app: rolling}}
-    spec:
-      terminationGracePeriodSeconds: 6
-      containers:
-        - name: web
-          image: "localhost/wherry/demo:1"
-          command: ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"]
-          ports: [{containerPort: 8080}]
-          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, timeoutSeconds: 5}
-          lifecycle: {preStop: {exec: {command: ["/bin/busybox", "sleep", "4"]}}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: rolling}
-spec:
-  selector: {app: rolling}
-  ports: [{port: 80, targetPort: 8080}]
-"""
-
-
-def test_no_connection_fails_during_a_rolling_update(network: Network) -> None:
-    lab = network.lab
-    lab.kubectl("apply", "-f", "-", stdin=ROLLING)
-    try:
-        eventually(lambda: len(lab.running_pods("app=rolling")) == 3, 60, "three replicas are Ready")
-        address = lab.kubectl("get", "service", "rolling", "-o", "jsonpath={.spec.clusterIP}")
-        before = {pod["metadata"]["name"] for pod in lab.running_pods("app=rolling")}
-        with ThreadPoolExecutor() as pool:
-            load = pool.submit(lab.ssh, "node1", f"{python(LOAD)} {shlex.quote(address)} 200 25")
-            lab.kubectl("rollout", "restart", "deployment/rolling")
-            lab.kubectl("rollout", "status", "deployment/rolling", "--timeout=60s", timeout=70)
-            outcomes = json.loads(load.result())
-        after = {pod["metadata"]["name"] for pod in lab.running_pods("app=rolling")}
-        assert not before & after
-        assert outcomes == {"page": 5000}
-    finally:
-        lab.kubectl("delete", "deployment,service", "rolling", "--wait=false")
