@@ -9,11 +9,17 @@ from typing import Any
 
 from api import names
 from api.objects import Object
+from api.restarts import may_start_over, restarts_after
 from api.validation import fields
 from api.validation.fields import Causes
 from api.validation.service_addresses import ip_address
 
 _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
+_CONTAINERS = {
+    "containerStatuses": "containers",
+    "initContainerStatuses": "initContainers",
+    "ephemeralContainerStatuses": "ephemeralContainers",
+}
 _ONE_OF_EACH = "may specify no more than one IP for each IP family"
 
 
@@ -32,7 +38,7 @@ def changed(new: Object, old: Object) -> Causes:
         found += fields.problems("status.nominatedNodeName", nominated, names.dns_subdomain_problems)
     if status.get("qosClass") and before.get("qosClass"):
         found += fields.unchanged("status.qosClass", status["qosClass"], before["qosClass"])
-    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+    for field in _CONTAINERS:
         found += _no_revival(status, before, old["spec"], field)
     found += _addresses("podIPs", status.get("podIPs") or [])
     hosts = status.get("hostIPs") or []
@@ -43,18 +49,18 @@ def changed(new: Object, old: Object) -> Causes:
 
 def _no_revival(status: Object, before: Object, spec: Object, field: str) -> Causes:
     """A container that has ended for good does not run again."""
-    policy = "Never" if field.startswith("ephemeral") else spec.get("restartPolicy")
-    if policy == "Always":
+    ephemeral = field.startswith("ephemeral")
+    if not ephemeral and (spec.get("restartPolicy") == "Always" or may_start_over(spec)):
         return []
-    sidecars = {one.get("name") for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"}
+    described = {one.get("name"): one for one in spec.get(_CONTAINERS[field]) or []}
     now = {one.get("name"): one for one in status.get(field) or []}
     found: Causes = []
     for index, ended in enumerate(before.get(field) or []):
         terminated = (ended.get("state") or {}).get("terminated")
-        if terminated is None or (terminated.get("exitCode") and policy == "OnFailure"):
+        current, container = now.get(ended.get("name")), described.get(ended.get("name")) or {}
+        if terminated is None or current is None:
             continue
-        current = now.get(ended.get("name"))
-        if current is None or (field == "initContainerStatuses" and ended.get("name") in sidecars):
+        if not ephemeral and restarts_after(spec, container, int(terminated.get("exitCode") or 0)):
             continue
         if (current.get("state") or {}).get("terminated") is None:
             detail = "may not be transitioned to non-terminated state"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import orjson
 
 from agents.kubelet.runtime.interface import PodIdentity
+from api import restarts
 from api.objects import Object, is_deleting, name_of, namespace_of, uid_of
 from api.runtime import parse_timestamp
 
@@ -90,31 +91,8 @@ def restart_policy(pod: Object) -> str:
 
 
 def restarts_after(pod: Object, container: Object, exit_code: int) -> bool:
-    """Whether a container that ended with that status is to run again: by its own rules and policy, else the pod's.
-
-    Source: kubelet/container ShouldContainerBeRestarted; core/v1 ContainerRestartRule.
-    """
-    if container in ephemeral_containers(pod):
-        return False
-    if _action_after(container, exit_code) in ("Restart", "RestartAllContainers"):
-        return True
-    policy = container.get("restartPolicy") or restart_policy(pod)
-    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
-
-
-def restarts_all_after(container: Object, exit_code: int) -> bool:
-    """Whether the end of a container with that status is to start the whole pod over, on its node and as it is."""
-    return _action_after(container, exit_code) == "RestartAllContainers"
-
-
-def _action_after(container: Object, exit_code: int) -> str:
-    """The action of the first of a container's own rules that holds for the status, or ""."""
-    for rule in container.get("restartPolicyRules") or []:
-        codes = rule.get("exitCodes") or {}
-        listed = exit_code in (codes.get("values") or [])
-        if listed is (codes.get("operator") == "In"):
-            return str(rule.get("action") or "")
-    return ""
+    """Whether a container that ended with that status is to run again."""
+    return container not in ephemeral_containers(pod) and restarts.restarts_after(pod["spec"], container, exit_code)
 
 
 def grace_period(pod: Object) -> float:
