@@ -108,7 +108,7 @@ def cadvisor_metrics(pods: list[Object], views: Mapping[str, PodView], now: Samp
         _container(text, labels, entry.use)
         described = spec.find_container(entry.pod, found.name)
         if described is not None:
-            limits = container_limits(described, 0)
+            limits = container_limits(entry.pod, described, 0)
             text.add("container_spec_memory_limit_bytes", "gauge", labels, limits.memory)
             text.add("container_spec_cpu_shares", "gauge", labels, limits.cpu_shares)
             if limits.cpu_quota:

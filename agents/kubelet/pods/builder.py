@@ -163,7 +163,7 @@ class PodBuilder:
                 ImageMount(images.volumes[mount["name"]].id, mount["mountPath"], mount.get("subPath") or "")
                 for mount, _ in spec.image_mounts(pod, container)
             ),
-            limits=limits.container_limits(container, self.settings.pids_limit),
+            limits=limits.container_limits(pod, container, self.settings.pids_limit),
             security=security(pod, container, images.own, self.settings.seccomp),
             share_processes=spec.shares_processes(pod),
             target_id=start.target_id,

@@ -262,7 +262,7 @@ class Performer:
         container = spec.find_container(pod, resize.container.name) or {}
         self.builder.resize(pod)
         try:
-            self.runtime.update_container(resize.container.id, container_limits(container, 0))
+            self.runtime.update_container(resize.container.id, container_limits(pod, container, 0))
         except ContainerRuntimeError as error:
             state.resize_error = f"error resizing container {resize.container.name}: {error}"
             raise NotReadyToStart("ResizeError", state.resize_error) from error

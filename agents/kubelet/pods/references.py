@@ -53,7 +53,7 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def resource_value(pod: Object, container: Object, reference: Object, allocatable: Mapping[str, str]) -> str:
-    """A request or limit in units of the divisor, rounded up. A missing limit is what the node has to give.
+    """A request or limit in units of the divisor, rounded up. A missing limit is the pod's, else what the node gives.
 
     Raises BadReference.
     """
@@ -71,6 +71,7 @@ def resource_value(pod: Object, container: Object, reference: Object, allocatabl
     if amount is None and kind == "requests":
         amount = (resources.get("limits") or {}).get(resource)
     if amount is None:
-        amount = allocatable.get(resource, "0") if kind == "limits" else "0"
+        of_pod = (pod["spec"].get("resources") or {}).get("limits") or {}
+        amount = of_pod.get(resource) or allocatable.get(resource, "0") if kind == "limits" else "0"
     divisor = parse(reference.get("divisor") or "1").nano or 10**9
     return str(-(-parse(amount).nano // divisor))

@@ -14,7 +14,8 @@ from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, vi
 from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
 from agents.kubelet.machine import Machine, Pressure
 from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
-from agents.kubelet.pods.limits import cgroup_parent, pod_limits
+from agents.kubelet.pods.limits import cgroup_parent, container_limits, oom_score, pod_limits
+from agents.kubelet.pods.references import resource_value
 from agents.kubelet.runtime.interface import Image, Limits, Version
 from agents.kubelet.thresholds import (
     DEFAULT,
@@ -247,6 +248,40 @@ def test_a_pods_limits_are_the_sum_of_its_containers() -> None:
     assert (pod_limits(made).memory, pod_limits(made).cpu_quota) == (0, 0)
     made["spec"]["resources"] = {"limits": {"cpu": "2", "memory": "1Gi"}}
     assert pod_limits(made) == Limits(2048, 200_000, GIB)
+
+
+def test_a_container_without_limits_has_those_of_its_pod() -> None:
+    made = pod("a")
+    made["spec"]["resources"] = {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"memory": "48Mi"}}
+    own = {"name": "own", "resources": {"limits": {"memory": "16Mi"}, "requests": {"cpu": "1", "memory": "8Mi"}}}
+    made["spec"]["containers"] = [{"name": "bare"}, own]
+    assert container_limits(made, {"name": "bare"}, 9) == Limits(512, 50_000, 64 * MIB, 9)
+    assert container_limits(made, own, 0) == Limits(1024, 50_000, 16 * MIB)
+    told = {
+        name: resource_value(made, {}, {"resource": f"limits.{name}"}, {"memory": "1Gi"}) for name in ("cpu", "memory")
+    }
+    assert told == {"cpu": "1", "memory": str(64 * MIB)}
+
+
+def test_what_a_pod_requests_as_a_whole_is_shared_out_in_the_oom_score() -> None:
+    made = pod("a")
+    own = {"name": "own", "resources": {"requests": {"memory": "100Mi"}}}
+    side = {"name": "side", "restartPolicy": "Always"}
+    made["spec"] |= {"containers": [own, {"name": "bare"}], "initContainers": [side]}
+    node = 1000 * MIB
+    assert [oom_score(made, one, node) for one in (own, {"name": "bare"}, side)] == [900, 999, 999]
+    made["spec"]["resources"] = {"requests": {"memory": "400Mi"}}
+    assert [oom_score(made, one, node) for one in (own, {"name": "bare"}, side)] == [800, 900, 900]
+
+
+def test_a_sidecar_goes_no_sooner_than_those_that_it_is_there_for() -> None:
+    made, side = pod("a"), {"name": "side", "restartPolicy": "Always"}
+    made["spec"]["initContainers"] = [side]
+    made["spec"]["containers"] = [
+        {"name": name, "resources": {"requests": {"memory": memory}}}
+        for name, memory in [("a", "200Mi"), ("b", "300Mi")]
+    ]
+    assert oom_score(made, side, 1000 * MIB) == 800
 
 
 @pytest.mark.parametrize("version", [1, 2])
