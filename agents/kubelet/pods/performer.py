@@ -139,6 +139,7 @@ class PodState:
     resize: Standing = field(default_factory=Standing)
     unresized: frozenset[str] = frozenset()
     resize_error: str = ""
+    starting_over: str = ""
     reported: Object | None = None
 
     def memory(self, readings: dict[str, Reading]) -> Memory:
@@ -156,6 +157,7 @@ class PodState:
             self.unresized,
             bool(self.resize.changing) and self.resize.problem is None,
             self.resize_error,
+            self.starting_over,
         )
 
 

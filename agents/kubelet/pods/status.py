@@ -48,6 +48,8 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
         status |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
     status |= container_status.statuses(pod, view, memory, now, node.runtime)
     status["phase"] = old["phase"] if spec.is_terminal(pod) else phase(pod, status)
+    if not spec.is_terminal(pod) and starts_over(pod, view, memory) is not None and status["phase"] in spec.TERMINAL:
+        status["phase"] = "Running"
     _explain(pod, status, old, now)
     if memory.evicted is not None and not view.running():
         status |= {"phase": "Failed", "reason": memory.evicted.reason, "message": memory.evicted.message}
@@ -146,7 +148,7 @@ def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now:
     if memory.resizing:
         failed = {"reason": "Error", "message": memory.resize_error} if memory.resize_error else {}
         fresh.append({"type": "PodResizeInProgress", "status": "True"} | failed)
-    if starts_over(pod, view) is not None and status["phase"] not in spec.TERMINAL:
+    if starts_over(pod, view, memory) is not None and status["phase"] not in spec.TERMINAL:
         fresh.append({"type": "AllContainersRestarting", "status": "True"})
     generation = pod["metadata"].get("generation")
     merged = []

@@ -16,7 +16,8 @@ from enum import StrEnum
 from agents.kubelet.pods import backoff, spec
 from agents.kubelet.pods.view import Memory, PodView, Reading
 from agents.kubelet.runtime.interface import Container, State
-from api.objects import Object
+from api.objects import Object, is_true
+from api.restarts import restarts_all_after
 from api.runtime import parse_timestamp
 
 ORPHAN_GRACE = 2.0
@@ -123,7 +124,7 @@ def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
         return _take_down(pod, view, grace, ended, remove=False)
     if view.sandbox is None or view.sandbox.state is not State.RUNNING or view.old_sandboxes:
         return _renew_sandbox(view)
-    cause = starts_over(pod, view)
+    cause = starts_over(pod, view, memory)
     plan = _keep_running(pod, view, memory, now) if cause is None else _start_over(pod, view, cause, memory, now)
     return _until_deadline(plan, pod, now)
 
@@ -146,21 +147,32 @@ def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
         return "the pod has ended"
     if deadline_exceeded(pod, now):
         return "the pod was active for longer than its deadline"
+    if starts_over(pod, view, memory) is not None:
+        return ""
     for container in spec.init_containers(pod):
         latest = view.latest(container["name"])
         if not spec.is_sidecar(container) and _failed(latest) and latest is not None and not _restarts(pod, latest):
             return f"init container {container['name']} failed"
-    latest_regular = [view.latest(container["name"]) for container in spec.containers(pod)]
-    if all(found is not None and not _restarts(pod, found) for found in latest_regular):
-        return "all containers have ended"
-    return ""
+    return "all containers have ended" if _have_ended(pod, view) else ""
 
 
-def starts_over(pod: Object, view: PodView) -> Container | None:
-    """The container that ended so that by its own rules all of the pod starts over, or None."""
+def _have_ended(pod: Object, view: PodView) -> bool:
+    """Whether each of the pod's regular containers has run and will not again."""
+    latest = [view.latest(container["name"]) for container in spec.containers(pod)]
+    return all(found is not None and not _restarts(pod, found) for found in latest)
+
+
+def starts_over(pod: Object, view: PodView, memory: Memory) -> Container | None:
+    """The container that ended so that by its own rules all of the pod starts over, or None.
+
+    A sidecar that ends when the pod's work is done starts nothing over; but what has been begun goes on.
+    """
+    done = _have_ended(pod, view) and not is_true(pod, "AllContainersRestarting")
     for container in [*spec.init_containers(pod), *spec.containers(pod)]:
         latest = view.latest(container["name"])
-        if latest is not None and latest.state is State.EXITED and spec.restarts_all_after(container, latest.exit_code):
+        if latest is None or latest.state is not State.EXITED or (done and latest.id != memory.starting_over):
+            continue
+        if restarts_all_after(container, latest.exit_code):
             return latest
     return None
 

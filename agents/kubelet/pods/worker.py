@@ -18,7 +18,7 @@ from typing import Protocol
 from agents.kubelet.pods import resizes, spec
 from agents.kubelet.pods.performer import NotReadyToStart, Performer, PodState
 from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
-from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of
+from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of, starts_over
 from agents.kubelet.pods.view import PodView, Reading, view_of
 from agents.kubelet.runtime.interface import ContainerRuntimeError, State
 from agents.network.interface import NetworkError
@@ -127,6 +127,8 @@ class Worker:
             self._admit(pod, view, state)
         readings = self.probes.readings(pod, view)
         memory = state.memory(readings)
+        cause = starts_over(pod, view, memory)
+        state.starting_over = cause.id if cause is not None else ""
         pending = frozenset(
             found.name
             for found in view.running()

@@ -86,6 +86,7 @@ def readings(text: str, **values: Any) -> Memory:
     return Memory(readings=dict.fromkeys(text.split(), GOOD) | values)
 
 
+RESTARTING = {"status": {"conditions": [{"type": "AllContainersRestarting", "status": "True"}]}}
 STARTING = [
     ("a new pod gets its sandbox first", pod(), view(sandbox=None), Memory(), "create sandbox"),
     ("then its containers", pod("a b"), view(), Memory(), "start b:0, start a:0"),
@@ -138,6 +139,15 @@ OVER = [
     ("other ends are like any", over("app b"), view("app:0:exited:1 b:0:running"), Memory(), ""),
     ("it waits like any that keeps ending", over(), view("app:0:exited:7:1"),
      Memory(backoffs={"app": BackOff(10.0, NOW - 5)}), "wait app"),
+    ("a sidecar may ask for it", over(sidecars="s"), view("s:0:exited:7 app:0:running"), Memory(), "stop app-0 30"),
+    ("and has it when all has ended for it", over(sidecars="s", **RESTARTING), view("s:0:exited:7 app:0:exited:0"),
+     Memory(), "remove s-0, remove app-0"),
+    ("though the API may not know yet", over(sidecars="s"), view("s:0:exited:7 app:0:exited:0"),
+     Memory(starting_over="s-0"), "remove s-0, remove app-0"),
+    ("but not when the work was done before", over(sidecars="s"), view("s:0:exited:7 app:0:exited:0"), Memory(),
+     "stop sandbox"),
+    ("an init container that was ended for it has not failed", over(sidecars="s", init="i"),
+     view("s:0:exited:7 i:0:exited:143"), Memory(), "remove s-0, remove i-0"),
 ]  # fmt: skip
 
 RUNNING = [
