@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from agents.network.namespaces import inside, share
 from api import kubeconfig
@@ -27,6 +28,8 @@ from api.objects import is_true
 from api.transport import Request, Response, Transport, TransportError, UnixTransport
 
 BUSYBOX = "localhost/test/busybox:1"
+# The same, which says itself what it runs, and as whom.
+SPEAKER = "localhost/test/speaker:1"
 PAUSE = "localhost/wherry/pause:1"
 NODE = "node1"
 # Who is known in the image.
@@ -204,8 +207,10 @@ class Node(Host):
             files[f"etc/{name}"] = self.directory / name
             files[f"etc/{name}"].write_text(text)
         self.import_image(BUSYBOX, files, applets=True)
+        says = ('ENTRYPOINT ["/bin/echo", "said"]', 'CMD ["by", "itself"]', "USER 1234", "WORKDIR /tmp")
+        self.import_image(SPEAKER, files, *says, applets=True)
 
-    def import_image(self, name: str, files: dict[str, Path], *, applets: bool = False) -> None:
+    def import_image(self, name: str, files: dict[str, Path], *changes: str, applets: bool = False) -> None:
         """An image of these files; with `applets`, links for all that busybox can do."""
         body = io.BytesIO()
         with tarfile.open(fileobj=body, mode="w") as archive:
@@ -221,7 +226,7 @@ class Node(Host):
                     archive.addfile(link)
         request = Request(
             "POST",
-            f"/v4.0.0/libpod/images/import?reference={name}",
+            f"/v4.0.0/libpod/images/import?{urlencode([('reference', name), *(('changes', one) for one in changes)])}",
             {"Content-Type": "application/x-tar"},
             body.getvalue(),
         )

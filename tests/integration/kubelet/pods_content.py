@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pod_case import RUN, Case, container, evicted, once, phase, pod, shell, waiting
-from podman_host import PAUSE
+from podman_host import PAUSE, SPEAKER
 
 from api.objects import Object
 
@@ -111,6 +111,22 @@ ENVIRONMENT = [
         phase("Succeeded"),
         log="nameserver 192.0.2.53\noptions ndots:2",
     ),
+]
+
+SAID = [
+    Case(
+        f"image-says-{name}",
+        {"restartPolicy": "Never", "containers": [{"name": "app", "image": SPEAKER, **words}]},
+        phase("Succeeded"),
+        log=log,
+    )
+    for name, words, log in [
+        ("all", {}, "said by itself\n"),
+        ("the-command", {"args": ["in", "words"]}, "said in words\n"),
+        ("nothing", {"command": ["/bin/echo", "other"]}, "other\n"),
+        ("where", {"command": ["/bin/pwd"]}, "/tmp\n"),
+        ("nothing-of-where", {"command": ["/bin/pwd"], "workingDir": "/etc"}, "/etc\n"),
+    ]
 ]
 
 IMAGE_MOUNT = {"name": "i", "mountPath": "/i"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pod_case import Case, container, once, phase, pod, rejected, shell, terminated, waiting
+from podman_host import NODE, SPEAKER
 
 from api.objects import Object
 
@@ -28,7 +29,83 @@ CONFINED = {
     "not-confined-as-privileged": (profile("RuntimeDefault"), {"privileged": True}, 0),
 }
 
+
+def speaker(command: str = "", **more: object) -> Object:
+    """A pod of the image that says itself as whom it runs."""
+    words = {"command": ["/bin/sh", "-c", command]} if command else {}
+    return {"restartPolicy": "Never", "containers": [{"name": "app", "image": SPEAKER, **words, **more}]}
+
+
+NON_ROOT = {"runAsNonRoot": True}
+POLICY = "container's runAsUser breaks non-root policy"
+
+AS_WHOM = [
+    Case("user-of-the-image", speaker("id -u", securityContext=NON_ROOT), phase("Succeeded"), log="1234\n"),
+    Case(
+        "other-user-than-the-images", speaker("id -u", securityContext={"runAsUser": 0}), phase("Succeeded"), log="0\n"
+    ),
+    Case(
+        "group-beside-the-images-user",
+        speaker("id -u; id -g", securityContext={"runAsGroup": 77}),
+        phase("Succeeded"),
+        log="1234\n77\n",
+    ),
+    Case(
+        "named-user-that-is-not-root",
+        once("id -u", securityContext=NON_ROOT | {"runAsUser": 1000}),
+        phase("Succeeded"),
+        log="1000\n",
+    ),
+    Case(
+        "named-user-that-is-root",
+        speaker("id -u", securityContext=NON_ROOT | {"runAsUser": 0}),
+        waiting("CreateContainerConfigError", POLICY),
+        events=("Failed",),
+    ),
+    Case("users-of-the-node", once("cat /proc/self/uid_map", hostUsers=True), phase("Succeeded"), log="4294967295"),
+    Case(
+        "own-users-and-group-of-files",
+        once(
+            "stat -c =%g $(find /v -type f)",
+            hostUsers=False,
+            volumeMounts=[{"name": "v", "mountPath": "/v"}],
+            volumes=[{"name": "v", "configMap": {"name": "settings"}}],
+        )
+        | {"securityContext": {"fsGroup": 200}},
+        phase("Succeeded"),
+        log="=200\n=200\n",
+    ),
+    Case(
+        "processes-of-the-node",
+        once("test $(cat /proc/1/comm) != sh && echo others", hostPID=True),
+        phase("Succeeded"),
+        log="others",
+    ),
+    Case(
+        "link-without-privileges",
+        once("ip link add dummy0 type dummy 2>&1 || true"),
+        phase("Succeeded"),
+        log="Operation not permitted",
+    ),
+    Case(
+        "mount-with-privileges",
+        once("mount -t tmpfs x /tmp && echo mounted", securityContext={"privileged": True}),
+        phase("Succeeded"),
+        log="mounted",
+    ),
+    Case(
+        "limits-of-the-pod",
+        once("cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true")
+        | {"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}},
+        phase("Succeeded"),
+        log="67108864\n",
+    ),
+    Case("other-operating-system", pod(os={"name": "windows"}, nodeName=NODE), rejected("PodOSNotSupported")),
+    Case("other-node", pod(nodeName=NODE, nodeSelector={"is": "elsewhere"}), rejected("NodeAffinity")),
+]
+
 SECURITY = [
+    *AS_WHOM,
     *(
         Case(
             name,

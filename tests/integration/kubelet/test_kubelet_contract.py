@@ -8,12 +8,13 @@ import pod_table
 import pytest
 from pod_case import Case
 from podman_host import Node
+from pods_ordered import ORDERED
 from pods_probed import PROBED
 from pods_stored import STORED
 
 pytestmark = pytest.mark.integration
 
-CASES = PROBED + STORED
+CASES = PROBED + STORED + ORDERED
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pod_table
 import pytest
 from pod_case import NAMESPACE, Case, container
 from podman_host import Node, eventually
-from pods_content import ENVIRONMENT, VOLUMES
+from pods_content import ENVIRONMENT, SAID, VOLUMES
 from pods_life import LIFE, PROBES
 from pods_security import SECURITY
 
@@ -20,7 +20,7 @@ from api.objects import Object, uid_of
 
 pytestmark = pytest.mark.integration
 
-CASES = LIFE + ENVIRONMENT + VOLUMES + SECURITY + PROBES
+CASES = LIFE + SAID + ENVIRONMENT + VOLUMES + SECURITY + PROBES
 
 
 @pytest.fixture(scope="module")
