@@ -99,7 +99,7 @@ def _container(path: str, container: Object, known_volumes: dict[str, Object], s
         f"{path}.terminationMessagePolicy", container.get("terminationMessagePolicy"), _MESSAGE_POLICIES
     )
     found += _ports(path, container)
-    found += environment.environment(path, container)
+    found += environment.environment(path, container, known_volumes)
     found += volumes.mounts(path, container, known_volumes)
     found += fields.one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), _PULL_POLICIES)
     claims = {str(claim.get("name")) for claim in spec.get("resourceClaims") or ()}

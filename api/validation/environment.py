@@ -33,14 +33,16 @@ _DIVIDED = {"memory": "memory", "ephemeral-storage": "local ephemeral storage"}
 _TOO_MANY = "may not have more than one field specified at a time"
 
 
-def environment(path: str, container: Object) -> Causes:
-    """`env` and `envFrom` of a container."""
+def environment(path: str, container: Object, volumes: dict[str, Object]) -> Causes:
+    """`env` and `envFrom` of a container; `volumes` are the pod's, by name."""
     found: Causes = []
     for place, variable in fields.each(container, "env", path):
         found += fields.needed(f"{place}.name", variable.get("name") or "", names.environment_variable_problems)
         source = variable.get("valueFrom")
         if source is not None:
             found += _value_source(f"{place}.valueFrom", source, variable.get("value"))
+            if source.get("fileKeyRef") is not None:
+                found += _file_key(f"{place}.valueFrom.fileKeyRef", source["fileKeyRef"], volumes)
     for place, source in fields.each(container, "envFrom", path):
         if source.get("prefix"):
             found += fields.problems(f"{place}.prefix", source["prefix"], names.environment_variable_problems)
@@ -75,6 +77,18 @@ def _value_source(path: str, source: Object, value: str | None) -> Causes:
     elif len(kinds) > 1:
         found.append(fields.invalid(path, "", _TOO_MANY))
     return found
+
+
+def _file_key(path: str, reference: Object, volumes: dict[str, Object]) -> Causes:
+    """A variable in a file that a container writes into an emptyDir of its pod."""
+    name, file = reference.get("volumeName") or "", reference.get("path") or ""
+    found = fields.needed(f"{path}.volumeName", name, names.dns_label_problems)
+    if name and name not in volumes:
+        found.append(fields.not_found(f"{path}.volumeName", name))
+    elif name and volumes[name].get("emptyDir") is None:
+        found.append(fields.invalid(f"{path}.volumeName", name, "referenced volume must be of type emptyDir"))
+    found += fields.local_path(f"{path}.path", file) if file else [fields.required(f"{path}.path")]
+    return found + fields.needed(f"{path}.key", reference.get("key") or "", names.environment_variable_problems)
 
 
 def field_reference(path: str, reference: Object, supported: tuple[str, ...]) -> Causes:

@@ -191,3 +191,17 @@ def at_most_all(path: str, value: int | str | None) -> Causes:
     if isinstance(value, str) and value[:-1].isdigit() and value.endswith("%") and int(value[:-1]) > 100:
         return [invalid(path, value, "must not be greater than 100%")]
     return []
+
+
+def local_path(path: str, value: str) -> Causes:
+    """A relative path that stays below its root and does not begin with `..`."""
+    if value.startswith("/"):
+        return [invalid(path, value, "must be a relative path")]
+    if value.startswith("..") and not value.startswith("../") and value != "..":
+        return [invalid(path, value, "must not start with '..'")]
+    return no_backsteps(path, value)
+
+
+def no_backsteps(path: str, value: str) -> Causes:
+    """No step of the path is `..`."""
+    return [invalid(path, value, "must not contain '..'")] if ".." in value.split("/") else []

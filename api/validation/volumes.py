@@ -70,7 +70,7 @@ def _source(path: str, volume: Object) -> Causes:
 
 
 def _host_path(path: str, source: Object) -> Causes:
-    found = no_backsteps(f"{path}.path", source.get("path") or "")
+    found = fields.no_backsteps(f"{path}.path", source.get("path") or "")
     if (source.get("type") or "") not in _HOST_PATH_TYPES:
         found.append(fields.not_supported(f"{path}.type", source["type"], _HOST_PATH_TYPES))
     return found
@@ -94,7 +94,7 @@ def key_paths(path: str, source: Object) -> Causes:
         for field in ("key", "path"):
             if not item.get(field):
                 found.append(fields.required(f"{place}.{field}"))
-        found += local_path(f"{place}.path", item.get("path") or "")
+        found += fields.local_path(f"{place}.path", item.get("path") or "")
         found += mode(f"{place}.mode", item.get("mode"))
     return found
 
@@ -105,7 +105,7 @@ def _downward_files(path: str, source: Object) -> Causes:
         file, field, resource = item.get("path") or "", item.get("fieldRef"), item.get("resourceFieldRef")
         if not file:
             found.append(fields.required(f"{place}.path"))
-        found += local_path(f"{place}.path", file)
+        found += fields.local_path(f"{place}.path", file)
         if field is not None:
             found += environment.field_reference(f"{place}.fieldRef", field, environment.VOLUME_FIELDS)
             if resource is not None:
@@ -153,7 +153,7 @@ def _token_projection(path: str, source: Object) -> Causes:
         )
     if not source.get("path"):
         found.append(fields.required(f"{path}.path"))
-    return found + local_path(f"{path}.path", source.get("path") or "")
+    return found + fields.local_path(f"{path}.path", source.get("path") or "")
 
 
 def _conflicting_paths(path: str, source: Object, seen: set[str]) -> Causes:
@@ -164,20 +164,6 @@ def _conflicting_paths(path: str, source: Object, seen: set[str]) -> Causes:
             found.append(fields.invalid(f"{path}.path", file, "conflicting duplicate paths"))
         seen.add(str(file))
     return found
-
-
-def local_path(path: str, value: str) -> Causes:
-    """A relative path that stays below its root and does not begin with `..`."""
-    if value.startswith("/"):
-        return [fields.invalid(path, value, "must be a relative path")]
-    if value.startswith("..") and not value.startswith("../") and value != "..":
-        return [fields.invalid(path, value, "must not start with '..'")]
-    return no_backsteps(path, value)
-
-
-def no_backsteps(path: str, value: str) -> Causes:
-    """No step of the path is `..`."""
-    return [fields.invalid(path, value, "must not contain '..'")] if ".." in value.split("/") else []
 
 
 def mounts(path: str, container: Object, known: dict[str, Object]) -> Causes:
@@ -210,12 +196,12 @@ def _below(path: str, place: str, mount: Object) -> Causes:
     """`subPath` and `subPathExpr`; the original names the list, not the item, where the path itself is wrong."""
     found: Causes = []
     if mount.get("subPath"):
-        found += local_path(f"{path}.subPath", mount["subPath"])
+        found += fields.local_path(f"{path}.subPath", mount["subPath"])
     if mount.get("subPathExpr"):
         if mount.get("subPath"):
             detail = "subPathExpr and subPath are mutually exclusive"
             found.append(fields.invalid(f"{place}.subPathExpr", mount["subPathExpr"], detail))
-        found += local_path(f"{path}.subPathExpr", mount["subPathExpr"])
+        found += fields.local_path(f"{path}.subPathExpr", mount["subPathExpr"])
     return found
 
 

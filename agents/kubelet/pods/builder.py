@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from agents.kubelet.cgroups import PodCgroups
@@ -140,7 +141,8 @@ class PodBuilder:
         """The container to make. Raises StartProblem."""
         around = self._around(pod, addresses)
         try:
-            variables = environment(pod, container, self.sources, around)
+            files = partial(self.volumes.read, pod)
+            variables = environment(pod, container, self.sources, around, files)
             mounts = self._mounts(pod, container, start, addresses, variables)
             log_path = self.logs.path(spec.identity(pod), start.name, start.attempt)
         except (VolumeError, ApiError, TransportError, OSError) as error:

@@ -7,12 +7,13 @@ Source: kubelet's makeEnvironmentVariables; envvars.FromServices; third_party ex
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.kubelet.pods.performer import StartProblem
 from agents.kubelet.pods.references import BadReference, field_value, resource_value
+from agents.kubelet.pods.variable_files import value_in
 from api.names import environment_variable_problems
 from api.objects import Object, name_of, namespace_of
 
@@ -29,6 +30,10 @@ class Sources(Protocol):
         """Every object of a kind without namespaces. Raises ApiError or TransportError."""
 
 
+# The text of a file in a volume of the pod, by the volume's name and the path in it. Raises OSError.
+Files = Callable[[str, str], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a pod's environment may refer to beside its own spec."""
@@ -39,7 +44,7 @@ class Surroundings:
     allocatable: Mapping[str, str] = field(default_factory=dict)
 
 
-def environment(pod: Object, container: Object, sources: Sources, around: Surroundings) -> dict[str, str]:
+def environment(pod: Object, container: Object, sources: Sources, around: Surroundings, files: Files) -> dict[str, str]:
     """Names and values. Raises StartProblem if something referred to is missing."""
     services = service_variables(pod, around.services)
     found: dict[str, str] = {}
@@ -49,7 +54,7 @@ def environment(pod: Object, container: Object, sources: Sources, around: Surrou
     for entry in container.get("env") or []:
         name = entry["name"]
         if entry.get("valueFrom"):
-            value = _referred(pod, container, entry, sources, around)
+            value = _referred(pod, container, entry, sources, around, files)
             if value is None:
                 continue
         else:
@@ -161,7 +166,9 @@ def texts(found: Object) -> dict[str, str]:
     return {key: str(value) for key, value in data.items()}
 
 
-def _referred(pod: Object, container: Object, entry: Object, sources: Sources, around: Surroundings) -> str | None:
+def _referred(
+    pod: Object, container: Object, entry: Object, sources: Sources, around: Surroundings, files: Files
+) -> str | None:
     """The value that `valueFrom` means; None if it is optional and not there."""
     origin = entry["valueFrom"]
     try:
@@ -175,7 +182,25 @@ def _referred(pod: Object, container: Object, entry: Object, sources: Sources, a
         return _key_of_object(pod, "configmaps", "ConfigMap", origin["configMapKeyRef"], sources)
     if origin.get("secretKeyRef"):
         return _key_of_object(pod, "secrets", "Secret", origin["secretKeyRef"], sources)
+    if origin.get("fileKeyRef"):
+        return _key_of_file(origin["fileKeyRef"], files)
     raise StartProblem(_CONFIG_ERROR, f"environment variable {entry['name']} has an unknown source")
+
+
+def _key_of_file(reference: Object, files: Files) -> str | None:
+    """The value that a container has written into a file of a volume; None if it is optional and not there."""
+    path, key, optional = reference["path"], reference["key"], bool(reference.get("optional"))
+    try:
+        value = value_in(files(reference["volumeName"], path), key)
+    except FileNotFoundError as error:
+        if optional:
+            return None
+        raise StartProblem(_CONFIG_ERROR, "couldn't parse env file") from error
+    except (OSError, ValueError) as error:
+        raise StartProblem(_CONFIG_ERROR, "couldn't parse env file") from error
+    if value is None and not optional:
+        raise StartProblem(_CONFIG_ERROR, f'environment variable key "{key}" not found in file "{path}"')
+    return value
 
 
 def _key_of_object(pod: Object, plural: str, kind: str, reference: Object, sources: Sources) -> str | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from agents.kubelet.pods.environment import Sources
 from agents.kubelet.volumes.mounts import mount_tmpfs, unmount_under
 from agents.kubelet.volumes.payload import Collector, VolumeError
-from agents.kubelet.volumes.sub_paths import bind_sub_path
+from agents.kubelet.volumes.sub_paths import bind_sub_path, read_file
 from agents.kubelet.volumes.writer import write_payload
 from api.errors import ApiError
 from api.objects import Object, namespace_of, uid_of
@@ -78,6 +78,10 @@ class VolumeManager:
         target: Path = self.directory(uid_of(pod)) / _SUB_PATHS / name / container / str(index)
         bind_sub_path(self.path(pod, name), relative, target, name, container)
         return target
+
+    def read(self, pod: Object, name: str, relative: str) -> str:
+        """The text of a file that a container has left in a volume. Raises OSError or VolumeError."""
+        return read_file(self.path(pod, name), relative)
 
     def is_projected(self, pod: Object, name: str) -> bool:
         """Whether the kubelet writes the volume's content, so that containers may only read it."""

@@ -24,6 +24,7 @@ from agents.kubelet.volumes.payload import VolumeError
 log = logging.getLogger(__name__)
 
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_LARGEST_FILE = 64 * 1024
 _MADE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -46,6 +47,16 @@ def bind_sub_path(volume: Path, relative: str, target: Path, mount: str, contain
     except OSError as error:
         log.info("the sub path %s of volume %s: %s", relative, volume, error)
         raise VolumeError(f"failed to {step} {whom}") from error
+
+
+def read_file(volume: Path, relative: str) -> str:
+    """The text of a file of the volume. Raises OSError; also for what is no file, is too large, or lies outside."""
+    root = volume.resolve(strict=True)
+    with _opened(root, _resolved(root / relative)) as found:
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
+            raise OSError(errno.EINVAL, f"it is no file of at most {_LARGEST_FILE} bytes", relative)
+        return Path(f"/proc/self/fd/{found}").read_bytes().decode("utf-8", "replace")
 
 
 def _resolved(path: Path) -> Path:

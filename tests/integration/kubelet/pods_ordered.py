@@ -63,6 +63,17 @@ def started_before(found: Object, first: str, second: str) -> bool:
 
 ORDER = [
     Case(
+        "variables-that-an-init-container-has-written",
+        once(
+            "echo $SAID",
+            env=[{"name": "SAID", "valueFrom": {"fileKeyRef": {"volumeName": "d", "path": "env", "key": "SAID"}}}],
+            **VOLUMES,
+            initContainers=[named("first", "echo \"SAID='by first'\" > /d/env")],
+        ),
+        phase("Succeeded"),
+        log="by first\n",
+    ),
+    Case(
         "next-init-container-waits-for-a-sidecars-startup",
         once(
             "cat /d/log",

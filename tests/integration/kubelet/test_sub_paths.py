@@ -148,3 +148,23 @@ def test_a_mount_leaves_out_what_is_mounted_below_its_source(volume: Path) -> No
     target.mkdir()
     bind(volume / "a", target)
     assert not list((target / "b").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("relative", "prepared"),
+    [
+        ("secret", link("secret", "../secret/file")),
+        ("a", None),
+        ("none", None),
+        ("pipe", lambda volume: os.mkfifo(volume / "pipe")),
+        ("large", lambda volume: (volume / "large").write_text("x" * 70_000)),
+    ],
+)
+def test_only_small_files_of_the_volume_are_read(
+    volume: Path, relative: str, prepared: Callable[[Path], object] | None
+) -> None:
+    assert sub_paths.read_file(volume, "a/file") == "text"
+    if prepared:
+        prepared(volume)
+    with pytest.raises(OSError):
+        sub_paths.read_file(volume, relative)

@@ -35,6 +35,11 @@ NEW: list[tuple[str, Callable[[Object], Any], list[str]]] = [
     (POD, container(env=[{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "2"}}}]),
      [f'{C}.env[0].valueFrom.resourceFieldRef.divisor: Invalid value: "limits.cpu": only divisor\'s values 1m and 1 '
       "are supported with the cpu resource"]),
+    (POD, container(env=[{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "x", "path": "../f", "key": "A="}}}]),
+     [f'{C}.env[0].valueFrom.fileKeyRef.volumeName: Not found: "x"',
+      f"{C}.env[0].valueFrom.fileKeyRef.path: Invalid value: \"../f\": must not contain '..'",
+      f'{C}.env[0].valueFrom.fileKeyRef.key: Invalid value: "A=": a valid environment variable name must consist only '
+      "of printable ASCII characters other than '='"]),
     (POD, container(envFrom=[{"prefix": "p"}]),
      [f'{C}.envFrom: Invalid value: "": must specify one of: `configMapRef` or `secretRef`']),
     (POD, container(resources={"requests": {"example.com/gpu": "1"}}),

@@ -61,9 +61,21 @@ class Stored:
         return [BUNDLES[name] for name in sorted(BUNDLES)] if plural.startswith("clustertrustbundles") else []
 
 
+WRITTEN = {
+    "good": "# by the first container\n\nQUOTED='two\nlines' # said\nBARE=one two  \nEMPTY=\nQUOTED='later'\n",
+    "bad": "GOOD=1\nSPACED = 'x'\n",
+}
+
+
+def read(volume: str, path: str) -> str:
+    if volume != "files" or path not in WRITTEN:
+        raise FileNotFoundError(path)
+    return WRITTEN[path]
+
+
 def values(*env: dict[str, Any], env_from: list[dict[str, Any]] | None = None, **container: Any) -> dict[str, str]:
     wanted = {"name": "app", "env": list(env), "envFrom": env_from or [], **container}
-    return environment(POD, wanted, Stored(), AROUND)
+    return environment(POD, wanted, Stored(), AROUND, read)
 
 
 @pytest.mark.parametrize(
@@ -194,3 +206,30 @@ class NoTokens:
 
     def token(self, pod: dict[str, Any], audience: str, seconds: int) -> str:
         raise AssertionError("no token was wanted")
+
+
+def file_key(path: str, key: str, **more: Any) -> dict[str, Any]:
+    return {"name": "V", "valueFrom": {"fileKeyRef": {"volumeName": "files", "path": path, "key": key, **more}}}
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        (file_key("good", "QUOTED"), {"V": "two\nlines"}),
+        (file_key("good", "BARE"), {"V": "one two"}),
+        (file_key("good", "EMPTY"), {"V": ""}),
+        (file_key("bad", "GOOD"), {"V": "1"}),
+        (file_key("good", "NONE", optional=True), {}),
+        (file_key("none", "NONE", optional=True), {}),
+        (file_key("good", "NONE"), 'environment variable key "NONE" not found in file "good"'),
+        (file_key("none", "NONE"), "couldn't parse env file"),
+        (file_key("bad", "SPACED"), "couldn't parse env file"),
+    ],
+)
+def test_a_variable_that_another_container_has_written(reference: dict[str, Any], expected: Any) -> None:
+    if isinstance(expected, dict):
+        assert values(reference) == expected
+        return
+    with pytest.raises(StartProblem) as problem:
+        values(reference)
+    assert (problem.value.reason, problem.value.message) == ("CreateContainerConfigError", expected)
