@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from api.client import Client
 from api.errors import AlreadyExists, NotFound
 from api.informer import Informer
@@ -33,10 +35,13 @@ _RESOURCE = "controllerrevisions.apps"
 
 
 def content(owner: Object) -> Object:
-    """What a revision keeps: the pod template, as a patch that restores it."""
-    template = copy(owner["spec"]["template"])
-    template["$patch"] = "replace"
-    return {"spec": {"template": template}}
+    """What a revision keeps: the pod template, as a patch that restores it.
+
+    Its fields are in the order of the alphabet, as the original writes them: clients compare the bytes.
+    """
+    template = owner["spec"]["template"] | {"$patch": "replace"}
+    kept: Object = orjson.loads(orjson.dumps({"spec": {"template": template}}, option=orjson.OPT_SORT_KEYS))
+    return kept
 
 
 def latest(revisions: Iterable[Object], data: Mapping[str, Any]) -> Object | None:

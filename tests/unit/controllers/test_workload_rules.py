@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -208,3 +209,14 @@ def test_the_current_revision_moves_when_all_pods_have() -> None:
 def test_history_keeps_what_pods_use() -> None:
     kept = [{"metadata": {"name": f"r{n}"}, "revision": n} for n in range(5)]
     assert names(revisions.superfluous(kept, {"r0"}, 2)) == ["r1", "r2"]
+
+
+def test_what_a_revision_keeps_is_written_as_clients_compare_it() -> None:
+    container = {"name": "c", "image": "i", "env": [{"value": "1", "name": "A"}]}
+    template = {"spec": {"containers": [container]}, "metadata": {"labels": {"b": "2", "a": "1"}}}
+    written = json.dumps(revisions.content({"spec": {"template": template}}), separators=(",", ":"))
+    assert written == (
+        '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"1","b":"2"}},'
+        '"spec":{"containers":[{"env":[{"name":"A","value":"1"}],"image":"i","name":"c"}]}}}}'
+    )
+    assert "$patch" not in template
