@@ -139,13 +139,22 @@ def timestamp(seconds: float) -> str:
 
 @lru_cache(maxsize=64)
 def _timestamp(seconds: int) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time_text(datetime.datetime.fromtimestamp(seconds, datetime.UTC))
 
 
 def micro_timestamp(seconds: float) -> str:
     """`metav1.MicroTime` text, six digits of fraction, of seconds since the epoch."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return micro_time_text(datetime.datetime.fromtimestamp(seconds, datetime.UTC))
+
+
+def time_text(moment: datetime.datetime) -> str:
+    """`metav1.Time` text of a moment in UTC; its year has four digits, that of Go's zero time, 0001, too."""
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def micro_time_text(moment: datetime.datetime) -> str:
+    """`metav1.MicroTime` text of a moment in UTC."""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_timestamp(text: str) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from api.protobuf import wire
+from api.runtime import micro_time_text, time_text
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _CUSTOM = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -47,14 +48,14 @@ def _integer(value: Any) -> int:
 
 def _read_time(data: bytes) -> str | None:
     moment = _moment(data)
-    return moment and moment[0].strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment and time_text(moment[0])
 
 
 def _read_micro_time(data: bytes) -> str | None:
     moment = _moment(data)
     if moment is None:
         return None
-    return f"{moment[0].strftime('%Y-%m-%dT%H:%M:%S')}.{moment[1] // _MICROSECOND % 10**6:06d}Z"
+    return micro_time_text(moment[0].replace(microsecond=moment[1] // _MICROSECOND % 10**6))
 
 
 def _write_time(text: Any) -> bytes:

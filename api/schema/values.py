@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from api import quantities, schema
 from api.protobuf.special import format_duration, parse_duration
+from api.runtime import micro_time_text, time_text
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -110,12 +111,12 @@ def _moment(value: Any) -> datetime.datetime:
 
 def _time(value: Any) -> Any:
     moment = _moment(value)
-    return value if _TIME.fullmatch(value) else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value if _TIME.fullmatch(value) else time_text(moment)
 
 
 def _micro_time(value: Any) -> Any:
     moment = _moment(value)
-    return value if _MICRO_TIME.fullmatch(value) else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value if _MICRO_TIME.fullmatch(value) else micro_time_text(moment)
 
 
 def _quantity(value: Any) -> Any:

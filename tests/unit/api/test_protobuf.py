@@ -127,8 +127,8 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "int64": st.integers(-(2**63), 2**63 - 1).filter(bool),
 }
 SPECIAL: dict[str, st.SearchStrategy[Any]] = {
-    "Time": st.just("2026-01-31T12:00:00Z"),
-    "MicroTime": st.just("2026-01-31T12:00:00.000001Z"),
+    "Time": st.sampled_from(["2026-01-31T12:00:00Z", "0001-01-01T00:00:02Z"]),
+    "MicroTime": st.sampled_from(["2026-01-31T12:00:00.000001Z", "0001-01-01T00:00:02.000000Z"]),
     "Duration": st.sampled_from(["1h0m0s", "1.5s"]),
     "FieldsV1": st.just({"f:a": {}}),
     "Verbs": st.just(["get"]),

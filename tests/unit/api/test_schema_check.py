@@ -56,6 +56,7 @@ SPELLINGS = [
     (POD, "spec", {"overhead": {"cpu": "0.5", "memory": 1024}}, {"overhead": {"cpu": "500m", "memory": "1024"}}),
     (POD, "metadata", {"deletionTimestamp": "2026-01-01T01:00:00.5+01:00"},
      {"deletionTimestamp": "2026-01-01T00:00:00Z"}),
+    (POD, "metadata", {"deletionTimestamp": "0001-01-01T00:00:02.5Z"}, {"deletionTimestamp": "0001-01-01T00:00:02Z"}),
     (
         "io.k8s.api.coordination.v1.Lease", "spec",
         {"renewTime": "2026-01-01T00:00:00Z"}, {"renewTime": "2026-01-01T00:00:00.000000Z"},
