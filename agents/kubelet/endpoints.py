@@ -36,7 +36,10 @@ from api.objects import Object, uid_of
 from api.runtime import parse_timestamp
 from api.serving import hijack
 
-_COMMAND_PROTOCOLS = (handshake.CHANNELS_V5, handshake.CHANNELS_V4)
+_COMMAND_PROTOCOLS = (
+    handshake.CHANNELS_V5, handshake.CHANNELS_V4, handshake.CHANNELS_V4_BASE64, handshake.CHANNELS,
+    handshake.CHANNELS_BASE64, handshake.UNNAMED,
+)  # fmt: skip
 _COMMAND_PROTOCOLS_SPDY = (handshake.CHANNELS_V5, handshake.CHANNELS_V4)
 _LOG_PROTOCOLS = (handshake.BINARY, handshake.BASE64, handshake.UNNAMED)
 _RUN_SECONDS = 60.0
@@ -128,7 +131,7 @@ class Endpoints:
         connection = self._take_over(environ, agreement)
         streams: RemoteStreams
         if agreement.framing is handshake.Framing.WEBSOCKET:
-            streams = WebSocketStreams(WebSocketConnection(connection))
+            streams = WebSocketStreams(WebSocketConnection(connection), agreement.protocol)
         else:
             streams = spdy = SpdyStreams(connection, wanted)
             if not spdy.open():

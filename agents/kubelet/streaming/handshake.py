@@ -15,6 +15,9 @@ from agents.kubelet.streaming.websocket import accept_key
 
 CHANNELS_V5 = "v5.channel.k8s.io"
 CHANNELS_V4 = "v4.channel.k8s.io"
+CHANNELS_V4_BASE64 = "v4.base64.channel.k8s.io"
+CHANNELS = "channel.k8s.io"
+CHANNELS_BASE64 = "base64.channel.k8s.io"
 PORT_FORWARD_V1 = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 BINARY = "binary.k8s.io"

@@ -1,11 +1,12 @@
 """The streams of a remote command, whichever framing carries them.
 
 Invariant: the status is the last thing sent; after `receive` has returned None nothing more comes.
-Source: kubelet's remotecommand protocols v4 and v5.
+Source: kubelet's remotecommand protocols v4 and v5, those without a number, and their forms in base64.
 """
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -15,7 +16,8 @@ import orjson
 from agents.kubelet.runtime.interface import STDERR, STDIN, STDOUT
 from agents.kubelet.streaming import spdy
 from agents.kubelet.streaming.connections import Connection, WebSocketConnection
-from agents.kubelet.streaming.websocket import ProtocolError
+from agents.kubelet.streaming.handshake import CHANNELS_BASE64, CHANNELS_V4, CHANNELS_V4_BASE64, CHANNELS_V5
+from agents.kubelet.streaming.websocket import Opcode, ProtocolError
 from api.objects import Object
 
 _ERROR, _RESIZE, _CLOSE = 3, 4, 255
@@ -71,10 +73,15 @@ def terminal_size(data: bytes) -> Incoming | None:
 
 
 class WebSocketStreams:
-    """Channels in WebSocket messages: the first byte names the channel."""
+    """Channels in WebSocket messages: the first byte names the channel, in base64 as a digit.
 
-    def __init__(self, messages: WebSocketConnection) -> None:
+    The protocols before v4 tell nothing of a success, and of a failure its message alone.
+    """
+
+    def __init__(self, messages: WebSocketConnection, protocol: str = CHANNELS_V5) -> None:
         self._messages = messages
+        self._text = protocol in (CHANNELS_BASE64, CHANNELS_V4_BASE64)
+        self._status = protocol in (CHANNELS_V5, CHANNELS_V4, CHANNELS_V4_BASE64)
 
     def receive(self) -> Incoming | None:
         while True:
@@ -83,7 +90,7 @@ class WebSocketStreams:
                 return None
             if not message.payload:
                 continue
-            channel, data = message.payload[0], message.payload[1:]
+            channel, data = self._unpacked(message.payload)
             if channel == STDIN:
                 return Incoming(Kind.INPUT, data)
             if channel == _CLOSE and data[:1] == bytes([STDIN]):
@@ -93,11 +100,24 @@ class WebSocketStreams:
                 return size
 
     def send(self, channel: int, data: bytes) -> bool:
+        if self._text:
+            return self._messages.send(str(channel).encode() + base64.b64encode(data), Opcode.TEXT)
         return self._messages.send(bytes([channel]) + data)
 
     def finish(self, status: Object) -> None:
-        self._messages.send(bytes([_ERROR]) + orjson.dumps(status))
+        if self._status:
+            self.send(_ERROR, orjson.dumps(status))
+        elif status["status"] != "Success":
+            self.send(_ERROR, str(status["message"]).encode())
         self._messages.say_goodbye()
+
+    def _unpacked(self, payload: bytes) -> tuple[int, bytes]:
+        if not self._text:
+            return payload[0], payload[1:]
+        try:
+            return int(payload[:1]), base64.b64decode(payload[1:], validate=True)
+        except ValueError:
+            return _CLOSE, b""
 
 
 class SpdyStreams:

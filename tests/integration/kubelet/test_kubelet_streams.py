@@ -161,6 +161,26 @@ def test_exec_speaks_channels(target: Node, administrator: dict[str, str], proto
     assert (messages[1][:1], orjson.loads(messages[1][1:])["status"]) == (b"\x03", "Success")
 
 
+OLD = [([], bytes), (["channel.k8s.io"], bytes), (["base64.channel.k8s.io"], lambda text: base64.b64decode(text[1:]))]
+
+
+@pytest.mark.parametrize(("protocols", "decode"), [*OLD, (["v4.base64.channel.k8s.io"], OLD[-1][1])])
+@pytest.mark.parametrize("code", [0, 3])
+def test_exec_speaks_the_older_channels(
+    target: Node, administrator: dict[str, str], protocols: list[str], decode: Callable[[bytes], bytes], code: int
+) -> None:
+    script = f"command=sh&command=-c&command=echo+hello;exit+{code}"
+    connection = connect(target, administrator, f"exec?container=app&{script}&stdout=true&stderr=true", protocols)
+    pieces = iter(lambda: connection.recv_data()[1], b"\x03\xe8")
+    first, *rest = [decode(piece) for piece in pieces if len(piece) > 1]
+    assert first.endswith(b"hello\n")
+    if protocols == ["v4.base64.channel.k8s.io"]:
+        assert orjson.loads(rest[0])["status"] == ("Failure" if code else "Success")
+    else:
+        assert [one[-13:] for one in rest] == ([b"exit status 3"] if code else [])
+    connection.close()
+
+
 MESSAGES = [([], bytes), (["binary.k8s.io"], bytes), (["base64.binary.k8s.io"], base64.b64decode)]
 
 
