@@ -1,22 +1,28 @@
 """The proxy subresources of nodes, pods and services.
 
 Invariant: a request is passed on as it came, but for the path's beginning and the client's credentials, and never to
-this machine itself.
+this machine itself; links to the other side in what it answers lead through the proxy.
 Source: "Access Services Running on Clusters"; pkg/registry/core/{node,pod,service}/rest/proxy.go.
 """
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
 import ssl
+import zlib
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from urllib.parse import quote
 
 from api import errors
 from api.objects import Object
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.connecting import admit
-from control.apiserver.proxy.backend import Target, forward
+from control.apiserver.proxy.backend import Body, Target, forward
 from control.apiserver.proxy.kubelets import kubelet_target
+from control.apiserver.proxy.links import Rewrite, moved, rewrite
 from control.apiserver.proxy.services import service_address
 from control.apiserver.request import Request
 from control.apiserver.response import Response
@@ -40,11 +46,8 @@ def proxy(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
         target = _pod_target(server, endpoint, request, scheme, name, port, path)
     else:
         target = _service_target(server, request, scheme, name, port, path)
-    answer = forward(server.runtime, request, target)
-    answer.headers = [
-        (name, _moved(value, base, target) if name == "Location" else value) for name, value in answer.headers
-    ]
-    return answer
+    target = replace(target, identity=(*target.identity, ("X-Forwarded-Uri", base + (rest or "/"))))
+    return _through(forward(server.runtime, request, target), partial(moved, base=base, target=str(target)))
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -67,12 +70,28 @@ def _cut(request: Request) -> tuple[str, str]:
     return base, rest
 
 
-def _moved(location: str, base: str, target: Target) -> str:
-    """Where a redirection of the other side leads when it is asked through here."""
-    for own in (f"http://{target}/", f"https://{target}/"):
-        if location.startswith(own):
-            return f"{base}/{location.removeprefix(own)}"
-    return f"{base}{location}" if location.startswith("/") else location
+def _through(answer: Response, move: Rewrite) -> Response:
+    """The other side's answer with what it refers to moved behind the proxy: a redirection, or the links of a page."""
+    if any(name == "Location" for name, _ in answer.headers):
+        answer.headers = [(name, move(value) if name == "Location" else value) for name, value in answer.headers]
+    elif answer.content_type.partition(";")[0].strip() == "text/html" and isinstance(answer.body, Body):
+        encoding = next((value for name, value in answer.headers if name.lower() == "content-encoding"), "")
+        if encoding in ("", "gzip"):
+            with closing(answer.body) as body:
+                page = b"".join(body)
+            answer.body = _moved_page(page, encoding, move)
+    return answer
+
+
+def _moved_page(page: bytes, encoding: str, move: Rewrite) -> bytes:
+    # Latin-1 gives back every byte as it was, whatever the page is encoded in.
+    if encoding != "gzip":
+        return rewrite(page.decode("latin-1"), move).encode("latin-1")
+    try:
+        plain = gzip.decompress(page)
+    except (OSError, EOFError, zlib.error):
+        return page
+    return gzip.compress(rewrite(plain.decode("latin-1"), move).encode("latin-1"))
 
 
 def _allowed(address: str) -> str:

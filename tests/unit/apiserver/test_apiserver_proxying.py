@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from apiserver_objects import pod, service
 
-from control.apiserver.handlers.proxying import _cut, _moved
-from control.apiserver.proxy.backend import Target
+from control.apiserver.handlers.proxying import _cut
+from control.apiserver.proxy.links import moved, rewrite
 from control.apiserver.request import Request
 
 pytestmark = pytest.mark.unit
@@ -37,11 +37,36 @@ def test_the_other_side_is_asked_for_what_follows_the_proxy(path, base, rest):
         ("/login?a=b", f"{PODS}/web/proxy/login?a=b"),
         ("http://10.0.0.1:80/login", f"{PODS}/web/proxy/login"),
         ("next", "next"),
+        (f"{PODS}/web/proxy/login", f"{PODS}/web/proxy/login"),
+        ("//10.0.0.1:80/", f"{PODS}/web/proxy/"),
+        ("//10.0.0.2:80/", "//10.0.0.2:80/"),
+        ("#top", "#top"),
+        ("http://[", "http://["),
         ("https://example.com/", "https://example.com/"),
     ],
 )
 def test_redirections_stay_behind_the_proxy(location, seen):
-    assert _moved(location, f"{PODS}/web/proxy", Target("10.0.0.1", 80, "/")) == seen
+    assert moved(location, f"{PODS}/web/proxy", "10.0.0.1:80") == seen
+
+
+@pytest.mark.parametrize(
+    ("page", "seen"),
+    [
+        ('<a href="/rewriteme">test</a>', '<a href="/p/rewriteme">test</a>'),
+        ("<A class=x HREF='/a?b=1&amp;c=2'>", '<A class=x HREF="/p/a?b=1&amp;c=2">'),
+        ("<img alt='/a' src=/b><br/>", "<img alt='/a' src=\"/p/b\"><br/>"),
+        ('<a name="/a">/b</a> 1 < 2 href="/c"', '<a name="/a">/b</a> 1 < 2 href="/c"'),
+        ('<!-- <a href="/a"> --><p href="/b">', '<!-- <a href="/a"> --><p href="/b">'),
+        ('<script src="/a">x = \'<a href="/b">\'</script><a href="/c">',
+         '<script src="/p/a">x = \'<a href="/b">\'</script><a href="/p/c">'),
+        ('<form action="/f"><input formaction="/g" value="/h">',
+         '<form action="/p/f"><input formaction="/p/g" value="/h">'),
+        ('<title>never closed <a href="/a">', '<title>never closed <a href="/a">'),
+        ('<a href="relative"><a href="https://elsewhere/">', '<a href="relative"><a href="https://elsewhere/">'),
+    ],
+)  # fmt: skip
+def test_links_of_a_page_lead_through_the_proxy(page, seen):
+    assert rewrite(page, lambda link: moved(link, "/p", "10.0.0.1:80")) == seen
 
 
 def test_a_reader_without_a_slash_is_sent_to_where_relative_links_work(cluster):
