@@ -66,6 +66,8 @@ def _headless_names(own: str, slices: Iterable[Mapping[str, Any]]) -> Names:
     """Names of the endpoints themselves, which is how the members of a StatefulSet find each other."""
     found: dict[str, dict[Rdata, None]] = {}
     for endpoint_slice in slices:
+        if endpoint_slice.get("addressType") == "FQDN":
+            continue
         ports = [port for port in endpoint_slice.get("ports") or () if port.get("name") and port.get("port")]
         for entry in endpoint_slice.get("endpoints") or ():
             if (entry.get("conditions") or {}).get("ready") is False:

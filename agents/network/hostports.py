@@ -7,6 +7,7 @@ UDP client is led to a pod that had the port before.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 from agents.network.conntrack import ConnectionTracking, Frontend
 from agents.network.interface import HostPort, NetworkError
@@ -44,6 +45,14 @@ _LOCAL = (Field.PROTOCOL, Field.DESTINATION_PORT)
 _ADDRESSED = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
 
 
+def is_possible(port: HostPort) -> bool:
+    """Whether the port is at an address, or at all; the API takes any words for a port's hostIP."""
+    try:
+        return not port.host_address or bool(spelled(str(ip_address(port.host_address))))
+    except (ValueError, OSError):
+        return False
+
+
 def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.IP) -> Ruleset:
     """A family's table for pods' addresses and their host ports; of two that claim the same, the first has it."""
     anywhere: dict[Key, Value] = {}
@@ -57,7 +66,7 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
         hairpin[(str(address), str(address))] = None
         if port.host_address in ("", "0.0.0.0", "::"):
             anywhere.setdefault((protocol, port.host_port), endpoint)
-        elif family.has(port.host_address):
+        elif family.has(port.host_address) and is_possible(port):
             addressed.setdefault((spelled(port.host_address), protocol, port.host_port), endpoint)
     lookup = Chain((
         (Redirect(_ADDRESSED, _ONE),),

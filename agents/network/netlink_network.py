@@ -20,7 +20,7 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-from agents.network import links, namespaces, shaping, sysctl
+from agents.network import hostports, links, namespaces, shaping, sysctl
 from agents.network.hostports import HostPortTable
 from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
 from agents.network.ipam import AddressBook, Reservation, gateway_of
@@ -62,7 +62,7 @@ class NetlinkPodNetwork:
     def configure(self, pod_cidrs: tuple[str, ...]) -> None:
         """Take the node's podCIDRs, and make the bridge and let the node forward. Raises NetworkError."""
         try:
-            networks = tuple(ip_network(cidr) for cidr in pod_cidrs)
+            networks = tuple(ip_network(cidr, strict=False) for cidr in pod_cidrs)
         except ValueError as error:
             raise NetworkError(f"the node's podCIDRs {', '.join(pod_cidrs)} are not networks: {error}") from error
         if not networks:
@@ -81,6 +81,10 @@ class NetlinkPodNetwork:
         """
         if not _SANDBOX_NAME.fullmatch(sandbox):
             raise NetworkError(f"sandbox name {sandbox!r} cannot be the name of a network namespace")
+        for port in host_ports:
+            if not hostports.is_possible(port):
+                why = f"{port.host_address!r} is no address that the host port {port.host_port} could be at"
+                raise NetworkError(f"sandbox {sandbox} cannot be attached: {why}")
         with self._lock:
             if not self._networks:
                 raise NetworkError(f"sandbox {sandbox} cannot be attached: the node has no podCIDR yet")

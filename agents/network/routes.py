@@ -12,6 +12,7 @@ Source: RFC 7348; the scheme of fixed entries is the one that flannel's VXLAN ba
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -65,11 +66,13 @@ class Plan:
 
 
 def node_addresses(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """The node's InternalIPs: the first of each family, in their order."""
-    found: dict[bool, str] = {}
+    """The node's InternalIPs: the first of each family, in their order. The API takes any words for addresses."""
+    found: dict[int, str] = {}
     for entry in (node.get("status") or {}).get("addresses") or ():
-        if entry.get("type") == "InternalIP" and entry.get("address"):
-            found.setdefault(":" in entry["address"], str(entry["address"]))
+        text = str(entry.get("address") or "")
+        if entry.get("type") == "InternalIP" and "%" not in text:
+            with suppress(ValueError):
+                found.setdefault(ip_address(text).version, text)
     return tuple(found.values())
 
 
@@ -82,7 +85,7 @@ def pod_networks(node: Mapping[str, Any]) -> tuple[Network, ...]:
     """The node's podCIDRs."""
     spec = node.get("spec") or {}
     cidrs = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
-    return tuple(ip_network(cidr) for cidr in cidrs)
+    return tuple(ip_network(cidr, strict=False) for cidr in cidrs)
 
 
 def peers(nodes: Iterable[Mapping[str, Any]], own_name: str) -> list[Peer]:

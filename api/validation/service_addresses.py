@@ -15,17 +15,18 @@ from api.validation.fields import Causes
 _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _CHANGED = "may not change once set"
 _LINK_LOCAL_MULTICAST = tuple(ipaddress.ip_network(text) for text in ("224.0.0.0/24", "ff02::/16"))
 
 
 def ip_address(path: str, text: str) -> Causes:
-    """An address of either family."""
+    """An address of either family; none that only one host's link makes one, such as fe80::1%eth0."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return [fields.invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
-    return []
+        return [fields.invalid(path, text, _ADDRESS)]
+    return [fields.invalid(path, text, _ADDRESS)] if "%" in text else []
 
 
 def cidr(path: str, text: str) -> Causes:
@@ -35,7 +36,8 @@ def cidr(path: str, text: str) -> Causes:
     except ValueError:
         return [fields.invalid(path, text, _CIDR)]
     # Python takes 10.0.0.1 and 10.0.0.0/255.0.0.0 for networks, too.
-    return [] if text.partition("/")[2].isdecimal() else [fields.invalid(path, text, _CIDR)]
+    is_cidr = text.partition("/")[2].isdecimal() and "%" not in text
+    return [] if is_cidr else [fields.invalid(path, text, _CIDR)]
 
 
 def reachable(path: str, text: str) -> Causes:
@@ -43,6 +45,8 @@ def reachable(path: str, text: str) -> Causes:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
+        return [fields.invalid(path, text, "must be a valid IP address")]
+    if "%" in text:
         return [fields.invalid(path, text, "must be a valid IP address")]
     local_multicast = any(address in network for network in _LINK_LOCAL_MULTICAST)
     checks = (

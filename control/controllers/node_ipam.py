@@ -44,7 +44,7 @@ def decide(cluster: Network, mask: int, taken: Iterable[str]) -> str:
 
 @lru_cache(maxsize=16384)
 def _network(text: str) -> Network:
-    return ipaddress.ip_network(text)
+    return ipaddress.ip_network(text, strict=False)
 
 
 class NodeIpamController(Loop):

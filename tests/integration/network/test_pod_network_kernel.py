@@ -178,6 +178,17 @@ def test_pods_share_a_host_port_if_its_address_or_protocol_differs(host: Host) -
     assert host.answer("192.168.9.11", 54323, protocol="udp") == "datagram"
 
 
+@pytest.mark.parametrize("address", ["anywhere", "10.0.0", "fe80::1%eth0"])
+def test_a_host_port_at_no_address_fails_its_own_pod_only(host: Host, address: str) -> None:
+    port = {"host_port": 8080, "container_port": 80}
+    with pytest.raises(CallFailed, match=f"'{address}' is no address"):
+        host.attach(sandbox="odd", host_ports=[port | {"host_address": address}])
+    host.attach(sandbox="web", host_ports=[port])
+    host.serve("web", 80, pod="web")
+    assert host.answer("192.168.9.11", 8080) == "web"
+    assert list(host.attached()) == ["web"]
+
+
 def test_a_udp_client_with_one_port_follows_a_host_port_to_the_next_pod(lab: Lab, host: Host) -> None:
     client = lab.host("client", "lan", "192.168.9.50/24")
 

@@ -180,6 +180,8 @@ NEW: list[tuple[str, Callable[[Object], Any], str]] = [
     ("rbac.authorization.k8s.io/v1/RoleBinding", put("roleRef/kind", "Rule"),
      'roleRef.kind: Unsupported value: "Rule": supported values: "Role", "ClusterRole"'),
     ("networking.k8s.io/v1/Ingress", put("spec", {}), "spec: Invalid value: null: either `defaultBackend` or `rules`"),
+    ("v1/Service", put("spec/externalIPs", ["2001:db8::1%eth0"]),
+     'spec.externalIPs[0]: Invalid value: "2001:db8::1%eth0": must be a valid IP address'),
     ("networking.k8s.io/v1/NetworkPolicy", put("spec/ingress", [{"from": [{}]}]),
      "spec.ingress[0].from[0]: Required value: must specify a peer"),
     ("networking.k8s.io/v1/NetworkPolicy", put("spec/ingress", [{"from": [{"ipBlock": {"cidr": "10.0.0.1"}}]}]),

@@ -36,7 +36,7 @@ def zone() -> Zone:
     parts = [
         (service("web", "10.96.0.20", ports=(("http", 80), ("", 81))), []),
         (service("both", "10.96.0.21", "fd00::21"), []),
-        (service("db", "None"), [members]),
+        (service("db", "None"), [members, {"addressType": "FQDN", "endpoints": [endpoint("away.example.com")]}]),
         (service("six", "None"), [endpoint_slice(endpoint("fd00::5", "six-0"))]),
         (service("idle", "None"), []),
         (service("away", type="ExternalName", externalName="Example.ORG."), []),

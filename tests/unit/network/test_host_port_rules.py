@@ -21,6 +21,7 @@ POD, OTHER = ip_address("10.244.1.5"), ip_address("10.244.1.6")
     ([(POD, HostPort(80, 8080, "TCP", "192.0.2.1"))], {}, {("192.0.2.1", TCP, 80): Endpoint("10.244.1.5", 8080)}),
     ([(POD, HostPort(80, 1)), (OTHER, HostPort(80, 2))], {(TCP, 80): Endpoint("10.244.1.5", 1)}, {}),
     ([(ip_address("fd00::5"), HostPort(80, 8080))], {}, {}),
+    ([(POD, HostPort(80, 8080, "TCP", "anywhere"))], {}, {}),
 ])  # fmt: skip
 def test_claims_become_elements(claims: list, anywhere: dict, addressed: dict) -> None:
     elements = hostports.desired(claims).elements

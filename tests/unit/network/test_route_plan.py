@@ -30,6 +30,9 @@ FAR_TUNNEL = Tunnel(
     ([OWN, FAR], (), (FAR_TUNNEL,)),
     ([FAR, NEAR, OWN], (Route(ip_network("10.244.2.0/24"), 2, ip_address("192.168.9.12")),), (FAR_TUNNEL,)),
     ([OWN, {"metadata": {"name": "new"}, "spec": {}, "status": {}}], (), ()),
+    ([OWN, node("odd", "not an address", "10.244.4.0/24"), node("odder", "fe80::1%eth0", "10.244.5.0/24")], (), ()),
+    ([OWN, node("near", "192.168.9.12", "10.244.2.7/24")],
+     (Route(ip_network("10.244.2.0/24"), 2, ip_address("192.168.9.12")),), ()),
     ([OWN, {"metadata": {"name": "new"}, "spec": {"podCIDR": "10.244.4.0/24"}}], (), ()),
 ])  # fmt: skip
 def test_the_plan_follows_from_nodes_and_addresses(nodes: list, direct: tuple, tunnels: tuple) -> None:
