@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,11 @@ class Endpoints:
         resources, pods = kubelet.resources, kubelet.pods.items()
         samples = resources.sampler.pair()
         only_use = _flag("only_cpu_and_memory")
-        disks = {} if only_use else {uid_of(pod): resources.disk(pod) for pod in pods}
+        disks = (
+            {}
+            if only_use
+            else {uid_of(pod): replace(resources.disk(pod), claims=resources.claims(pod)) for pod in pods}
+        )
         found = views(kubelet.runtime.list())
         return _json(summary(kubelet.settings.node.name, pods, found, samples, resources.pressure(), disks))
 

@@ -18,7 +18,7 @@ from agents.kubelet.pods.limits import container_limits
 from agents.kubelet.pods.view import PodView
 from agents.kubelet.runtime.interface import Container
 from agents.kubelet.sampling import Sample
-from agents.kubelet.usage import PodUsage, Usage
+from agents.kubelet.usage import PodUsage, Space, Usage
 from api.objects import Object, name_of, namespace_of, uid_of
 
 _NANO = 1_000_000_000
@@ -176,11 +176,20 @@ def probe_metrics(counts: Mapping[tuple[str, str, str, str, str, str], int]) -> 
 
 
 class OwnMetrics(Collector):
-    """What the kubelet's own /metrics says of it beside its process. `look()` gives the runtime's views."""
+    """What the kubelet's own /metrics says of it beside its process. `look()` gives the runtime's views.
 
-    def __init__(self, node: str, look: Callable[[], Mapping[str, PodView]]) -> None:
+    `claims()` gives the file systems that volumes lie on, by their claims' namespace and name.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        look: Callable[[], Mapping[str, PodView]],
+        claims: Callable[[], Mapping[tuple[str, str], Space]],
+    ) -> None:
         self._node = node
         self._look = look
+        self._claims = claims
 
     def collect(self) -> Iterator[Metric]:
         """The families of one scrape."""
@@ -199,3 +208,22 @@ class OwnMetrics(Collector):
         for state, count in sorted(states.items()):
             containers.add_metric([state], count)
         yield containers
+        yield from _volume_metrics(self._claims())
+
+
+_VOLUME: tuple[tuple[str, str, Callable[[Space], int]], ...] = (
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda found: found.bytes),
+    ("available_bytes", "Number of available bytes in the volume", lambda found: found.bytes_free),
+    ("used_bytes", "Number of used bytes in the volume", lambda found: found.bytes - found.bytes_free),
+    ("inodes", "Maximum number of inodes in the volume", lambda found: found.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda found: found.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda found: found.inodes - found.inodes_free),
+)
+
+
+def _volume_metrics(claims: Mapping[tuple[str, str], Space]) -> Iterator[Metric]:
+    for name, said, amount in _VOLUME:
+        family = GaugeMetricFamily(f"kubelet_volume_stats_{name}", said, labels=["namespace", "persistentvolumeclaim"])
+        for claim, found in sorted(claims.items()):
+            family.add_metric(claim, amount(found))
+        yield family

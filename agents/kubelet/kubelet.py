@@ -40,6 +40,7 @@ from agents.kubelet.probes.prober import Prober
 from agents.kubelet.resources import NodeResources, ResourceSettings
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, NoSuchContainer, Version
 from agents.kubelet.static_pods import MirrorPods, StaticPods
+from agents.kubelet.usage import Space
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.tokens import TokenManager
 from agents.network.interface import NetworkError, PodNetwork
@@ -47,7 +48,7 @@ from api.client import Client
 from api.errors import ApiError
 from api.events import EventRecorder
 from api.informer import Informer
-from api.objects import Object, uid_of
+from api.objects import Object, namespace_of, uid_of
 from api.runtime import Event, Runtime
 from api.transport import TransportError
 from api.workqueue import WorkQueue, work
@@ -184,6 +185,11 @@ class Kubelet:
             return self.machine.addresses[0]
         state = self.worker.states.get(uid_of(pod))
         return state.addresses[0] if state is not None and state.addresses else ""
+
+    def claims(self) -> dict[tuple[str, str], Space]:
+        """The file systems that pods' volumes lie on, by their claims' namespace and name."""
+        found = ((namespace_of(pod), self.resources.claims(pod)) for pod in self.pods.items())
+        return {(namespace, claim): space for namespace, of_pod in found for claim, space in of_pod.values()}
 
     def view(self, uid: str) -> PodView:
         """What the runtime has of a pod now."""

@@ -6,6 +6,7 @@ Invariant: measuring disks walks directories, so it is done only when asked for 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +22,13 @@ from agents.kubelet.runtime.interface import ContainerRuntime, State
 from agents.kubelet.sampling import Sample, Sampler, read_node_use
 from agents.kubelet.stats import PodDisk
 from agents.kubelet.thresholds import DEFAULT, Threshold, parse_thresholds
-from agents.kubelet.usage import disk_use, pod_usage
+from agents.kubelet.usage import Space, disk_use, pod_usage, space
 from agents.kubelet.volumes.manager import VolumeManager
+from agents.kubelet.volumes.payload import VolumeError
+from api.errors import ApiError
 from api.objects import Object, uid_of
 from api.runtime import Runtime
+from api.transport import TransportError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,16 @@ class NodeResources:
             roots=self._runtime.disk_use(uid_of(pod)) if roots else {},
             volumes={name: disk_use(self._volumes.path(pod, name)) for name in volumes},
         )
+
+    def claims(self, pod: Object) -> dict[str, tuple[str, Space]]:
+        """By volume the claim behind it and the file system that it lies on; what cannot be looked at is left out."""
+        found = {}
+        for volume in pod["spec"].get("volumes") or []:
+            claim = spec.claim_of(pod, volume)
+            if claim:
+                with suppress(VolumeError, ApiError, TransportError, OSError):
+                    found[volume["name"]] = claim, space(self._volumes.path(pod, volume["name"]))
+        return found
 
     def use(self, pod: Object) -> Use:
         """What a pod uses, as eviction compares pods."""

@@ -94,7 +94,7 @@ class KubeletServer:
         authorizer = Authorizer(client, kubelet.clock, kubelet.settings.node.name)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        registry.register(OwnMetrics(kubelet.settings.node.name, lambda: views(kubelet.runtime.list())))
+        registry.register(OwnMetrics(kubelet.settings.node.name, lambda: views(kubelet.runtime.list()), kubelet.claims))
         app = service("kubelet", metrics=registry, config=config)
 
         def authorize() -> flask.Response | None:

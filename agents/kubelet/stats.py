@@ -7,13 +7,13 @@ Source: k8s.io/kubelet stats/v1alpha1 Summary.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.kubelet.machine import Pressure
 from agents.kubelet.pods.view import PodView
 from agents.kubelet.runtime.interface import Container
 from agents.kubelet.sampling import NodeUse, Sample
-from agents.kubelet.usage import DiskUse, PodUsage, Usage
+from agents.kubelet.usage import DiskUse, PodUsage, Space, Usage
 from api.objects import Object, name_of, namespace_of, uid_of
 from api.runtime import timestamp
 
@@ -22,11 +22,15 @@ _NANO = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class PodDisk:
-    """The disk that a pod uses: logs and written roots by container, volumes by name."""
+    """The disk that a pod uses: logs and written roots by container, volumes by name.
+
+    `claims` are the volumes behind persistent volume claims, each with its claim's name.
+    """
 
     logs: Mapping[str, DiskUse]
     roots: Mapping[str, int]
     volumes: Mapping[str, DiskUse]
+    claims: Mapping[str, tuple[str, Space]] = field(default_factory=dict)
 
 
 def summary(
@@ -86,6 +90,9 @@ def _pod(pod: Object, view: PodView, use: PodUsage, before: PodUsage | None, dis
         stats["volume"] = [
             {"name": name, "time": moment, "usedBytes": found.bytes, "inodesUsed": found.inodes}
             for name, found in sorted(disk.volumes.items())
+        ] + [
+            {"name": name, "time": moment, "pvcRef": {"name": claim, "namespace": namespace_of(pod)}} | _space(found)
+            for name, (claim, found) in sorted(disk.claims.items())
         ]
         every = [*disk.logs.values(), *disk.volumes.values()]
         stats["ephemeral-storage"] = {
@@ -140,6 +147,17 @@ def _node_memory(node: NodeUse) -> Object:
         "availableBytes": node.memory_total - node.memory_used,
         "usageBytes": node.memory_used,
         "workingSetBytes": node.memory_used,
+    }
+
+
+def _space(found: Space) -> Object:
+    return {
+        "availableBytes": found.bytes_free,
+        "capacityBytes": found.bytes,
+        "usedBytes": found.bytes - found.bytes_free,
+        "inodesFree": found.inodes_free,
+        "inodes": found.inodes,
+        "inodesUsed": found.inodes - found.inodes_free,
     }
 
 

@@ -91,6 +91,16 @@ class DiskUse:
     inodes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What the file system that a volume lies on has, in bytes and in files, and what of it is free."""
+
+    bytes: int
+    bytes_free: int
+    inodes: int
+    inodes_free: int
+
+
 def pod_usage(groups: PodCgroups, uid: str, container_ids: list[str], now: float) -> PodUsage | None:
     """The use of one pod; None if it has no group."""
     own = groups.controllers(uid)
@@ -187,6 +197,12 @@ def disk_use(directory: Path) -> DiskUse:
         except OSError:
             continue
     return DiskUse(size, inodes)
+
+
+def space(path: Path) -> Space:
+    """The file system at a path. Raises OSError."""
+    found = os.statvfs(path)
+    return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, found.f_files, found.f_ffree)
 
 
 def interfaces(text: str) -> dict[str, Interface]:

@@ -62,6 +62,13 @@ def image_mounts(pod: Object, container: Object) -> list[tuple[Object, Object]]:
     return [(mount, images[mount["name"]]) for mount in mounts if mount["name"] in images]
 
 
+def claim_of(pod: Object, volume: Object) -> str:
+    """The claim behind one of a pod's volumes, "" if there is none."""
+    if volume.get("ephemeral") is not None:
+        return f"{name_of(pod)}-{volume['name']}"
+    return str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "")
+
+
 def field_path(pod: Object, name: str) -> str:
     """Where events say that a container is: `spec.containers{NAME}`."""
     for field in ("initContainers", "ephemeralContainers"):

@@ -16,6 +16,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.kubelet.pods import spec
 from agents.kubelet.pods.environment import Sources
 from agents.kubelet.volumes.mounts import mount_tmpfs, unmount_under
 from agents.kubelet.volumes.payload import Collector, VolumeError
@@ -142,9 +143,7 @@ class VolumeManager:
 
     def _persistent(self, pod: Object, volume: Object) -> Path:
         """The path behind a claim on a local or host path volume. Source: kubernetes.io/local-volume."""
-        claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if volume.get("ephemeral") is not None:
-            claim_name = f"{pod['metadata']['name']}-{volume['name']}"
+        claim_name = spec.claim_of(pod, volume)
         if not claim_name:
             kinds = ", ".join(key for key in volume if key != "name") or "nothing"
             raise VolumeError(f"volumes of kind {kinds} are not supported on this node")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +159,33 @@ def test_the_node_tells_what_its_pods_use(steady: Node) -> None:
     cadvisor = steady.client.raw("GET", f"{proxy}/metrics/cadvisor").decode()
     assert "container_network_receive_bytes_total" in cadvisor
     assert "kubelet_running_pods" in steady.client.raw("GET", f"{proxy}/metrics").decode()
+
+
+def test_the_node_tells_what_the_volumes_of_claims_have_left(clean: Node) -> None:
+    data = clean.directory / "data"
+    data.mkdir()
+    amount = {"storage": "1Mi"}
+    volume = {"capacity": amount, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(data)}}
+    claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": amount}}
+    clean.client.create("persistentvolumes", {"metadata": {"name": "data"}, "spec": volume})
+    clean.client.create("persistentvolumeclaims", {"metadata": {"name": "data", "namespace": NAMESPACE}, "spec": claim})
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+    create(clean, "keeper", containers=[shell(volumeMounts=[{"name": "v", "mountPath": "/v"}])], volumes=volumes)
+    ready(clean, "keeper")
+    try:
+        proxy, has = f"/api/v1/nodes/{NODE}/proxy", os.statvfs(data)
+        metrics = clean.client.raw("GET", f"{proxy}/metrics").decode()
+        name = 'kubelet_volume_stats_capacity_bytes{namespace="default",persistentvolumeclaim="data"}'
+        (line,) = [line for line in metrics.splitlines() if line.startswith(name)]
+        assert float(line.split()[-1]) == has.f_blocks * has.f_frsize
+        summary = orjson.loads(clean.client.raw("GET", f"{proxy}/stats/summary"))
+        (found,) = [entry for entry in summary["pods"] if entry["podRef"]["name"] == "keeper"]
+        (told,) = [entry for entry in found["volume"] if "pvcRef" in entry]
+        assert (told["name"], told["pvcRef"]["name"], told["capacityBytes"] > 0) == ("v", "data", True)
+    finally:
+        clean.client.delete("pods", "keeper", NAMESPACE, grace_period_seconds=1)
+        clean.client.delete("persistentvolumeclaims", "data", NAMESPACE)
+        clean.client.delete("persistentvolumes", "data")
 
 
 def test_kubectl_shows_what_nodes_and_pods_use(steady: Node, kubectl: Path) -> None:
