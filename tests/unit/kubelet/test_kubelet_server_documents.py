@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -77,6 +77,10 @@ def test_log_files_are_shown_and_nothing_that_links_lead_to(tmp_path: Path) -> N
     assert found is not None and b"".join(node_logs.content(found)) == b"said"
 
 
+# Only then does the slow page answer.
+_GIVEN_UP = threading.Event()
+
+
 class _Pages(BaseHTTPRequestHandler):
     """/to/STATUS/PATH redirects, /elsewhere to another host, /is/STATUS answers so; anything else is good."""
 
@@ -84,7 +88,7 @@ class _Pages(BaseHTTPRequestHandler):
         words = self.path.strip("/").split("/", 2)
         status, location = 200, ""
         if words[0] == "slow":
-            time.sleep(0.6)
+            _GIVEN_UP.wait(60)
         if words[0] == "to":
             status, location = int(words[1]), f"/{words[2]}"
         elif words[0] == "elsewhere":
@@ -96,8 +100,9 @@ class _Pages(BaseHTTPRequestHandler):
         self.send_response(status)
         if location:
             self.send_header("Location", location)
-        self.end_headers()
-        self.wfile.write(b"said")
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.end_headers()
+            self.wfile.write(b"said")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -110,6 +115,7 @@ def port() -> Iterator[int]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.server_port
+        _GIVEN_UP.set()
         server.shutdown()
         thread.join()
 
