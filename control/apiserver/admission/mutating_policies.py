@@ -25,7 +25,7 @@ from control.apiserver.admission.reinvocation import rounds_of
 from control.apiserver.admission.review import admission_request, from_version, in_version
 from control.apiserver.cache import Cache
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.decoding import check_fields, completed, known_fields, undeclared
+from control.apiserver.handlers.decoding import completed, known_fields, pruned, undeclared
 from control.apiserver.operation import CONNECT, Operation
 
 
@@ -103,7 +103,7 @@ class MutatingPolicies(PolicyPlugin):
         if operation.subresource == "scale" or operation.verb == CONNECT or after is before:
             return new
         try:
-            return completed(operation, check_fields(operation, from_version(operation, endpoint, after)))
+            return completed(operation, pruned(operation.endpoint, from_version(operation, endpoint, after)))
         except errors.BadRequest as error:
             raise errors.internal(str(error)) from error
 

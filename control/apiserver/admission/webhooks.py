@@ -29,7 +29,7 @@ from control.apiserver.admission.review import admission_request, from_version, 
 from control.apiserver.cache import Cache
 from control.apiserver.cached import CachedObject
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.decoding import check_fields, completed
+from control.apiserver.handlers.decoding import completed, pruned
 from control.apiserver.hooks.client import HookFailed, Hooks
 from control.apiserver.operation import CONNECT, Operation
 
@@ -241,4 +241,4 @@ def _patched(webhook: Webhook, operation: Operation, answer: Answer, new: Object
     if operation.subresource == "scale" or operation.verb == CONNECT:
         return new
     changed = from_version(operation, answer.endpoint, after)
-    return completed(operation, check_fields(operation, changed))
+    return completed(operation, pruned(operation.endpoint, changed))

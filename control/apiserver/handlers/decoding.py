@@ -73,6 +73,12 @@ def known_fields(endpoint: Endpoint, obj: Object) -> CheckResult:
     return result
 
 
+def pruned(endpoint: Endpoint, obj: Object) -> Object:
+    """The object with the fields that its schema knows; others are not the client's. Raises BadRequest."""
+    known: Object = known_fields(endpoint, obj).obj
+    return known
+
+
 def undeclared(endpoint: Endpoint, configuration: Object, result: CheckResult) -> str:
     """What is said of the fields of a configuration that its schema does not know, "" if there are none."""
     shape = shape_of(endpoint.entry.definition or endpoint.definition)

@@ -275,3 +275,24 @@ def test_fields_are_selected_as_the_asked_version_shows_them(cluster, hook):
     assert [(event["type"], event["object"]["spec"]["shade"]) for event in events] == [
         ("ADDED", "red"), ("DELETED", "red"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ["", "?fieldValidation=Strict"])
+def test_what_a_webhook_adds_beyond_the_schema_is_dropped_in_silence(cluster, hook, query):
+    serve(cluster, widgets())
+
+    def stage(review: Any) -> Any:
+        spec = review["request"]["object"]["spec"]
+        path = "/spec/stage" if "color" in spec else "/spec/color"
+        hook.answers(patch=[{"op": "add", "path": path, "value": "red"}])
+        answer, hook.answer = hook.answer(review), stage
+        return answer
+
+    hook.answer = stage
+    rule = {"operations": ["CREATE"], "apiGroups": ["example.com"], "apiVersions": ["v1"], "resources": ["widgets"]}
+    for name in ("a", "b"):
+        configure(cluster, hook, "Mutating", name, rules=[rule], clientConfig=hook.config(f"/{name}"))
+    status, made, headers = cluster.request("POST", WIDGETS + query, widget())
+    assert (status, made["spec"]["color"], "stage" in made["spec"]) == (201, "red", False)
+    assert "Warning" not in headers
+    assert "color" in hook.asked[1]["request"]["object"]["spec"]
