@@ -178,6 +178,8 @@ def _is_served(info: Any) -> bool:
 def _resource(cls: type, info: Any) -> Json:
     namespaced = any(base.__name__.startswith("Namespaced") for base in cls.__mro__)
     verbs = sorted({_VERBS.get(verb, verb) for verb in info.verbs if not verb.startswith("global_")})
+    if info.plural in names.NOT_WATCHED:
+        verbs.remove("watch")
     core = not info.resource.group
     streams = names.STREAMS.get(info.plural, {}) if core else {}
     return {

@@ -64,6 +64,9 @@ CATEGORIES = {
     "mutatingadmissionpolicybindings": ["api-extensions"],
 }
 
+NOT_WATCHED = frozenset({"componentstatuses"})
+"""Resources that nobody can watch, although the published operations of the original name it."""
+
 _PROXY_VERBS = ["create", "delete", "get", "patch", "update"]
 STREAMS = {
     "pods": {

@@ -11,6 +11,7 @@ from api import errors
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers import (
     binding,
+    components,
     creating,
     deleting,
     eviction,
@@ -64,6 +65,9 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
 }
 _TRANSFORMED = frozenset({"status", "scale", "approval", "ephemeralcontainers", "resize", "finalize"})
 _CONNECTIONS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_COMPUTED: dict[tuple[str, str], dict[str, Handler]] = {
+    ("", "componentstatuses"): {"get": components.get, "list": components.list_all},
+}
 _AUTHORIZATION, _AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
 _ACTIONS: dict[tuple[str, str], Handler] = {
     ("", "bindings"): binding.bind,
@@ -96,7 +100,7 @@ def handle(server: ApiServer, request: Request) -> Response:
         handlers = _SUBRESOURCES.get(info.subresource, {})
     else:
         action = _ACTIONS.get((info.group, info.resource))
-        handlers = {"create": action} if action else _MAIN
+        handlers = {"create": action} if action else _COMPUTED.get((info.group, info.resource), _MAIN)
         if info.verb not in endpoint.entry.verbs:
             raise _not_allowed()
     handler = handlers.get(info.verb)
@@ -107,7 +111,7 @@ def handle(server: ApiServer, request: Request) -> Response:
     if info.verb in ("create", "deletecollection") and endpoint.entry.resource.namespaced and not info.namespace:
         raise _not_allowed()
     if info.subresource not in _CONNECTIONS:
-        accepted(request, transforms=handlers is _MAIN or info.subresource in _TRANSFORMED)
+        accepted(request, transforms="list" in handlers or info.subresource in _TRANSFORMED)
     return handler(server, endpoint, request)
 
 
