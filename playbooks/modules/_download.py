@@ -48,9 +48,13 @@ def opened(
         handlers.append(UnixHandler(unix_socket))
     request = urllib.request.Request(url, data=data, headers=dict(headers or {}), method=method)
     try:
-        return urllib.request.build_opener(*handlers).open(request, timeout=timeout)
+        response = urllib.request.build_opener(*handlers).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         return error
+    if response.status is None:
+        # What is no HTTP, as file: or ftp:, has no status; that it opened is a good answer.
+        response.code = 200
+    return response
 
 
 def download(url: str, path: str, **options: Any) -> Any:

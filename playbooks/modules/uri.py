@@ -12,7 +12,7 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
-from playbooks.modules import _files
+from playbooks.modules import _files, _multipart
 from playbooks.modules._download import opened
 
 OPTIONS = {
@@ -51,6 +51,8 @@ def run(call: Call) -> dict[str, Any]:
         if call[name] and os.path.exists(os.path.expanduser(call[name])) is there:
             word = "exists" if there else "does not exist"
             return {"changed": False, "stdout": f"skipped, since '{call[name]}' {word}", "url": call["url"]}
+    if call["src"] and call["body"] is not None:
+        raise Failure("parameters are mutually exclusive: body|src")
     started = time.monotonic()
     headers = {"User-Agent": call["http_agent"], **{key: str(value) for key, value in call["headers"].items()}}
     data = _body(call, headers)
@@ -75,8 +77,11 @@ def run(call: Call) -> dict[str, Any]:
             status=-1,
             url=call["url"],
             redirected=False,
+            content="",
             elapsed=int(time.monotonic() - started),
         ) from error
+    except ValueError as error:
+        raise Failure(str(error), status=-1, url=call["url"]) from error
     result["elapsed"] = int(time.monotonic() - started)
     return _judge(call, result, content)
 
@@ -137,6 +142,8 @@ def _keep(call: Call, result: dict[str, Any], content: bytes) -> None:
 
 def _body(call: Call, headers: dict[str, str]) -> bytes | None:
     body = call["body"]
+    if call.parameters.get("data") is not None:
+        return base64.b64decode(call["data"])
     if call["src"]:
         with open(os.path.expanduser(call["src"]), "rb") as stream:
             return stream.read()
@@ -150,7 +157,26 @@ def _body(call: Call, headers: dict[str, str]) -> bytes | None:
     if call["body_format"] == "form-urlencoded":
         if "content-type" not in names:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return (body if isinstance(body, str) else urllib.parse.urlencode(body, doseq=True)).encode()
+        return (body if isinstance(body, str) else _urlencoded(body)).encode()
     if call["body_format"] == "form-multipart":
-        raise Failure("body_format form-multipart is not supported; supported: json, form-urlencoded, raw")
+        return _multipart_body(body, headers)
     return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+def _urlencoded(body: Any) -> str:
+    pairs = list(body.items()) if isinstance(body, dict) else body
+    try:
+        return urllib.parse.urlencode([(key, value) for key, value in pairs], doseq=True)
+    except (TypeError, ValueError) as error:
+        raise Failure(f"failed to parse body as form_urlencoded: {error}") from error
+
+
+def _multipart_body(body: Any, headers: dict[str, str]) -> bytes:
+    if not isinstance(body, dict):
+        raise Failure(f"failed to parse body as form-multipart: Mapping is required, not {type(body).__name__}")
+    try:
+        kind, data = _multipart.encode(body)
+    except (OSError, ValueError) as error:
+        raise Failure(f"failed to parse body as form-multipart: {error}") from error
+    headers["Content-Type"] = kind
+    return data

@@ -95,6 +95,8 @@ class Attempt:
             wait=self._play.run.wait,
             transferring=functools.partial(self._play.run.display.transferring, self._host),
         )
+        if module.prepare:
+            parameters = module.prepare(call)
         if limit and not module.run_here and not check:
             poll = float(self._scope.template(self._task.keywords.get("poll", _POLL)))
             return background.run(call, module.name, parameters, limit, poll)

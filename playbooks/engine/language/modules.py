@@ -56,6 +56,8 @@ class Module:
     supports_check: bool = True
     summary: str = ""
     run_here: Callable[..., Any] | None = field(default=None, compare=False)
+    # Where all that is done here is to find what the module needs of this machine.
+    prepare: Callable[..., dict[str, Any]] | None = field(default=None, compare=False)
 
 
 def canonical(name: str) -> str:
@@ -97,7 +99,8 @@ def module(name: str) -> Module | None:
         getattr(source, "OPEN_ENDED", False),
         getattr(source, "SUPPORTS_CHECK", True),
         _summary(remote, source),
-        None if action is None else action.run,
+        getattr(action, "run", None),
+        getattr(action, "prepare", None),
     )
 
 
