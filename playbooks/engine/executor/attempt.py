@@ -64,9 +64,14 @@ class Attempt:
         return default if value is None or value is OMIT else boolean(value)
 
     def delegate(self) -> str:
-        """The host that does the work instead, or "". Raises TemplateError."""
-        value = self._scope.template(self._task.keywords.get("delegate_to"))
-        return "" if value in (None, "") or value is OMIT else str(value)
+        """The host that does the work instead, or "". Raises TemplateError, TaskError."""
+        given = self._task.keywords.get("delegate_to")
+        if not given:
+            return ""
+        value = self._scope.template(given)
+        if value in (None, ""):
+            raise TaskError(f"Empty hostname produced from delegate_to: {given!r}")
+        return "" if value is OMIT else str(value)
 
     def _run(self) -> dict[str, Any]:
         module = modules.module(self._task.action)

@@ -61,7 +61,7 @@ class HostVariablesView(Mapping[str, Any]):
         # This machine is always known, also where no inventory names it.
         if host not in run.inventory.hosts and host not in run.known_hosts() and host not in LOCAL_NAMES:
             raise KeyError(host)
-        return _Scope(self._play.outside(host))
+        return ScopeView(self._play.outside(host))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._play.run.inventory.hosts)
@@ -70,8 +70,8 @@ class HostVariablesView(Mapping[str, Any]):
         return len(self._play.run.inventory.hosts)
 
 
-class _Scope(Mapping[str, Any]):
-    """One host's variables as a mapping."""
+class ScopeView(Mapping[str, Any]):
+    """The variables of a scope as a mapping."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator

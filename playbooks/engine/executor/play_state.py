@@ -15,8 +15,9 @@ from jinja2.utils import missing
 
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.lookups import Services
+from playbooks.engine.evaluation.namespace import Layer
 from playbooks.engine.executor.cursor import Cursor
-from playbooks.engine.executor.magic import Magic
+from playbooks.engine.executor.magic import Magic, ScopeView
 from playbooks.engine.executor.run_state import RunState
 from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.tasks import Collected, TaskParser
@@ -87,7 +88,7 @@ class PlayState:
 
     def batch(self) -> list[str]:
         """The hosts of the batch that go on: neither lost nor ended."""
-        return [name for name in self.alive() if not self.hosts[name].ended]
+        return [name for name in self.alive() if not self.hosts[name].ended and name not in self.run.failed]
 
     def alive_in_play(self) -> list[str]:
         """The hosts of the whole play that go on."""
@@ -99,6 +100,11 @@ class PlayState:
         bare = self._evaluator(host, task, {})
         files = self._variable_files(host, bare)
         return self._evaluator(host, task, files) if files else bare
+
+    def delegated(self, host: str, task: Task, target: str) -> dict[str, Any]:
+        """`ansible_delegated_vars`: what the host that does the work knows, under its name."""
+        scope = self.evaluator(target, task).over(Layer({"inventory_hostname": host}, final=True))
+        return {target: ScopeView(scope)}
 
     def shown(self, task: Task, host: str) -> Task:
         """The task as displays show it: with its name evaluated, for the first host that comes to it."""
@@ -157,7 +163,7 @@ class PlayState:
             inventory=run.inventory_variables(host),
             play=said,
             task=task,
-            implied={"ansible_host": host},
+            implied={"ansible_host": host, "environment": []} if task else {"ansible_host": host},
         )
         return Evaluator(run.templates, layers, Services(run.loader, search_path(run.playbook.directory, task)))
 

@@ -170,11 +170,16 @@ class TaskRunner:
 
     def _turn(self, scope: Evaluator, added: Mapping[str, Any]) -> dict[str, Any]:
         task = self._task
+        attempt = Attempt(self._play, self._host, task, scope)
+        delegate = attempt.delegate()
+        if delegate:
+            known = {"ansible_delegated_vars": self._play.delegated(self._host, task, delegate)}
+            scope = scope.over(Layer(known, final=True))
+            attempt = Attempt(self._play, self._host, task, scope)
         failing = scope.all_hold(task.when)
         if failing is not None:
             return verdict.skipped(failing)
-        attempt = Attempt(self._play, self._host, task, scope)
-        self._outcome.delegate = attempt.delegate()
+        self._outcome.delegate = delegate
         if task.action in INCLUDES:
             arguments = scope.template(dict(task.arguments))
             self._outcome.includes.append(Include(arguments, {key: _unsafe(value) for key, value in added.items()}))

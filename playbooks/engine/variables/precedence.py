@@ -53,7 +53,10 @@ def namespace(
 ) -> Namespace:
     """All layers for one host, and one task if given, the strongest first."""
     role = task.role if task else None
+    # The one name of Ansible's own whose value may hold templates.
+    environment = (Layer({"environment": list(task.environment)}),) if task and task.environment else ()
     return Namespace(
+        *environment,
         Layer(magic, final=True),
         Layer(extra),
         Layer(role.parameters if role else _NONE),

@@ -28,8 +28,10 @@ class Seen:
     output: str = ""
 
 
-def ansible(playbook: Path, inventory: Path, scratch: Path, words: Sequence[str] = ()) -> Seen:
-    """What ansible-playbook does."""
+def ansible(
+    playbook: Path, inventory: Path, scratch: Path, words: Sequence[str] = (), before: Sequence[str | Path] = ()
+) -> Seen:
+    """What ansible-playbook does; `before` are words of a command that runs another."""
     record = scratch / "record.jsonl"
     environment = {
         **_environment(scratch / "ansible-crontabs"),
@@ -43,17 +45,18 @@ def ansible(playbook: Path, inventory: Path, scratch: Path, words: Sequence[str]
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
         "RECORD_RESULTS": str(record),
     }
-    done = _run([ANSIBLE, playbook, "-i", inventory, *words], environment)
+    done = _run([*before, ANSIBLE, playbook, "-i", inventory, *words], environment)
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     counts = next((line["recap"] for line in lines if "recap" in line), {})
     return Seen(done.returncode, counts, _by_host(line for line in lines if "host" in line), done.stdout)
 
 
-def wherry(playbook: Path, inventory: Path, scratch: Path, words: Sequence[str] = ()) -> Seen:
+def wherry(
+    playbook: Path, inventory: Path, scratch: Path, words: Sequence[str] = (), before: Sequence[str | Path] = ()
+) -> Seen:
     """What `wherry playbook` does."""
-    done = _run(
-        [WHERRY, "playbook", playbook, "-i", inventory, "--json", *words], _environment(scratch / "wherry-crontabs")
-    )
+    command = [*before, WHERRY, "playbook", playbook, "-i", inventory, "--json", *words]
+    done = _run(command, _environment(scratch / "wherry-crontabs"))
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     counts = next((event["hosts"] for event in events if event["event"] == "recap"), {})
     return Seen(done.returncode, counts, _by_host(e for e in events if e["event"] == "result"), done.stdout)
@@ -67,7 +70,7 @@ def _environment(crontabs: Path) -> dict[str, str]:
 
 def _run(command: Sequence[str | Path], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        list(map(str, command)), env=environment, cwd=CORPUS, check=False, text=True, timeout=240,
+        list(map(str, command)), env=environment, cwd=CORPUS, check=False, text=True, timeout=600,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
