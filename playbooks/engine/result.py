@@ -75,6 +75,8 @@ class Result:
     interrupted: bool = False
     # Ended by any_errors_fatal or max_fail_percentage.
     broken_off: bool = False
+    # Hosts that are out because of what others failed.
+    lost: frozenset[str] = frozenset()
 
     @property
     def status(self) -> int:
@@ -86,7 +88,7 @@ class Result:
             return 130
         if not self.broken_off and any(failure.unreachable for failure in self.failures):
             return 4
-        return 2 if self.failures else 0
+        return 2 if self.failures or self.lost else 0
 
     @property
     def changed(self) -> int:

@@ -86,7 +86,8 @@ def execute(playbook: Playbook, inventory: Inventory, options: Options, loader: 
     finally:
         state.close()
         pool.shutdown(wait=not interrupted, cancel_futures=True)
-    result = Result(state.counts, tuple(state.failures), time.monotonic() - started, interrupted, state.broken_off)
+    seconds, failures = time.monotonic() - started, tuple(state.failures)
+    result = Result(state.counts, failures, seconds, interrupted, state.broken_off, frozenset(state.failed))
     display.finished(result)
     return result
 

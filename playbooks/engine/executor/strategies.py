@@ -126,16 +126,27 @@ class Linear(Strategy):
                 self.play.absorb(state.name, task, result, outcome.delegate)
         self.settle(first, outcome)
         lost = (outcome.failed or outcome.unreachable) and not outcome.ignored
+        if lost:
+            # Ansible fails the others for the host that failed, and once more for a fatal error.
+            self._lose(lambda state: state is not first, times=2 if outcome.failed else 1)
         for state in rest:
             state.notified.pop(task, None)
             if lost:
-                self.settler.fail(state, None)
-            elif outcome.includes:
+                continue
+            if outcome.includes:
                 self.settler.follow(state, outcome)
             else:
                 state.cursor.advance()
         if lost and all(state.cursor.failed or state.unreachable for state in states):
             self.play.aborted = True
+
+    def _lose(self, which: Callable[[HostState], bool], times: int = 1) -> None:
+        """Fail hosts for what another one failed: what rescues them lets them end this play, but begin no other."""
+        for state in self.play.hosts.values():
+            if which(state) and state.alive:
+                for _ in range(times):
+                    self.settler.fail(state, None)
+                self.run.failed.add(state.name)
 
     def _parallel(self, pool: ThreadPoolExecutor, states: Sequence[HostState], tasks: dict[str, Task]) -> list[Outcome]:
         if len(states) == 1:
@@ -156,9 +167,7 @@ class Linear(Strategy):
         """Other hosts that end with these: any_errors_fatal, max_fail_percentage."""
         if any(self.fatal(outcome) for outcome in outcomes):
             settled = {outcome.host for outcome in outcomes if outcome.failed or outcome.unreachable}
-            for state in self.play.hosts.values():
-                if state.name not in settled and state.alive:
-                    self.settler.fail(state, None)
+            self._lose(lambda state: state.name not in settled)
         lost = len(self.play.hosts) - len(self.play.alive())
         if lost and batches.too_many_failed(lost, self.play.size, self.play.play.max_fail_percentage):
             self.play.aborted = self.play.fatal = True
