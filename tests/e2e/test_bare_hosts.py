@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from labs import ROOT, Lab
+from labs import ROOT, Lab, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -132,6 +133,44 @@ def test_a_full_disk_fails_the_task_that_meets_it_and_leaves_no_part_of_a_file(b
     left = bare.ssh("control", "ls -A /mnt; umount /mnt")
     assert (done.returncode, left) == (2, ""), done.stdout
     assert re.search(r"control: task 'too large' .* failed: .*No space left on device", done.stdout), done.stdout
+
+
+CUT = """
+- hosts: workers
+  gather_facts: false
+  become: true
+  tasks:
+    - name: cut off
+      shell: touch /var/tmp/begun /run/begun; [ "$(hostname)" != node1 ] || exec sleep 120
+      ignore_unreachable: true
+    - name: back
+      wait_for_connection: {timeout: 100}
+    - name: with a new /run and the old disk
+      shell: |
+        [ -e /var/tmp/begun ] && { [ ! -e /run/begun ] || [ "$(hostname)" != node1 ]; }
+"""
+
+
+def test_a_play_goes_on_with_a_host_that_was_rebooted_under_it(bare: Lab, tmp_path: Path) -> None:
+    (tmp_path / "play.yml").write_text(CUT)
+    inventory = yaml.safe_load(bare.inventory.read_text())
+    node = inventory["all"]["children"]["workers"]["hosts"]["node1"]
+    node["ansible_ssh_common_args"] += " -o ServerAliveInterval=1 -o ServerAliveCountMax=5"
+    (tmp_path / "inventory.yml").write_text(yaml.safe_dump(inventory))
+
+    def reboot() -> None:
+        eventually(lambda: bool(bare.ssh("node1", "ls /run/begun", check=False)), 60, "the task begins")
+        bare.lab("power-off", "node1")
+        bare.lab("power-on", "node1")
+
+    thread = threading.Thread(target=reboot)
+    thread.start()
+    done = bare.wherry("playbook", str(tmp_path / "play.yml"), "-i", str(tmp_path / "inventory.yml"), check=False)
+    thread.join()
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"unreachable: \[node1\].*the connection ended while module shell ran", done.stdout), done.stdout
+    assert re.search(r"^node1 +: ok=3 .*ignored=1", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^node2 +: ok=3 .*ignored=0", done.stdout, re.MULTILINE), done.stdout
 
 
 @pytest.fixture(scope="module")
