@@ -20,6 +20,8 @@ need sshd openssh-server
 need mmdebstrap mmdebstrap
 need systemd-nspawn systemd-container
 need etcd etcd-server
+need iptables iptables
+need gpg gnupg
 
 [ -n "$missing" ] || exit 0
 echo "installing$missing"

@@ -9,7 +9,7 @@ import tempfile
 import time
 from typing import Any, NamedTuple, Sequence
 
-from playbooks.engine.helper.call import Call, Failure
+from playbooks.engine.helper.call import Call, Completed, Failure
 from playbooks.engine.helper.options import Option
 from playbooks.modules._download import download
 
@@ -41,53 +41,98 @@ OPTIONS = {
     "auto_install_module_deps": Option("bool", default=True),
 }
 _SAFE_UPGRADE = ["upgrade", "--with-new-pkgs"]
+# What apt-get says where it had anything to clean.
+_CLEANED = {"autoclean": "Del ", "autoremove": "The following packages will be REMOVED"}
 _STAMPS = ("/var/lib/apt/periodic/update-success-stamp", "/var/lib/apt/lists")
 
 
 class _Wanted(NamedTuple):
-    """A package as the task names it."""
+    """A package as the task names it: `name`, `name=version` or `name>=version`."""
 
     name: str
-    version: str
+    version: str = ""
+    relation: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.relation}{self.version}"
 
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `apt`."""
-    result: dict[str, Any] = {"changed": False, "cache_updated": False}
-    if call["clean"] and not call.check:
-        call.checked(["apt-get", "clean"])
+    names = [name.strip() for name in call["name"] or ()]
+    if (call["upgrade"] != "no") + (call["deb"] is not None) + bool(names) > 1:
+        raise Failure("parameters are mutually exclusive: deb|package|upgrade")
+    if call["clean"]:
+        done = Completed(0, "", "") if call.check else call.checked(["apt-get", "clean"])
+        if not names and call["deb"] is None and call["upgrade"] == "no":
+            return {"changed": True, "msg": done.out, "stdout": done.out, "stderr": done.err}
+    result: dict[str, Any] = {}
     updated = _update(call, result)
-    names = [name for name in call["name"] if name]
+    if updated is not None and not names and call["deb"] is None and call["upgrade"] == "no":
+        return {"changed": updated, **result}
     if call["deb"]:
-        return {**result, **_deb(call)}
+        return _deb(call)
     if call["upgrade"] != "no":
         words = {"dist": ["dist-upgrade"], "full": ["full-upgrade"]}.get(call["upgrade"], _SAFE_UPGRADE)
-        return {**result, **_apt(call, words, [])}
-    if names and names != ["*"]:
-        return {**result, **_packages(call, [_parse(name) for name in names])}
-    if names == ["*"] and call["state"] == "latest":
-        return {**result, **_apt(call, _SAFE_UPGRADE, [])}
-    if call["autoremove"]:
-        return {**result, **_apt(call, ["autoremove"], [])}
-    return {**result, "changed": updated or call["clean"]}
+        return _upgrade(call, words)
+    if "*" in names and call["state"] == "latest":
+        return _upgrade(call, _SAFE_UPGRADE)
+    wanted = _expanded(call, [_parse(name) for name in names if name != "*"])
+    if wanted and call["state"] == "absent":
+        return _remove(call, wanted)
+    for word in ("autoclean", "autoremove") if not wanted else ():
+        if call[word]:
+            result = _apt(call, [word], [])
+            return {**result, "changed": _CLEANED[word] in result["stdout"]}
+    try:
+        return {**result, **_install(call, wanted)}
+    except Failure as failure:
+        # Where apt itself was asked Ansible says of its lists, too.
+        if failure.result.get("rc") is not None or str(failure).startswith("no available"):
+            failure.result.update(result)
+        raise
+
+
+def _upgrade(call: Call, words: list[str]) -> dict[str, Any]:
+    result = _apt(call, words, [])
+    return {**result, "msg": result["stdout"]}
 
 
 def _parse(name: str) -> _Wanted:
-    package, _, version = name.partition("=")
-    return _Wanted(package.strip(), version.strip())
+    if name.count("=") > 1:
+        raise Failure(f"invalid package spec: {name}")
+    package, relation, version = re.match("([^=>]*)(>?=)?(.*)", name).groups()  # type: ignore[union-attr]
+    return _Wanted(package.strip(), version.strip(), relation or "")
 
 
-def _update(call: Call, result: dict[str, Any]) -> bool:
-    """Refresh the package lists if asked for and not fresh; whether that was done."""
-    stamp = next((path for path in _STAMPS if os.path.exists(path)), "")
-    age = time.time() - os.stat(stamp).st_mtime if stamp else float("inf")
-    wanted = call["update_cache"] or (call["update_cache"] is None and call["cache_valid_time"] > 0)
-    updated = bool(wanted and (not call["cache_valid_time"] or age > call["cache_valid_time"]))
+def _expanded(call: Call, wanted: list[_Wanted]) -> list[_Wanted]:
+    """Names with wildcards replaced by what apt knows that matches them. Raises Failure where nothing does."""
+    expanded: list[_Wanted] = []
+    for entry in wanted:
+        if not any(sign in entry.name for sign in "*?[]!"):
+            expanded.append(entry)
+            continue
+        known = sorted(call.checked(["apt-cache", "pkgnames"]).out.split())
+        found = fnmatch.filter(known, entry.name)
+        if not found:
+            raise Failure(f"No package(s) matching '{entry.name}' available")
+        expanded += map(_Wanted, found)
+    return expanded
+
+
+def _update(call: Call, result: dict[str, Any]) -> bool | None:
+    """Refresh the package lists if asked for and not fresh; whether that was done, None if it was not asked for."""
+    age = time.time() - _updated_at()
+    wanted = bool(call["update_cache"] or (call["update_cache"] is None and call["cache_valid_time"] > 0))
+    updated = wanted and (not call["cache_valid_time"] or age > call["cache_valid_time"])
     if updated and not call.check:
         refresh(call, _lock(call))
-    stamp = next((path for path in _STAMPS if os.path.exists(path)), "")
-    result.update(cache_updated=updated, cache_update_time=int(os.stat(stamp).st_mtime) if stamp else 0)
-    return updated
+    result.update(cache_updated=updated, cache_update_time=int(_updated_at()))
+    return updated if wanted else None
+
+
+def _updated_at() -> float:
+    return next((os.stat(path).st_mtime for path in _STAMPS if os.path.exists(path)), 0.0)
 
 
 def refresh(call: Call, words: Sequence[str] = ()) -> None:
@@ -98,28 +143,55 @@ def refresh(call: Call, words: Sequence[str] = ()) -> None:
         if done.status == 0 and not re.search("^W: (?:Failed to fetch|Some index files)", done.err, re.MULTILINE):
             return
         time.sleep(min(2**attempt, call["update_cache_retry_max_delay"]))
-    raise Failure(f"Failed to update apt cache: {_last(done.err or done.out)}", stderr=done.err)
+    errors = ", ".join(re.findall("^[EW]: (.*)", done.err, re.MULTILINE)) or "unknown reason"
+    raise Failure(f"Failed to update apt cache after {call['update_cache_retries']} retries: {errors}")
 
 
-def _packages(call: Call, wanted: list[_Wanted]) -> dict[str, Any]:
-    installed, provided = _installed(call)
-    if call["state"] == "absent":
-        there = [found for entry in wanted for found in _matching(entry.name, installed)]
-        if not there:
-            return {"changed": False}
-        words = ["remove", *(["--purge"] if call["purge"] else []), *(["--auto-remove"] if call["autoremove"] else [])]
-        return _apt(call, words, sorted(set(there)))
-    if call["state"] == "build-dep":
-        return _apt(call, ["build-dep"], [entry.name for entry in wanted])
-    if call["state"] == "fixed":
-        return _apt(call, ["install", "--fix-broken"], [entry.name for entry in wanted])
-    targets = [entry for entry in wanted if call["state"] == "latest" or not _satisfied(entry, installed, provided)]
-    if call["only_upgrade"]:
-        targets = [entry for entry in targets if _matching(entry.name, installed)]
-    if not targets:
+def _remove(call: Call, wanted: list[_Wanted]) -> dict[str, Any]:
+    installed, _ = _installed(call)
+    there = sorted({entry.name for entry in wanted if entry.name in installed})
+    if not there:
         return {"changed": False}
-    names = [f"{entry.name}={entry.version}" if entry.version else entry.name for entry in targets]
-    return _apt(call, ["install", *(["--only-upgrade"] if call["only_upgrade"] else [])], names)
+    words = ["remove", *(["--purge"] if call["purge"] else []), *(["--auto-remove"] if call["autoremove"] else [])]
+    return _apt(call, words, there)
+
+
+def _install(call: Call, wanted: list[_Wanted]) -> dict[str, Any]:
+    state = call["state"]
+    if not wanted or state == "absent":
+        return {"changed": False}
+    if any(not entry.name for entry in wanted):
+        raise Failure("No package matching '' is available")
+    if state == "build-dep":
+        result = _apt(call, ["build-dep"], [entry.name for entry in wanted])
+    elif state == "fixed":
+        result = _apt(call, ["install", "--fix-broken"], [entry.name for entry in wanted])
+    else:
+        installed, provided = _installed(call)
+        targets = [e for e in wanted if state == "latest" or not _satisfied(call, e, installed, provided)]
+        if call["only_upgrade"]:
+            targets = [entry for entry in targets if entry.name in installed]
+        if not targets:
+            return {"changed": False}
+        names = [_named(call, entry) for entry in targets]
+        result = _apt(call, ["install", *(["--only-upgrade"] if call["only_upgrade"] else [])], names)
+    # What changes nothing is nothing that apt has anything to say of.
+    return result if result["changed"] else {"changed": False}
+
+
+def _named(call: Call, entry: _Wanted) -> str:
+    """A package as apt-get is told of it."""
+    if entry.relation != ">=":
+        return str(entry)
+    shown = call.run(["apt-cache", "policy", entry.name], environment=_environment()).out
+    candidate = re.search(r"^  Candidate: (\S+)", shown, re.MULTILINE)
+    if candidate is None or not _at_least(call, candidate.group(1), entry.version):
+        raise Failure(f"no available installation candidate for {entry}")
+    return f"{entry.name}={candidate.group(1)}"
+
+
+def _at_least(call: Call, version: str, wanted: str) -> bool:
+    return call.run(["dpkg", "--compare-versions", version, "ge", wanted]).status == 0
 
 
 def _installed(call: Call) -> tuple[dict[str, str], set[str]]:
@@ -136,17 +208,13 @@ def _installed(call: Call) -> tuple[dict[str, str], set[str]]:
     return versions, provided
 
 
-def _matching(name: str, installed: dict[str, str]) -> list[str]:
-    if any(sign in name for sign in "*?["):
-        return [found for found in installed if ":" not in found and fnmatch.fnmatch(found, name)]
-    return [name] if name in installed else []
-
-
-def _satisfied(entry: _Wanted, installed: dict[str, str], provided: set[str]) -> bool:
-    there = _matching(entry.name, installed)
-    if not there:
+def _satisfied(call: Call, entry: _Wanted, installed: dict[str, str], provided: set[str]) -> bool:
+    version = installed.get(entry.name)
+    if version is None:
         return entry.name in provided and not entry.version
-    return not entry.version or all(fnmatch.fnmatch(installed[name], entry.version) for name in there)
+    if entry.relation == ">=":
+        return _at_least(call, version, entry.version)
+    return not entry.version or fnmatch.fnmatch(version, entry.version)
 
 
 def _apt(call: Call, words: list[str], names: list[str]) -> dict[str, Any]:
@@ -154,17 +222,27 @@ def _apt(call: Call, words: list[str], names: list[str]) -> dict[str, Any]:
     with _Policy(call):
         done = call.run(command, environment=_environment())
     if done.status != 0:
-        raise Failure(
-            f"'{' '.join(command)}' failed: {_last(done.err or done.out)}",
-            rc=done.status,
-            stdout=done.out,
-            stderr=done.err,
-        )
+        raise _refusal(command, names, done)
     changed = not re.search(r"^0 upgraded, 0 newly installed, 0 to remove", done.out, re.MULTILINE)
     result: dict[str, Any] = {"changed": changed, "stdout": done.out, "stderr": done.err}
     if call.diff:
         result["diff"] = {"prepared": "\n".join(re.findall(r"^(?:Inst|Remv) .*", done.out, re.MULTILINE))}
     return result
+
+
+def _refusal(command: list[str], names: list[str], done: Completed) -> Failure:
+    """Why apt-get would not, in Ansible's words where it has any."""
+    unknown = set(re.findall(r"^E: (?:Unable to locate package|Release '.*' for) '?([^\s']+)", done.err, re.MULTILINE))
+    unknown |= set(re.findall(r"^E: Package '([^']+)' has no installation candidate", done.err, re.MULTILINE))
+    for name in names:
+        if name.partition("/")[0] in unknown:
+            return Failure(f"No package matching '{name}' is available")
+    if missing := re.search(r"^E: Version '(.+)' for '(.+)' was not found", done.err, re.MULTILINE):
+        return Failure(f"no available installation candidate for {missing.group(2)}={missing.group(1)}")
+    said = _last(done.err or done.out)
+    return Failure(
+        f"'{' '.join(command)}' failed: {said}", rc=done.status, stdout=done.out, stderr=done.err
+    )  # fmt: skip
 
 
 def _settings(call: Call) -> list[str]:
@@ -198,21 +276,31 @@ def _environment() -> dict[str, str]:
 
 
 def _deb(call: Call) -> dict[str, Any]:
+    if call["state"] != "present":
+        raise Failure("deb only supports state=present")
     path = os.path.expanduser(call["deb"])
     if "://" in path:
         with tempfile.NamedTemporaryFile(suffix=".deb") as sink:
             download(path, sink.name)
-            return _deb_file(call, sink.name)
-    return _deb_file(call, path)
+            return _deb_files(call, [sink.name])
+    return _deb_files(call, path.split(","))
 
 
-def _deb_file(call: Call, path: str) -> dict[str, Any]:
-    done = call.checked(["dpkg-deb", "-f", path, "Package", "Version", "Architecture"])
-    fields = dict(line.split(": ", 1) for line in done.out.splitlines())
+def _deb_files(call: Call, paths: list[str]) -> dict[str, Any]:
     installed, _ = _installed(call)
-    if installed.get(fields["Package"]) == fields["Version"]:
-        return {"changed": False}
-    return _apt(call, ["install"], [os.path.abspath(path)])
+    wanted = []
+    for path in paths:
+        done = call.run(["dpkg-deb", "-f", path, "Package", "Version"])
+        if done.status != 0:
+            raise Failure(f"Unable to install package: {_last(done.err).removeprefix('dpkg-deb: error: ')}")
+        package = dict(line.split(": ", 1) for line in done.out.splitlines())
+        there = installed.get(package["Package"])
+        if there == package["Version"]:
+            continue
+        if there and _at_least(call, there, package["Version"]) and not (call["allow_downgrade"] or call["force"]):
+            raise Failure("A later version is already installed")
+        wanted.append(os.path.abspath(path))
+    return _apt(call, ["install"], wanted) if wanted else {"changed": False, "stdout": "", "stderr": ""}
 
 
 def _last(text: str) -> str:

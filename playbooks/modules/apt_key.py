@@ -88,7 +88,9 @@ def _key(call: Call) -> bytes | None:
 
 def _first(call: Call, key: bytes | None) -> str:
     if key is None:
-        raise Failure("Missing key_id, required with keyserver." if call["keyserver"] else "the task names no key")
+        if call["keyserver"]:
+            raise Failure("Missing key_id, required with keyserver.")
+        raise Failure("the task names no key", id=None)
     keys = _identities(call.checked(["gpg", "--batch", "--with-colons", "--show-keys", "-"], input=key).out)
     if not keys:
         raise Failure("Unable to extract key: gpg finds none in it")

@@ -48,8 +48,10 @@ def run(call: Call) -> dict[str, Any]:
     repo = call["repo"]
     if repo.startswith("ppa:"):
         raise Failure(f"{repo}: archives by the name of their owner are not supported; give the whole `deb ...` line")
+    if not repo:
+        raise Failure("Please set argument 'repo' to a non-empty value")
     wanted = _parse(repo)
-    if not wanted.enabled or wanted.text.split(" ")[0] not in _KINDS:
+    if not wanted.enabled or wanted.text.split(" ")[0] not in _KINDS or " " not in wanted.text:
         raise Failure(f"Invalid repository string: {repo}")
     paths = [_LIST, *glob.glob(f"{_PARTS}/*.list")]
     before = {path: _read(path) for path in paths if os.path.isfile(path)}

@@ -45,7 +45,8 @@ def run(call: Call) -> dict[str, Any]:
         there = [path for path in (dest, *keys) if os.path.exists(path)]
         for path in there if not call.check else ():
             os.unlink(path)
-        return {"changed": bool(there), "repo": None, "dest": dest, "key_filename": keys[-1]}
+        about = _files.describe(dest) if os.path.exists(dest) else {}
+        return {"changed": bool(there), "repo": None, "dest": dest, "key_filename": keys[-1], **about}
     key_changed, key, signed_by = _signed_by(call, keys)
     repo = _paragraph(call, signed_by)
     before = _files.read(dest)
@@ -74,7 +75,7 @@ def _paragraph(call: Call, signed_by: str | None) -> str:
             inner = "\n".join(line.strip() or "." for line in text.strip().splitlines())
             lines.append(f"{_field(name)}:\n{textwrap.indent(inner, '    ')}\n")
         else:
-            lines.append(f"{_field(name)}: {text}\n")
+            lines.append(f"{_field(name)}: {text}".rstrip() + "\n")
     return "".join(lines)
 
 

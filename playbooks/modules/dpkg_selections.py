@@ -9,7 +9,7 @@ from playbooks.engine.helper.options import Option
 
 OPTIONS = {
     "name": Option(required=True),
-    "selection": Option(required=True, choices=("deinstall", "hold", "install", "purge")),
+    "selection": Option(required=True, choices=("install", "hold", "deinstall", "purge")),
 }
 
 

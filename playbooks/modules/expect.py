@@ -13,6 +13,7 @@ import pty
 import re
 import select
 import shlex
+import struct
 import subprocess
 import termios
 import time
@@ -77,9 +78,10 @@ def _line(text: Any) -> bytes:
 
 
 def _converse(call: Call, words: list[str], answers: list[Any]) -> tuple[bytes, int | None]:
-    """All that the program writes, and its exit status: None if it was ended for its silence."""
+    """All that the program writes, and its exit status: None if it was ended, for its silence or by others."""
     mine, its = pty.openpty()
     try:
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         if not call["echo"]:
             settings = termios.tcgetattr(its)
             settings[3] &= ~termios.ECHO
@@ -89,8 +91,10 @@ def _converse(call: Call, words: list[str], answers: list[Any]) -> tuple[bytes, 
                 words, stdin=its, stdout=its, stderr=its, cwd=call["chdir"], env={**os.environ, **call.environment},
                 start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
             )  # fmt: skip
-        except OSError as error:
-            raise Failure(f"{words[0]}: {error.strerror}", rc=error.errno) from error
+        except FileNotFoundError as error:
+            if call["chdir"] and not os.path.isdir(call["chdir"]):
+                raise Failure(f"{call['chdir']}: {error.strerror}") from error
+            raise Failure(f"The command was not found or was not executable: {words[0]}.") from error
         finally:
             os.close(its)
         with call.ending(child):
@@ -103,7 +107,7 @@ def _listen(
     terminal: int, child: subprocess.Popen[bytes], answers: list[Any], timeout: Any
 ) -> tuple[bytes, int | None]:
     said, answered = b"", 0
-    patience = None if timeout is None else float(timeout)
+    patience = _patience(timeout)
     deadline = None if patience is None else time.monotonic() + patience
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -114,7 +118,9 @@ def _listen(
         except OSError:
             chunk = b""
         if not chunk:
-            return said, child.wait()
+            status = child.wait()
+            # Ansible cannot tell a program that a signal ended from one that it gave up on.
+            return said, None if status < 0 else status
         said += chunk
         while True:
             found = _first(said, answered, answers)
@@ -123,6 +129,14 @@ def _listen(
             answered, answer = found
             os.write(terminal, answer)
             deadline = None if patience is None else time.monotonic() + patience
+
+
+def _patience(timeout: Any) -> int | None:
+    try:
+        return None if timeout is None else int(timeout)
+    except (TypeError, ValueError) as error:
+        kind = type(timeout).__name__
+        raise Failure(f"argument 'timeout' is of type {kind} and we were unable to convert to int: {error}") from error
 
 
 def _first(said: bytes, answered: int, answers: list[Any]) -> tuple[int, bytes] | None:

@@ -77,6 +77,9 @@ def _check(parameters: dict[str, Any]) -> None:
     for one, other in (("flush", "policy"), ("set_dscp_mark", "set_dscp_mark_class")):
         if parameters[one] and parameters[other]:
             raise Failure(f"parameters are mutually exclusive: {one}|{other}")
+    for name in ("set_dscp_mark", "set_dscp_mark_class"):
+        if parameters[name] and parameters["jump"] is None:
+            raise Failure(f"missing parameter(s) required by '{name}': jump")
     if not parameters["flush"] and parameters["chain"] is None:
         raise Failure("flush is False but all of the following are missing: chain")
     jump = parameters["jump"]
@@ -163,9 +166,10 @@ class _Table:
         return self._change("-I" if parameters["action"] == "insert" else "-A", *words)
 
     def _list(self, *, must: bool = False) -> str:
-        done = self._ask("-L", *(["--numeric"] if self._parameters["numeric"] else []))
-        if must and done.status != 0:
-            raise Failure(done.err.strip() or done.out.strip(), rc=done.status)
+        words = ("--numeric",) if self._parameters["numeric"] else ()
+        if must:
+            return self._call.checked(self._command("-L", words)).out
+        done = self._ask("-L", *words)
         return done.out if done.status == 0 else ""
 
     def _change(self, verb: str, *words: str) -> bool:

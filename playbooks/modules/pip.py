@@ -18,7 +18,7 @@ OPTIONS = {
     "name": Option("list"),
     "version": Option(),
     "requirements": Option(),
-    "state": Option(default="present", choices=("absent", "forcereinstall", "latest", "present")),
+    "state": Option(default="present", choices=("present", "absent", "latest", "forcereinstall")),
     "virtualenv": Option("expanded_path"),
     "virtualenv_command": Option("expanded_path", default="virtualenv"),
     "virtualenv_python": Option(),
@@ -53,6 +53,8 @@ def run(call: Call) -> dict[str, Any]:
         said = _must(call, _environment_command(call, place), cwd)
     pip = _pip(call, place)
     names = _names(call)
+    if not names and not call["requirements"]:
+        return {"changed": False, "warnings": ["No valid name or requirements file found."]}
     if call.check:
         return _foreseen(call, pip, names, cwd)
     command = [*pip, *_VERBS[call["state"]], *_extra(call), *(names or ["-r", call["requirements"]])]
@@ -60,7 +62,7 @@ def run(call: Call) -> dict[str, Any]:
     before = _must(call, [*pip, "list", "--format=freeze"], cwd).out if by_list else ""
     done = _pip_run(call, command, cwd, place)
     if done.status != 0 and not (call["state"] == "absent" and "not installed" in done.out + done.err):
-        raise Failure(f"stdout: {done.out}\n:stderr: {done.err}", cmd=command)
+        raise _failure(done, command)
     if call["state"] == "absent":
         changed = "Successfully uninstalled" in done.out
     elif by_list:
@@ -76,9 +78,9 @@ def run(call: Call) -> dict[str, Any]:
 
 def _check(call: Call) -> None:
     for one, other in (("name", "requirements"), ("executable", "virtualenv")):
-        if call[one] and call[other]:
+        if call[one] is not None and call[other] is not None:
             raise Failure(f"parameters are mutually exclusive: {one}|{other}")
-    if not call["name"] and not call["requirements"]:
+    if call["name"] is None and call["requirements"] is None:
         raise Failure("one of the following is required: name, requirements")
     if call["state"] == "latest" and call["version"] is not None:
         raise Failure("version is incompatible with state=latest")
@@ -102,7 +104,10 @@ def _names(call: Call) -> list[str]:
             "restrictions next to each package in 'name' argument."
         )
     if re.search("[<>=!~]=?", names[0]):
-        raise Failure("The 'version' argument conflicts with any version specifier provided along with a package name.")
+        raise Failure(
+            "The 'version' argument conflicts with any version specifier provided along with a package name. "
+            "Please keep the version specifier, but remove the 'version' argument."
+        )
     version = call["version"].lstrip()
     return [names[0] + (f"=={version}" if version[:1].isdigit() else version)]
 
@@ -149,13 +154,14 @@ def _environment_command(call: Call, place: str) -> list[str]:
 
 def _foreseen(call: Call, pip: list[str], names: list[str], cwd: str) -> dict[str, Any]:
     """What would be changed, as far as can be told without asking an index."""
-    if call["extra_args"] or call["requirements"] or call["state"] in ("latest", "forcereinstall") or not names:
+    if call["extra_args"] or call["requirements"] or call["state"] == "latest":
         return {"changed": True}
     command = [*pip, "list", "--format=freeze"]
     done = _must(call, command, cwd)
     versions = {_plain(name): version for name, _, version in (line.partition("==") for line in done.out.splitlines())}
-    wanted = call["state"] == "present"
-    changed = any(_there(name, versions) is not wanted for name in names)
+    # Of what would be installed by force Ansible foretells nothing.
+    there = {"present": False, "absent": True}.get(call["state"])
+    changed = any(_there(name, versions) is there for name in names)
     return {"changed": changed, "cmd": " ".join(command), "stdout": done.out, "stderr": done.err}
 
 
@@ -188,5 +194,10 @@ def _pip_run(call: Call, command: list[str], cwd: str, place: str | None) -> Com
 def _must(call: Call, command: list[str], cwd: str) -> Completed:
     done = _pip_run(call, command, cwd, None)
     if done.status != 0:
-        raise Failure(f"stdout: {done.out}\n:stderr: {done.err}", cmd=command)
+        raise _failure(done, command)
     return done
+
+
+def _failure(done: Completed, command: list[str]) -> Failure:
+    said = (f"stdout: {done.out}" if done.out else "") + (f"\n:stderr: {done.err}" if done.err else "")
+    return Failure(said, cmd=command)

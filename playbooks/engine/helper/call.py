@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -124,7 +126,7 @@ class Call:
                 rc=done.status,
                 stdout=done.out,
                 stderr=done.err,
-                cmd=list(command),
+                cmd=" ".join(map(shlex.quote, [shutil.which(command[0]) or command[0], *command[1:]])),
             )
         return done
 

@@ -103,10 +103,13 @@ def _converted(what: str, kind: str, value: Any) -> Any:
 
 
 def _refuse_other_choices(name: str, option: Option, value: Any) -> None:
-    for item in value if isinstance(value, list) else [value]:
-        if item not in option.choices:
-            allowed = ", ".join(str(choice) for choice in option.choices)
-            raise OptionError(f"value of {name} must be one of: {allowed}, got: {item}")
+    allowed = ", ".join(str(choice) for choice in option.choices)
+    if isinstance(value, list):
+        others = ", ".join(str(item) for item in value if item not in option.choices)
+        if others:
+            raise OptionError(f"value of {name} must be one or more of: {allowed}. Got no match for: {others}")
+    elif value not in option.choices:
+        raise OptionError(f"value of {name} must be one of: {allowed}, got: {value}")
 
 
 def boolean(value: Any) -> bool:

@@ -16,7 +16,7 @@ VOLATILE = frozenset(
         "deprecations", "exception", "ansible_loop_var", "ansible_index_var", "ansible_loop", "failed", "skipped",
         "md5sum", "failed_when_suppressed_exception", "diff", "path", "attributes", "attr_flags", "block_size",
         "blocks", "mimetype", "charset", "device_type", "censored", "message",
-        "ansible_job_id", "results_file", "erased", "elapsed", "backup_file",
+        "ansible_job_id", "results_file", "erased", "changed_when_result", "elapsed", "backup_file",
     )
 )  # fmt: skip
 
@@ -34,7 +34,8 @@ def _task(task: dict[str, Any], root: Path, without: frozenset[str]) -> dict[str
     result = {} if "censored" in task["result"] else _clean(task["result"], root)
     if task["status"] in ("failed", "ignored", "unreachable") or result.get("unreachable"):
         # Wherry's reasons are sentences of its own.
-        result = {key: value for key, value in result.items() if key not in without | {"msg"}}
+        own = {"msg"} | ({"failed_when_result"} if isinstance(result.get("failed_when_result"), str) else set())
+        result = {key: value for key, value in result.items() if key not in without | own}
     if isinstance(result.get("results"), list):
         items = zip(result["results"], task["result"]["results"])
         result["results"] = [_item(item, bool(raw.get("failed")), without) for item, raw in items]
