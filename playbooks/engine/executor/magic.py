@@ -34,6 +34,8 @@ class Magic(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         if name == "ansible_limit":
             return bool(self._play.run.options.limit)
+        if name == "ansible_parent_role_names":
+            return self._task is not None and self._task.role is not None and bool(self._task.role.includers)
         return name in _COMPUTED and (
             name not in _ROLE_ONLY or (self._task is not None and self._task.role is not None)
         )
@@ -154,7 +156,7 @@ _COMPUTED: dict[str, _Compute] = {
     "role_name": lambda play, host, task: _role(task).name,
     "ansible_role_name": lambda play, host, task: _role(task).name,
     "role_path": lambda play, host, task: str(_role(task).path.absolute()),
-    "ansible_parent_role_names": lambda play, host, task: _role(task).parent_names,
+    "ansible_parent_role_names": lambda play, host, task: list(reversed(_role(task).includers)),
 }
-_ROLE_ONLY = frozenset(("role_name", "ansible_role_name", "role_path", "ansible_parent_role_names"))
+_ROLE_ONLY = frozenset(("role_name", "ansible_role_name", "role_path"))
 NAMES = frozenset(_COMPUTED)

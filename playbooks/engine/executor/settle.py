@@ -173,7 +173,8 @@ def _registered(result: dict[str, Any]) -> dict[str, Any]:
     """A result as `register` keeps it: whether it failed, and text also by lines."""
     kept = {key: value for key, value in result.items() if not key.startswith("_")}
     kept.setdefault("changed", False)
-    kept.setdefault("failed", False)
+    if not kept.get("skipped"):
+        kept.setdefault("failed", False)
     for key in ("stdout", "stderr"):
         if key in kept and f"{key}_lines" not in kept:
             kept[f"{key}_lines"] = str(kept[key]).splitlines()

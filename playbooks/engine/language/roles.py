@@ -68,6 +68,8 @@ class RoleParser:
         path = self._loader.role(name, self.beside(scope), mark)
         parent = scope.role if scope.role and scope.role.path != path else None
         role = self._role(name, path, {}, {}, mark, parent, arguments)
+        if scope.role:
+            role = replace(role, includers=(*scope.role.includers, scope.role.name))
         return self._whole(role, self._meta(path), replace(scope, role=role), mark, arguments)
 
     def beside(self, scope: Scope) -> list[Path]:
@@ -95,6 +97,7 @@ class RoleParser:
             given={**(parent.given if parent else {}), **given},
             parameters={**(parent.parameters if parent else {}), **parameters},
             parents=(*parent.parents, parent.name) if parent else (),
+            includers=parent.includers if parent else (),
         )
 
     def _whole(

@@ -29,10 +29,8 @@ class Role:
     # The `vars` of this use: for the role's own tasks only.
     given: Variables = field(default_factory=dict)
 
-    @property
-    def parent_names(self) -> list[str]:
-        """The roles that brought this one in as a dependency, nearest first."""
-        return list(reversed(self.parents))
+    # The roles whose tasks include or import this one, the outermost first; a dependency has its role's.
+    includers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
