@@ -126,15 +126,14 @@ class Evaluator:
         return value
 
     def condition(self, expression: Any) -> bool:
-        """The truth of a `when` and its like. Raises TemplateError."""
-        if isinstance(expression, str):
-            if any(sign in expression for sign in _SIGNS):
-                evaluated = self._text(expression)
-                return self.condition(evaluated) if isinstance(evaluated, str) else bool(evaluated)
-            if not expression.strip():
-                return True
-            expression = self.expression(expression)
-        return bool(expression)
+        """The truth of a `when` and its like. Raises TemplateError, also for what is neither true nor false."""
+        value, shown = expression, expression
+        if isinstance(value, str) and any(sign in value for sign in _SIGNS):
+            # What a template gives may be the expression.
+            value = self._text(value)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise TemplateError("Empty conditional expressions are not allowed.")
+        return _truth(self.expression(value) if isinstance(value, str) else value, shown)
 
     def all_hold(self, expressions: Iterable[Any]) -> Any | None:
         """The first condition that does not hold, or None. Raises TemplateError."""
@@ -214,6 +213,15 @@ class _Variables(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _truth(value: Any, expression: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TemplateError(
+        f"Conditional result ({bool(value)}) was derived from value of type {type(value).__name__!r}. "
+        f"Conditionals must have a boolean result: say `{expression} | bool`, or compare"
+    )
 
 
 def _short(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.namespace import Layer
 from playbooks.engine.language.values import Task
+from playbooks.errors import TemplateError
 
 
 def skipped(condition: Any) -> dict[str, Any]:
@@ -31,18 +32,24 @@ def with_result(task: Task, scope: Evaluator, result: dict[str, Any]) -> Evaluat
 
 
 def judged(task: Task, scope: Evaluator, result: dict[str, Any]) -> dict[str, Any]:
-    """The result with the task's own idea of changed and failed. Raises TemplateError."""
+    """The result with the task's own idea of changed and failed."""
     result.setdefault("changed", False)
     inner = with_result(task, scope, result)
     if result.get("skipped"):
         return result
     result.setdefault("failed", False)
-    if task.changed_when is not None:
-        result["changed"] = all(inner.condition(condition) for condition in task.changed_when)
-        inner = with_result(task, scope, result)
-    if task.failed_when is not None:
-        failed = all(inner.condition(condition) for condition in task.failed_when)
-        result["failed"] = result["failed_when_result"] = failed
+    word = "changed"
+    try:
+        if task.changed_when:
+            result["changed"] = all(inner.condition(condition) for condition in task.changed_when)
+            inner = with_result(task, scope, result)
+        word = "failed"
+        if task.failed_when:
+            failed = all(inner.condition(condition) for condition in task.failed_when)
+            result["failed"] = result["failed_when_result"] = failed
+    except TemplateError as error:
+        # The task has run all the same: its result stays, and says what could not be told of it.
+        result.update({"failed": True, f"{word}_when_result": str(error), "msg": f"{word}_when: {error}"})
     return result
 
 

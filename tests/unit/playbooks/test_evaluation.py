@@ -71,16 +71,36 @@ CONDITIONS = [
     ("result is changed and result.rc == 0", True),
     ("result is failed", False),
     ("not words", False),
-    ("nothing", False),
     ("{{ number == 3 }}", True),
     ("lazy == 2", True),
-    ("", True),
 ]
+
+
+@pytest.mark.parametrize("condition", [None, "", " ", "{{ nothing }}", "{{ '' }}"])
+def test_a_condition_without_an_expression_is_an_error(condition: Any) -> None:
+    with pytest.raises(TemplateError, match="Empty conditional expressions are not allowed"):
+        SCOPE.condition(condition)
 
 
 @pytest.mark.parametrize(("condition", "holds"), CONDITIONS)
 def test_condition(condition: Any, holds: bool) -> None:
     assert SCOPE.condition(condition) is holds
+
+
+NEITHER = [
+    ("nothing", "NoneType"),
+    ("number", "int"),
+    ("'text'", "str"),
+    ("{{ number }}", "int"),
+    (1, "int"),
+    ("words", "list"),
+]
+
+
+@pytest.mark.parametrize(("condition", "kind"), NEITHER)
+def test_a_condition_that_is_neither_true_nor_false_is_an_error(condition: Any, kind: str) -> None:
+    with pytest.raises(TemplateError, match=f"of type '{kind}'. Conditionals must have a boolean result"):
+        SCOPE.condition(condition)
 
 
 FAULTS = [
