@@ -6,12 +6,17 @@ Source: mount(2), umount2(2), proc_pid_mountinfo(5).
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _NOSUID, _NODEV = 2, 4
 _BIND, _PRIVATE = 1 << 12, 1 << 18
 _DETACH = 2
+# How often the list of mounts is read until nothing is left of what is to go.
+_LOOKS = 5
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 
@@ -31,11 +36,27 @@ def unmount_under(directory: Path) -> None:
 
     What is mounted below a bind mount is mounted below its source, too; there it stays. Raises OSError.
     """
-    points = mounts_under(directory)
-    for point in points:
-        _mount(None, point, None, _PRIVATE, None)
-    for point in points:
-        _check(point, _LIBRARY.umount2(os.fsencode(point), ctypes.c_int(_DETACH)))
+    for _ in range(_LOOKS):
+        points = mounts_under(directory)
+        if not points:
+            return
+        for point in points:
+            with _unless_gone():
+                _mount(None, point, None, _PRIVATE, None)
+        for point in points:
+            with _unless_gone():
+                _check(point, _LIBRARY.umount2(os.fsencode(point), ctypes.c_int(_DETACH)))
+    raise OSError(errno.EBUSY, "mounts keep appearing", str(directory))
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Another task may have unmounted it; and the kernel's list, read while mounts come and go, may name it twice."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
 
 
 def mounts_under(directory: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,18 @@ def test_only_small_files_of_the_volume_are_read(
         prepared(volume)
     with pytest.raises(OSError):
         sub_paths.read_file(volume, relative)
+
+
+def test_two_tasks_may_unmount_the_same(volume: Path) -> None:
+    def mount_some() -> None:
+        for number in range(30):
+            point = volume / "many" / str(number)
+            point.mkdir(parents=True, exist_ok=True)
+            mount_tmpfs(point)
+
+    with ThreadPoolExecutor(4) as tasks:
+        for _ in range(10):
+            mount_some()
+            for done in [tasks.submit(unmount_under, volume / "many") for _ in range(4)]:
+                done.result()
+            assert not mounts_under(volume / "many")
