@@ -181,6 +181,9 @@ class Zone:
         labels = name.removesuffix("." + self.domain).split(".")
         if len(labels) != 3 or labels[2] != "pod" or not name.endswith("." + self.domain):
             return ()
+        if "%" in labels[0]:
+            # Python takes fe80::1%eth0 for an address.
+            return ()
         for separator in (".", ":"):
             spelled = labels[0].replace("-", separator)
             try:
