@@ -3,7 +3,7 @@
 Pods ask the cluster's DNS address; the proxy leads that to here, so a query never leaves the node.
 
 Invariant: it listens at one address at a time for each family in which the cluster has a DNS address, and at none
-before the node has a podCIDR.
+before the node has a podCIDR; a server that failed is followed by another one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from api.runtime import Event, Runtime
 log = logging.getLogger(__name__)
 
 PORT = 10053
-_RETRY_SECONDS = 5.0
+_LOOK_SECONDS, _RETRY_SECONDS = 1.0, 5.0
 
 
 def gateway_address(node: Object | None, of_family: Callable[[str], bool]) -> str:
@@ -64,15 +64,16 @@ class NodeDns:
         servers: dict[str, DnsServer] = {}
         while not stop.is_set():
             wanted = list(self._addresses)
-            for address in servers.keys() - set(wanted):
-                servers.pop(address).close()
+            for address, server in list(servers.items()):
+                if address not in wanted or not server.is_serving():
+                    servers.pop(address).close()
             for address in wanted:
-                server = None if address in servers else self._listen(address, stop)
-                if server is not None:
-                    servers[address] = server
+                made = None if address in servers else self._listen(address, stop)
+                if made is not None:
+                    servers[address] = made
             with self._changed:
                 if self._addresses == wanted and not stop.is_set():
-                    self._changed.wait(None if servers.keys() == set(wanted) else _RETRY_SECONDS)
+                    self._changed.wait(_LOOK_SECONDS if servers.keys() == set(wanted) else _RETRY_SECONDS)
         for server in servers.values():
             server.close()
 

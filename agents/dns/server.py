@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+from contextlib import suppress
 
 from dns.rcode import Rcode
 
 from agents.dns import messages
 from agents.dns.resolver import Resolver
-from api.runtime import Event, Runtime
+from api.runtime import Event, Runtime, Task
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class DnsServer:
         self._runtime = runtime
         self._waiting = 0
         self._connections = 0
+        self._tasks: list[Task] = []
         self._datagrams, self._streams = _bound_both(address, port)
         self._datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self.port = int(self._datagrams.getsockname()[1])
@@ -47,12 +49,21 @@ class DnsServer:
 
     def start(self, stop: Event) -> None:
         """Serve in tasks of their own until `stop` and `close`."""
-        self._runtime.spawn("dns-udp", self._serve_datagrams, stop)
-        self._runtime.spawn("dns-tcp", self._serve_streams, stop)
+        self._tasks = [
+            self._runtime.spawn("dns-udp", self._serve_datagrams, stop),
+            self._runtime.spawn("dns-tcp", self._serve_streams, stop),
+        ]
+
+    def is_serving(self) -> bool:
+        """Whether what `start` began goes on."""
+        return all(task.is_alive() for task in self._tasks)
 
     def close(self) -> None:
         """Stop listening."""
         for listener in (self._datagrams, self._streams):
+            with suppress(OSError):
+                # Wakes a thread that waits here, which would keep the port.
+                listener.shutdown(socket.SHUT_RDWR)
             listener.close()
 
     def _serve_datagrams(self, stop: Event) -> None:

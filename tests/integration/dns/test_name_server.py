@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.query
@@ -17,9 +19,11 @@ from dns.message import Message
 from dns.rrset import RRset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from proxy_site import wait_for
 
 from agents.dns import messages
 from agents.dns.messages import Answer
+from agents.dns.node_dns import PORT, NodeDns
 from agents.dns.resolver import Resolver
 from agents.dns.server import DnsServer
 from agents.dns.upstream import Upstream
@@ -245,3 +249,54 @@ def test_asking_again_takes_no_work(site: Site) -> None:
     for _ in range(3):
         site.addresses("web.shop.svc.cluster.local")
     assert (site.resolver.queries, site.resolver.hits) == (3, 2)
+
+
+class Fragile(Resolver):
+    """Fails at one name, as no server should."""
+
+    def quick(self, data: bytes) -> bytes | None:
+        if b"fragile" in data:
+            raise RuntimeError("a mistake")
+        return super().quick(data)
+
+
+class Nodes:
+    """The informers of a cluster of one node without services."""
+
+    def of(self, resource: str) -> Nodes:
+        return self
+
+    def add_handler(self, handler: Callable[[Any, Any], None]) -> None:
+        # An address of the loopback network, which nobody has to give to an interface.
+        handler(None, {"metadata": {"name": "one"}, "spec": {"podCIDRs": ["127.11.3.0/24"]}})
+
+
+class Nothing:
+    def watch(self) -> None: ...
+
+
+def test_a_name_server_that_fails_is_followed_by_another() -> None:
+    clock = SystemRuntime()
+    resolver = Fragile(Zone("cluster.local"), Upstream((), clock), clock)
+    informers: Any = Nodes()
+    names: Any = Nothing()
+    part = NodeDns(informers, clock, "one", resolver, names, ("10.96.0.10",))
+    part.watch()
+    stop = clock.event()
+    task = clock.spawn("dns", part.run, stop)
+
+    def answers(name: str) -> bool:
+        try:
+            dns.query.udp(dns.message.make_query(name, "A"), "127.11.3.1", timeout=0.5, port=PORT)
+        except (dns.exception.Timeout, OSError):
+            return False
+        return True
+
+    try:
+        wait_for(lambda: answers("a.cluster.local"), "the first answer")
+        assert not answers("fragile.cluster.local")
+        wait_for(lambda: answers("a.cluster.local"), "an answer of the next server")
+    finally:
+        stop.set()
+        part.wake()
+        task.join(10)
