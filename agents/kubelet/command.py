@@ -128,7 +128,7 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         sync_seconds=arguments.sync_frequency,
         housekeeping_seconds=arguments.housekeeping_interval,
         manifests=arguments.pod_manifest_path,
-        logs=PodLogs(arguments.pod_logs_dir),
+        logs=PodLogs(arguments.pod_logs_dir, arguments.container_log_max_size, arguments.container_log_max_files),
         allowed_sysctls=tuple(part for part in arguments.allowed_unsafe_sysctls.split(",") if part),
         cgroup_root=f"/{arguments.cgroup_root.strip('/')}" if arguments.cgroup_root.strip("/") else "",
     )
@@ -143,7 +143,9 @@ def _runtime(arguments: argparse.Namespace, clock: Runtime) -> ContainerRuntime:
         return CriRuntime(path, clock, arguments.pause_image, lowest_oom_score())
     sandboxes = PinnedSandboxes(arguments.root_dir / "sandboxes", clock)
     socket_path = arguments.podman_socket.removeprefix("unix:")
-    return PodmanRuntime(socket_path, arguments.pause_image, sandboxes, lowest_oom_score())
+    return PodmanRuntime(
+        socket_path, arguments.pause_image, sandboxes, lowest_oom_score(), arguments.container_log_max_size
+    )
 
 
 def _network(arguments: argparse.Namespace, clock: Runtime) -> PodNetwork:

@@ -44,6 +44,8 @@ def _pods(arguments: argparse.Namespace) -> Object:
     return {
         "syncFrequency": duration(arguments.sync_frequency),
         "staticPodPath": str(arguments.pod_manifest_path or ""),
+        "containerLogMaxSize": _amount(arguments.container_log_max_size, 0),
+        "containerLogMaxFiles": arguments.container_log_max_files,
         "podLogsDir": str(arguments.pod_logs_dir),
         "maxPods": arguments.max_pods,
         "podPidsLimit": arguments.pod_max_pids,

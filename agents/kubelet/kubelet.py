@@ -40,7 +40,6 @@ from agents.kubelet.probes.prober import Prober
 from agents.kubelet.resources import NodeResources, ResourceSettings
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, NoSuchContainer, Version
 from agents.kubelet.static_pods import MirrorPods, StaticPods
-from agents.kubelet.usage import Space
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.tokens import TokenManager
 from agents.network.interface import NetworkError, PodNetwork
@@ -48,7 +47,7 @@ from api.client import Client
 from api.errors import ApiError
 from api.events import EventRecorder
 from api.informer import Informer
-from api.objects import Object, namespace_of, uid_of
+from api.objects import Object, uid_of
 from api.runtime import Event, Runtime
 from api.transport import TransportError
 from api.workqueue import WorkQueue, work
@@ -186,11 +185,6 @@ class Kubelet:
         state = self.worker.states.get(uid_of(pod))
         return state.addresses[0] if state is not None and state.addresses else ""
 
-    def claims(self) -> dict[tuple[str, str], Space]:
-        """The file systems that pods' volumes lie on, by their claims' namespace and name."""
-        found = ((namespace_of(pod), self.resources.claims(pod)) for pod in self.pods.items())
-        return {(namespace, claim): space for namespace, of_pod in found for claim, space in of_pod.values()}
-
     def view(self, uid: str) -> PodView:
         """What the runtime has of a pod now."""
         return views(self.runtime.list(uid)).get(uid, PodView())
@@ -312,7 +306,8 @@ class Kubelet:
         self._said_of_clock = bool(said)
 
     def _rotate_logs(self) -> None:
-        log_rotation.rotate(self.runtime, f"{int(self.clock.time())}")
+        stamp, by_itself = f"{int(self.clock.time())}", self._version().rotates_logs
+        log_rotation.rotate(self.runtime, self.settings.logs, stamp, by_itself=by_itself)
 
     def _collect_images(self) -> None:
         self.resources.images.collect()

@@ -19,6 +19,10 @@ from agents.kubelet.thresholds import (
     parse_thresholds,
 )
 from api.objects import Object
+from api.quantities import parse
+
+# What the monitors of containers read at once.
+_SMALLEST_LOG = 8192
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +90,18 @@ def _pods(parser: argparse.ArgumentParser) -> None:
     add("--sync-frequency", type=float, default=60.0, help="seconds between looks at a quiet pod (%(default)s)")
     add("--pod-manifest-path", type=Path, help="a directory of pods that run whatever the API says")
     add("--pod-logs-dir", type=Path, default=DIRECTORY, help="where containers' logs lie (%(default)s)")
+    add(
+        "--container-log-max-size",
+        type=log_size,
+        default="10Mi",
+        help="at which size a log is begun anew (%(default)s)",
+    )
+    add(
+        "--container-log-max-files",
+        type=log_files,
+        default=5,
+        help="files kept of each container's log (%(default)s)",
+    )
     add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
     add(
         "--seccomp-default",
@@ -159,6 +175,24 @@ def _shutdown(parser: argparse.ArgumentParser) -> None:
         default=10.0,
         help="seconds of these that are for critical pods (%(default)s)",
     )
+
+
+def log_size(text: str) -> int:
+    """Bytes. Raises ArgumentTypeError for what is too little to hold a line."""
+    try:
+        size = parse(text).value()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no quantity like 10Mi") from error
+    if size < _SMALLEST_LOG:
+        raise argparse.ArgumentTypeError(f"{text} is less than {_SMALLEST_LOG} bytes, which a line may need")
+    return size
+
+
+def log_files(text: str) -> int:
+    """A number of files. Raises ArgumentTypeError unless there is room for an old one beside the new."""
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 2")
+    return int(text)
 
 
 def labels(text: str) -> dict[str, str]:

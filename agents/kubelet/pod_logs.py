@@ -26,9 +26,11 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True, slots=True)
 class PodLogs:
-    """The logs of one node's containers, below `root`."""
+    """The logs of one node's containers, below `root`: of each container `files` files of at most `largest` bytes."""
 
     root: Path = DIRECTORY
+    largest: int = 10 * 1024**2
+    files: int = 5
 
     def directory(self, pod: PodIdentity) -> Path:
         """Where the logs of a pod's containers lie, each in a directory of its own."""

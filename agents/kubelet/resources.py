@@ -26,7 +26,7 @@ from agents.kubelet.usage import Space, disk_use, pod_usage, space
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.payload import VolumeError
 from api.errors import ApiError
-from api.objects import Object, uid_of
+from api.objects import Object, namespace_of, uid_of
 from api.runtime import Runtime
 from api.transport import TransportError
 
@@ -95,6 +95,11 @@ class NodeResources:
                 with suppress(VolumeError, ApiError, TransportError, OSError):
                     found[volume["name"]] = claim, space(self._volumes.path(pod, volume["name"]))
         return found
+
+    def all_claims(self, pods: list[Object]) -> dict[tuple[str, str], Space]:
+        """The file systems that pods' volumes lie on, by their claims' namespace and name."""
+        found = ((namespace_of(pod), self.claims(pod)) for pod in pods)
+        return {(namespace, claim): space for namespace, of_pod in found for claim, space in of_pod.values()}
 
     def use(self, pod: Object) -> Use:
         """What a pod uses, as eviction compares pods."""

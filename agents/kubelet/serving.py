@@ -94,7 +94,9 @@ class KubeletServer:
         authorizer = Authorizer(client, kubelet.clock, kubelet.settings.node.name)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        registry.register(OwnMetrics(kubelet.settings.node.name, lambda: views(kubelet.runtime.list()), kubelet.claims))
+        look = lambda: views(kubelet.runtime.list())  # noqa: E731
+        claims = lambda: kubelet.resources.all_claims(kubelet.pods.items())  # noqa: E731
+        registry.register(OwnMetrics(kubelet.settings.node.name, look, claims))
         app = service("kubelet", metrics=registry, config=config)
 
         def authorize() -> flask.Response | None:

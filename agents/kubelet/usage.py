@@ -183,14 +183,17 @@ def disk_use(directory: Path) -> DiskUse:
     except OSError:
         return DiskUse()
     size, inodes = root.st_blocks * _BLOCK, 1
+    linked: set[int] = set()
     pending = [str(directory)]
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     status = entry.stat(follow_symlinks=False)
-                    if status.st_dev != root.st_dev:
+                    if status.st_dev != root.st_dev or status.st_ino in linked:
                         continue
+                    if status.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
+                        linked.add(status.st_ino)
                     size, inodes = size + status.st_blocks * _BLOCK, inodes + 1
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)

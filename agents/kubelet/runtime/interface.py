@@ -28,8 +28,6 @@ LOG_PATH = "io.kubernetes.container.logPath"
 KIND = "io.kubernetes.container.type"
 MOUNTED_IMAGES = "io.kubernetes.container.mountedImages"
 
-# A runtime that keeps logs below this by itself is never asked to begin one anew.
-LARGEST_LOG = 10 * 1024**2
 # Microseconds in which a container may use its quota of CPU.
 CPU_PERIOD = 100_000
 # Users and groups that a pod with users of its own has.
@@ -277,7 +275,8 @@ class Version:
     """The runtime's name and version (podman 4.3.1), whether cgroup parents are systemd slices, where images lie.
 
     `recursive_read_only` says that what is mounted below a read-only mount can be read-only too; `group_policy` that
-    the groups of the image can be left out; `user_namespaces` that pods can have users of their own.
+    the groups of the image can be left out; `user_namespaces` that pods can have users of their own; `rotates_logs`
+    that it begins logs anew by itself, at the size that it was told.
     """
 
     name: str
@@ -287,6 +286,7 @@ class Version:
     recursive_read_only: bool = False
     group_policy: bool = False
     user_namespaces: bool = False
+    rotates_logs: bool = False
 
 
 STDIN, STDOUT, STDERR = 0, 1, 2

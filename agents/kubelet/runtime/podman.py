@@ -74,12 +74,18 @@ class PodmanRuntime:
     """
 
     def __init__(
-        self, socket_path: str, pause_image: str, sandboxes: PinnedSandboxes, lowest_oom_score: int = -1000
+        self,
+        socket_path: str,
+        pause_image: str,
+        sandboxes: PinnedSandboxes,
+        lowest_oom_score: int = -1000,
+        largest_log: int = 10 * 1024**2,
     ) -> None:
         self._api = PodmanApi(socket_path)
         self._pinned = sandboxes
         self._pause_image = pause_image
         self._lowest_oom_score = lowest_oom_score
+        self._largest_log = largest_log
         self._events: Response | None = None
         self._bundles: Path | None = None
         self._users: dict[str, ProcessUser | None] = {}
@@ -97,6 +103,7 @@ class PodmanRuntime:
             image_directory=store.get("graphRoot") or "/",
             group_policy=True,
             user_namespaces=podman_spec.has_users(info),
+            rotates_logs=True,
         )
 
     def list_images(self) -> list[Image]:
@@ -175,7 +182,7 @@ class PodmanRuntime:
         if any(mount.sub_path for mount in spec.images):
             raise ContainerRuntimeError("podman mounts an image as a whole: no subPath of an image volume")
         spec = dataclasses.replace(spec, security=self._with_groups(spec))
-        request = podman_spec.container_request(spec, self._pinned.pins(spec.sandbox_id))
+        request = podman_spec.container_request(spec, self._largest_log, self._pinned.pins(spec.sandbox_id))
         created = self._api.post("/containers/create", self._allowed(request))
         container_id: str = created["Id"]
         return container_id

@@ -19,7 +19,6 @@ from agents.kubelet.runtime import labels
 from agents.kubelet.runtime.interface import (
     CPU_PERIOD,
     KIND,
-    LARGEST_LOG,
     USERS,
     Container,
     ContainerSpec,
@@ -34,7 +33,6 @@ from agents.kubelet.runtime.interface import (
 )
 from agents.kubelet.runtime.pinned_sandboxes import Pins
 
-_LOG_SIZE = LARGEST_LOG - 4096
 _STATES = {
     "configured": State.CREATED,
     "created": State.CREATED,
@@ -75,8 +73,8 @@ def sandbox_request(spec: SandboxSpec, image: str) -> dict[str, Any]:
     return request
 
 
-def container_request(spec: ContainerSpec, pins: Pins | None = None) -> dict[str, Any]:
-    """A container in a sandbox, which is pinned or held by a container."""
+def container_request(spec: ContainerSpec, largest_log: int, pins: Pins | None = None) -> dict[str, Any]:
+    """A container in a sandbox, which is pinned or held by a container. Its monitor keeps its log below a size."""
     ipc = _joined(pins.ipc if pins else "", spec.sandbox_id)
     uts = _joined(pins.uts if pins else "", spec.sandbox_id)
     host = {"nsmode": "host"}
@@ -86,7 +84,7 @@ def container_request(spec: ContainerSpec, pins: Pins | None = None) -> dict[str
         "labels": labels.of_container(spec),
         "env": _host_name(spec) | dict(spec.environment),
         "unsetenv": [name for name in ("container", "TERM") if name not in spec.environment and not spec.terminal],
-        "log_configuration": {"driver": "k8s-file", "path": spec.log_path, "size": _LOG_SIZE},
+        "log_configuration": {"driver": "k8s-file", "path": spec.log_path, "size": largest_log},
         "stop_timeout": 0,
         "oom_score_adj": spec.oom_score_adjust,
         "netns": _network(spec.network_namespace),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from containerd_host import containerd_missing, start_containerd
 from podman_host import BUSYBOX, PAUSE, Host, Node, eventually, missing
 
 from agents.kubelet.command import lowest_oom_score
+from agents.kubelet.log_rotation import rotate
+from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.runtime.containerd import CriRuntime
 from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import (
@@ -41,6 +44,8 @@ from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.integration
 
+# Logs so small that they are begun anew soon.
+LOGS = PodLogs(largest=65536, files=3)
 FOREVER = "trap 'exit 5' TERM; while true; do sleep 0.1; done"
 
 
@@ -123,7 +128,7 @@ def drivers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             host.start_podman()
             host.load_images()
             sandboxes = PinnedSandboxes(host.sandboxes, SystemRuntime())
-            runtime = PodmanRuntime(str(host.podman_socket), PAUSE, sandboxes, lowest_oom_score())
+            runtime = PodmanRuntime(str(host.podman_socket), PAUSE, sandboxes, lowest_oom_score(), LOGS.largest)
         else:
             runtime = CriRuntime(str(start_containerd(host)), SystemRuntime(), PAUSE, lowest_oom_score())
         yield Driver(runtime, host.directory, host.cgroup, True, lambda: inside(host.namespace))
@@ -345,16 +350,20 @@ def test_what_a_container_writes_is_counted(real: Driver) -> None:
     eventually(lambda: real.runtime.disk_use(pod).get(container, 0) >= 3 * 1024**2, "three megabytes are counted", 60)
 
 
-def test_a_log_is_begun_anew(real: Driver) -> None:
-    container = real.run("while true; do echo line; sleep 0.2; done")
-    path = Path(real.runtime.inspect(container).log_path)
-    eventually(lambda: path.exists() and path.stat().st_size > 0, "something is logged")
-    path.rename(path.with_name("aside"))
-    try:
-        real.runtime.reopen_log(container)
-    except ContainerRuntimeError:
-        pytest.skip("this runtime keeps logs small by itself")
-    eventually(lambda: path.exists() and path.stat().st_size > 0, "it goes on in a new file")
+def test_a_log_that_grows_is_begun_anew_and_what_was_before_is_kept(real: Driver) -> None:
+    line = "i=$((i + 1)); echo line $i of a log that grows and grows; test $((i % 100)) -ne 0 || sleep 0.1"
+    container = real.run(f"i=0; while test $i -lt 2000; do {line}; done; sleep 60")
+    path, stamps = Path(real.runtime.inspect(container).log_path), count()
+
+    def is_whole() -> bool:
+        by_itself = real.runtime.version().rotates_logs
+        rotate(real.runtime, LOGS, f"{next(stamps):06}", by_itself=by_itself)
+        return path.exists() and "line 2000 " in path.read_text()[-200:]
+
+    eventually(is_whole, "all is logged")
+    kept = sorted(one for one in path.parent.iterdir() if one.suffix.removeprefix(".").isdigit())
+    assert 1 <= len(kept) < LOGS.files
+    assert path.stat().st_size <= 2 * LOGS.largest
 
 
 def test_an_end_is_told(real: Driver) -> None:

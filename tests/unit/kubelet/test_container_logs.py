@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from agents.kubelet.log_rotation import FILES, rotate
+from agents.kubelet.log_rotation import rotate
 from agents.kubelet.logs import LogOptions, read_log
+from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import ContainerRuntimeError, ContainerSpec, PodIdentity
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
+
+
+POLICY = PodLogs(largest=20, files=5)
 
 
 def line(text: str) -> str:
@@ -50,11 +54,11 @@ def test_large_logs_are_put_aside_and_the_oldest_go(tmp_path: Path) -> None:
     runtime, path = FakeRuntime(SystemRuntime()), tmp_path / "0.log"
     pod = PodIdentity("p", "n", "u")
     runtime.start_container(runtime.create_container(ContainerSpec(pod, "app", 0, "s", "i", "x", str(path))))
-    for stamp in range(100, 100 + FILES + 2):
+    for stamp in range(100, 107):
         path.write_text("x" * 20)
-        rotate(runtime, str(stamp), largest=20)
+        rotate(runtime, POLICY, str(stamp))
     path.write_text("small")
-    rotate(runtime, "999", largest=20)
+    rotate(runtime, POLICY, "999")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["0.log", *(f"0.log.{n}" for n in range(103, 107))]
 
 
@@ -69,10 +73,10 @@ def test_a_rotation_that_was_cut_short_is_finished(tmp_path: Path) -> None:
     pod = PodIdentity("p", "n", "u")
     container = runtime.create_container(ContainerSpec(pod, "app", 0, "s", "i", "x", str(path)))
     runtime.start_container(container)
-    rotate(runtime, "1")
+    rotate(runtime, POLICY, "1")
     assert asked == []
     (tmp_path / "0.log.1").write_text("x")
-    rotate(runtime, "2")
+    rotate(runtime, POLICY, "2")
     assert asked == [container]
 
 
@@ -85,5 +89,27 @@ def test_a_log_stays_where_it_is_if_the_runtime_will_not_follow(tmp_path: Path) 
     pod = PodIdentity("p", "n", "u")
     runtime.start_container(runtime.create_container(ContainerSpec(pod, "app", 0, "s", "i", "x", str(path))))
     path.write_text("x" * 20)
-    rotate(runtime, "1", largest=20)
+    rotate(runtime, POLICY, "1")
     assert [entry.name for entry in tmp_path.iterdir()] == ["0.log"]
+
+
+def test_what_a_runtime_lets_go_of_by_itself_is_kept(tmp_path: Path) -> None:
+    runtime, path = FakeRuntime(SystemRuntime()), tmp_path / "0.log"
+    pod = PodIdentity("p", "n", "u")
+    runtime.start_container(runtime.create_container(ContainerSpec(pod, "app", 0, "s", "i", "x", str(path))))
+
+    def look(stamp: int) -> None:
+        rotate(runtime, PodLogs(largest=20, files=3), str(stamp), by_itself=True)
+
+    look(1)
+    for stamp in range(2, 6):
+        path.write_text("small")
+        look(stamp * 10)
+        path.write_text(f"nearly full {stamp}")
+        look(stamp * 10 + 1)
+        # The monitor of a container puts an empty file in the place of one that is full.
+        (tmp_path / "0.log.tmp").touch()
+        (tmp_path / "0.log.tmp").rename(path)
+    look(99)
+    kept = {entry.name: entry.read_text() for entry in tmp_path.iterdir()}
+    assert kept == {"0.log": "", "0.log.50": "nearly full 4", "0.log.99": "nearly full 5"}

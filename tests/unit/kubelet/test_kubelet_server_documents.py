@@ -40,12 +40,15 @@ def test_what_was_told_is_shown_beside_the_defaults() -> None:
     configure(parser)
     words = ["--kubeconfig", "k", "--max-pods", "30", "--eviction-hard", "memory.available<1Gi,nodefs.available<5%"]
     words += ["--eviction-minimum-reclaim", "nodefs.available=500Mi", "--system-reserved", "memory=1Gi"]
-    words.append("--seccomp-default")
+    words += ["--seccomp-default", "--container-log-max-size", "1Mi"]
     shown = configuration(parser.parse_args(words))["kubeletconfig"]
     wanted = {
         "maxPods": 30,
         "port": 10250,
         "seccompDefault": True,
+        "containerLogMaxSize": "1Mi",
+        "containerLogMaxFiles": 5,
+        "podLogsDir": "/var/log/pods",
         "evictionHard": {"memory.available": "1Gi", "nodefs.available": "5%"},
         "evictionMinimumReclaim": {"nodefs.available": "500Mi"},
         "evictionPressureTransitionPeriod": "5m0s",
@@ -53,6 +56,22 @@ def test_what_was_told_is_shown_beside_the_defaults() -> None:
         "clusterDomain": "cluster.local",
     }
     assert {name: shown[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--container-log-max-size", "1Ki"],
+        ["--container-log-max-size", "large"],
+        ["--container-log-max-files", "1"],
+        ["--container-log-max-files", "few"],
+    ],
+)
+def test_logs_that_could_not_be_kept_are_refused(words: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--kubeconfig", "k", *words])
 
 
 @pytest.mark.parametrize(

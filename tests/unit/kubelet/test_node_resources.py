@@ -31,7 +31,7 @@ from agents.kubelet.thresholds import (
     shortages,
     soft,
 )
-from agents.kubelet.usage import DiskTraffic, Interface, Throttling, interfaces, pod_usage
+from agents.kubelet.usage import DiskTraffic, Interface, Throttling, disk_use, interfaces, pod_usage
 from api.runtime import SystemRuntime
 from api.transport import Request, WsgiTransport
 
@@ -386,3 +386,10 @@ def test_regular_pods_end_before_critical_ones() -> None:
 def test_a_clock_that_goes_apart_is_said(skew: float, wanted: str) -> None:
     found = clock_skew.sentence(skew)
     assert wanted in found and bool(found) == bool(wanted)
+
+
+def test_a_file_of_two_names_takes_its_room_once(tmp_path: Path) -> None:
+    (tmp_path / "0.log").write_bytes(b"x" * 8192)
+    before = disk_use(tmp_path)
+    (tmp_path / "0.log.held").hardlink_to(tmp_path / "0.log")
+    assert disk_use(tmp_path) == before
