@@ -11,6 +11,7 @@ from pod_case import NAMESPACE, Case, pod
 from podman_host import Node, eventually
 from pods_content import ENVIRONMENT, VOLUMES
 from pods_life import LIFE, PROBES
+from pods_ordered import ORDERED
 from pods_security import SECURITY
 
 from api.objects import is_true
@@ -22,10 +23,11 @@ CHOSEN = {
     *("message-from-log", "post-start-hook", "image-never", "no-such-command", "environment", "hosts-file"),
     *("config-map-volume", "memory-volume", "projected-token", "http-readiness", "exec-liveness", "non-root", "user"),
     *("capabilities", "privileged", "out-of-memory", "limits", "safe-sysctl", "runtime-class", "unknown-handler"),
-    *("shared-processes", "host-network"),
+    *("shared-processes", "host-network", "not-confined-unasked", "confined-by-the-container", "limits-of-the-pod"),
+    *("confined-by-a-profile-of-the-node", "sub-path", "starts-over-after-a-container", "starts-over-after-a-sidecar"),
 }
 STEADY = Case("steady", pod())
-CASES = [STEADY] + [case for case in LIFE + ENVIRONMENT + VOLUMES + SECURITY + PROBES if case.name in CHOSEN]
+CASES = [STEADY] + [case for case in LIFE + ORDERED + ENVIRONMENT + VOLUMES + SECURITY + PROBES if case.name in CHOSEN]
 
 
 @pytest.fixture(scope="module")
