@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -351,17 +350,18 @@ def test_what_a_container_writes_is_counted(real: Driver) -> None:
 
 
 def test_a_log_that_grows_is_begun_anew_and_what_was_before_is_kept(real: Driver) -> None:
-    line = "i=$((i + 1)); echo line $i of a log that grows and grows; test $((i % 100)) -ne 0 || sleep 0.1"
-    container = real.run(f"i=0; while test $i -lt 2000; do {line}; done; sleep 60")
-    path, stamps = Path(real.runtime.inspect(container).log_path), count()
-
-    def is_whole() -> bool:
-        by_itself = real.runtime.version().rotates_logs
-        rotate(real.runtime, LOGS, f"{next(stamps):06}", by_itself=by_itself)
-        return path.exists() and "line 2000 " in path.read_text()[-200:]
-
-    eventually(is_whole, "all is logged")
-    kept = sorted(one for one in path.parent.iterdir() if one.suffix.removeprefix(".").isdigit())
+    turns = real.directory / "turns"
+    turns.mkdir()
+    line = "i=$((i + 1)); echo line $i of a log that grows and grows"
+    turn = f"while ! test -f /turns/$i; do sleep 0.05; done; end=$((i + 300)); while test $i -lt $end; do {line}; done"
+    container = real.run(f"i=0; while true; do {turn}; done", mounts=(Mount(str(turns), "/turns"),))
+    path = Path(real.runtime.inspect(container).log_path)
+    for number in range(300, 2101, 300):
+        (turns / str(number - 300)).touch()
+        eventually(lambda number=number: path.exists() and f"line {number} " in path.read_text()[-200:], "it is logged")
+        rotate(real.runtime, LOGS, f"{number:06}", by_itself=real.runtime.version().rotates_logs)
+        eventually(path.exists, "there is a log")
+    kept = [one for one in path.parent.iterdir() if one.suffix.removeprefix(".").isdigit()]
     assert 1 <= len(kept) < LOGS.files
     assert path.stat().st_size <= 2 * LOGS.largest
 
