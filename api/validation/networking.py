@@ -280,10 +280,13 @@ def _service_cidr(new: Object, old: Object | None, subresource: str) -> Causes:
     found: Causes = [] if cidrs else [fields.required("spec.cidrs", "at least one CIDR required")]
     families = []
     for index, text in enumerate(cidrs):
+        place = f"spec.cidrs[{index}]"
         try:
             families.append(ipaddress.ip_network(text).version)
         except ValueError:
-            found.append(fields.invalid(f"spec.cidrs[{index}]", text, _CIDR))
+            found.append(fields.invalid(place, text, _CIDR))
+        else:
+            found += cidr(place, text)
     if len(cidrs) > 2:
         found.insert(0, fields.invalid("spec.cidrs", cidrs, "may only hold up to 2 values"))
     elif len(families) > len(set(families)):

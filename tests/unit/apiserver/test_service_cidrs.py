@@ -108,3 +108,9 @@ def test_a_second_family_may_be_added_and_nothing_else_changes(
     else:
         with pytest.raises(errors.Invalid, match="field is immutable"):
             client.update(CIDRS, stored)
+
+
+@pytest.mark.parametrize("network", ["203.0.113.0", "203.0.113.7/24", "203.0.113.0/255.255.255.0", "fd00::%x/64"])
+def test_a_network_is_written_as_one(cluster: Cluster, network: str) -> None:
+    with pytest.raises(errors.Invalid, match="must be a valid CIDR value"):
+        cluster.client().create(CIDRS, cidr("odd", network))
