@@ -15,7 +15,7 @@ import pytest
 import twin_engines
 from comparison import differences
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 # What a machine must have for a play to say anything, as words of a shell.
 PLAYS = {

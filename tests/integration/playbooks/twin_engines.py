@@ -70,7 +70,7 @@ def _environment(crontabs: Path) -> dict[str, str]:
 
 def _run(command: Sequence[str | Path], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        list(map(str, command)), env=environment, cwd=CORPUS, check=False, text=True, timeout=600,
+        list(map(str, command)), env=environment, cwd=CORPUS, check=False, text=True, timeout=240,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
