@@ -7,9 +7,10 @@ Source: Ansible, command ansible-inventory.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,26 @@ def _text(arguments: argparse.Namespace, inventory: Inventory, beside: Iterable[
             raise InventoryError(f"the inventory has no host {arguments.host!r}")
         return _dump(inventory.host_variables(arguments.host, beside), arguments.yaml)
     chosen = patterns.match(inventory, arguments.limit) if arguments.limit else None
-    return _dump(listing(inventory, beside, chosen, export=arguments.export), arguments.yaml)
+    if arguments.yaml:
+        return _dump(nested(inventory, beside, chosen, export=arguments.export), as_yaml=True)
+    return _dump(listing(inventory, beside, chosen, export=arguments.export), as_yaml=False)
 
 
 def _dump(value: Any, as_yaml: bool) -> str:
     if as_yaml:
         import yaml
 
-        return str(yaml.safe_dump(json.loads(json.dumps(value, default=str)), default_flow_style=False)).rstrip()
+        return str(yaml.safe_dump(_plain(value), default_flow_style=False)).rstrip()
     return json.dumps(value, indent=4, sort_keys=True, default=str)
+
+
+def _plain(value: Any) -> Any:
+    """The value in types that YAML has, dates among them; no two places share one."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | datetime.date) else str(value)
 
 
 def listing(
@@ -97,6 +109,33 @@ def listing(
         if found:
             listed[group] = found
     return listed
+
+
+def nested(
+    inventory: Inventory, beside: Iterable[Any] = (), only: Iterable[str] | None = None, *, export: bool = False
+) -> dict[str, Any]:
+    """The YAML of `--list`: an inventory again, each host's variables where it is met first."""
+    chosen = set(inventory.hosts_of("all") if only is None else only)
+    said = inventory.own_variables if export else inventory.host_variables
+    met: set[str] = set()
+
+    def group(name: str) -> dict[str, Any]:
+        children: dict[str, Any] = {}
+        for child in inventory.groups[name].children:
+            found = {} if child in met else group(child)
+            if child in met or found:
+                children[child] = found
+            met.add(child)
+        hosts = {}
+        for host in inventory.groups[name].hosts if name != "all" else ():
+            if host in chosen:
+                hosts[host] = {} if f"host {host}" in met else dict(said(host, beside))
+                met.add(f"host {host}")
+        own = inventory.group_variables(name, beside) if export else {}
+        parts = {"children": children, "hosts": hosts, "vars": dict(own)}
+        return {part: value for part, value in parts.items() if value}
+
+    return {"all": group("all")}
 
 
 def graph(inventory: Inventory, start: str, with_variables: bool = False, beside: Iterable[Any] = ()) -> Iterator[str]:

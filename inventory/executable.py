@@ -20,34 +20,34 @@ def read(path: Path, builder: Builder) -> None:
     """Add what the program says to `builder`. Raises InventoryError."""
     document = _ask(path, "--list")
     variables = document.pop("_meta", {}).get("hostvars")
-    for name, body in document.items():
+    groups = {name: _body(str(path), name, body) for name, body in document.items()}
+    for name, body in groups.items():
         _group(builder, str(path), name, body)
-    for host in list(dict.fromkeys(_hosts(document))):
+    hosts = dict.fromkeys(str(host) for body in groups.values() for host in body.get("hosts") or ())
+    for host in hosts:
         builder.host(host, "all", variables.get(host, {}) if variables is not None else _ask(path, "--host", host))
 
 
-def _group(builder: Builder, path: str, name: str, body: Any) -> None:
-    builder.group(name)
+def _body(path: str, name: str, body: Any) -> Mapping[str, Any]:
+    """What is said of a group, in the long form."""
     if isinstance(body, list):
-        body = {"hosts": body}
+        return {"hosts": body}
     if not isinstance(body, Mapping):
         raise InventoryError(f"{path}: group {name!r} must be a mapping or a list of hosts")
-    if not any(key in body for key in ("hosts", "children", "vars")) and body:
-        body = {"hosts": [name], "vars": body}
+    if not any(key in body for key in ("hosts", "children", "vars")):
+        # As ever since the first programs: this is a host, with its variables, of a group of its name.
+        return {"hosts": [name], "vars": body}
+    return body
+
+
+def _group(builder: Builder, path: str, name: str, body: Mapping[str, Any]) -> None:
+    builder.group(name)
     for host in body.get("hosts") or ():
         builder.host(str(host), name)
     builder.group_variables(name, body.get("vars") or {})
     for child in body.get("children") or ():
         builder.group(str(child))
         builder.child(name, str(child), Mark(path, 1))
-
-
-def _hosts(document: Mapping[str, Any]) -> list[str]:
-    found: list[str] = []
-    for body in document.values():
-        hosts = body if isinstance(body, list) else body.get("hosts") or ()
-        found.extend(str(host) for host in hosts)
-    return found
 
 
 def _ask(path: Path, *arguments: str) -> dict[str, Any]:

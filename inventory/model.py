@@ -140,7 +140,6 @@ class Inventory:
     def group_variables(self, name: str, beside_playbook: Iterable[DirectoryVariables] = ()) -> Variables:
         """What is said about a group itself, in its sources and in group_vars."""
         merged = dict(self.groups[name].variables)
-        merged.pop("ansible_group_priority", None)
         for directory in (*self.directories, *beside_playbook):
             merged.update(directory.groups.get(name, {}))
         return merged

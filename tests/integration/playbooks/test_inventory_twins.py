@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -67,7 +68,7 @@ ungrouped:
 PROGRAM = """#!/bin/sh
 cat <<'END'
 {"dynamic": {"hosts": ["d1", "d2"], "vars": {"from": "program"}, "children": ["below"]},
- "below": ["d3"], "_meta": {"hostvars": {"d1": {"number": 1}, "d3": {"list": [1]}}}}
+ "below": ["d3"], "alone": {}, "its-own": {"a": 1}, "_meta": {"hostvars": {"d1": {"number": 1}, "d3": {"list": [1]}}}}
 END
 """
 
@@ -138,6 +139,12 @@ def test_host(case: str, host: str, tmp_path: Path) -> None:
     assert json.loads(found) == json.loads(expected)
 
 
+@pytest.mark.parametrize("words", [(), ("--export",), ("--limit", "web")], ids=["whole", "export", "limit"])
+def test_the_yaml_of_the_list_is_an_inventory_again(words: tuple[str, ...], tmp_path: Path) -> None:
+    expected, found = _both(tmp_path, _files(tmp_path)["merged"], "--list", "--yaml", *words)
+    assert yaml.safe_load(found) == yaml.safe_load(expected)
+
+
 def test_export_keeps_variables_where_they_were_said(tmp_path: Path) -> None:
-    expected, found = _both(tmp_path, _files(tmp_path)["yaml"], "--list", "--export")
+    expected, found = _both(tmp_path, _files(tmp_path)["merged"], "--list", "--export")
     assert _unordered(json.loads(found)) == _unordered(json.loads(expected))
