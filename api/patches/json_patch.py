@@ -2,7 +2,8 @@
 
 Invariant: the document handed in is not changed; a malformed patch is a `BadRequest`, a well-formed one that does not
 fit the document is `Invalid`, as in the original.
-Source: RFC 6902, RFC 6901; the original's error sentences come from its JSON patch library.
+Source: RFC 6902, RFC 6901; the original's error sentences come from its JSON patch library, for which a value that is
+left out is null and an index may count from the end.
 """
 
 from __future__ import annotations
@@ -49,12 +50,10 @@ def _apply_one(root: dict[str, Any], operation: dict[str, Any]) -> None:
         _add(root, path, _remove(root, source))
     elif verb == "copy":
         _add(root, path, copy({"": _get(root, _pointer(operation, "from"))})[""])
-    elif "value" not in operation:
-        raise Invalid(f"{_REFUSED}: {verb} operation does not have a value: missing value")
     elif verb == "add":
-        _add(root, path, operation["value"])
+        _add(root, path, operation.get("value"))
     else:
-        _replace(root, path, operation["value"])
+        _replace(root, path, operation.get("value"))
 
 
 def _pointer(operation: dict[str, Any], member: str) -> list[str]:
@@ -78,9 +77,10 @@ def _step(container: Any, step: str, path: list[str]) -> Any:
 
 
 def _index(step: str, length: int, path: list[str]) -> int:
-    if not step.isdecimal() or (len(step) > 1 and step[0] == "0") or int(step) >= length:
+    digits = step.removeprefix("-")
+    if not digits.isdecimal() or (len(digits) > 1 and digits[0] == "0") or not -length <= int(step) < length:
         raise _missing(path)
-    return int(step)
+    return int(step) % length
 
 
 def _container(root: dict[str, Any], path: list[str]) -> Any:
@@ -113,7 +113,7 @@ def _remove(root: dict[str, Any], path: list[str]) -> Any:
     if isinstance(container, dict):
         del container[last]
     else:
-        del container[int(last)]
+        del container[_index(last, len(container), path)]
     return value
 
 
@@ -123,7 +123,7 @@ def _replace(root: dict[str, Any], path: list[str], value: Any) -> None:
     if isinstance(container, dict):
         container[last] = value
     else:
-        container[int(last)] = value
+        container[_index(last, len(container), path)] = value
 
 
 def _test(root: dict[str, Any], path: list[str], operation: dict[str, Any]) -> None:

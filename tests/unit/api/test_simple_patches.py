@@ -23,6 +23,10 @@ JSON_PATCHES: list[tuple[Any, list[dict[str, Any]], Any]] = [
     ({"a": {"x": 1}}, [{"op": "copy", "from": "/a", "path": "/b"}], {"a": {"x": 1}, "b": {"x": 1}}),
     ({"a": 1}, [{"op": "test", "path": "/a", "value": 1}], {"a": 1}),
     ({"a": 1}, [{"op": "replace", "path": "", "value": {"z": 1}}], {"z": 1}),
+    ({"a": {}}, [{"op": "add", "path": "/a/b"}], {"a": {"b": None}}),
+    ({"a": [1, 2, 3]}, [{"op": "remove", "path": "/a/-2"}], {"a": [1, 3]}),
+    ({"a": [1, 2]}, [{"op": "replace", "path": "/a/-1", "value": 3}], {"a": [1, 3]}),
+    ({"a": [1, 2]}, [{"op": "add", "path": "/a/-1", "value": 3}], {"a": [1, 2, 3]}),
 ]
 
 
@@ -42,7 +46,8 @@ def test_json_patch_operations(document: Any, patch: list[dict[str, Any]], expec
         ([{"op": "add", "path": "/list/x", "value": 1}], Invalid),
         ([{"op": "test", "path": "/flag", "value": 1}], Invalid),
         ([{"op": "jump", "path": "/flag"}], Invalid),
-        ([{"op": "add", "path": "/flag"}], Invalid),
+        ([{"op": "remove", "path": "/list/-1"}], Invalid),
+        ([{"op": "add", "path": "/list/-01", "value": 1}], Invalid),
         ([{"op": "add", "value": 1}], Invalid),
         ([{"op": "remove", "path": ""}], Invalid),
         ([{"op": "test", "path": "/flag", "value": True}] * 10_001, BadRequest),
