@@ -69,12 +69,16 @@ def owned(informer: Informer, uid: str) -> list[Object]:
 
 
 class Claimer:
-    """Claims objects of `resource`, seen by `informer`, for owners of one kind."""
+    """Claims objects of `resource`, seen by `informer`, for owners of one kind.
 
-    def __init__(self, client: Client, informer: Informer, owners: Resource) -> None:
+    `finalizer`, if there is one, comes and goes with the owner.
+    """
+
+    def __init__(self, client: Client, informer: Informer, owners: Resource, finalizer: str = "") -> None:
         self._client = client
         self._informer = informer
         self._owners = owners
+        self._finalizer = finalizer
         index_for_claims(informer)
 
     def claim(self, owner: Object, selector: LabelSelector) -> list[Object]:
@@ -99,14 +103,16 @@ class Claimer:
 
     def _adopt(self, owner: Object, obj: Object) -> Object | None:
         reference = owner_reference(owner, api_version=self._owners.api_version, kind=self._owners.kind)
-        return self._patch(obj, [reference])
+        return self._patch(obj, [reference], {"finalizers": [self._finalizer]})
 
     def _release(self, owner: Object, obj: Object) -> None:
         log.info("%s no longer matches the selector of %s and is released", key_of(obj), key_of(owner))
-        self._patch(obj, [{"$patch": "delete", "uid": uid_of(owner)}])
+        gone = {"$deleteFromPrimitiveList/finalizers": [self._finalizer]}
+        self._patch(obj, [{"$patch": "delete", "uid": uid_of(owner)}], gone)
 
-    def _patch(self, obj: Object, references: Sequence[Object]) -> Object | None:
-        patch = {"metadata": {"uid": uid_of(obj), "ownerReferences": list(references)}}
+    def _patch(self, obj: Object, references: Sequence[Object], finalizers: Object) -> Object | None:
+        metadata = {"uid": uid_of(obj), "ownerReferences": list(references)}
+        patch = {"metadata": metadata | (finalizers if self._finalizer else {})}
         try:
             return self._client.patch(
                 self._informer.resource, name_of(obj), patch, namespace_of(obj), content_type=STRATEGIC_MERGE_PATCH

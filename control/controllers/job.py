@@ -15,7 +15,18 @@ from typing import ClassVar
 from api.client import STRATEGIC_MERGE_PATCH
 from api.errors import ApiError, NotFound
 from api.loop import Loop, owner_keys
-from api.objects import Object, condition, copy, is_deleting, key_of, name_of, namespace_of, set_condition, uid_of
+from api.objects import (
+    Object,
+    condition,
+    controller_of,
+    copy,
+    is_deleting,
+    key_of,
+    name_of,
+    namespace_of,
+    set_condition,
+    uid_of,
+)
 from api.pool import for_each
 from api.resources import find
 from api.runtime import timestamp
@@ -34,6 +45,8 @@ from control.controllers.replicaset import create_pod, delete_pod
 _FINAL = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 _MOST_UNCOUNTED = 500
 _BY_JOB = "job"
+# Before the key of a pod that carries the finalizer and has no controller.
+_ORPHAN = "orphan "
 
 
 class JobController(Loop):
@@ -47,14 +60,17 @@ class JobController(Loop):
         self._resource = find("jobs.batch")
         self._jobs = self.watch(self._resource)
         of_job = owner_keys("Job", "batch")
-        self._pods = self.watch("pods", of_job)
+        self._pods = self.watch("pods", lambda pod: of_job(pod) or _orphan_key(pod))
         self._pods.add_index(_BY_JOB, of_job)
-        self._claimer = Claimer(context.client, self._pods, self._resource)
+        self._claimer = Claimer(context.client, self._pods, self._resource, FINALIZER)
         self._ledger = Ledger(self._pods)
         self._own_jobs = Ledger(self._jobs)
 
     def reconcile(self, key: str) -> float | None:
-        """Count, decide, act, report."""
+        """Count, decide, act, report; or let a pod go that no Job has any more."""
+        if key.startswith(_ORPHAN):
+            self._let_go(key.removeprefix(_ORPHAN))
+            return None
         shown = self._jobs.get(key)
         if shown is None:
             # Nobody will count the pods of a job that is gone (its namespace was deleted, say): let them go.
@@ -203,6 +219,19 @@ class JobController(Loop):
         new = {"type": kind, "status": value, "reason": reason, "message": message, "lastProbeTime": moment}
         set_condition(job["status"].setdefault("conditions", []), new, moment)
 
+    def _let_go(self, key: str) -> None:
+        """Remove our finalizer from a pod that was released, or left behind by its Job."""
+        pod = self._pods.get(key)
+        if pod is None or not _orphan_key(pod):
+            return
+        # As it was seen: a Job may adopt it meanwhile, and needs the finalizer then.
+        seen = {"uid": uid_of(pod), "resourceVersion": pod["metadata"]["resourceVersion"]}
+        patch = {"metadata": seen | {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+        try:
+            self.client.patch("pods", name_of(pod), patch, namespace_of(pod), content_type=STRATEGIC_MERGE_PATCH)
+        except NotFound:
+            return
+
     def _strip(self, key: str, pods: Sequence[Object]) -> None:
         """Remove our finalizer from the pods that have it."""
         for pod in pods:
@@ -231,6 +260,10 @@ def _was_removed(stored: Object) -> bool:
 
 def _has_finalizer(pod: Object) -> bool:
     return FINALIZER in (pod["metadata"].get("finalizers") or [])
+
+
+def _orphan_key(pod: Object) -> tuple[str, ...]:
+    return (_ORPHAN + key_of(pod),) if _has_finalizer(pod) and controller_of(pod) is None else ()
 
 
 def _bare(status: Object) -> Object:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lifecycles import Room, workload
 
-from api.objects import annotations_of, condition, is_deleting, is_true, labels_of, name_of, uid_of
+from api.objects import annotations_of, condition, controller_of, is_deleting, is_true, labels_of, name_of, uid_of
 from api.runtime import SystemRuntime, timestamp
 
 pytestmark = pytest.mark.integration
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.integration
 JOBS, CRON_JOBS = "jobs.batch", "cronjobs.batch"
 INDEX = "batch.kubernetes.io/job-completion-index"
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
+TRACKED = "batch.kubernetes.io/job-tracking"
 INDEXED = {"completionMode": "Indexed"}
 
 
@@ -210,6 +211,32 @@ def test_a_job_of_another_controller_is_left_to_it(room: Room) -> None:
     room.patch(JOBS, "work", {"status": finished}, subresource="status")
     assert room.items("pods") == []
     assert room.says(JOBS, "work", "Complete") == ("True", "Mine")
+
+
+def finalizers(room: Room, pod: str) -> list[str]:
+    return list(room.get("pods", pod)["metadata"].get("finalizers") or [])
+
+
+def test_a_pod_that_its_job_lets_go_of_can_be_deleted(room: Room) -> None:
+    job(room, parallelism=1, completions=1)
+    room.until(lambda: running(room), "it runs")
+    pod = name_of(running(room)[0])
+    assert finalizers(room, pod) == [TRACKED]
+    room.merge("pods", pod, {"metadata": {"ownerReferences": None}})
+    room.until(lambda: controller_of(room.get("pods", pod)), "the job takes its pod back")
+    assert finalizers(room, pod) == [TRACKED]
+    room.merge("pods", pod, {"metadata": {"labels": None}})
+    room.until(lambda: controller_of(room.get("pods", pod)) is None, "the job lets go of it")
+    assert finalizers(room, pod) == []
+
+
+def test_pods_that_a_job_leaves_behind_can_be_deleted(room: Room) -> None:
+    job(room, parallelism=1, completions=1)
+    room.until(lambda: running(room), "it runs")
+    pod = name_of(running(room)[0])
+    room.delete(JOBS, "work", propagation="Orphan")
+    room.until(lambda: controller_of(room.get("pods", pod)) is None, "the pod is nobody's")
+    room.until(lambda: finalizers(room, pod) == [], "nothing holds it any more")
 
 
 def test_a_job_fails_at_its_deadline_and_at_its_limit(room: Room) -> None:
