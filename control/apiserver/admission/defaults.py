@@ -73,10 +73,15 @@ class RuntimeClass(PluginBase):
         return {**own, **added}
 
 
-def default_of(classes: Collection, annotation: str) -> str:
-    """The name of the class that is marked as the default, "" if none is."""
+_DEFAULT_STORAGE = (
+    "storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class",
+)  # fmt: skip
+
+
+def default_of(classes: Collection, *annotations: str) -> str:
+    """The name of the newest class that one of the annotations marks as the default, "" if none is."""
     marked = [one.object() for one in classes.select("")]
-    marked = [one for one in marked if annotations_of(one).get(annotation) == "true"]
+    marked = [one for one in marked if any(annotations_of(one).get(mark) == "true" for mark in annotations)]
     marked.sort(key=name_of)
     marked.sort(key=lambda one: str(one["metadata"]["creationTimestamp"]), reverse=True)
     return name_of(marked[0]) if marked else ""
@@ -95,7 +100,7 @@ class DefaultStorageClass(PluginBase):
         spec: dict[str, Any] = new["spec"]
         beta = annotations_of(new).get("volume.beta.kubernetes.io/storage-class")
         if spec.get("storageClassName") is None and beta is None:
-            name = default_of(self._classes, "storageclass.kubernetes.io/is-default-class")
+            name = default_of(self._classes, *_DEFAULT_STORAGE)
             if name:
                 spec["storageClassName"] = name
         return new
