@@ -269,6 +269,9 @@ def _listen(address: str, backlog: int, shared: bool) -> Any:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                # [::] is every address of both families, whatever the machine's own default.
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             listener.bind((host.strip("[]"), int(port)))
         listener.listen(backlog)
     except (OSError, ValueError) as error:

@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 
 class HealthPorts:
-    """One small HTTP server a service; `healthy` tells whether the rules are what they shall be."""
+    """One small HTTP server a service, at `address`; `healthy` tells whether the rules are what they shall be."""
 
-    def __init__(self, healthy: Callable[[], bool], address: str = "0.0.0.0") -> None:
+    def __init__(self, healthy: Callable[[], bool], address: str) -> None:
         self._healthy = healthy
         self._address = address
         self._servers: dict[int, Server] = {}

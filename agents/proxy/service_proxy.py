@@ -57,7 +57,8 @@ class ServiceProxy:
     ) -> None:
         self._runtime = runtime
         self._cluster_networks = cluster_networks
-        self._health = HealthPorts(lambda: self.in_sync)
+        everywhere = "[::]" if any(map(Family.IP6.has, cluster_networks)) else "0.0.0.0"
+        self._health = HealthPorts(lambda: self.in_sync, everywhere)
         self._node = NodeView(node_name)
         self._gateways: dict[Family, str] = {}
         self._events = events
