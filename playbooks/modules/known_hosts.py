@@ -55,8 +55,8 @@ def _with(call: Call, lines: list[str]) -> list[str]:
     kept = list(lines)
     for given in call["key"].strip().splitlines():
         words = given.split()
-        if len(words) < 3:
-            raise Failure(f"the key must be a line of known_hosts with host, type and key, not {given!r}")
+        if len(words) < 3 or not _about(given, call["name"]):
+            raise Failure("Host parameter does not match hashed host field in supplied key")
         kind, blob = words[1], words[2]
         same = [line for line in kept if _about(line, call["name"]) and line.split()[1:3] == [kind, blob]]
         hashed = [line for line in same if line.startswith("|1|") == call["hash_host"]]

@@ -31,6 +31,13 @@ OPTIONS = {
     "update_password": Option(default="always", choices=("always", "on_create")),
     "password_lock": Option("bool"),
     "expires": Option("float"),
+    "password_expire_max": Option("int"),
+    "password_expire_min": Option("int"),
+    "password_expire_warn": Option("int"),
+    "password_expire_account_disable": Option("int"),
+    "uid_min": Option("int"),
+    "uid_max": Option("int"),
+    "seuser": Option(),
     "remove": Option("bool", default=False),
     "force": Option("bool", default=False),
     "umask": Option(),
@@ -41,7 +48,13 @@ OPTIONS = {
     "ssh_key_file": Option(),
     "ssh_key_comment": Option(),
     "ssh_key_passphrase": Option(secret=True),
+    # These say something on other systems only.
+    **{name: Option() for name in ("authorization", "login_class", "profile", "role")},
+    "hidden": Option("bool"),
 }
+# What chage sets, and where it stands in /etc/shadow.
+_AGES = (("password_expire_min", "-m", 3), ("password_expire_max", "-M", 4), ("password_expire_warn", "-W", 5))
+_EXPIRY = 7
 
 
 def run(call: Call) -> dict[str, Any]:
@@ -68,6 +81,7 @@ def run(call: Call) -> dict[str, Any]:
             _do(call, result, ["usermod", *words, name])
         result.update(append=call["append"], move_home=call["move_home"])
         _missing_home(call, result)
+    _ages(call, result)
     if call["password"] is not None:
         result["password"] = "NOT_LOGGING_PASSWORD"
     if call["groups"] is not None:
@@ -75,6 +89,15 @@ def run(call: Call) -> dict[str, Any]:
     if call["generate_ssh_key"] and not call.check:
         _ssh_key(call, result)
     return {**result, **_about(name)}
+
+
+def _ages(call: Call, result: dict[str, Any]) -> None:
+    """How long the password may and must live."""
+    shadow = _shadow(call["name"])
+    words = [word for name, flag, place in _AGES if call[name] is not None and str(call[name]) != shadow[place]
+             for word in (flag, str(call[name]))]  # fmt: skip
+    if words:
+        _do(call, result, ["chage", *words, call["name"]])
 
 
 def _missing_home(call: Call, result: dict[str, Any]) -> None:
@@ -126,12 +149,22 @@ def _create(call: Call) -> list[str]:
             words += [flag, call[option]]
     if call["expires"] is not None:
         words += ["-e", _date(call["expires"])]
+    words += _everywhere(call)
+    for option, name in (("uid_min", "UID_MIN"), ("uid_max", "UID_MAX")):
+        words += ["-K", f"{name}={call[option]}"] if call[option] is not None else []
     if call["create_home"]:
         words += ["-m", *(["-k", call["skeleton"]] if call["skeleton"] else [])]
         words += ["-K", f"UMASK={call['umask']}"] if call["umask"] else []
     else:
         words.append("-M")
     return [*words, *(["-r"] if call["system"] else [])]
+
+
+def _everywhere(call: Call) -> list[str]:
+    """What useradd and usermod are told alike, whatever it was before."""
+    words = ["-Z", call["seuser"]] if call["seuser"] is not None else []
+    disabled = call["password_expire_account_disable"]
+    return [*words, *(["-f", str(disabled)] if disabled is not None else [])]
 
 
 def _has_group(name: str) -> bool:
@@ -158,15 +191,16 @@ def _modify(call: Call, current: pwd.struct_passwd) -> list[str]:
     if (
         call["password"] is not None
         and call["update_password"] == "always"
-        and call["password"] != shadow[0].lstrip("!")
+        and call["password"] != shadow[1].lstrip("!")
     ):
         words += ["-p", call["password"]]
-    locked = shadow[0].startswith("!")
+    locked = shadow[1].startswith("!")
     if call["password_lock"] is not None and call["password_lock"] != locked:
         words.append("-L" if call["password_lock"] else "-U")
-    if call["expires"] is not None and _date(call["expires"]) != shadow[1]:
+    expiry = _date(float(shadow[_EXPIRY]) * 86400) if shadow[_EXPIRY] else ""
+    if call["expires"] is not None and _date(call["expires"]) != expiry:
         words += ["-e", _date(call["expires"])]
-    return words
+    return [*words, *_everywhere(call)]
 
 
 def _groups(call: Call, current: pwd.struct_passwd) -> list[str]:
@@ -188,17 +222,17 @@ def _group_number(name: str) -> int:
         return grp.getgrnam(name).gr_gid if _has_group(name) else -1
 
 
-def _shadow(name: str) -> tuple[str, str]:
-    """The password field and the date of expiry, both "" where /etc/shadow cannot be read."""
+def _shadow(name: str) -> list[str]:
+    """The user's fields in /etc/shadow, all "" where it cannot be read."""
     try:
         with open("/etc/shadow") as stream:
             for line in stream:
                 fields = line.rstrip("\n").split(":")
                 if fields[0] == name:
-                    return fields[1], _date(float(fields[7]) * 86400) if fields[7] else ""
+                    return fields
     except PermissionError:
-        return "", ""
-    return "", ""
+        pass
+    return [""] * 9
 
 
 def _date(seconds: float) -> str:

@@ -29,6 +29,7 @@ _WORDS = {
     "packages": ("stdout", "stderr", "stdout_lines", "stderr_lines", "cache_update_time", "msg"),
     "python-packages": ("stdout", "stderr", "stdout_lines", "stderr_lines", "cmd"),
     "sources": ("stderr", "stderr_lines"),
+    "users": ("ssh_fingerprint", "ssh_public_key", "name"),
 }
 
 
