@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from api import errors
 from api.errors import Cause
+from api.protobuf.special import parse_duration
 from api.resources import Resource
 from api.validation import fields
 from control.apiserver.identity import User
-from control.apiserver.request import Request
+from control.apiserver.request import LONG_RUNNING, Request
 from control.apiserver.storage import Key
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Operation:
 
     `applies` says that managedFields have been settled by server-side apply; `refused_claims` are those that the
     store has found to be another object's. `rounds` is there once others' hooks have had a say in it;
-    `annotations` are for the audit log.
+    `annotations` are for the audit log; at the `deadline`, by the monotonic clock, the client no longer waits.
     """
 
     server: ApiServer
@@ -55,6 +56,7 @@ class Operation:
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     rounds: Rounds | None = None
+    deadline: float | None = None
 
     @property
     def resource(self) -> Resource:
@@ -85,7 +87,8 @@ def operation(server: ApiServer, endpoint: Endpoint, request: Request, verb: str
         warnings=request.warnings,
         annotations=request.annotations,
     )
-    if request.environ.get("QUERY_STRING"):
+    # The query of a connection is meant for its other side.
+    if request.environ.get("QUERY_STRING") and info.subresource not in LONG_RUNNING:
         _read_options(found, request)
     if not found.field_manager:
         found.field_manager = request.header("User-Agent").partition("/")[0][:_LONGEST_MANAGER]
@@ -105,6 +108,9 @@ def _read_options(found: Operation, request: Request) -> None:
         message = f'Unsupported value: "{validation}": supported values: {supported}'
         causes.append(Cause("FieldValueNotSupported", message, "fieldValidation"))
     found.field_validation = validation or "Warn"
+    nanoseconds = parse_duration(query["timeout"]) if query.get("timeout") else 0
+    if nanoseconds > 0:
+        found.deadline = found.server.runtime.monotonic() + nanoseconds / 1e9
     manager = query.get("fieldManager", "")
     if len(manager) > _LONGEST_MANAGER:
         causes.append(

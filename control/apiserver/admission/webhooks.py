@@ -114,11 +114,13 @@ class Webhooks(PluginBase):
         versions = webhook.declared.get("admissionReviewVersions") or ["v1"]
         version = next((one for one in versions if one in ("v1", "v1beta1")), "v1")
         review = {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": request}
-        seconds = float(webhook.declared.get("timeoutSeconds") or _DEFAULT_SECONDS)
+        seconds = self._seconds(webhook, operation)
         try:
             answer = self._hooks.call(webhook.declared["clientConfig"], review, seconds)
             response = _response(answer, request["uid"], version)
         except HookFailed as error:
+            if operation.deadline is not None and operation.deadline <= self._hooks.runtime.monotonic():
+                raise _late() from error
             if webhook.fails_open:
                 log.warning("failing open, webhook %s failed: %s", webhook.name, error)
                 return None
@@ -131,6 +133,20 @@ class Webhooks(PluginBase):
         if not response.get("allowed"):
             raise denied(webhook.name, response.get("status") or response.get("result") or {})
         return Answer(endpoint, response)
+
+    def _seconds(self, webhook: Webhook, operation: Operation) -> float:
+        """How long to wait for an answer: no longer than the client does. Raises Timeout."""
+        seconds = float(webhook.declared.get("timeoutSeconds") or _DEFAULT_SECONDS)
+        if operation.deadline is None:
+            return seconds
+        left = operation.deadline - self._hooks.runtime.monotonic()
+        if left <= 0:
+            raise _late()
+        return min(seconds, left)
+
+
+def _late() -> errors.Timeout:
+    return errors.Timeout("Timeout: request did not complete within requested timeout - context deadline exceeded")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ _FLAGS = ("stdin", "stdout", "stderr", "tty")
 def admit(server: ApiServer, endpoint: Endpoint, request: Request) -> None:
     """Raises ApiError if admission refuses the connection."""
     asked = operation(server, endpoint, request, CONNECT)
-    asked.dry_run = False
     options = _options(endpoint, request)
     server.admission.validate(asked, server.admission.mutate(asked, options, None), None)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
@@ -43,7 +44,7 @@ class Hooks:
 
     def call(self, config: Mapping[str, Any], body: Any, timeout: float) -> Any:
         """The decoded answer to a JSON body. Raises HookFailed."""
-        url = f"{address_of(config)}?timeout={timeout:g}s"
+        url = f"{address_of(config)}?timeout={math.ceil(timeout)}s"
         try:
             status, content = self._post(config, url, orjson.dumps(body), timeout)
         except (urllib3.exceptions.HTTPError, OSError, errors.ApiError) as error:

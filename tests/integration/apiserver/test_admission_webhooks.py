@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import orjson
@@ -75,7 +76,7 @@ CONNECTIONS = [
     ("pods/p/exec?command=ls&command=-l&stderr=1&tty=false", "PodExecOptions",
      {"stderr": True, "command": ["ls", "-l"]}),
     ("pods/p/portforward?ports=80,81", "PodPortForwardOptions", {"ports": [80, 81]}),
-    ("pods/p:80/proxy/a/b?c=d", "PodProxyOptions", {"path": "/a/b"}),
+    ("pods/p:80/proxy/a/b?dryRun=c&timeout=d&fieldValidation=e", "PodProxyOptions", {"path": "/a/b"}),
     ("services/s/proxy/", "ServiceProxyOptions", {"path": "/"}),
 ]  # fmt: skip
 
@@ -296,3 +297,18 @@ def test_what_a_webhook_adds_beyond_the_schema_is_dropped_in_silence(cluster, ho
     assert (status, made["spec"]["color"], "stage" in made["spec"]) == (201, "red", False)
     assert "Warning" not in headers
     assert "color" in hook.asked[1]["request"]["object"]["spec"]
+
+
+def test_a_webhook_is_waited_for_no_longer_than_its_client_waits(cluster, hook):
+    given_up = threading.Event()
+    hook.answers()
+    answer = hook.answer
+    hook.answer = lambda review: (given_up.wait(20), answer(review))[1]
+    configure(cluster, hook, "Validating", failurePolicy="Ignore")
+    status, refused, _ = cluster.request("POST", f"{MAPS}?timeout=200ms", config_map())
+    given_up.set()
+    assert (status, refused["reason"], refused["message"]) == (
+        504, "Timeout", "Timeout: request did not complete within requested timeout - context deadline exceeded",
+    )  # fmt: skip
+    assert cluster.request("GET", f"{MAPS}/m")[0] == 404
+    assert cluster.request("POST", f"{MAPS}?timeout=30s", config_map())[0] == 201
