@@ -12,7 +12,7 @@ from agents.kubelet.pods import container_status, spec
 from agents.kubelet.pods.sync import deadline_exceeded, starts_over
 from agents.kubelet.pods.view import Memory, PodView
 from agents.kubelet.runtime.interface import State
-from api.objects import Object, condition
+from api.objects import Object, condition, is_deleting
 from api.runtime import timestamp
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
@@ -47,14 +47,22 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
     if addresses:
         status |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
     status |= container_status.statuses(pod, view, memory, now, node.runtime)
-    status["phase"] = old["phase"] if spec.is_terminal(pod) else phase(pod, status)
-    if not spec.is_terminal(pod) and starts_over(pod, view, memory) is not None and status["phase"] in spec.TERMINAL:
-        status["phase"] = "Running"
+    status["phase"] = old["phase"] if spec.is_terminal(pod) else _phase(pod, status, view, memory)
     _explain(pod, status, old, now)
     if memory.evicted is not None and not view.running():
         status |= {"phase": "Failed", "reason": memory.evicted.reason, "message": memory.evicted.message}
     status["conditions"] = _conditions(pod, status, view, memory, now)
     return {name: value for name, value in status.items() if value not in (None, "", [])}
+
+
+def _phase(pod: Object, status: Object, view: PodView, memory: Memory) -> str:
+    """The phase of a pod that has none for good yet."""
+    if is_deleting(pod) and not view.running() and not spec.is_static(pod):
+        # Whatever the policy, nothing of it starts again; its controllers wait for the word.
+        ends = [entry["state"].get("terminated") for entry in status.get("containerStatuses") or []]
+        return "Succeeded" if ends and all(end and end["exitCode"] == 0 for end in ends) else "Failed"
+    found = phase(pod, status)
+    return "Running" if found in spec.TERMINAL and starts_over(pod, view, memory) is not None else found
 
 
 def phase(pod: Object, status: Object) -> str:

@@ -94,6 +94,18 @@ def is_gone(node: Node, name: str) -> bool:
         return True
 
 
+def test_a_deleted_pod_that_others_hold_has_ended_for_good(clean: Node) -> None:
+    create(clean, "held", containers=[shell(DEAF)], terminationGracePeriodSeconds=1)
+    hold = {"metadata": {"finalizers": ["example.com/hold"]}}
+    clean.client.patch("pods", "held", hold, NAMESPACE)
+    ready(clean, "held")
+    clean.client.delete("pods", "held", NAMESPACE)
+    eventually(lambda: pod(clean, "held")["status"]["phase"] == "Failed", "it has failed", 30)
+    assert pod(clean, "held")["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+    clean.client.patch("pods", "held", {"metadata": {"finalizers": None}}, NAMESPACE)
+    eventually(lambda: is_gone(clean, "held"), "the pod is gone", 30)
+
+
 def test_a_pod_that_ends_becomes_unready_and_is_not_restarted(clean: Node) -> None:
     container = shell(
         "touch /tmp/up; trap 'rm /tmp/up; sleep 6; exit 0' TERM; while true; do sleep 0.1; done",

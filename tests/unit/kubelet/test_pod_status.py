@@ -206,3 +206,20 @@ def test_how_far_a_resize_is(known: dict[str, Any], wanted: list[tuple[str, str 
     if not wanted:
         patch = status_patch(pod, status)
         assert {"type": "PodResizeInProgress", "$patch": "delete"} in (patch or {})["status"]["conditions"]
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+@pytest.mark.parametrize(
+    ("found", "phase"),
+    [
+        ([container(state="running")], "Running"),
+        ([container(state="exited")], "Succeeded"),
+        ([container(state="exited", code=137)], "Failed"),
+        ([container(state="created")], "Failed"),
+        ([], "Failed"),
+    ],
+)
+def test_a_deleted_pod_ends_for_good_with_its_containers(policy: str, found: list[Container], phase: str) -> None:
+    deleted = make_pod(policy)
+    deleted["metadata"]["deletionTimestamp"] = timestamp(NOW)
+    assert status_of(deleted, *found)["phase"] == phase
