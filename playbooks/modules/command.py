@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shlex
 import time
 from datetime import datetime
@@ -25,23 +26,32 @@ OPTIONS = {
     "executable": Option("path"),
 }
 FREE_FORM = "cmd"
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `command`."""
     if call["argv"] and call["cmd"]:
         raise Failure("only command or argv can be given, not both", rc=256)
-    if call["argv"]:
-        words = [str(word) for word in call["argv"]]
-    else:
-        words = [os.path.expanduser(os.path.expandvars(word)) for word in shlex.split(call["cmd"] or "")]
+    words = [str(word) for word in call["argv"]] if call["argv"] else shlex.split(call["cmd"] or "")
     if not words:
-        raise Failure("no command given", rc=256)
-    return execute(call, words)
+        raise Failure("no command given")
+    if not call["expand_argument_vars"]:
+        return execute(call, words)
+    return execute(call, words, [_expanded(word, {**os.environ, **call.environment}) for word in words])
 
 
-def execute(call: Call, command: str | list[str]) -> dict[str, Any]:
-    """Run a command (text goes through the shell) with what `command` and `shell` have in common."""
+def _expanded(word: str, environment: dict[str, str]) -> str:
+    """A word with the variables that are known in it, and a home at its beginning."""
+    known = _VARIABLE.sub(lambda found: environment.get(found.group(1).strip("{}"), found.group()), word)
+    return os.path.expanduser(known)
+
+
+def execute(call: Call, command: str | list[str], expanded: list[str] | None = None) -> dict[str, Any]:
+    """Run a command (text goes through the shell) with what `command` and `shell` have in common.
+
+    The result tells of the command as it was given, also where what is run is `expanded`.
+    """
     chdir = call["chdir"] and os.path.expanduser(call["chdir"])
     result: dict[str, Any] = {"cmd": command, "rc": 0, "stdout": "", "stderr": "", "changed": False}
     if chdir and not os.path.isdir(chdir):
@@ -57,7 +67,7 @@ def execute(call: Call, command: str | list[str]) -> dict[str, Any]:
         if call["creates"] or call["removes"]:
             return {**result, "changed": True, "msg": "Command would have run if not in check mode"}
         return {**result, "skipped": True, "msg": "Command would have run if not in check mode"}
-    return _run(call, command, chdir, result)
+    return _run(call, command if expanded is None else expanded, chdir, result)
 
 
 def _run(call: Call, command: str | list[str], chdir: str | None, result: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ def run(call: ActionCall) -> Result:
     if call.check:
         return {"skipped": True, "changed": False, "msg": "remote module (raw) does not support check mode"}
     connection, become = call.connect()
-    assignments = "".join(f"export {name}={_quoted(value)}; " for name, value in call.environment.items())
-    done = connection.raw(assignments + call["cmd"], become, call["executable"] or "/bin/sh")
+    # As in Ansible no environment comes along: there may be no shell to take it.
+    done = connection.raw(call["cmd"], become, call["executable"] or "/bin/sh")
     output = done.output.replace("\r\n", "\n")
     result: Result = {
         "changed": True,
@@ -29,9 +29,3 @@ def run(call: ActionCall) -> Result:
     if done.status != 0:
         raise TaskError("non-zero return code", **result)
     return result
-
-
-def _quoted(value: str) -> str:
-    import shlex
-
-    return shlex.quote(value)
