@@ -7,10 +7,11 @@ TESTS ?= tests
 SEEDS ?= 1000
 SEED ?= 0
 SCENARIO ?=
+CONFORMANCE ?= build/conformance
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := .venv/bin
 
-.PHONY: lab lab-down test simulate test-vagrant lint format docs clean
+.PHONY: lab lab-down test simulate test-vagrant test-conformance lint format docs clean
 
 lab: .venv/runs ## three hosts on this machine, a cluster on them, and a demo that answers
 	@$(SUDO) $(BIN)/wherry lab up --name $(LAB) --workers $(WORKERS)
@@ -28,6 +29,12 @@ simulate: .venv/develops ## the control plane under virtual time and faults: SEE
 test-vagrant: .venv/develops ## the lab on real virtual machines, up, halted, made anew, destroyed: half an hour
 	@$(SUDO) sh tests/vagrant/packages.sh
 	@$(SUDO) $(BIN)/python -m pytest -x -m vagrant tests/vagrant
+
+test-conformance: .venv/runs ## Kubernetes' own conformance tests on a lab, built from Debian 12's source package
+	@$(SUDO) sh tests/conformance/packages.sh
+	@$(SUDO) sh tests/conformance/build.sh $(CONFORMANCE)
+	@$(SUDO) sh tests/conformance/images.sh $(CONFORMANCE)
+	@$(SUDO) sh tests/conformance/run.sh $(CONFORMANCE)
 
 lint: .venv/develops ## style, types, and who may import whom
 	@$(BIN)/ruff format --check
