@@ -200,15 +200,22 @@ class Node(Host):
         eventually(self._podman_answers, "podman answers")
 
     def load_images(self) -> None:
-        """The pause image, and a small one for containers."""
+        """The pause image, and small ones for containers."""
         self.import_image(PAUSE, {"catatonit": Path(shutil.which("catatonit") or "")})
+        self.import_image(BUSYBOX, self._small_files(), applets=True)
+        self.load_speaker()
+
+    def load_speaker(self) -> None:
+        """The image that has a user, a directory and words of its own."""
+        says = ('ENTRYPOINT ["/bin/echo", "said"]', 'CMD ["by", "itself"]', "USER 1234", "WORKDIR /tmp")
+        self.import_image(SPEAKER, self._small_files(), *says, applets=True)
+
+    def _small_files(self) -> dict[str, Path]:
         files = {"bin/busybox": Path(shutil.which("busybox") or "")}
         for name, text in ACCOUNTS.items():
             files[f"etc/{name}"] = self.directory / name
             files[f"etc/{name}"].write_text(text)
-        self.import_image(BUSYBOX, files, applets=True)
-        says = ('ENTRYPOINT ["/bin/echo", "said"]', 'CMD ["by", "itself"]', "USER 1234", "WORKDIR /tmp")
-        self.import_image(SPEAKER, files, *says, applets=True)
+        return files
 
     def import_image(self, name: str, files: dict[str, Path], *changes: str, applets: bool = False) -> None:
         """An image of these files; with `applets`, links for all that busybox can do."""

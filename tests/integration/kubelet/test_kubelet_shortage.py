@@ -103,6 +103,8 @@ def test_a_node_short_of_disk_collects_what_nobody_uses_and_evicts_who_took_most
             "The node was low on resource: inodes. Threshold quantity: 1500, available: "
         )
         ready(clean, "modest")
+    # Other tests' image was unused, too.
+    clean.load_speaker()
 
 
 def test_a_node_short_of_process_ids_evicts_who_has_most(clean: Node) -> None:
