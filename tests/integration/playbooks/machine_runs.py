@@ -44,7 +44,8 @@ def summary(name: str, seen: Seen, root: Path) -> dict[str, Any]:
     """What a run came to, in a form that can be kept."""
     tasks = told(seen, root, _OF_FAILURES)
     found = {"status": seen.status, "counts": seen.counts, "tasks": tasks, "tree": tree(root)}
-    kept: dict[str, Any] = json.loads(json.dumps(_without(found, _WORDS.get(name, ()))))
+    text = json.dumps(_without(found, _WORDS.get(name, ()))).replace(str(PLAYS), "PLAYBOOK_DIR")
+    kept: dict[str, Any] = json.loads(text)
     return kept
 
 
