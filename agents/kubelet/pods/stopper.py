@@ -3,7 +3,8 @@
 Each ending runs in a task of its own; asking again for a container that is being stopped only brings its
 deadline forward. A restarted kubelet simply begins again: signals may be repeated.
 
-Invariant: at most one task ends a container, and it never ends one later than the last deadline asked for.
+Invariant: at most one task ends a container, and it never ends one later than the last deadline asked for; but after
+its hook a container has two seconds for its signal, whoever asks meanwhile.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Stopper:
         self._pre_stop = pre_stop
         self._notify = notify
         self._deadlines: dict[str, float] = {}
+        self._soonest: dict[str, float] = {}
         self._killed: set[str] = set()
         self._lock = clock.lock()
 
@@ -56,7 +58,7 @@ class Stopper:
         with self._lock:
             known = self._deadlines.get(container.id)
             if known is not None:
-                self._deadlines[container.id] = min(known, deadline)
+                self._deadlines[container.id] = max(min(known, deadline), self._soonest.get(container.id, 0.0))
                 return False
             self._deadlines[container.id] = deadline
         self._clock.spawn(f"stop-{container.name}", self._end, pod, container)
@@ -67,7 +69,7 @@ class Stopper:
             if pod is not None and self._left(container.id) > 0:
                 self._pre_stop(pod, container, self._left(container.id))
                 with self._lock:
-                    soonest = self._clock.monotonic() + _AFTER_HOOK
+                    soonest = self._soonest[container.id] = self._clock.monotonic() + _AFTER_HOOK
                     self._deadlines[container.id] = max(self._deadlines[container.id], soonest)
             if self._left(container.id) > 0:
                 wanted = spec.find_container(pod, container.name) if pod is not None else None
@@ -83,6 +85,7 @@ class Stopper:
         finally:
             with self._lock:
                 self._deadlines.pop(container.id, None)
+                self._soonest.pop(container.id, None)
             self._notify(container.pod.uid)
 
     def _left(self, container_id: str) -> float:
