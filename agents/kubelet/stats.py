@@ -162,15 +162,8 @@ def _space(found: Space) -> Object:
 
 
 def _file_system(time: float, pressure: Pressure) -> Object:
-    return {
-        "time": timestamp(time),
-        "availableBytes": pressure.disk_available,
-        "capacityBytes": pressure.disk_total,
-        "usedBytes": pressure.disk_total - pressure.disk_available,
-        "inodesFree": pressure.inodes_available,
-        "inodes": pressure.inodes_total,
-        "inodesUsed": pressure.inodes_total - pressure.inodes_available,
-    }
+    found = Space(pressure.disk_total, pressure.disk_available, pressure.inodes_total, pressure.inodes_available)
+    return {"time": timestamp(time)} | _space(found)
 
 
 def _image_file_system(time: float, pressure: Pressure) -> Object:
