@@ -62,8 +62,9 @@ def candidates(
             for address in entry.get("addresses") or ():
                 candidate = _candidate(Endpoint(spelled(address), number), entry, node)
                 known = found.get(candidate.endpoint)
-                # A pod that moves between slices is for a moment in both; the better news is the newer.
-                if known is None or (candidate.ready and not known.ready):
+                # A pod that moves between slices is for a moment in both; the better news is the newer. An address
+                # that a pod which ends shares with another is the other's.
+                if known is None or _news(candidate) > _news(known):
                     found[candidate.endpoint] = candidate
     return list(found.values())
 
@@ -90,6 +91,11 @@ def _near(ready: list[Candidate], node: NodeView) -> list[Candidate]:
         if near:
             return near
     return ready
+
+
+def _news(candidate: Candidate) -> tuple[bool, bool]:
+    """Of two things said about one address the greater holds."""
+    return candidate.ready, not candidate.terminating
 
 
 def _sorted(chosen: Iterable[Candidate]) -> tuple[Endpoint, ...]:

@@ -20,6 +20,7 @@ from agents.network.conntrack import Frontend
 from agents.network.nftables.values import (
     DROP,
     PROTOCOLS,
+    RETURN,
     TCP,
     UDP,
     Balance,
@@ -342,16 +343,20 @@ class _Builder:
         return name
 
     def _firewall_chain(self, identity: str, chain: str) -> str:
-        """The chain that lets only the service's source ranges on to `chain`; `chain` itself without ranges."""
-        if not (chain and self._source_ranges):
+        """The chain that lets only the service's source ranges on to `chain`; `chain` itself without ranges.
+
+        Without endpoints those that may ask are told so, which is not for others to know.
+        """
+        if not self._source_ranges:
             return chain
         name = f"firewall-{identity}"
         ranges = _of(self._family, self._source_ranges)
-        allowed: list[Rule] = [(InNetworks(Field.SOURCE, ranges), goto(chain))] if ranges else []
+        onward = goto(chain) if chain else RETURN
+        allowed: list[Rule] = [(InNetworks(Field.SOURCE, ranges), onward)] if ranges else []
         if _has_any(ranges, self._node.addresses):
             # A node that holds the balancer's address speaks to it from that address.
             itself = InNetworks(Field.SOURCE, self._balancer_addresses)
-            allowed.append((IsLocal(Field.SOURCE), itself, goto(chain)))
+            allowed.append((IsLocal(Field.SOURCE), itself, onward))
         self._chains[name] = Chain((*allowed, (DROP,)))
         return name
 

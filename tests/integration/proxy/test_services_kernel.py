@@ -156,6 +156,48 @@ def test_internal_local_policy_stays_on_the_node(cluster: Cluster) -> None:
     assert {line.split()[0] for line in cluster.two.ask("10.96.0.10", 80, count=8)} == {"two"}
 
 
+BOTH, OWN = {"one", "two"}, {"one"}
+CLIENTS = ("pod", "node", "outside")
+# By policies: who reaches which endpoints through the first node, and keeps the own address, at the cluster's address
+# and at those for clients outside.
+WAYS: dict[str, tuple[dict, dict, dict]] = {
+    "any endpoint": (
+        {},
+        {"pod": (BOTH, True), "node": (BOTH, False), "outside": (BOTH, False)},
+        {"pod": (BOTH, False), "node": (BOTH, False), "outside": (BOTH, False)}),
+    "external local": (
+        {"externalTrafficPolicy": "Local"},
+        {"pod": (BOTH, True), "node": (BOTH, False), "outside": (BOTH, False)},
+        {"pod": (BOTH, True), "node": (BOTH, False), "outside": (OWN, True)}),
+    "internal local": (
+        {"internalTrafficPolicy": "Local"},
+        {"pod": (OWN, True), "node": (OWN, False), "outside": (OWN, False)},
+        {"pod": (BOTH, False), "node": (BOTH, False), "outside": (BOTH, False)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("policies", "inside", "beyond"), WAYS.values(), ids=WAYS.keys())
+def test_policies_decide_for_each_client_at_each_address(
+    cluster: Cluster, policies: dict, inside: dict, beyond: dict
+) -> None:
+    balancer = {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}]}}
+    balanced = service("web", "10.96.0.10", type="LoadBalancer", node_port=30080, status=balancer, **policies)
+    cluster.program([balanced], [endpoint_slice("web", *cluster.web)])
+    cluster.client.sh("ip route replace 192.0.2.0/24 via 192.168.9.11; ip route replace 10.96.0.0/16 via 192.168.9.11")
+    hosts = dict(zip(CLIENTS, ((cluster.one, "idle"), (cluster.one, ""), (cluster.client, "")), strict=True))
+    own = {"pod": cluster.pods["one", "idle"], "outside": CLIENT}
+    found = {}
+    for address, port in (("10.96.0.10", 80), ("192.0.2.8", 80), (ADDRESSES["one"], 30080)):
+        for name, (host, pod) in hosts.items():
+            answers = [line.split() for line in host.ask(address, port, pod=pod, count=24)]
+            kept = {seen == own.get(name) for _, seen, *_ in answers}
+            found[address, name] = {where for where, *_ in answers}, kept
+    expected = {(address, name): (ways[name][0], {ways[name][1]})
+                for address, ways in (("10.96.0.10", inside), ("192.0.2.8", beyond), (ADDRESSES["one"], beyond))
+                for name in CLIENTS}  # fmt: skip
+    assert found == expected
+
+
 def test_a_session_sticks_until_its_endpoint_is_gone(cluster: Cluster) -> None:
     sticky = service("web", "10.96.0.10", sessionAffinity="ClientIP")
     cluster.program([sticky], [endpoint_slice("web", *cluster.web)])
@@ -204,6 +246,12 @@ def test_external_and_balancer_addresses_lead_to_the_service(cluster: Cluster) -
     cluster.program([balanced], [endpoint_slice("web", *cluster.web)])
     assert cluster.client.answer("192.0.2.7", 80) in ("one", "two")
     assert cluster.client.ask("192.0.2.8", 80)[0].split()[1] == "TimeoutError"
+    cluster.program([balanced], [])
+    assert cluster.client.ask("192.0.2.7", 80)[0].split()[1] == "ConnectionRefusedError"
+    assert cluster.client.ask("192.0.2.8", 80)[0].split()[1] == "TimeoutError"
+    balanced["spec"]["loadBalancerSourceRanges"] = ["192.168.9.0/25"]
+    cluster.program([balanced], [])
+    assert cluster.client.ask("192.0.2.8", 80)[0].split()[1] == "ConnectionRefusedError"
 
 
 @pytest.mark.parametrize(("ranges", "allowed"), [

@@ -70,6 +70,14 @@ def test_slices_are_matched_by_port_name_protocol_and_family(slices: list, expec
     assert [tuple(candidate.endpoint) for candidate in found if candidate.ready] == expected
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_address_that_was_given_again_is_the_new_pods(first: bool) -> None:
+    ending, coming = entry("a", ready=False, serving=True, terminating=True), entry("a", ready=False, serving=False)
+    slices = [endpoint_slice(ending), endpoint_slice(coming)]
+    found = endpoints.candidates(slices if first else reversed(slices), "", "TCP", NODE)
+    assert endpoints.choose(found, NODE).cluster == ()
+
+
 def test_without_a_zone_hints_are_ignored() -> None:
     node = NodeView("one")
     found = endpoints.candidates([endpoint_slice(entry("a", hints=zone("zone-a")))], "", "TCP", node)

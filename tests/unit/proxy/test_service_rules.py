@@ -8,6 +8,7 @@ from service_objects import endpoint_slice, entry, service
 from agents.network.conntrack import Frontend
 from agents.network.nftables.values import (
     DROP,
+    RETURN,
     SCTP,
     TCP,
     UDP,
@@ -211,6 +212,14 @@ def test_source_ranges_guard_the_balancers_address_only() -> None:
     assert chains(obj, BOTH)["firewall-default/web/tcp/80"] == Chain(
         ((InNetworks(Field.SOURCE, ("198.51.100.0/24",)), goto("masquerade-2")), (DROP,))
     )
+
+
+def test_source_ranges_hold_without_endpoints_too() -> None:
+    obj = service(type="LoadBalancer", status=BALANCER, loadBalancerSourceRanges=["198.51.100.0/24"])
+    front, guard = ("192.0.2.8", TCP, 80), "firewall-default/web/tcp/80"
+    assert elements(obj, [])["services"] == {front: goto(guard)}
+    assert front in elements(obj, [])["refused"]
+    assert chains(obj, []) == {guard: Chain(((InNetworks(Field.SOURCE, ("198.51.100.0/24",)), RETURN), (DROP,)))}
 
 
 @pytest.mark.parametrize(("address", "own"), [("198.51.100.7", True), ("198.51.101.7", False), ("2001:db8::7", False)])
