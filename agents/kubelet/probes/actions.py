@@ -43,14 +43,14 @@ class Actions:
         if handler.get("sleep") is not None:
             self.clock.sleep(min(timeout, float(handler["sleep"].get("seconds") or 0)))
             return Answer(True)
-        return Answer(False, "the handler is of a kind that this node does not know")
+        return Answer(False, "the handler is of a kind that this node does not know", unknown=True)
 
     def execute(self, container_id: str, command: tuple[str, ...], timeout: float) -> Answer:
         """Run a command; well if it ends with 0 in time. `text` is its output."""
         try:
             session = self.runtime.exec(container_id, command, terminal=False, stdin=False)
         except ContainerRuntimeError as error:
-            return Answer(False, str(error))
+            return Answer(False, str(error), unknown=True)
         finished = self.clock.event()
         expired = self.clock.event()
         self.clock.spawn("exec-timeout", self._limit, session, timeout, finished, expired)
@@ -61,7 +61,7 @@ class Actions:
                 return Answer(False, f'command "{" ".join(command)}" timed out')
             code = session.exit_code()
         except ContainerRuntimeError as error:
-            return Answer(False, str(error))
+            return Answer(False, str(error), unknown=True)
         finally:
             finished.set()
             session.close()
@@ -91,7 +91,7 @@ def connect(handler: Object, target: Target, timeout: float) -> Answer:
     """Open a TCP connection; well if it opens."""
     port = resolve_port(handler.get("port"), target.spec)
     if port is None:
-        return Answer(False, f"couldn't find port: {handler.get('port')!r}")
+        return Answer(False, f"couldn't find port: {handler.get('port')!r}", unknown=True)
     host = handler.get("host") or target.address
     try:
         socket.create_connection((host, port), timeout=timeout).close()

@@ -25,7 +25,7 @@ def get(clock: Runtime, handler: Object, target: Target, timeout: float) -> Answ
     """Well with a status from 200 to 399, after redirects within the host; a redirect elsewhere is a warning."""
     port = resolve_port(handler.get("port"), target.spec)
     if port is None:
-        return Answer(False, f"couldn't find port: {handler.get('port')!r}")
+        return Answer(False, f"couldn't find port: {handler.get('port')!r}", unknown=True)
     url = _url(handler, target, port, str(handler.get("scheme") or "HTTP").lower())
     headers = {"User-Agent": AGENT, "Accept": "*/*", "Connection": "close"} | _headers(handler)
     try:

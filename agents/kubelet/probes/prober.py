@@ -4,7 +4,8 @@ Each probe of each container is a task; `readings` starts those of containers se
 those of containers that run no more. A changed result asks for a look at the pod.
 
 Invariant: liveness and readiness are asked only once the startup probe, if any, has succeeded; of a pod that is
-deleted only readiness is asked, as nothing will be restarted.
+deleted only readiness is asked, as nothing will be restarted. A question that could not be put changes nothing: that
+the runtime is away for a while ends no container.
 Source: kubelet's prober.Manager.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agents.kubelet.pods import spec
+from agents.kubelet.pods.environment import expand
 from agents.kubelet.pods.performer import Recorder
 from agents.kubelet.pods.view import PodView, Reading
 from agents.kubelet.probes.actions import Actions
@@ -136,22 +138,36 @@ class Prober:
 
     def _ask(self, pod: Object, probed: _Probed, kind: Kind, probe: Object, numbers: Timing) -> None:
         target = Target(probed.container.id, self._address(pod), probed.spec)
-        answer = self._actions.perform(probe, target, numbers.timeout)
+        answer = self._actions.perform(_expanded(probe, probed.spec), target, numbers.timeout)
         if probed.stop.is_set() or (kind is not Kind.READINESS and probed.ending.is_set()):
             return
         before = probed.reading()
-        result = "successful" if answer.ok else "failed"
+        result = "unknown" if answer.unknown else "successful" if answer.ok else "failed"
         key = (namespace_of(pod), name_of(pod), uid_of(pod), probed.container.name, kind.value, result)
         self.counts[key] = self.counts.get(key, 0) + 1
-        probed.tallies[kind] = advance(probed.tallies[kind], answer.ok, numbers)
+        if not answer.unknown:
+            probed.tallies[kind] = advance(probed.tallies[kind], answer.ok, numbers)
         if not answer.ok or answer.warning:
-            reason, word = ("Unhealthy", "failed") if not answer.ok else ("ProbeWarning", "warning")
+            reason = "ProbeWarning" if answer.ok else "Unhealthy"
+            word = "warning" if answer.ok else "errored and resulted in unknown state" if answer.unknown else "failed"
             message = f"{kind.value.capitalize()} probe {word}: {answer.text}"
             path = spec.field_path(pod, probed.container.name)
             self._recorder.record(pod, "Warning", reason, message, path)
         if probed.reading() != before:
             log.info("pod %s: %s probe of %s says %s", uid_of(pod), kind.value, probed.container.name, answer.ok)
             self._notify(uid_of(pod))
+
+
+def _expanded(probe: Object, container: Object) -> Object:
+    """The probe with the container's literal variables in its command; others count as empty there.
+
+    Source: kubelet/container ExpandContainerCommandOnlyStatic.
+    """
+    words = (probe.get("exec") or {}).get("command")
+    if not words:
+        return probe
+    known = {entry["name"]: entry.get("value") or "" for entry in container.get("env") or []}
+    return probe | {"exec": {"command": [expand(word, known) for word in words]}}
 
 
 def _told(pod: Object, container: Container) -> Object:

@@ -15,11 +15,15 @@ from api.objects import Object
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an action went; `text` is what it said. A `warning` is an answer that counts as good and is told anyway."""
+    """How an action went; `text` is what it said. A `warning` is an answer that counts as good and is told anyway.
+
+    `unknown` says that the question was never put, so that it tells nothing of the container.
+    """
 
     ok: bool
     text: str = ""
     warning: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
