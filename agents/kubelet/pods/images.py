@@ -6,14 +6,12 @@ Source: kubelet's images.imageManager.EnsureImageExists.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
-
-import orjson
 
 from agents.kubelet.pods import backoff, spec
 from agents.kubelet.pods.environment import Sources
+from agents.kubelet.pods.image_names import problem, pull_policy, qualified, repository
+from agents.kubelet.pods.keyring import credentials_for
 from agents.kubelet.pods.performer import Recorder, StartProblem
 from agents.kubelet.pods.view import BackOff
 from agents.kubelet.runtime.interface import ContainerRuntime, Credentials, Image, ImagePullError
@@ -33,16 +31,29 @@ class ImageManager:
 
     def ensure(self, pod: Object, container: Object, before_waiting: Callable[[], None]) -> Image:
         """The image of a container, pulled if the policy asks for it. Raises StartProblem."""
-        reference = qualified(container.get("image", ""))
         path = spec.field_path(pod, container["name"])
+        try:
+            return self._ensure(pod, container, path, before_waiting)
+        except StartProblem as found:
+            self._recorder.record(pod, "Warning", "Failed", f"Error: {found.reason}", path)
+            raise
+
+    def _ensure(self, pod: Object, container: Object, path: str, before_waiting: Callable[[], None]) -> Image:
+        image = container.get("image", "")
+        wrong = problem(image)
+        if wrong:
+            message = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {wrong}'
+            self._recorder.record(pod, "Warning", "InspectFailed", message, path)
+            raise StartProblem("InvalidImageName", message)
+        reference = qualified(image)
         policy = pull_policy(container)
         present = self._runtime.image(reference)
         if present is not None and policy != "Always":
-            message = f'Container image "{container["image"]}" already present on machine'
+            message = f'Container image "{image}" already present on machine'
             self._recorder.record(pod, "Normal", "Pulled", message, path)
             return present
         if policy == "Never":
-            message = f'Container image "{container["image"]}" is not present with pull policy of Never'
+            message = f'Container image "{image}" is not present with pull policy of Never'
             self._recorder.record(pod, "Warning", "ErrImageNeverPull", message, path)
             raise StartProblem("ErrImageNeverPull", message)
         self._check_backoff(pod, container, path)
@@ -65,14 +76,13 @@ class ImageManager:
         self._recorder.record(pod, "Normal", "Pulling", f'Pulling image "{container["image"]}"', path)
         began = self._clock.monotonic()
         try:
-            image = self._runtime.pull_image(reference, self._credentials(pod, reference))
+            image = self._pull_as_somebody(pod, reference)
         except ImagePullError as error:
             now = self._clock.time()
             known = self._failed.get(key)
             self._failed[key] = (backoff.following(known[0] if known else None, now, now), now, str(error))
             message = f'Failed to pull image "{container["image"]}": {error}'
             self._recorder.record(pod, "Warning", "Failed", message, path)
-            self._recorder.record(pod, "Warning", "Failed", "Error: ErrImagePull", path)
             raise StartProblem("ErrImagePull", str(error), 2.0) from error
         self._failed.pop(key, None)
         took = f"{self._clock.monotonic() - began:.3f}s"
@@ -83,52 +93,30 @@ class ImageManager:
         self._recorder.record(pod, "Normal", "Pulled", message, path)
         return image
 
-    def _credentials(self, pod: Object, reference: str) -> Credentials | None:
-        registry = reference.partition("/")[0]
-        for entry in pod["spec"].get("imagePullSecrets") or []:
-            secret = self._secrets.get("secrets", namespace_of(pod), entry.get("name", ""))
-            found = credentials_in(secret, registry) if secret is not None else None
-            if found is not None:
-                return found
-        return None
+    def _pull_as_somebody(self, pod: Object, reference: str) -> Image:
+        """The image, as the first of the pod's users whom the registry lets have it. Raises ImagePullError."""
+        refusals = []
+        for credentials in self._credentials(pod, reference):
+            try:
+                return self._runtime.pull_image(reference, credentials)
+            except ImagePullError as error:
+                refusals.append(str(error))
+        distinct = list(dict.fromkeys(refusals))
+        raise ImagePullError(distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]")
 
-
-def pull_policy(container: Object) -> str:
-    """Always, IfNotPresent or Never; the default depends on the tag."""
-    named = container.get("imagePullPolicy")
-    if named:
-        return str(named)
-    name = container.get("image", "").rpartition("/")[2]
-    untagged = ":" not in name and "@" not in name
-    return "Always" if untagged or name.endswith(":latest") else "IfNotPresent"
-
-
-def qualified(image: str) -> str:
-    """The full reference: docker.io and library/ where no registry is named, :latest where no tag is."""
-    first, slash, _ = image.partition("/")
-    if not slash:
-        image = f"docker.io/library/{image}"
-    elif "." not in first and ":" not in first and first != "localhost":
-        image = f"docker.io/{image}"
-    last = image.rpartition("/")[2]
-    return image if ":" in last or "@" in last else f"{image}:latest"
-
-
-def credentials_in(secret: Object, registry: str) -> Credentials | None:
-    """The user and password for a registry in a secret of type kubernetes.io/dockerconfigjson."""
-    try:
-        config = orjson.loads(base64.b64decode((secret.get("data") or {}).get(".dockerconfigjson") or ""))
-    except (binascii.Error, orjson.JSONDecodeError):
-        return None
-    for server, entry in (config.get("auths") or {}).items():
-        host = server.removeprefix("https://").removeprefix("http://").partition("/")[0]
-        if host != registry and not (registry == "docker.io" and host == "index.docker.io"):
-            continue
-        if entry.get("username"):
-            return Credentials(entry["username"], entry.get("password", ""))
+    def _credentials(self, pod: Object, reference: str) -> list[Credentials] | list[None]:
+        """Whom to pull as; nobody in particular if no secret of the pod's fits. Raises ImagePullError."""
+        names = [entry.get("name", "") for entry in pod["spec"].get("imagePullSecrets") or []]
+        found = {name: self._secrets.get("secrets", namespace_of(pod), name) for name in names}
+        missing = [name for name, secret in found.items() if secret is None]
+        if missing:
+            message = (
+                f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                "attempting to pull the image may not succeed."
+            )
+            self._recorder.record(pod, "Warning", "FailedToRetrieveImagePullSecret", message)
+        secrets = [secret for secret in found.values() if secret is not None]
         try:
-            user, _, password = base64.b64decode(entry.get("auth") or "").decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        return Credentials(user, password)
-    return None
+            return credentials_for(repository(reference), secrets) or [None]
+        except ValueError as error:
+            raise ImagePullError(str(error)) from error

@@ -88,7 +88,7 @@ def asked(answers: list[Answer], **probes: Object) -> tuple[Asking, Prober, Obje
     """A prober that has put every question."""
     clock = Asking(answers)
     prober = Prober(clock, cast(Actions, clock), clock, lambda pod: "10.0.0.1", lambda uid: None)
-    shown = {"metadata": {"name": "web", "namespace": "default", "uid": "u0"}}
+    shown: Object = {"metadata": {"name": "web", "namespace": "default", "uid": "u0"}}
     shown |= {"spec": {"containers": [{"name": "app", "env": VARIABLES, **probes}]}}
     prober.readings(shown, PodView(None, (), (CONTAINER,)))
     return clock, prober, shown
