@@ -184,7 +184,10 @@ class Informer:
             for name, function in self._indexers.items():
                 index = self._indices[name]
                 for value in function(old) if old else ():
-                    index.get(value, {}).pop(key, None)
+                    held = index.get(value, {})
+                    held.pop(key, None)
+                    if not held:
+                        index.pop(value, None)
                 for value in function(new) if new else ():
                     index.setdefault(value, {})[key] = new or {}
             handlers = list(self._handlers)

@@ -1,46 +1,52 @@
-"""Keeps the zone like the API: every change of a service or its slices is in the next answer.
+"""Keeps the zone like the API: every change of a service, its slices or a namespace is in the next answer.
 
 Invariant: names are computed from the informers' present objects, never from what an event carried.
 """
 
 from __future__ import annotations
 
+from agents.dns.members import Members, owner_of
 from agents.dns.resolver import Resolver
-from agents.dns.zone import service_names
+from agents.dns.zone import has_address, namespace_names, service_names
 from api.informers import Informers
-from api.objects import Object, key_of, labels_of, namespace_of
-
-_SERVICE_NAME = "kubernetes.io/service-name"
-_BY_SERVICE = "dns-service"
+from api.objects import Object, key_of, name_of
 
 
 class ClusterDns:
-    """Feeds a resolver from services and endpoint slices."""
+    """Feeds a resolver from services, endpoint slices and namespaces."""
 
-    def __init__(self, informers: Informers, resolver: Resolver, domain: str) -> None:
+    def __init__(self, informers: Informers, members: Members, resolver: Resolver, domain: str) -> None:
+        self._members = members
         self._resolver = resolver
         self._domain = domain
         self._services = informers.of("services")
         self._slices = informers.of("endpointslices.discovery.k8s.io")
-        self._slices.add_index(_BY_SERVICE, lambda obj: (_owner(obj),))
+        self._namespaces = informers.of("namespaces")
 
     def watch(self) -> None:
-        """Take all services, and every change from now on."""
+        """Take all there is, and every change from now on."""
+        self._namespaces.add_handler(self._namespace_changed)
         self._services.add_handler(lambda old, new: self._update(key_of(new or old or {})))
         self._slices.add_handler(self._slice_changed)
 
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        name = name_of(new or old or {})
+        # No key of a service begins so.
+        self._resolver.update(f"/{name}", namespace_names(name, self._domain) if new else {})
+
     def _slice_changed(self, old: Object | None, new: Object | None) -> None:
-        for key in {_owner(obj) for obj in (old, new) if obj}:
+        present = [one for one in (old, new) if one]
+        for key in {owner_of(one) for one in present}:
             service = self._services.get(key)
-            # Only a headless service has names that follow from its endpoints.
-            if service is not None and (service.get("spec") or {}).get("clusterIP") == "None":
+            if service is not None and not has_address(service):
                 self._update(key)
+        self._forget(present)
 
     def _update(self, key: str) -> None:
-        service = self._services.get(key)
-        slices = self._slices.by_index(_BY_SERVICE, key)
+        service, slices = self._services.get(key), self._members.slices_of(key)
         self._resolver.update(key, service_names(service, slices, self._domain) if service else {})
+        self._forget(slices)
 
-
-def _owner(endpoint_slice: Object) -> str:
-    return f"{namespace_of(endpoint_slice)}/{labels_of(endpoint_slice).get(_SERVICE_NAME, '')}"
+    def _forget(self, slices: list[Object]) -> None:
+        """What is said of the endpoints in slices may be another now."""
+        self._resolver.forget(name for one in slices for name in self._members.names(one))

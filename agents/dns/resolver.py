@@ -10,6 +10,7 @@ Invariant: `quick` never waits; what it cannot answer, `slow` does.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 import dns.exception
@@ -73,8 +74,12 @@ class Resolver:
         self.failures = 0
 
     def update(self, owner: str, names: Names) -> None:
-        """Put the names of a service in place of its present ones."""
-        for name in self._zone.replace(owner, names):
+        """Put the names of a service, or whoever owns some, in place of its present ones."""
+        self.forget(self._zone.replace(owner, names))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Answer anew what the names are part of."""
+        for name in names if self._own else ():
             for asked in self._about.pop(name, ()):
                 self._own.pop(asked, None)
 
@@ -96,7 +101,8 @@ class Resolver:
         if self._leads_out(found, asked.rdtype):
             return None
         found = self._followed(found, query)
-        return self._keep(data, _names_in(found, asked.name), messages.write_answer(found, query, datagram=True))
+        names = _names_in(found, asked.name) | set(self._zone.follows_from(_text(asked.name)))
+        return self._keep(data, names, messages.write_answer(found, query, datagram=True))
 
     def slow(self, data: bytes, *, datagram: bool = True) -> bytes:
         """The answer to a message, however long that takes."""

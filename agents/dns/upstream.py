@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 PORT = 53
 _TIMEOUT = 1.5
 _ATTEMPTS = 2
+# A server that did not answer is asked after the others for so long.
+_SHUNNED_SECONDS = 10.0
 
 
 class UpstreamError(Exception):
@@ -52,20 +54,27 @@ class Upstream:
         self._servers = servers
         self._runtime = runtime
         self._port = port
+        self._shunned: dict[str, float] = {}
 
     def ask(self, query: Message) -> Message:
         """The answer to a query, under the query's own number and with its own question. Raises UpstreamError."""
         failures = []
         for _ in range(_ATTEMPTS):
-            for server in self._servers:
+            for server in self._in_turn():
                 try:
                     answer = self._ask(server, query)
                 except (OSError, dns.exception.DNSException) as error:
                     failures.append(f"{server}: {error}")
+                    self._shunned[server] = self._runtime.monotonic() + _SHUNNED_SECONDS
                     continue
                 answer.id, answer.question = query.id, query.question
                 return answer
         raise UpstreamError("; ".join(failures) if failures else "the node's resolv.conf names no other server")
+
+    def _in_turn(self) -> list[str]:
+        """The servers in their order, but those last that were silent lately."""
+        now = self._runtime.monotonic()
+        return sorted(self._servers, key=lambda server: self._shunned.get(server, 0.0) > now)
 
     def _ask(self, server: str, query: Message) -> Message:
         sent = copy.copy(query)

@@ -10,10 +10,10 @@ Source: Kubernetes DNS-Based Service Discovery, version 1.1.0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 import dns.name
 import dns.reversename
@@ -49,36 +49,73 @@ def service_names(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]
     own = f"{name_of(service)}.{namespace_of(service)}.svc.{domain}".lower()
     if spec.get("type") == "ExternalName":
         target = str(spec.get("externalName") or "").rstrip(".").lower()
-        return {own: (_alias(_name(target)),)} if target else {}
-    addresses = [a for a in spec.get("clusterIPs") or [spec.get("clusterIP")] if a]
-    if not addresses or addresses == ["None"]:
+        return {own: (_alias(_name(target)),)} if target and not _is_address(target) else {}
+    if not has_address(service):
         return _headless_names(own, slices)
+    addresses = [a for a in spec.get("clusterIPs") or [spec.get("clusterIP")] if a]
     found: dict[str, list[Rdata]] = {own: [_address(a) for a in addresses]}
     for port in spec.get("ports") or ():
-        if port.get("name"):
-            found.setdefault(_port_name(port, own), []).append(_location(int(port["port"]), _name(own)))
+        location = _location(int(port["port"]), _name(own))
+        # The original tells all ports at the service's own name, too.
+        for name in _port_names(port, own):
+            found.setdefault(name, []).append(location)
     for a in addresses:
         found[reverse_name(a)] = [_pointer(_name(own))]
     return {name: tuple(records) for name, records in found.items()}
 
 
-def _headless_names(own: str, slices: Iterable[Mapping[str, Any]]) -> Names:
-    """Names of the endpoints themselves, which is how the members of a StatefulSet find each other."""
-    found: dict[str, dict[Rdata, None]] = {}
+def has_address(service: Mapping[str, Any]) -> bool:
+    """Whether the service has an address of its own: what its name leads to, instead of its endpoints."""
+    spec = service.get("spec") or {}
+    return spec.get("type") != "ExternalName" and spec.get("clusterIP") not in (None, "", "None")
+
+
+class Member(NamedTuple):
+    """A ready endpoint of a service: the label that names it, one of its addresses, and the ports of its slice."""
+
+    label: str
+    address: str
+    ports: tuple[Mapping[str, Any], ...]
+
+    def locations(self, own: str) -> Iterator[tuple[Mapping[str, Any], Rdata]]:
+        """Its ports, each with where it is, for an endpoint of the service of that name."""
+        for port in self.ports:
+            yield port, _location(int(port["port"]), _name(f"{self.label}.{own}"))
+
+
+def members(slices: Iterable[Mapping[str, Any]]) -> Iterator[Member]:
+    """The ready endpoints in a service's slices."""
     for endpoint_slice in slices:
         if endpoint_slice.get("addressType") == "FQDN":
             continue
-        ports = [port for port in endpoint_slice.get("ports") or () if port.get("name") and port.get("port")]
+        ports = tuple(port for port in endpoint_slice.get("ports") or () if port.get("port"))
         for entry in endpoint_slice.get("endpoints") or ():
-            if (entry.get("conditions") or {}).get("ready") is False:
-                continue
-            for a in entry.get("addresses") or ():
-                host = f"{(entry.get('hostname') or _dashed(a)).lower()}.{own}"
-                found.setdefault(own, {})[_address(a)] = None
-                found.setdefault(host, {})[_address(a)] = None
-                found.setdefault(reverse_name(a), {})[_pointer(_name(host))] = None
-                for port in ports:
-                    found.setdefault(_port_name(port, own), {})[_location(int(port["port"]), _name(host))] = None
+            if (entry.get("conditions") or {}).get("ready") is not False:
+                for a in entry.get("addresses") or ():
+                    yield Member((entry.get("hostname") or _dashed(a)).lower(), a, ports)
+
+
+def member_records(one: Member, own: str) -> tuple[Rdata, ...]:
+    """What the name of an endpoint leads to, for an endpoint of the service of the name `own`."""
+    return (_address(one.address), *(location for _, location in one.locations(own)))
+
+
+def pointer(name: str) -> Rdata:
+    """The record that leads to a name from an address."""
+    return _pointer(_name(name))
+
+
+def _headless_names(own: str, slices: Iterable[Mapping[str, Any]]) -> Names:
+    """Names of the endpoints themselves, which is how the members of a StatefulSet find each other."""
+    found: dict[str, dict[Rdata, None]] = {}
+    for one in members(slices):
+        host = f"{one.label}.{own}"
+        found.setdefault(own, {})[_address(one.address)] = None
+        found.setdefault(host, {}).update(dict.fromkeys(member_records(one, own)))
+        found.setdefault(reverse_name(one.address), {})[pointer(host)] = None
+        for port, location in one.locations(own):
+            for name in _port_names(port, own):
+                found.setdefault(name, {})[location] = None
     return {name: tuple(records) for name, records in found.items()}
 
 
@@ -95,18 +132,46 @@ def _address(text: str) -> Rdata:
     return _address6(text) if ":" in text else _address4(text)
 
 
-def _port_name(port: Mapping[str, Any], own: str) -> str:
-    return f"_{port['name']}._{port.get('protocol') or 'TCP'}.{own}".lower()
+def _port_names(port: Mapping[str, Any], own: str) -> tuple[str, ...]:
+    """The names at which a port of the service of the name `own` is told."""
+    if not port.get("name"):
+        return (own,)
+    return own, f"_{port['name']}._{port.get('protocol') or 'TCP'}.{own}".lower()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def _dashed(text: str) -> str:
     return text.replace(".", "-").replace(":", "-")
 
 
-class Zone:
-    """The names of all services, and the answers to questions about them."""
+def namespace_names(namespace: str, domain: str) -> Names:
+    """The names that exist with a namespace and have no records."""
+    return {f"{namespace}.svc.{domain}".lower(): (), f"{namespace}.pod.{domain}".lower(): ()}
 
-    def __init__(self, domain: str, networks: Iterable[str] = ()) -> None:
+
+def _nothing(_: str) -> tuple[Rdata, ...]:
+    return ()
+
+
+class Zone:
+    """The names of all services, and the answers to questions about them.
+
+    `further` has the records of names that are not kept here, but looked up.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        networks: Iterable[str] = (),
+        further: Callable[[str], tuple[Rdata, ...]] = _nothing,
+    ) -> None:
+        self._further = further
         self.domain = domain.lower().rstrip(".")
         self._networks = tuple(ip_network(network) for network in networks)
         self._parts: dict[str, Names] = {}
@@ -170,7 +235,11 @@ class Zone:
             return (_text([SPECIFICATION]),)
         if name == self.domain:
             return (self._start_of_authority(),)
-        return self._pod_records(name)
+        return self._pod_records(name) or self._further(name)
+
+    def follows_from(self, name: str) -> tuple[str, ...]:
+        """The other name that what is said of a name follows from: a pod's that of its namespace."""
+        return (name.partition(".")[2],) if name.endswith(f".pod.{self.domain}") else ()
 
     def _glue(self, target: Name) -> list[RRset]:
         records = self.records(target.to_text(omit_final_dot=True).lower())
@@ -179,7 +248,7 @@ class Zone:
     def _pod_records(self, name: str) -> tuple[Rdata, ...]:
         """The address that a pod's name itself spells: 10-244-1-5.NAMESPACE.pod.DOMAIN."""
         labels = name.removesuffix("." + self.domain).split(".")
-        if len(labels) != 3 or labels[2] != "pod" or not name.endswith("." + self.domain):
+        if len(labels) != 3 or labels[2] != "pod" or name.partition(".")[2] not in self._records:
             return ()
         if "%" in labels[0]:
             # Python takes fe80::1%eth0 for an address.
@@ -199,7 +268,7 @@ class Zone:
                 del self._above[above]
 
     def _exists(self, name: str) -> bool:
-        return self._above[name] > 0 or name in (f"svc.{self.domain}", f"pod.{self.domain}")
+        return name in self._records or self._above[name] > 0 or name in (f"svc.{self.domain}", f"pod.{self.domain}")
 
     def _is_own_reverse(self, name: str) -> bool:
         if not name.endswith((".in-addr.arpa", ".ip6.arpa")):

@@ -16,6 +16,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 
 from agents.dns.cluster_dns import ClusterDns
+from agents.dns.members import Members
 from agents.dns.node_dns import NodeDns
 from agents.dns.resolver import Resolver
 from agents.dns.upstream import Upstream, servers_of
@@ -172,9 +173,11 @@ def _parts(
         return proxy, parts
     text = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
     upstream = Upstream(servers_of(text, cluster_dns), runtime)
-    resolver = Resolver(Zone(arguments.cluster_domain, (*cluster_networks, *service_networks)), upstream, runtime)
+    domain = arguments.cluster_domain
+    members = Members(informers, domain)
+    resolver = Resolver(Zone(domain, (*cluster_networks, *service_networks), members.records), upstream, runtime)
     metrics.count_queries(resolver)
-    dns = ClusterDns(informers, resolver, arguments.cluster_domain)
+    dns = ClusterDns(informers, members, resolver, domain)
     return proxy, [*parts, NodeDns(informers, runtime, name, resolver, dns, cluster_dns)]
 
 

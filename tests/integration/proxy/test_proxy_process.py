@@ -93,6 +93,10 @@ def test_pods_find_services_by_name(site: Site) -> None:
     assert lookup("kube-dns.kube-system.svc.cluster.local", "A") == "10.96.0.10"
     assert lookup("80.0.96.10.in-addr.arpa", "PTR") == "web.default.svc.cluster.local."
     assert lookup("nothing.default.svc.cluster.local", "A") == "NXDOMAIN"
+    dashed = site.pods[0].replace(".", "-")
+    assert lookup(f"{dashed}.web.default.svc.cluster.local", "A") == site.pods[0]
+    assert lookup(f"{dashed}.default.pod.cluster.local", "A") == site.pods[0]
+    assert lookup(f"{dashed}.nowhere.pod.cluster.local", "A") == "NXDOMAIN"
 
     # Headless, as the members of a StatefulSet are found; the answer follows a change within a second.
     headless = service() | {"metadata": {"name": "db", "namespace": "default"},

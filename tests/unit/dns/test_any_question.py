@@ -11,7 +11,7 @@ from test_cluster_zone import DOMAIN, endpoint, endpoint_slice, service
 
 from agents.dns.resolver import Resolver
 from agents.dns.upstream import Upstream
-from agents.dns.zone import Zone, service_names
+from agents.dns.zone import Zone, namespace_names, service_names
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -28,6 +28,7 @@ def resolver() -> Resolver:
     made = Resolver(Zone(DOMAIN, ["10.0.0.0/8", "fd00::/64"]), Upstream((), clock), clock)
     made.update("1", service_names(service("web", "10.96.0.20", ports=(("http", 80),)), [], DOMAIN))
     made.update("2", service_names(service("db", "None"), [endpoint_slice(endpoint("10.244.1.5", "db-0"))], DOMAIN))
+    made.update("/shop", namespace_names("shop", DOMAIN))
     return made
 
 

@@ -7,7 +7,7 @@ import dns.rdatatype
 import pytest
 from dns.rcode import Rcode
 
-from agents.dns.zone import Zone, service_names
+from agents.dns.zone import Zone, namespace_names, service_names
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +41,10 @@ def zone() -> Zone:
         (service("idle", "None"), []),
         (service("away", type="ExternalName", externalName="Example.ORG."), []),
         (service("near", type="ExternalName", externalName="web.shop.svc.cluster.local"), []),
+        (service("numbered", type="ExternalName", externalName="192.0.2.1"), []),
     ]
+    for namespace in ("shop", "empty"):
+        made.replace(f"/{namespace}", namespace_names(namespace, DOMAIN))
     for number, (obj, slices) in enumerate(parts):
         made.replace(str(number), service_names(obj, slices, DOMAIN))
     return made
@@ -53,6 +56,11 @@ def zone() -> Zone:
     ("both.shop.svc", "A", ["10.96.0.21"]),
     ("both.shop.svc", "AAAA", ["fd00::21"]),
     ("_http._tcp.web.shop.svc", "SRV", ["0 100 80 web.shop.svc.cluster.local."]),
+    ("web.shop.svc", "SRV", ["0 100 80 web.shop.svc.cluster.local.", "0 100 81 web.shop.svc.cluster.local."]),
+    ("db-0.db.shop.svc", "SRV", ["0 100 5432 db-0.db.shop.svc.cluster.local."]),
+    ("db.shop.svc", "SRV", ["0 100 5432 10-244-1-7.db.shop.svc.cluster.local.",
+     "0 100 5432 db-0.db.shop.svc.cluster.local.", "0 100 5432 db-1.db.shop.svc.cluster.local."]),
+    ("10-244-1-5.empty.pod", "A", ["10.244.1.5"]),
     ("db.shop.svc", "A", ["10.244.1.5", "10.244.1.7", "10.244.2.5"]),
     ("db-0.db.shop.svc", "A", ["10.244.1.5"]),
     ("10-244-1-7.db.shop.svc", "A", ["10.244.1.7"]),
@@ -88,6 +96,12 @@ def test_addresses_lead_back_to_names(zone: Zone, address: str, expected: str) -
     ("_tcp.web.shop.svc", "A", Rcode.NOERROR),
     ("shop.svc", "A", Rcode.NOERROR),
     ("svc", "A", Rcode.NOERROR),
+    ("empty.svc", "A", Rcode.NOERROR),
+    ("empty.pod", "A", Rcode.NOERROR),
+    ("other.svc", "NS", Rcode.NXDOMAIN),
+    ("numbered.shop.svc", "A", Rcode.NXDOMAIN),
+    ("www.away.shop.svc", "CNAME", Rcode.NXDOMAIN),
+    ("10-244-1-5.other.pod", "A", Rcode.NXDOMAIN),
     ("idle.shop.svc", "A", Rcode.NXDOMAIN),
     ("gone.shop.svc", "A", Rcode.NXDOMAIN),
     ("web.other.svc", "A", Rcode.NXDOMAIN),
