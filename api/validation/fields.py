@@ -193,13 +193,16 @@ def at_most_all(path: str, value: int | str | None) -> Causes:
     return []
 
 
+def descending_path(path: str, value: str) -> Causes:
+    """A relative path that stays below its root."""
+    return [invalid(path, value, "must be a relative path")] if value.startswith("/") else no_backsteps(path, value)
+
+
 def local_path(path: str, value: str) -> Causes:
-    """A relative path that stays below its root and does not begin with `..`."""
-    if value.startswith("/"):
-        return [invalid(path, value, "must be a relative path")]
+    """The same, and it does not begin with `..`: names that do are the writer's of the volume."""
     if value.startswith("..") and not value.startswith("../") and value != "..":
         return [invalid(path, value, "must not start with '..'")]
-    return no_backsteps(path, value)
+    return descending_path(path, value)
 
 
 def no_backsteps(path: str, value: str) -> Causes:

@@ -5,10 +5,12 @@ Source: the original's validation of PersistentVolume and PersistentVolumeClaim.
 
 from __future__ import annotations
 
+import posixpath
+
 from api import names
 from api.objects import Object
 from api.quantities import parse
-from api.validation import fields, resources, scheduling
+from api.validation import fields, scheduling, volume_sources
 from api.validation.fields import Causes
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
@@ -16,6 +18,7 @@ _NOT_SOURCES = {
     "capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions",
     "volumeMode", "nodeAffinity", "volumeAttributesClassName",
 }  # fmt: skip
+_CLASS = "volume.beta.kubernetes.io/storage-class"
 _CLAIM_DETAIL = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
@@ -27,23 +30,49 @@ def volume(new: Object, old: Object | None, subresource: str) -> Causes:
         return []
     spec = new["spec"]
     found = _access_modes("spec", spec)
-    capacity = spec.get("capacity") or {}
-    if not capacity:
-        found.append(fields.required("spec.capacity"))
-    elif set(capacity) != {"storage"}:
-        found.append(fields.not_supported("spec.capacity", sorted(capacity), ("storage",)))
-    found += resources.resource_list("spec.capacity", capacity)
+    found += _capacity(spec.get("capacity") or {})
     policy = spec.get("persistentVolumeReclaimPolicy")
     found += fields.one_of("spec.persistentVolumeReclaimPolicy", policy, ("Delete", "Recycle", "Retain"))
-    sources = list(_source(spec))
-    if not sources:
-        found.append(fields.required("spec", "must specify a volume type"))
-    found += [fields.forbidden(f"spec.{kind}", "may not specify more than 1 volume type") for kind in sources[1:]]
-    affinity = (spec.get("nodeAffinity") or {}).get("required")
-    if affinity is not None:
-        found += scheduling.node_selector("spec.nodeAffinity.required", affinity)
+    affinity = spec.get("nodeAffinity")
+    if affinity is not None and affinity.get("required") is None:
+        found.append(fields.required("spec.nodeAffinity.required", "must specify required node constraints"))
+    elif affinity is not None:
+        found += scheduling.node_selector("spec.nodeAffinity.required", affinity["required"])
+    told, kind = volume_sources.chosen("spec", spec, persistent=True)
+    found += told
+    if kind == "local" and affinity is None:
+        found.append(fields.required("spec.nodeAffinity", "Local volume requires node affinity"))
+    if kind == "hostPath" and policy == "Recycle" and posixpath.normpath(spec[kind].get("path") or "") == "/":
+        detail = "may not be 'recycle' for a hostPath mount of '/'"
+        found.append(fields.forbidden("spec.persistentVolumeReclaimPolicy", detail))
+    found += _class_and_mode("spec", spec)
     if old is not None:
         found += _volume_update(spec, old["spec"])
+    return found
+
+
+def _capacity(capacity: Object) -> Causes:
+    found = [] if capacity else [fields.required("spec.capacity")]
+    if set(capacity) != {"storage"}:
+        found.append(fields.not_supported("spec.capacity", capacity or None, ("storage",)))
+    for name, text in capacity.items():
+        found += _positive(f"spec.capacity[{name}]", text)
+    return found
+
+
+def _positive(path: str, text: str) -> Causes:
+    amount = parse(text)
+    return [fields.invalid(path, str(amount), "must be greater than zero")] if amount.nano <= 0 else []
+
+
+def _class_and_mode(path: str, spec: Object) -> Causes:
+    """What a volume and a claim say of their kind alike."""
+    found: Causes = []
+    if spec.get("storageClassName"):
+        found += fields.problems(f"{path}.storageClassName", spec["storageClassName"], names.dns_subdomain_problems)
+    mode = spec.get("volumeMode")
+    if mode is not None and mode not in ("Block", "Filesystem"):
+        found.append(fields.not_supported(f"{path}.volumeMode", mode, ("Block", "Filesystem")))
     return found
 
 
@@ -95,14 +124,8 @@ def claim_spec(path: str, spec: Object) -> Causes:
     found += fields.label_selector(f"{path}.selector", spec.get("selector"))
     storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     place = f"{path}.resources[storage]"
-    if storage is None:
-        found.append(fields.required(place))
-    elif parse(storage).nano <= 0:
-        found.append(fields.invalid(place, storage, "must be greater than zero"))
-    if spec.get("storageClassName"):
-        found += fields.problems(f"{path}.storageClassName", spec["storageClassName"], names.dns_subdomain_problems)
-    found += fields.one_of(f"{path}.volumeMode", spec.get("volumeMode"), ("Block", "Filesystem"), False)
-    return found + _data_sources(path, spec)
+    found += [fields.required(place)] if storage is None else _positive(place, storage)
+    return found + _class_and_mode(path, spec) + _data_sources(path, spec)
 
 
 def _data_sources(path: str, spec: Object) -> Causes:
@@ -132,7 +155,9 @@ def _claim_update(new: Object, old: Object) -> Causes:
     now, before = new["spec"], old["spec"]
     bound = (new.get("status") or {}).get("phase") == "Bound"
     allowed = {"volumeName"} if not before.get("volumeName") else set()
-    if before.get("storageClassName") is None and now.get("storageClassName") is not None:
+    was, is_now, chosen = _annotated_class(old), _annotated_class(new), now.get("storageClassName")
+    moved = bool(was) and is_now in ("", was) and chosen == was
+    if before.get("storageClassName") is None and chosen is not None and (moved or not (was or is_now)):
         allowed.add("storageClassName")
     if bound and now.get("volumeAttributesClassName") is not None:
         allowed.add("volumeAttributesClassName")
@@ -148,7 +173,13 @@ def _claim_update(new: Object, old: Object) -> Causes:
         place = "spec.resources.requests.storage"
         found.append(fields.forbidden(place, "field can not be less than status.capacity"))
     found += fields.unchanged("volumeMode", now.get("volumeMode"), before.get("volumeMode"))
+    found += [] if moved else fields.unchanged(f"metadata.annotations.{_CLASS}", is_now, was)
     return found + _attributes_update(now, before)
+
+
+def _annotated_class(claim: Object) -> str:
+    """The class by the annotation that was there before the field."""
+    return str((claim["metadata"].get("annotations") or {}).get(_CLASS) or "")
 
 
 def _size(spec: Object) -> str:

@@ -35,6 +35,7 @@ def pod(new: Object, old: Object | None, subresource: str) -> Causes:
     found = pod_spec("spec", spec, is_pod=True) + containers.for_pods("spec", spec, "containers", "initContainers")
     if old is not None:
         return found + _spec_update(spec, old["spec"], resize=subresource == "resize")
+    found += volumes.brought_claims("spec", spec, new["metadata"].get("name") or "")
     if spec.get("ephemeralContainers"):
         found.append(fields.forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if spec.get("nodeName") and spec.get("schedulingGates"):

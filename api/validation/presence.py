@@ -15,7 +15,7 @@ from api.errors import Cause
 from api.objects import Object
 from api.validation.fields import required
 
-# The original reads an absent value of these as an empty one.
+# The original reads an absent value of these as an empty one, or names another place for it.
 _EMPTY_ALLOWED = {
     ("io.k8s.api.discovery.v1.EndpointSlice", "endpoints"),
     ("io.k8s.api.core.v1.KeyToPath", "path"),
@@ -23,6 +23,10 @@ _EMPTY_ALLOWED = {
     ("io.k8s.api.rbac.v1.RoleRef", "apiGroup"),
     ("io.k8s.api.flowcontrol.v1.FlowSchemaSpec", "priorityLevelConfiguration"),
     ("io.k8s.api.apps.v1.StatefulSetSpec", "serviceName"),
+    ("io.k8s.api.core.v1.DownwardAPIVolumeFile", "path"),
+    ("io.k8s.api.core.v1.GCEPersistentDiskVolumeSource", "pdName"),
+    ("io.k8s.api.core.v1.ScaleIOVolumeSource", "secretRef"),
+    ("io.k8s.api.core.v1.ScaleIOPersistentVolumeSource", "secretRef"),
 }
 _Finder = Callable[[str, Any], Iterator[str]]
 

@@ -1,32 +1,20 @@
-"""Rules for the volumes of a pod and for where containers mount them.
+"""Rules for the volumes of a pod and for where containers mount them; `volume_sources` judges what they are made of.
 
 Source: the original's validation of Volume, VolumeSource and VolumeMount.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from api import names, quantities
 from api.objects import Object
-from api.validation import environment, fields
+from api.validation import environment, fields, persistent, volume_sources
 from api.validation.fields import Causes
+from api.validation.metadata import annotation_map
 
-_HOST_PATH_TYPES = (
-    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
-)  # fmt: skip
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
 _MODE_DETAIL = "must be a number between 0 and 0777 (octal), both inclusive"
-_REQUIRED = {
-    "hostPath": ("path",),
-    "secret": ("secretName",),
-    "configMap": ("name",),
-    "persistentVolumeClaim": ("claimName",),
-    "nfs": ("server", "path"),
-    "csi": ("driver",),
-    "iscsi": ("targetPortal", "iqn"),
-    "image": ("reference",),
-}
 
 
 def volumes(path: str, spec: Object) -> tuple[Causes, dict[str, Object]]:
@@ -44,39 +32,49 @@ def volumes(path: str, spec: Object) -> tuple[Causes, dict[str, Object]]:
 
 
 def _source(path: str, volume: Object) -> Causes:
-    kinds = [kind for kind, value in volume.items() if kind != "name" and value is not None]
+    found, kind = volume_sources.chosen(path, volume)
+    if kind:
+        found += mode(f"{path}.{kind}.defaultMode", volume[kind].get("defaultMode"))
+    if kind in _RULES:
+        found += _RULES[kind](f"{path}.{kind}", volume[kind])
+    return found
+
+
+def _claim_template(path: str, source: Object) -> Causes:
+    """The claim that a pod brings: of its metadata it has labels and annotations only."""
+    template, place = source.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
+    if template is None:
+        return []
+    metadata = template.get("metadata") or {}
+    found = fields.labels(f"{place}.metadata.labels", metadata.get("labels"))
+    found += annotation_map(f"{place}.metadata.annotations", metadata.get("annotations"))
+    for field, value in metadata.items():
+        if value and field not in ("labels", "annotations"):
+            found.append(fields.forbidden(f"{place}.metadata.{field}", "cannot be set for an ephemeral volume"))
+    return found + persistent.claim_spec(f"{place}.spec", template.get("spec") or {})
+
+
+def brought_claims(path: str, spec: Object, pod_name: str) -> Causes:
+    """The claims that a pod of that name brings have names of their own."""
+    brought: set[str] = set()
     found: Causes = []
-    if not kinds:
-        found.append(fields.required(path, "must specify a volume type"))
-    for kind in kinds[1:]:
-        found.append(fields.forbidden(f"{path}.{kind}", "may not specify more than 1 volume type"))
-    for kind in kinds[:1]:
-        source, place = volume[kind], f"{path}.{kind}"
-        for field in _REQUIRED.get(kind, ()):
-            if not source.get(field):
-                found.append(fields.required(f"{place}.{field}"))
-        found += mode(f"{place}.defaultMode", source.get("defaultMode"))
-        if kind in ("secret", "configMap"):
-            found += key_paths(place, source)
-        if kind == "hostPath":
-            found += _host_path(place, source)
-        elif kind == "emptyDir":
-            found += _size_limit(place, source.get("sizeLimit"))
-        elif kind == "downwardAPI":
-            found += _downward_files(place, source)
-        elif kind == "projected":
-            found += _projections(place, source)
+    for place, volume in fields.each(spec, "volumes", path):
+        if volume.get("ephemeral") is not None and pod_name and volume.get("name"):
+            claim = f"{pod_name}-{volume['name']}"
+            brought.add(claim)
+            for sentence in names.dns_subdomain_problems(claim):
+                detail = f"PVC name {fields.shown(claim)}: {sentence}"
+                found.append(fields.invalid(f"{place}.name", volume["name"], detail))
+    for place, volume in fields.each(spec, "volumes", path):
+        used = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if used in brought:
+            detail = "must not reference a PVC that gets created for an ephemeral volume"
+            found.append(fields.invalid(f"{place}.persistentVolumeClaim.claimName", used, detail))
     return found
 
 
-def _host_path(path: str, source: Object) -> Causes:
-    found = fields.no_backsteps(f"{path}.path", source.get("path") or "")
-    if (source.get("type") or "") not in _HOST_PATH_TYPES:
-        found.append(fields.not_supported(f"{path}.type", source["type"], _HOST_PATH_TYPES))
-    return found
-
-
-def _size_limit(path: str, limit: Any) -> Causes:
+def _size_limit(path: str, source: Object) -> Causes:
+    limit = source.get("sizeLimit")
     if limit is not None and quantities.parse(limit).nano < 0:
         return [fields.forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")]
     return []
@@ -100,22 +98,23 @@ def key_paths(path: str, source: Object) -> Causes:
 
 
 def _downward_files(path: str, source: Object) -> Causes:
+    """The files of a downward API volume; the original does not say which of them is wrong."""
     found: Causes = []
-    for place, item in fields.each(source, "items", path):
+    for _, item in fields.each(source, "items", path):
         file, field, resource = item.get("path") or "", item.get("fieldRef"), item.get("resourceFieldRef")
         if not file:
-            found.append(fields.required(f"{place}.path"))
-        found += fields.local_path(f"{place}.path", file)
+            found.append(fields.required(f"{path}.path"))
+        found += fields.local_path(f"{path}.path", file)
         if field is not None:
-            found += environment.field_reference(f"{place}.fieldRef", field, environment.VOLUME_FIELDS)
+            found += environment.field_reference(f"{path}.fieldRef", field, environment.VOLUME_FIELDS)
             if resource is not None:
                 detail = "fieldRef and resourceFieldRef can not be specified simultaneously"
-                found.append(fields.invalid(place, "resource", detail))
+                found.append(fields.invalid(path, "resource", detail))
         elif resource is not None:
-            found += environment.resource_reference(f"{place}.resourceFieldRef", resource, in_volume=True)
+            found += environment.resource_reference(f"{path}.resourceFieldRef", resource, in_volume=True)
         else:
-            found.append(fields.required(place, "one of fieldRef and resourceFieldRef is required"))
-        found += mode(f"{place}.mode", item.get("mode"))
+            found.append(fields.required(path, "one of fieldRef and resourceFieldRef is required"))
+        found += mode(f"{path}.mode", item.get("mode"))
     return found
 
 
@@ -196,12 +195,12 @@ def _below(path: str, place: str, mount: Object) -> Causes:
     """`subPath` and `subPathExpr`; the original names the list, not the item, where the path itself is wrong."""
     found: Causes = []
     if mount.get("subPath"):
-        found += fields.local_path(f"{path}.subPath", mount["subPath"])
+        found += fields.descending_path(f"{path}.subPath", mount["subPath"])
     if mount.get("subPathExpr"):
         if mount.get("subPath"):
             detail = "subPathExpr and subPath are mutually exclusive"
             found.append(fields.invalid(f"{place}.subPathExpr", mount["subPathExpr"], detail))
-        found += fields.local_path(f"{path}.subPathExpr", mount["subPathExpr"])
+        found += fields.descending_path(f"{path}.subPathExpr", mount["subPathExpr"])
     return found
 
 
@@ -256,3 +255,13 @@ def _devices(path: str, container: Object, known: dict[str, Object]) -> Causes:
         names_seen.add(name)
         paths_seen.add(target)
     return found
+
+
+_RULES: dict[str, Callable[[str, Object], Causes]] = {
+    "emptyDir": _size_limit,
+    "secret": key_paths,
+    "configMap": key_paths,
+    "downwardAPI": _downward_files,
+    "projected": _projections,
+    "ephemeral": _claim_template,
+}
