@@ -15,6 +15,7 @@ from api.loop import Loop
 from api.objects import (
     Object,
     annotations_of,
+    condition,
     copy,
     is_deleting,
     key_of,
@@ -70,9 +71,10 @@ def decide(
             if not address:
                 continue
             kind = family, _port_key(ports := pod_ports(service, pod))
-            group = wanted.setdefault(repr(kind), {"family": family, "ports": ports, "endpoints": {}})
+            group = wanted.setdefault(repr(kind), {"family": family, "ports": ports, "endpoints": {}, "since": {}})
             one = endpoint(pod, nodes.get(pod["spec"].get("nodeName") or ""), address, service)
             group["endpoints"][_identity(one)] = one
+            group["since"][_identity(one)] = (condition(pod, "Ready") or {}).get("lastTransitionTime")
     for group in wanted.values() if shares is not None else ():
         _hint_zones(group["endpoints"], shares or {})
     changes = Changes()
@@ -82,8 +84,11 @@ def decide(
     shown = {group["family"] for group in wanted.values()}
     for family in (family for family in families if family not in shown):
         # An empty slice says that the service is known and has nobody behind it.
-        wanted[repr((family, []))] = {"family": family, "ports": [], "endpoints": {}}
+        wanted[repr((family, []))] = {"family": family, "ports": [], "endpoints": {}, "since": {}}
+    # What the first slices follow from is that there is the service.
+    service_since = "" if existing else service["metadata"].get("creationTimestamp")
     for kind_text, group in wanted.items():
+        group["service_since"] = service_since
         _fill(service, group, mine.pop(kind_text, []), changes)
     changes.delete.extend(one for rest in mine.values() for one in rest)
     return changes
@@ -226,7 +231,7 @@ def _fill(service: Object, group: Mapping[str, Any], slices: list[Object], chang
             changed = copy(one)
             changed["endpoints"] = endpoints
             changed["metadata"]["labels"] = slice_labels(service)
-            _note_trigger(service, changed)
+            _note_trigger(group, changed, one.get("endpoints") or [])
             changes.update.append(changed)
     rest = list(missing.values())
     starts = range(0, len(rest), _MAX_ENDPOINTS) if kept or rest else (0,)
@@ -260,14 +265,24 @@ def _new_slice(service: Object, group: Mapping[str, Any], endpoints: list[Object
         "ports": group["ports"],
         "endpoints": endpoints,
     }
-    _note_trigger(service, made)
+    _note_trigger(group, made, [])
     return made
 
 
-def _note_trigger(service: Object, slice_: Object) -> None:
-    trigger = annotations_of(service).get(_LAST_TRIGGER)
-    if trigger:
-        slice_["metadata"].setdefault("annotations", {})[_LAST_TRIGGER] = trigger
+def _note_trigger(group: Mapping[str, Any], slice_: Object, shown: Sequence[Object]) -> None:
+    """Say when the first of those pods changed that the slice is changed for; nothing if pods only went.
+
+    By that time programs measure how long a change takes to be in force.
+    """
+    before = {_identity(one): one.get("conditions") for one in shown}
+    changed = [key for one in slice_["endpoints"] if before.get(key := _identity(one)) != one["conditions"]]
+    since = group["service_since"] or min(filter(None, (group["since"][key] for key in changed)), default="")
+    annotations = {key: value for key, value in annotations_of(slice_).items() if key != _LAST_TRIGGER}
+    if since:
+        annotations[_LAST_TRIGGER] = since
+    slice_["metadata"].pop("annotations", None)
+    if annotations:
+        slice_["metadata"]["annotations"] = annotations
 
 
 class EndpointSliceController(Loop):

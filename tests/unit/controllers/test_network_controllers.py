@@ -119,6 +119,30 @@ def test_pods_with_other_ports_are_in_a_slice_of_their_own() -> None:
     assert sorted(one["ports"][0]["port"] for one in changes.create) == [8080, 9090]
 
 
+def test_a_slice_tells_when_what_changed_it_happened() -> None:
+    def since(*pods: Any, existing: Any = ()) -> Any:
+        changes = endpointslice.decide(service(), pods, NODES, existing)
+        (made,) = changes.create + changes.update
+        return made, (made["metadata"].get("annotations") or {}).get(endpointslice._LAST_TRIGGER)
+
+    def became(name: str, address: str, time: str, *, ready: bool = True) -> Any:
+        one = backend(name, address, ready=ready)
+        state = {"type": "Ready", "status": str(ready), "lastTransitionTime": time}
+        return one | {"status": one["status"] | {"conditions": [state]}}
+
+    first, second = became("a", "10.0.0.1", "2026-01-01T00:00:10Z"), became("b", "10.0.0.2", "2026-01-01T00:00:20Z")
+    third = became("c", "10.0.0.3", "2026-01-01T00:00:30Z")
+    made, time = since(first)
+    assert time == service()["metadata"]["creationTimestamp"]
+    made = stored("s-1", made)
+    changed, time = since(first, second, third, existing=[made])
+    assert time == "2026-01-01T00:00:20Z", "the first pod of the two that came"
+    changed, time = since(second, third, existing=[stored("s-1", changed)])
+    assert time is None, "a pod that went does not say when"
+    unready = became("b", "10.0.0.2", "2026-01-01T00:00:40Z", ready=False)
+    assert since(unready, third, existing=[stored("s-1", changed)])[1] == "2026-01-01T00:00:40Z"
+
+
 def test_zone_and_node_are_told() -> None:
     node = {"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "z"}}}
     changes = endpointslice.decide(service(), [backend("a", "10.0.0.1")], {"n1": node}, [])
