@@ -96,17 +96,16 @@ class Cluster:
 
     def select(self, own_namespace: str, peer: Mapping[str, Any]) -> list[PodView]:
         """The pods that a peer, or a policy's own selector, means."""
-        chosen = peer.get("namespaceSelector")
-        wanted = LabelSelector.from_json(chosen) if chosen is not None else None
         selector = LabelSelector.from_json(peer.get("podSelector") or {})
-        fitting = {
-            name: name == own_namespace if wanted is None else wanted.matches(labels)
-            for name, labels in self.namespaces.items()
-        }
+        fitting = {own_namespace}
+        # Its own namespace a policy knows without labels, which may be seen after its pods.
+        if peer.get("namespaceSelector") is not None:
+            wanted = LabelSelector.from_json(peer["namespaceSelector"])
+            fitting = {name for name, labels in self.namespaces.items() if wanted.matches(labels)}
         return [
             pod
             for (namespace, labels), pods in self.groups.items()
-            if fitting.get(namespace) and selector.matches(dict(labels))
+            if namespace in fitting and selector.matches(dict(labels))
             for pod in pods
         ]
 

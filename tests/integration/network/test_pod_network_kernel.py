@@ -217,7 +217,8 @@ def test_pods_of_two_nodes_reach_each_other(lab: Lab, routed: bool) -> None:
     assert two.answer(source, 8080, pod="web") == "one"
     assert one.answer(target, 8080) == "two"
     assert one.ask(target, 8080, pod="web", size=3_000_000) == [f"two {source} 3000001"]
-    assert ("wherry-vxlan" in one.sh("ip link")) is routed
+    assert "mtu 1500 " in one.sh("ip netns exec web ip link show eth0")
+    assert ("wherry-vxlan: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 " in one.sh("ip link")) is routed
 
 
 @pytest.mark.parametrize("routed", [False, True], ids=["direct", "vxlan"])
@@ -231,13 +232,16 @@ def test_routes_are_repaired_and_removed_without_a_trace(lab: Lab, routed: bool)
     if routed:
         damages += ["ip link del wherry-vxlan", "ip neigh flush nud permanent dev wherry-vxlan",
                     "bridge fdb del $(bridge fdb show dev wherry-vxlan | cut -d' ' -f1) dev wherry-vxlan self",
-                    "ip addr flush dev wherry-vxlan", "ip link set wherry-vxlan down"]  # fmt: skip
+                    "ip addr flush dev wherry-vxlan", "ip link set wherry-vxlan down",
+                    "ip link set wherry-vxlan mtu 1500", "ip link set eth0 mtu 1400"]  # fmt: skip
     target = two.attached()["web"]["addresses"][0]
     for damage in damages:
         one.sh(damage)
         assert one.routes(**arguments), damage
         assert one.answer(target, 8080, pod="web") == "two", damage
         assert one.routes(**arguments) == [], damage
+    assert ("mtu 1350 " in one.sh("ip link")) is routed
+    assert one.ask(target, 8080, pod="web", size=1_000_000)[0].startswith("two ")
     one.unroute()
     assert "proto 87" not in one.sh("ip route")
     assert "wherry-vxlan" not in one.sh("ip link")

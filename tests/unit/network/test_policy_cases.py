@@ -239,6 +239,12 @@ def test_labels_that_change_decide_anew() -> None:
     assert shut(target, pods=isolated) == into("x/b")
 
 
+def test_a_policy_holds_before_the_labels_of_its_namespace_are_known() -> None:
+    assert shut([policy("x/*", ingress=[])], namespaces=[]) == into("x/*")
+    assert shut(ingress({"podSelector": {}}), namespaces=[]) == into("x/a", "x/*")
+    assert shut(ingress({"namespaceSelector": {}}), namespaces=[]) == into("x/a")
+
+
 def test_pods_that_have_ended_or_use_the_nodes_network_are_nobodys_peers() -> None:
     ended = pod("x/b") | {"status": {"podIPs": [{"ip": ADDRESS["x/b"]}], "phase": "Succeeded"}}
     rest = [one for one in PODS if one["metadata"] | {} != ended["metadata"]]
