@@ -5,8 +5,12 @@ Source: Kubernetes "Taints and tolerations"; core/v1 Toleration.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+# As whole numbers are written in taints: one way for each.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
 
 def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
@@ -17,9 +21,19 @@ def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
         return False
     if toleration.get("operator") == "Exists":
         return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+    tolerable, found = str(toleration.get("value") or ""), str(taint.get("value") or "")
+    if toleration.get("operator") in ("Gt", "Lt"):
+        return _compares(found, toleration["operator"], tolerable)
+    return bool(toleration.get("key")) and tolerable == found
 
 
 def tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Mapping[str, Any]) -> bool:
     """Whether any of the tolerations matches the taint."""
     return any(tolerates(toleration, taint) for toleration in tolerations)
+
+
+def _compares(found: str, operator: str, bound: str) -> bool:
+    """Whether the taint's value is on the tolerated side of the bound; what is no whole number is on neither."""
+    if not _WHOLE.fullmatch(found) or not _WHOLE.fullmatch(bound):
+        return False
+    return int(found) > int(bound) if operator == "Gt" else int(found) < int(bound)
