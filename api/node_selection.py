@@ -6,7 +6,10 @@ Source: core/v1 NodeSelector (terms are alternatives, expressions within a term 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+
+from api import names
 
 
 def wanted(spec: Mapping[str, Any], name: str, labels: Mapping[str, str]) -> bool:
@@ -29,12 +32,12 @@ def matches_any(terms: Sequence[Mapping[str, Any]], name: str, labels: Mapping[s
 
 
 def matches(term: Mapping[str, Any], name: str, labels: Mapping[str, str]) -> bool:
-    """Whether all expressions and fields of a term hold; an empty term matches nothing."""
+    """Whether all expressions and fields of a term hold; an empty one, or one of impossible values, matches nothing."""
     expressions = term.get("matchExpressions") or []
     fields = term.get("matchFields") or []
     if not expressions and not fields:
         return False
-    return all(_holds(one, labels) for one in expressions) and all(
+    return all(_possible(one) and _holds(one, labels) for one in expressions) and all(
         _holds(one, {"metadata.name": name}) for one in fields
     )
 
@@ -57,6 +60,16 @@ def _holds(requirement: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
             return _is_number(value) and bool(values) and int(value or 0) < int(values[0])
         case _:
             return False
+
+
+def _possible(requirement: Mapping[str, Any]) -> bool:
+    """Whether labels can have the values at all: a term that asks for others is void, even one that says NotIn."""
+    return all(_may_be_value(value) for value in requirement.get("values") or [])
+
+
+@lru_cache(maxsize=1024)
+def _may_be_value(text: str) -> bool:
+    return not names.label_value_problems(text)
 
 
 def _is_number(text: str | None) -> bool:
