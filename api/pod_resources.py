@@ -16,9 +16,12 @@ from api.quantities import ZERO, Quantity, parse
 Amounts = dict[str, Quantity]
 
 
-def requests_of(spec: Mapping[str, Any]) -> Amounts:
-    """What the pod takes of a node; a limit without a request is a request of the same size."""
-    total = _together(spec, _requests)
+def requests_of(spec: Mapping[str, Any], assumed: Mapping[str, Quantity] | None = None) -> Amounts:
+    """What the pod takes of a node; a limit without a request is a request of the same size.
+
+    `assumed` stands for what a container does not say a word about.
+    """
+    total = _together(spec, lambda one: {**(assumed or {}), **_requests(one)})
     # The pod's own level, where given, stands above its containers' sum.
     total |= _parsed((spec.get("resources") or {}).get("requests") or {})
     _add(total, _parsed(spec.get("overhead") or {}))

@@ -14,15 +14,14 @@ import orjson
 
 from api.objects import Object, controller_of, is_deleting, key_of, labels_of, name_of, namespace_of, uid_of
 from api.pod_resources import requests_of
-from api.quantities import Quantity, parse
+from api.quantities import ZERO, Quantity, parse
 from api.volumes import claim_keys
 from control.scheduler.affinity import parse as parse_affinity
 
 Resources = dict[str, int]
 
-# What scoring assumes of a container that asks for nothing, so that such pods spread too.
-_ASSUMED_MILLI_CPU = 100
-_ASSUMED_MEMORY = 200 * 1024 * 1024
+# What scoring assumes of a container that says nothing of them, so that such pods spread too.
+_ASSUMED = {"cpu": parse("100m"), "memory": parse("200Mi")}
 
 # What node plugins look at, besides requests and ports.
 _DECISIVE = ("nodeName", "nodeSelector", "tolerations")
@@ -54,10 +53,7 @@ class PodInfo:
         self.priority = int(spec.get("priority") or 0)
         asked = ((name, _counted(name, quantity)) for name, quantity in requests_of(spec).items())
         self.requests = {name: value for name, value in asked if value}
-        self.score_requests = (
-            _assumed(spec, self.requests, "cpu", _ASSUMED_MILLI_CPU),
-            _assumed(spec, self.requests, "memory", _ASSUMED_MEMORY),
-        )
+        self.score_requests = _assumed(spec, self.requests)
         self.ports = tuple(host_ports(spec))
         self.claims = tuple(claim_keys(pod)) if spec.get("volumes") else ()
         self.affinity = parse_affinity(spec, self.namespace, self.labels)
@@ -110,12 +106,15 @@ def host_ports(spec: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:
                 yield str(port.get("protocol") or "TCP"), str(port.get("hostIP") or "0.0.0.0"), int(port["hostPort"])
 
 
-def _assumed(spec: Mapping[str, Any], requests: Resources, resource: str, default: int) -> int:
-    silent = sum(1 for container in spec.get("containers") or [] if not _asks(container, resource))
-    return requests.get(resource, 0) + silent * default
+def _assumed(spec: Mapping[str, Any], requests: Resources) -> tuple[int, int]:
+    """Millicores and bytes to score by: a container that says nothing uses a little, one that says 0 nothing."""
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    if all(_asks(one, name) for one in containers for name in _ASSUMED):
+        return requests.get("cpu", 0), requests.get("memory", 0)
+    amounts = requests_of(spec, _ASSUMED)
+    return _counted("cpu", amounts.get("cpu", ZERO)), _counted("memory", amounts.get("memory", ZERO))
 
 
 def _asks(container: Mapping[str, Any], resource: str) -> bool:
     resources = container.get("resources") or {}
-    text = (resources.get("requests") or {}).get(resource, (resources.get("limits") or {}).get(resource))
-    return text is not None and amount(resource, text) > 0
+    return any(resource in (resources.get(kind) or {}) for kind in ("requests", "limits"))
