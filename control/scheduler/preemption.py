@@ -7,16 +7,18 @@ Source: kube-scheduler DefaultPreemption (reprieve order, choice among nodes, me
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from api.objects import Object, namespace_of
+from api.objects import Object, is_deleting, namespace_of
 from api.selectors import LabelSelector
 from control.scheduler.cycle import Profile, first_rejections
 from control.scheduler.framework import ClusterPlugin, Decision, NodePlugin
 from control.scheduler.pod import PodInfo
 from control.scheduler.snapshot import NodeInfo, Snapshot
 
+# The condition of a pod that is ended for another.
+ENDED = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
 _LOWEST_PRIORITY = -(2**31)
 _NO_VICTIMS = "No preemption victims found for incoming pod"
 _NOT_HELPFUL = "Preemption is not helpful for scheduling"
@@ -58,15 +60,23 @@ def budget(pdb: Object) -> Budget:
     )
 
 
-def eligible(pod: PodInfo, nominated_node: NodeInfo | None) -> str:
-    """Why the pod may not preempt now, in a sentence; "" if it may."""
+def eligible(pod: PodInfo, nominated_node: NodeInfo | None, ending: Container[str] = ()) -> str:
+    """Why the pod may not preempt now, in a sentence; "" if it may.
+
+    `nominated_node` is where it still may hope for a place; `ending` are keys of pods that are about to be ended.
+    """
     if pod.spec.get("preemptionPolicy") == "Never":
         return "not eligible due to preemptionPolicy=Never."
-    if nominated_node is not None and any(
-        other.deleting and other.priority < pod.priority for other in nominated_node.pods.values()
-    ):
-        return "not eligible due to a terminating pod on the nominated node."
+    for other in nominated_node.pods.values() if nominated_node is not None else ():
+        if other.priority < pod.priority and (other.key in ending or preempted(other.pod)):
+            return "not eligible due to a terminating pod on the nominated node."
     return ""
+
+
+def preempted(pod: Object) -> bool:
+    """Whether the pod is going because a scheduler ended it for another: that it goes for other reasons is no help."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return is_deleting(pod) and any(ENDED.items() <= one.items() for one in conditions)
 
 
 def choose(
@@ -92,7 +102,8 @@ def choose(
         candidate = _try(pod, node, snapshot, filters, budgets, placeholders) if node else None
         if candidate is not None:
             found.append(candidate)
-            if len(found) >= wanted:
+            # A node on which no budget is broken is worth a longer search.
+            if len(found) >= wanted and any(not one.violations for one in found):
                 break
     return min(found, key=_cost) if found else None
 

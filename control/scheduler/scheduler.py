@@ -13,7 +13,7 @@ from api.client import STRATEGIC_MERGE_PATCH, Client
 from api.errors import ApiError, Conflict, NotFound
 from api.events import EventRecorder
 from api.informers import Informers
-from api.objects import Object, key_of
+from api.objects import Object, is_deleting, key_of
 from api.pool import Pool
 from api.runtime import Event, Runtime, timestamp
 from api.transport import TransportError
@@ -53,6 +53,8 @@ class Scheduler:
         self._budgets = self._informers.of("poddisruptionbudgets.policy")
         # Pods for which others were ended, and where: they hold their place in the snapshot meanwhile.
         self._nominated: dict[str, str] = {}
+        # Pods that are about to be ended for others, until the API shows them going.
+        self._ending: set[str] = set()
         self._informers.of("pods").add_handler(self._forget_nomination)
         self._writers = Pool(runtime, "scheduler-bind", BINDINGS_AT_ONCE)
         self._volumes = VolumeBinder(client, runtime, self._snapshot.volumes)
@@ -212,8 +214,9 @@ class Scheduler:
 
     def _preempt(self, pod: PodInfo, decision: Decision) -> str:
         """Make room for the pod if pods of lower priority stand in its way; else the sentence why not."""
-        node = self._snapshot.node(self._nominated.get(pod.key, ""))
-        obstacle = preemption.eligible(pod, node)
+        nominated = self._nominated.get(pod.key, "")
+        hopeful = self._snapshot.node(nominated) if nominated in decision.resolvable else None
+        obstacle = preemption.eligible(pod, hopeful, self._ending)
         if obstacle:
             return f"preemption: {obstacle}"
         budgets = [preemption.budget(pdb) for pdb in self._budgets.items()]
@@ -229,6 +232,7 @@ class Scheduler:
                 del self._nominated[other.key]
                 self._snapshot.remove_pod(other.key)
         self._nominated[pod.key] = chosen.node
+        self._ending |= {victim.key for victim in chosen.victims}
         self._snapshot.place(pod, chosen.node)
         self._writers.submit(lambda: self._make_room(pod, chosen))
         return ""
@@ -245,18 +249,17 @@ class Scheduler:
                 self._end(victim, pod, chosen.node)
             except NotFound:
                 log.info("%s had ended before it could be ended for %s", victim.key, pod.key)
+                self._ending.discard(victim.key)
             except (ApiError, TransportError) as error:
                 log.warning("%s was not ended for %s: %s", victim.key, pod.key, error)
+                self._ending.discard(victim.key)
                 awaited = False
         if not awaited:
             # Only holders of places gave way, or a victim may stay: no deletion will come that wakes the pod.
             self._queue.wake(Wake.POD_REMOVED)
 
     def _end(self, victim: PodInfo, pod: PodInfo, node: str) -> None:
-        why = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "PreemptionByScheduler",
+        why = preemption.ENDED | {
             "message": f"{_scheduler_name(pod)}: preempting to accommodate a higher priority pod",
             "lastTransitionTime": timestamp(self._runtime.time()),
         }
@@ -270,6 +273,8 @@ class Scheduler:
     def _forget_nomination(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or new["spec"].get("nodeName")):
             self._nominated.pop(key_of(old), None)
+        if new is None or is_deleting(new):
+            self._ending.discard(key_of(new or old or {}))
 
     def _condition_writer(self, pod: PodInfo, wanted: Object) -> Callable[[], None]:
         def write() -> None:

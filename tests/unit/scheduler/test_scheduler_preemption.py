@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from scheduler_objects import decide, make_node, make_pod, make_snapshot
 
+from control.scheduler.cycle import CandidateNodes
 from control.scheduler.pod import PodInfo
-from control.scheduler.preemption import budget, choose, eligible, explain
+from control.scheduler.preemption import ENDED, budget, choose, eligible, explain
 from control.scheduler.profiles import default_profile
 
 pytestmark = pytest.mark.unit
@@ -153,9 +155,36 @@ def test_a_pod_that_never_preempts_says_so() -> None:
     assert eligible(pod, None) == "not eligible due to preemptionPolicy=Never."
 
 
-def test_a_pod_whose_victims_are_still_going_waits_for_them() -> None:
-    snapshot = make_snapshot([make_node("a")], {"a": [weak("x", "a", deleting=True)]})
-    assert "terminating pod" in eligible(STRONG, snapshot.node("a"))
+WAITS = "not eligible due to a terminating pod on the nominated node."
+
+
+def _going(priority: int, ended: bool) -> PodInfo:
+    pod = weak("x", "a", priority=priority, deleting=True).pod
+    return PodInfo(pod | {"status": {"conditions": [ENDED | {"message": "m"}] if ended else []}})
+
+
+@pytest.mark.parametrize(
+    ("other", "ending", "expected"),
+    [
+        pytest.param(_going(0, True), set(), WAITS, id="one that was ended for somebody is going"),
+        pytest.param(_going(0, False), set(), "", id="one is going for reasons of its own"),
+        pytest.param(_going(10, True), set(), "", id="one of the same priority is going"),
+        pytest.param(weak("x", "a"), {"default/x"}, WAITS, id="one is about to be ended"),
+        pytest.param(weak("x", "a"), {"default/y"}, "", id="one that stays"),
+    ],
+)
+def test_a_pod_whose_victims_are_still_going_waits_for_them(other: PodInfo, ending: set[str], expected: str) -> None:
+    assert eligible(STRONG, make_snapshot([make_node("a")], {"a": [other]}).node("a"), ending) == expected
+    assert eligible(STRONG, None, ending) == ""
+
+
+def test_a_node_that_breaks_no_budget_is_looked_for_beyond_the_number_of_candidates() -> None:
+    placed = {name: [weak(f"on-{name}", name, "4", labels={"app": "db"})] for name in "abc"}
+    placed["b"] = [weak("on-b", "b", "4", 5)]
+    snapshot = make_snapshot([make_node(name) for name in "abc"], placed)
+    profile = replace(default_profile(), candidates=CandidateNodes(0, 1))
+    chosen = choose(STRONG, snapshot, profile, ["a", "b", "c"], [budget(pdb({"app": "db"}, 0))])
+    assert chosen is not None and (chosen.node, chosen.violations) == ("b", 0)
 
 
 def test_the_sentence_says_where_ending_pods_would_not_help() -> None:
