@@ -145,8 +145,9 @@ class Decider:
         fitting = table.fits if reserved is None else table.fits & ~reserved
         refused: list[tuple[Mask, Rejection]] = []
         for plugin in cluster:
+            asked = fitting
             for mask, rejection in plugin.filter(pod, snapshot):
-                hit = fitting & mask
+                hit = (asked if plugin.tells_all else fitting) & mask
                 if hit.any():
                     refused.append((hit, rejection))
                     fitting = fitting & ~mask

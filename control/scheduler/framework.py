@@ -83,6 +83,8 @@ class ClusterPlugin:
 
     name: ClassVar[str]
     wakes: ClassVar[frozenset[Wake]] = frozenset()
+    # Whether it gives all its reasons for one node, not the first alone.
+    tells_all: ClassVar[bool] = False
 
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         """Whether the plugin has anything to say about this pod's place."""

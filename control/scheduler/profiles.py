@@ -21,8 +21,9 @@ from control.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from control.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from control.scheduler.plugins.taint_toleration import TaintToleration
 from control.scheduler.plugins.topology_spread import PodTopologySpread
-from control.scheduler.plugins.volume_binding import VolumeBinding, VolumeRestrictions
+from control.scheduler.plugins.volume_binding import VolumeBinding
 from control.scheduler.plugins.volume_limits import NodeVolumeLimits
+from control.scheduler.plugins.volume_restrictions import VolumeRestrictions
 from control.scheduler.plugins.volume_zone import VolumeZone
 
 DEFAULT_NAME = "default-scheduler"

@@ -79,25 +79,26 @@ class Volumes:
 
     def needs(self, pod: PodInfo) -> Needs:
         """What the pod's claims ask of a node."""
+        problem = next(filter(None, (_problem(pod, key, self.claims.get(key)) for key in pod.claims)), "")
+        if problem:
+            return Needs(problem)
         bound: list[Object] = []
         delayed: list[Object] = []
-        for key in pod.claims:
-            claim = self.claims.get(key)
-            problem = _problem(pod, key, claim)
-            if claim is None or problem:
-                return Needs(problem)
+        lost = False
+        for claim in (self.claims[key] for key in pod.claims):
             if volumes.is_bound(claim):
                 volume = self.persistent.get(claim["spec"]["volumeName"])
                 if volume is None:
-                    return Needs(lost=True)
-                bound.append(volume)
+                    lost = True
+                else:
+                    bound.append(volume)
             elif not claim["spec"].get("volumeName") and volumes.waits_for_consumer(
                 self.classes.get(volumes.class_of(claim))
             ):
                 delayed.append(claim)
             else:
                 return Needs("pod has unbound immediate PersistentVolumeClaims")
-        return Needs("", tuple(bound), tuple(delayed))
+        return Needs("", tuple(bound), tuple(delayed), lost)
 
     def candidates(self, needs: Needs) -> dict[str, list[Object]]:
         """For each delayed claim the volumes that would do, wherever they are."""

@@ -1,10 +1,11 @@
-"""VolumeBinding and VolumeRestrictions: where a pod's claims let it run.
+"""VolumeBinding: where a pod's claims let it run.
 
-Source: kube-scheduler VolumeBinding, VolumeRestrictions (ReadWriteOncePod).
+Source: kube-scheduler VolumeBinding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy
@@ -16,14 +17,10 @@ from control.scheduler.pod import PodInfo
 from control.scheduler.snapshot import NodeInfo, Snapshot
 from control.scheduler.volumes import Needs, Volumes
 
-_BINDING, _RESTRICTIONS = "VolumeBinding", "VolumeRestrictions"
+_BINDING = "VolumeBinding"
 _CONFLICT = Rejection(_BINDING, "node(s) didn't match PersistentVolume's node affinity", final=True)
 _LOST = Rejection(_BINDING, "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)", final=True)
 _NONE_TO_BIND = Rejection(_BINDING, "node(s) didn't find available persistent volumes to bind", final=True)
-_IN_USE = Rejection(
-    _RESTRICTIONS,
-    "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
-)
 
 
 class VolumeBinding(ClusterPlugin):
@@ -34,6 +31,7 @@ class VolumeBinding(ClusterPlugin):
 
     name = _BINDING
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.VOLUME})
+    tells_all = True
 
     def __init__(self, bind_seconds: float = 600.0) -> None:
         self.bind_seconds = bind_seconds
@@ -48,44 +46,25 @@ class VolumeBinding(ClusterPlugin):
         needs = snapshot.volumes.needs(pod)
         found: list[tuple[Mask, Rejection]] = []
         if needs.lost:
-            return [(snapshot.present(), _LOST)]
-        for volume in needs.bound:
-            metadata = volume["metadata"]
-            key = ("reaches", metadata.get("uid"), metadata.get("resourceVersion"))
-            reached = snapshot.vector(key, partial(_reached, volume))
-            found.append((reached == 0, _CONFLICT))
+            found.append((snapshot.present(), _LOST))
+        elif needs.bound:
+            found.append((~_all_reached(snapshot, needs.bound), _CONFLICT))
         if needs.delayed:
             found.append((_without_volumes(snapshot, snapshot.volumes, needs), _NONE_TO_BIND))
         return found
 
 
-class VolumeRestrictions(ClusterPlugin):
-    """A claim of access mode ReadWriteOncePod is one pod's only."""
-
-    name = _RESTRICTIONS
-    wakes = frozenset({Wake.POD_REMOVED, Wake.VOLUME})
-
-    def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
-        return bool(pod.claims)
-
-    def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
-        for key in pod.claims:
-            claim = snapshot.volumes.claims.get(key) or {"spec": {}}
-            if "ReadWriteOncePod" not in (claim["spec"].get("accessModes") or []):
-                continue
-            users = snapshot.vector(("users", key), partial(_users, key))
-            if users.any():
-                # The claim is in use somewhere: that its user goes helps on the user's node only.
-                return [(users > 0, _IN_USE), (users == 0, Rejection(_RESTRICTIONS, _IN_USE.reason, final=True))]
-        return []
+def _all_reached(snapshot: Snapshot, bound: Sequence[Object]) -> Mask:
+    reached = snapshot.present()
+    for volume in bound:
+        metadata = volume["metadata"]
+        key = ("reaches", metadata.get("uid"), metadata.get("resourceVersion"))
+        reached = reached & (snapshot.vector(key, partial(_reached, volume)) > 0)
+    return reached
 
 
 def _reached(volume: Object, node: NodeInfo) -> float:
     return float(reaches(volume, node.name, node.labels))
-
-
-def _users(claim: str, node: NodeInfo) -> float:
-    return float(sum(1 for pod in node.pods.values() if claim in pod.claims))
 
 
 def _without_volumes(snapshot: Snapshot, volumes: Volumes, needs: Needs) -> Mask:

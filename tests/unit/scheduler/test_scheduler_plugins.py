@@ -126,6 +126,12 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         make_pod("p"),
         {"b"},
     ),
+    "a taint above the tolerated bound": (
+        [make_node("a", taints=[{"key": "risk", "value": "7", "effect": "NoSchedule"}])],
+        {},
+        make_pod("p", tolerations=[{"key": "risk", "operator": "Lt", "value": "7"}]),
+        "0/1 nodes are available: 1 node(s) had untolerated taint {risk: 7}.",
+    ),
     "a cordoned node takes nobody": (
         [make_node("a", unschedulable=True)],
         {},
@@ -183,6 +189,12 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         [make_node("a")],
         {},
         make_pod("p", nodeSelector={"disk": "ssd"}),
+        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+    ),
+    "a term with a value that no label can have is void, though it says NotIn": (
+        [make_node("a")],
+        {},
+        make_pod("p", affinity=node_terms({"key": "disk", "operator": "NotIn", "values": ["{{.no-value.}}"]})),
         "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
     ),
     "preferred node affinity outweighs": (

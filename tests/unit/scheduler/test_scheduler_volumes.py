@@ -151,6 +151,21 @@ CASES: dict[str, tuple[list[Any], list[Any], list[Any], list[str], set[str] | st
         ["x"],
         NO_NODE + 'persistentvolumeclaim "x" is being deleted.',
     ),
+    "what is wrong with any claim comes before where the others are": (
+        [make_claim("x", volume="gone")],
+        [],
+        [],
+        ["x", "y"],
+        NO_NODE + 'persistentvolumeclaim "y" not found.',
+    ),
+    "a node that is wrong for one claim and has nothing for another says both, once": (
+        [make_claim("x", volume="v"), make_claim("y", volume="w"), make_claim("z")],
+        [make_volume("v", "nowhere"), make_volume("w", "nowhere")],
+        [LOCAL],
+        ["x", "y", "z"],
+        NO_NODE + "3 node(s) didn't find available persistent volumes to bind,"
+        " 3 node(s) didn't match PersistentVolume's node affinity.",
+    ),
     "so must its volume": (
         [make_claim("x", volume="v")],
         [],
@@ -251,3 +266,36 @@ def test_a_node_takes_as_many_volumes_of_a_driver_as_that_says(claims: list[str]
     snapshot.volumes.set_csi_node(None, {"metadata": {"name": "a"}, "spec": {"drivers": drivers}})
     found = decide(with_claims("p", *claims), snapshot)
     assert (found.node or found.reason) == expected
+
+
+GCE, EBS = {"gcePersistentDisk": {"pdName": "d"}}, {"awsElasticBlockStore": {"volumeID": "d"}}
+ISCSI, RBD = {"iscsi": {"iqn": "d"}}, {"rbd": {"monitors": ["m", "n"], "pool": "p", "image": "d"}}
+
+
+def reading(volume: dict[str, dict[str, Any]], **other: Any) -> dict[str, dict[str, Any]]:
+    return {kind: source | {"readOnly": True} | other for kind, source in volume.items()}
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "fits"),
+    [
+        (GCE, GCE, False),
+        (GCE, reading(GCE), False),
+        (reading(GCE), reading(GCE), True),
+        (GCE, {"gcePersistentDisk": {"pdName": "e"}}, True),
+        (EBS, EBS, False),
+        (EBS, GCE, True),
+        (ISCSI, ISCSI, False),
+        (reading(ISCSI), reading(ISCSI), True),
+        (RBD, RBD, False),
+        (RBD, reading(RBD, monitors=["n", "o"]), False),
+        (RBD, reading(RBD, monitors=["o"]), True),
+        (RBD, reading(RBD, pool="q"), True),
+        (reading(RBD), reading(RBD, monitors=["n"]), True),
+    ],
+)
+def test_a_disk_is_written_by_one_pod_of_a_node(there: Any, asked: Any, fits: bool) -> None:
+    placed = {"a": [make_pod("there", volumes=[{"name": "v"} | there])]}
+    decision = decide(make_pod("p", volumes=[{"name": "v"} | asked]), make_snapshot([make_node("a")], placed))
+    assert decision.node == ("a" if fits else "")
+    assert fits or decision.reason == "0/1 nodes are available: 1 node(s) had no available disk."
