@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import host_ports
@@ -25,12 +26,18 @@ def refusal(
     pod: Object, others: Iterable[Object], node: Object, allowed_sysctls: tuple[str, ...] = ()
 ) -> tuple[str, str] | None:
     """(reason, message) of the first thing that speaks against the pod, or None."""
-    present = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
+    missing = shortfalls(pod, others, node)
+    return _out_of(missing[0]) if missing else unfit(pod, others, node, allowed_sysctls)
+
+
+def unfit(
+    pod: Object, others: Iterable[Object], node: Object, allowed_sysctls: tuple[str, ...] = ()
+) -> tuple[str, str] | None:
+    """(reason, message) of the first thing beside a lack of resources that speaks against the pod, or None."""
     return (
         _node_affinity(pod, node)
+        or _ports(pod, _present(pod, others))
         or _taints(pod, node)
-        or _resources(pod, present, node)
-        or _ports(pod, present)
         or _operating_system(pod)
         or _sysctls(pod, allowed_sysctls)
         or _app_armor(pod)
@@ -39,27 +46,8 @@ def refusal(
     )
 
 
-def preempted(pod: Object, others: Iterable[Object], node: Object) -> list[Object] | None:
-    """The pods that make room for a critical one: the fewest guarantees broken first; None if that does not help.
-
-    Source: kubelet/preemption getPodsToPreempt.
-    """
-    remaining = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
-    order = ("BestEffort", "Burstable", "Guaranteed")
-    candidates = [other for other in remaining if not spec.is_critical(other) and _priority(other) < _priority(pod)]
-    candidates.sort(key=lambda other: (order.index(spec.qos_class(other)), _priority(other)))
-    chosen: list[Object] = []
-    while _resources(pod, remaining, node) is not None:
-        if not candidates:
-            return None
-        chosen.append(candidates.pop(0))
-        remaining.remove(chosen[-1])
-    return chosen
-
-
-def _priority(pod: Object) -> int:
-    """A static pod's counts as that of the critical ones."""
-    return max(int(pod["spec"].get("priority") or 0), 2_000_000_000 if spec.is_static(pod) else 0)
+def _present(pod: Object, others: Iterable[Object]) -> list[Object]:
+    return [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
 
 
 def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> ResizeProblem | None:
@@ -75,9 +63,11 @@ def resize_problem(pod: Object, others: Iterable[Object], node: Object) -> Resiz
             unit = Quantity.milli if name == "cpu" else Quantity.value
             message = f"Node didn't have enough capacity: {name}, requested: {unit(amount)}, capacity: {unit(capacity)}"
             return ResizeProblem("Infeasible", message, "Infeasible")
-    present = [other for other in others if uid_of(other) != uid_of(pod) and not spec.is_terminal(other)]
-    found = _resources(pod, present, node)
-    return ResizeProblem("Deferred", found[1].removeprefix("Pod was rejected: "), found[0]) if found else None
+    missing = shortfalls(pod, others, node)
+    if not missing:
+        return None
+    reason, message = _out_of(missing[0])
+    return ResizeProblem("Deferred", message.removeprefix("Pod was rejected: "), reason)
 
 
 def _add(total: dict[str, Quantity], more: Mapping[str, Quantity]) -> None:
@@ -95,6 +85,8 @@ def _node_affinity(pod: Object, node: Object) -> tuple[str, str] | None:
 
 
 def _taints(pod: Object, node: Object) -> tuple[str, str] | None:
+    if spec.is_static(pod):
+        return None
     tolerations = pod["spec"].get("tolerations") or []
     for taint in (node.get("spec") or {}).get("taints") or []:
         if taint.get("effect") == "NoExecute" and not tolerated(tolerations, taint):
@@ -105,30 +97,59 @@ def _taints(pod: Object, node: Object) -> tuple[str, str] | None:
     return None
 
 
-def _resources(pod: Object, present: list[Object], node: Object) -> tuple[str, str] | None:
+class Shortfall(NamedTuple):
+    """A resource of which a pod asks for more than is left; cpu in millicores."""
+
+    resource: str
+    requested: int
+    used: int
+    capacity: int
+
+    @property
+    def missing(self) -> int:
+        """How much more there would have to be."""
+        return self.requested - (self.capacity - self.used)
+
+
+def shortfalls(pod: Object, others: Iterable[Object], node: Object) -> list[Shortfall]:
+    """What the node lacks for the pod beside the others. A resource that others manage and the node has not is none.
+
+    Source: kubelet/lifecycle GeneralPredicates and removeMissingExtendedResources.
+    """
     allocatable = (node.get("status") or {}).get("allocatable") or {}
+    present, found = _present(pod, others), []
+    if not allocatable:
+        return []
     if "pods" in allocatable and len(present) + 1 > parse(allocatable["pods"]).value():
-        return _out_of("pods", 1, len(present), parse(allocatable["pods"]).value())
+        found.append(Shortfall("pods", 1, len(present), parse(allocatable["pods"]).value()))
     used: dict[str, Quantity] = {}
     for other in present:
         _add(used, requests_of(other["spec"]))
-    for name, amount in requests_of(pod["spec"]).items():
-        if amount.nano == 0 or not allocatable:
+    asked = requests_of(pod["spec"])
+    for name in sorted(asked, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
+        if asked[name].nano == 0 or (_is_extended(name) and name not in allocatable):
             continue
-        capacity = parse(allocatable.get(name, "0"))
-        taken = used.get(name, Quantity(0))
-        if taken.nano + amount.nano > capacity.nano:
-            unit = Quantity.milli if name == "cpu" else Quantity.value
-            return _out_of(name, unit(amount), unit(taken), unit(capacity))
-    return None
+        unit = Quantity.milli if name == "cpu" else Quantity.value
+        capacity, taken = parse(allocatable.get(name, "0")), used.get(name, Quantity(0))
+        if taken.nano + asked[name].nano > capacity.nano:
+            found.append(Shortfall(name, unit(asked[name]), unit(taken), unit(capacity)))
+    return found
 
 
-def _out_of(name: str, requested: int, used: int, capacity: int) -> tuple[str, str]:
+_FIRST = ("cpu", "memory", "ephemeral-storage")
+
+
+def _is_extended(name: str) -> bool:
+    """Whether a resource is none of Kubernetes' own."""
+    return "/" in name and not name.partition("/")[0].endswith("kubernetes.io")
+
+
+def _out_of(short: Shortfall) -> tuple[str, str]:
     message = (
-        f"Pod was rejected: Node didn't have enough resource: {name}, requested: {requested}, "
-        f"used: {used}, capacity: {capacity}"
+        f"Pod was rejected: Node didn't have enough resource: {short.resource}, requested: {short.requested}, "
+        f"used: {short.used}, capacity: {short.capacity}"
     )
-    return f"OutOf{name}", message
+    return f"OutOf{short.resource}", message
 
 
 def _ports(pod: Object, present: list[Object]) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agents.kubelet import shutdown
-from agents.kubelet.admission import preempted, refusal, resize_problem
+from agents.kubelet.admission import refusal, resize_problem, shortfalls, unfit
 from agents.kubelet.eviction import refused_by_pressure
 from agents.kubelet.heartbeat import Heartbeat
 from agents.kubelet.node_pods import NodePods
@@ -19,6 +19,7 @@ from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import PodState, Recorder
 from agents.kubelet.pods.resizes import ResizeProblem
 from agents.kubelet.pods.view import Eviction
+from agents.kubelet.preemption import Needs, described, making_room
 from api.objects import Object, is_deleting, uid_of
 
 _PREEMPTION = Eviction("Preempting", "Preempted in order to admit critical pod", 0.0)
@@ -46,13 +47,25 @@ class Judge:
             return pressed
         if not self.heartbeat.node:
             return None
-        found = refusal(pod, others, self.heartbeat.node, self.allowed_sysctls)
-        if found is None or not found[0].startswith("OutOf") or not spec.is_critical(pod):
-            return found
-        victims = preempted(pod, self.evictable(), self.heartbeat.node)
-        for victim in victims or ():
+        node = self.heartbeat.node
+        short = {entry.resource: entry.missing for entry in shortfalls(pod, others, node)}
+        if not short or not spec.is_critical(pod):
+            return refusal(pod, others, node, self.allowed_sysctls)
+        return unfit(pod, others, node, self.allowed_sysctls) or self._make_room(pod, short)
+
+    def _make_room(self, pod: Object, short: Needs) -> tuple[str, str] | None:
+        """End what stands in a critical pod's way; (reason, message) if that cannot be."""
+        victims = making_room(pod, self.evictable(), short)
+        if victims is None:
+            message = (
+                "Pod was rejected: Unexpected error while attempting to recover from admission failure: preemption: "
+                "error finding a set of pods to preempt: no set of running pods found to reclaim resources: "
+                f"{described(short)}"
+            )
+            return "UnexpectedAdmissionError", message
+        for victim in victims:
             self.evict(victim, _PREEMPTION)
-        return found if victims is None else None
+        return None
 
     def admit_resize(self, pod: Object) -> ResizeProblem | None:
         """Why a pod cannot have the resources that it asks for now, or None."""

@@ -14,7 +14,7 @@ import h2.events
 import pytest
 
 from agents.kubelet import grpc
-from agents.kubelet.admission import preempted, refusal, resize_problem
+from agents.kubelet.admission import refusal, resize_problem
 from agents.kubelet.pods import hosts, resizes, spec
 from agents.kubelet.pods.resizes import ResizeProblem, Standing
 from agents.kubelet.pods.sync import decide
@@ -182,23 +182,6 @@ def test_an_image_says_which_groups_a_user_has() -> None:
     )
     found = {user: (accounts.primary_group(user), accounts.memberships(user)) for user in ("", "15", "clerk", "99")}
     assert found == {"": (0, (20,)), "15": (16, (20, 30)), "clerk": (16, (20, 30)), "99": (0, ())}
-
-
-def test_a_critical_pod_takes_the_place_of_others() -> None:
-    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "9"}}}
-    wanted = pod({"requests": {"cpu": "500m"}})
-    wanted["spec"]["priority"] = 2_000_000_000
-
-    def other(name: str, priority: int, **resources: Any) -> dict[str, Any]:
-        made = pod(resources) | {"metadata": {"name": name, "namespace": "default", "uid": name}}
-        made["spec"]["priority"] = priority
-        return made
-
-    burstable, important = other("b", 0, requests={"cpu": "400m"}), other("i", 10, requests={"cpu": "400m"})
-    full = other("g", 0, limits={"cpu": "100m", "memory": "1Mi"}, requests={"cpu": "100m", "memory": "1Mi"})
-    chosen = preempted(wanted, [full, important, burstable], node)
-    assert [found["metadata"]["name"] for found in chosen or []] == ["b"]
-    assert preempted(wanted, [other("c", 2_000_000_000, requests={"cpu": "900m"})], node) is None
 
 
 def test_pods_on_the_nodes_network_take_its_ports() -> None:
