@@ -14,11 +14,13 @@ from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction
 from agents.kubelet.thresholds import RESOURCES, Shortage, Signal
 from api.objects import Object, uid_of
-from api.pod_resources import requests_of
+from api.pod_resources import limits_of, requests_of
 from api.quantities import Quantity, canonical, parse
+from api.tolerations import tolerated
 
 REASON = "Evicted"
 AT_ONCE = 1.0
+_DISK = "ephemeral-storage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,35 +93,35 @@ def _shown(amount: int, binary: bool) -> str:
 
 def over_own_limit(pod: Object, use: Use) -> Eviction | None:
     """Whether the pod uses more disk than its volumes', its containers' or its own limit allow."""
-    if spec.is_critical(pod) and spec.is_static(pod):
+    if spec.is_critical(pod):
         return None
     for volume in pod["spec"].get("volumes") or []:
         limit = (volume.get("emptyDir") or {}).get("sizeLimit")
         if limit and use.volumes.get(volume["name"], 0) > parse(limit).value() > 0:
-            return Eviction(REASON, f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". ', 0.0)
-    limits = {container["name"]: _disk_limit(container) for container in spec.containers(pod)}
-    for name, limit in limits.items():
+            return Eviction(
+                REASON, f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". ', AT_ONCE
+            )
+    whole = limits_of(pod["spec"]).get(_DISK)
+    if whole is not None and use.of(Signal.NODE_DISK) > whole.value():
+        shown = _shown(whole.value(), True)
+        message = f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
+        return Eviction(REASON, message, AT_ONCE)
+    for container in spec.containers(pod):
+        name, limit = container["name"], _disk_limit(container)
         if limit and use.disk.get(name, 0) > parse(limit).value():
             message = f'Container {name} exceeded its local ephemeral storage limit "{limit}". '
             return Eviction(REASON, message, AT_ONCE)
-    total = sum(parse(limit).value() for limit in limits.values() if limit)
-    if total and use.of(Signal.NODE_DISK) > total:
-        shown = _shown(total, True)
-        message = f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
-        return Eviction(REASON, message, AT_ONCE)
     return None
 
 
 def limits_disk(pod: Object) -> bool:
     """Whether the pod has a limit of disk that must be watched."""
     volumes = pod["spec"].get("volumes") or []
-    return any((volume.get("emptyDir") or {}).get("sizeLimit") for volume in volumes) or any(
-        _disk_limit(container) for container in spec.containers(pod)
-    )
+    return any((volume.get("emptyDir") or {}).get("sizeLimit") for volume in volumes) or _DISK in limits_of(pod["spec"])
 
 
 def _disk_limit(container: Object) -> str:
-    return str(((container.get("resources") or {}).get("limits") or {}).get("ephemeral-storage") or "")
+    return str(((container.get("resources") or {}).get("limits") or {}).get(_DISK) or "")
 
 
 def refused_by_pressure(pod: Object, conditions: frozenset[str]) -> tuple[str, str] | None:
@@ -128,12 +130,7 @@ def refused_by_pressure(pod: Object, conditions: frozenset[str]) -> tuple[str, s
     if not held or spec.is_critical(pod):
         return None
     if held == ["MemoryPressure"]:
-        tolerated = any(
-            entry.get("key") in (None, "", "node.kubernetes.io/memory-pressure")
-            and entry.get("effect") in (None, "", "NoSchedule")
-            for entry in pod["spec"].get("tolerations") or []
-            if entry.get("operator") == "Exists"
-        )
-        if spec.qos_class(pod) != "BestEffort" or tolerated:
+        taint = {"key": "node.kubernetes.io/memory-pressure", "effect": "NoSchedule"}
+        if spec.qos_class(pod) != "BestEffort" or tolerated(pod["spec"].get("tolerations") or [], taint):
             return None
     return REASON, f"The node had condition: [{' '.join(held)}]. "

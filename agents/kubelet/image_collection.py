@@ -35,10 +35,9 @@ class Known:
 
 def bytes_to_free(available: int, total: int, policy: Policy) -> int:
     """How much must go to come down to the lower mark; 0 below the upper one."""
-    used = total - available
-    if total <= 0 or used * 100 / total < policy.high:
+    if total <= 0 or 100 - available * 100 // total < policy.high:
         return 0
-    return int(used - total * policy.low / 100)
+    return max(0, int(total * (100 - policy.low) / 100) - available)
 
 
 def removable(

@@ -104,22 +104,22 @@ class Shortage:
 
 
 def parse_thresholds(text: str) -> tuple[Threshold, ...]:
-    """`memory.available<100Mi,nodefs.available<10%`. Raises ValueError naming the part that is wrong."""
-    found = []
+    """`memory.available<100Mi,nodefs.available<10%`; 0% and 100% mean none. Raises ValueError naming the part."""
+    found: dict[Signal, Threshold] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, less, value = part.partition("<")
         try:
             signal = Signal(name)
-            if not less:
+            percent = float(value[:-1]) if value.endswith("%") else 0.0
+            amount = 0 if value.endswith("%") else parse(value).value()
+            if not less or signal in found or not 0 <= percent <= 100 or (amount <= 0 and not value.endswith("%")):
                 raise ValueError
-            if value.endswith("%"):
-                found.append(Threshold(signal, percent=float(value[:-1])))
-            else:
-                found.append(Threshold(signal, amount=parse(value).value()))
         except ValueError as error:
             known = ", ".join(Signal)
-            raise ValueError(f"{part!r} is not SIGNAL<QUANTITY or SIGNAL<N%, of the signals {known}") from error
-    return tuple(found)
+            message = f"{part!r} is not SIGNAL<QUANTITY or SIGNAL<N%, each once, of the signals {known}"
+            raise ValueError(message) from error
+        found[signal] = Threshold(signal, amount, percent)
+    return tuple(entry for entry in found.values() if entry.amount or 0 < entry.percent < 100)
 
 
 def parse_grace_periods(text: str) -> dict[Signal, float]:
@@ -129,6 +129,8 @@ def parse_grace_periods(text: str) -> dict[Signal, float]:
         name, _, value = part.partition("=")
         try:
             found[Signal(name)] = parse_duration(value) / 1e9
+            if found[Signal(name)] < 0:
+                raise ValueError
         except ValueError as error:
             raise ValueError(f"{part!r} is not SIGNAL=DURATION, of the signals {', '.join(Signal)}") from error
     return found

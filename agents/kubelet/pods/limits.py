@@ -6,15 +6,14 @@ GetContainerOOMScoreAdjust; kuberuntime getCPULimit and getMemoryLimit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from agents.kubelet.pods import spec
 from agents.kubelet.runtime.interface import CPU_PERIOD, Limits
 from api.objects import Object
-from api.quantities import parse
+from api.pod_resources import limits_of, requests_of
+from api.quantities import ZERO, Quantity, parse
 
-_MINIMUM_SHARES = 2
-_MINIMUM_QUOTA = 1000
+_LEAST_SHARES, _MOST_SHARES = 2, 262144
+_LEAST_QUOTA = 1000
 
 
 def container_limits(pod: Object, container: Object, pids: int) -> Limits:
@@ -28,37 +27,38 @@ def _limits(resources: Object, pids: int = 0) -> Limits:
     """CPU shares by the request, else by the limit; CPU quota and memory by the limit."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     requested = requests.get("cpu", limits.get("cpu"))
-    shares = max(_MINIMUM_SHARES, parse(requested).milli() * 1024 // 1000) if requested else _MINIMUM_SHARES
-    quota = 0
-    if limits.get("cpu"):
-        quota = max(_MINIMUM_QUOTA, parse(limits["cpu"]).milli() * CPU_PERIOD // 1000)
     memory = parse(limits["memory"]).value() if limits.get("memory") else 0
-    return Limits(shares, quota, memory, pids)
+    return Limits(_shares(parse(requested or "0")), _quota(parse(limits.get("cpu") or "0")), memory, pids)
+
+
+def _shares(cpu: Quantity) -> int:
+    return min(_MOST_SHARES, max(_LEAST_SHARES, cpu.milli() * 1024 // 1000))
+
+
+def _quota(cpu: Quantity) -> int:
+    return max(_LEAST_QUOTA, cpu.milli() * CPU_PERIOD // 1000) if cpu.nano else 0
 
 
 def pod_limits(pod: Object) -> Limits:
-    """What the pod as a whole may use: its own resources if it names some, else the sum of its containers'.
+    """What the pod as a whole may use: its own resources if it names some, else what its containers do together.
 
-    A limit holds for the pod only if every container has one. Source: kubelet/cm ResourceConfigForPod.
+    A limit holds for the pod only if it names it itself or each of its containers has one. Source: kubelet/cm
+    ResourceConfigForPod.
     """
-    own = pod["spec"].get("resources")
-    if own:
-        return _limits(own)
-    sidecars = [entry for entry in spec.init_containers(pod) if spec.is_sidecar(entry)]
-    regular = [_limits(entry.get("resources") or {}) for entry in [*spec.containers(pod), *sidecars]]
-    once = [_limits(entry.get("resources") or {}) for entry in spec.init_containers(pod) if not spec.is_sidecar(entry)]
+    limits = limits_of(pod["spec"])
+    holders = [*spec.containers(pod), *spec.init_containers(pod)]
 
-    def total(amount: Callable[[Limits], int], *, limited: bool) -> int:
-        amounts = [amount(entry) for entry in regular]
-        if limited and not all(amounts):
-            return 0
-        return max([sum(amounts), *(amount(entry) for entry in once)])
+    def limit(name: str) -> Quantity:
+        whole = _has_limit(pod["spec"], name) or all(_has_limit(entry, name) for entry in holders)
+        return limits.get(name, ZERO) if whole else ZERO
 
-    return Limits(
-        cpu_shares=total(lambda entry: entry.cpu_shares, limited=False),
-        cpu_quota=total(lambda entry: entry.cpu_quota, limited=True),
-        memory=total(lambda entry: entry.memory, limited=True),
-    )
+    shares = _shares(requests_of(pod["spec"]).get("cpu", ZERO))
+    return Limits(shares, _quota(limit("cpu")), limit("memory").value())
+
+
+def _has_limit(holder: Object, name: str) -> bool:
+    amount = ((holder.get("resources") or {}).get("limits") or {}).get(name)
+    return bool(amount) and parse(amount).nano > 0
 
 
 def cgroup_parent(pod: Object, systemd: bool, root: str = "") -> str:
@@ -75,7 +75,7 @@ def cgroup_parent(pod: Object, systemd: bool, root: str = "") -> str:
 def oom_score(pod: Object, container: Object, node_memory: int) -> int:
     """How willingly the kernel ends the container when memory is short."""
     qos = spec.qos_class(pod)
-    if spec.is_critical(pod) or qos == "Guaranteed":
+    if spec.is_node_critical(pod) or qos == "Guaranteed":
         return -997
     if qos == "BestEffort":
         return 1000

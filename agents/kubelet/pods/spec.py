@@ -176,6 +176,11 @@ def is_critical(pod: Object) -> bool:
     return int(pod["spec"].get("priority") or 0) >= 2_000_000_000 or is_static(pod)
 
 
+def is_node_critical(pod: Object) -> bool:
+    """Whether the node itself cannot do without the pod. Source: kubelet/types IsNodeCriticalPod."""
+    return is_critical(pod) and pod["spec"].get("priorityClassName") == "system-node-critical"
+
+
 def is_static(pod: Object) -> bool:
     """Whether the pod comes from a file of the node and not from the API."""
     source = (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source")

@@ -296,7 +296,10 @@ VOLUMES = [
     ),
     Case(
         "container-above-its-disk-limit",
-        pod(shell(f"dd if=/dev/zero of=/f bs=1M count=4; {RUN}", resources={"limits": {"ephemeral-storage": "1Mi"}})),
+        pod(
+            shell(f"dd if=/dev/zero of=/f bs=1M count=4; {RUN}", resources={"limits": {"ephemeral-storage": "1Mi"}}),
+            {**shell(resources={"limits": {"ephemeral-storage": "8Mi"}}), "name": "b"},
+        ),
         evicted('Container app exceeded its local ephemeral storage limit "1Mi". '),
         events=("Evicted",),
     ),

@@ -80,7 +80,17 @@ def test_thresholds_say_what_is_short(text: str, low: dict[str, int], wanted: li
     assert [(shortage.signal.value, shortage.wanted) for shortage in found] == wanted
 
 
-@pytest.mark.parametrize("text", ["memory.available", "memory<1Gi", "memory.available<much", "memory.available<x%"])
+@pytest.mark.parametrize("text", ["", "memory.available<0%", "memory.available<100%"])
+def test_thresholds_that_are_none(text: str) -> None:
+    assert parse_thresholds(text) == ()
+
+
+WRONG = ["memory.available", "memory<1Gi", "memory.available<much", "memory.available<x%", "memory.available<-150Mi",
+         "memory.available<-15%", "memory.available<101%", "memory.available<0", "pid.available<5,pid.available<6",
+         "memory.available<150Mi,invalid.foo<150Mi"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRONG)
 def test_a_wrong_threshold_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is not SIGNAL<QUANTITY"):
         parse_thresholds(text)
@@ -127,7 +137,7 @@ def test_what_must_be_reclaimed_is_refused_if_it_cannot_be_read(text: str) -> No
 def test_a_soft_threshold_needs_a_grace_period() -> None:
     with pytest.raises(ThresholdError, match=r"memory\.available has no grace period"):
         soft(parse_thresholds("memory.available<1Gi"), parse_grace_periods("pid.available=1m"))
-    for text in ("memory=1m", "memory.available", "memory.available=1"):
+    for text in ("memory=1m", "memory.available", "memory.available=1", "memory.available=-30s"):
         with pytest.raises(ValueError, match="is not SIGNAL=DURATION"):
             parse_grace_periods(text)
 
@@ -181,21 +191,36 @@ def test_disk_beyond_a_limit_is_said_of_whom_it_is() -> None:
     made["spec"]["containers"][0]["resources"] = {"limits": {"ephemeral-storage": "2Mi"}}
     cases = [
         (Use(volumes={"v": 2 * MIB}), 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '),
-        (Use(disk={"app": 3 * MIB}), 'Container app exceeded its local ephemeral storage limit "2Mi". '),
         (Use(disk={"app": 2 * MIB}, volumes={"v": MIB}),
          "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "),
     ]  # fmt: skip
     assert [found.message for use, _ in cases if (found := over_own_limit(made, use))] == [text for _, text in cases]
     assert over_own_limit(made, Use(disk={"app": MIB}, volumes={"v": MIB})) is None
+    made["spec"]["containers"].append({"name": "side", "resources": {"limits": {"ephemeral-storage": "2Mi"}}})
+    found = over_own_limit(made, Use(disk={"app": 3 * MIB}))
+    assert found is not None and found.message == 'Container app exceeded its local ephemeral storage limit "2Mi". '
+    made["spec"]["initContainers"] = [{"name": "i", "resources": {"limits": {"ephemeral-storage": "8Mi"}}}]
+    assert over_own_limit(made, Use(disk={"side": MIB, "app": 2 * MIB}, volumes={"v": MIB, "w": 3 * MIB})) is None
+    made["spec"]["priority"] = 2_000_000_000
+    assert over_own_limit(made, Use(volumes={"v": 2 * MIB})) is None
+
+
+def tolerating(pressure: str) -> dict[str, Any]:
+    made = pod("a")
+    made["spec"]["tolerations"] = [{"key": f"node.kubernetes.io/{pressure}", "effect": "NoSchedule"}]
+    return made
 
 
 ADMISSIONS = [
     ("no pressure", pod("a"), set(), None),
+    ("best effort that bears it", tolerating("memory-pressure"), {"MemoryPressure"}, None),
+    ("best effort that bears another", tolerating("disk-pressure"), {"MemoryPressure"},
+     "The node had condition: [MemoryPressure]. "),
     ("best effort under memory pressure", pod("a"), {"MemoryPressure"}, "The node had condition: [MemoryPressure]. "),
     ("burstable under memory pressure", pod("a", memory="1Mi"), {"MemoryPressure"}, None),
     ("any under disk pressure", pod("a", memory="1Mi"), {"DiskPressure"}, "The node had condition: [DiskPressure]. "),
     ("critical under disk pressure", pod("a", 2_000_000_000), {"DiskPressure"}, None),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("made", "conditions", "wanted"), [pytest.param(*c[1:], id=c[0]) for c in ADMISSIONS])
@@ -209,7 +234,8 @@ def test_images_go_by_when_they_were_used() -> None:
     known = {"used": Known(0, 500), "never": Known(0), "young": Known(990), "pinned": Known(0), "running": Known(0)}
     found = removable(images, {"running"}, known, 1000.0, 120.0)
     assert [image.id for image in found] == ["never", "used"]
-    assert (bytes_to_free(20, 100, Policy()), bytes_to_free(10, 100, Policy())) == (0, 10)
+    frees = [bytes_to_free(available, 1000, Policy()) for available in (200, 160, 159, 100, 0)]
+    assert frees == [0, 0, 41, 100, 200]
 
 
 def test_what_is_reserved_is_not_for_pods() -> None:
@@ -238,16 +264,64 @@ def test_what_others_say_a_node_has(
     assert patch == {"status": {"allocatable": status["allocatable"] | wanted, "images": listed}}
 
 
-def test_a_pods_limits_are_the_sum_of_its_containers() -> None:
-    both = {"limits": {"cpu": "100m", "memory": "16Mi"}}
+def amounts(cpu: str = "", memory: str = "") -> dict[str, str]:
+    return {name: text for name, text in (("cpu", cpu), ("memory", memory)) if text}
+
+
+SMALL, BARE = {"limits": amounts("100m", "16Mi")}, {"requests": amounts("50m", "8Mi")}
+WHOLES = [
+    # (containers, init containers, sidecars, what the pod names itself; what its group gets)
+    ("nothing", [{}], [], [], {}, Limits(2, 0, 0)),
+    ("requests", [BARE, BARE], [], [], {}, Limits(102, 0, 0)),
+    ("little requests", [{"requests": amounts("1m")}] * 3, [], [], {}, Limits(3, 0, 0)),
+    ("more than there is room for", [{"requests": amounts("300")}], [], [], {}, Limits(262144, 0, 0)),
+    ("limits", [SMALL, SMALL], [], [], {}, Limits(204, 20_000, 32 * MIB)),
+    ("a little limit", [{"limits": amounts("1m", "4Mi")}], [], [], {}, Limits(2, 1000, 4 * MIB)),
+    ("limits of some", [SMALL, BARE], [], [], {}, Limits(153, 0, 0)),
+    ("a limit of nothing", [SMALL, {"limits": amounts("0", "16Mi")}], [], [], {}, Limits(102, 0, 32 * MIB)),
+    ("a larger step before", [SMALL, SMALL], [{"limits": amounts("1", "8Mi")}], [], {},
+     Limits(1024, 100_000, 32 * MIB)),
+    ("a step before without limits", [SMALL], [BARE], [], {}, Limits(102, 0, 0)),
+    ("sidecars", [SMALL], [], [SMALL], {}, Limits(204, 20_000, 32 * MIB)),
+    ("sidecars without limits", [SMALL], [], [BARE], {}, Limits(153, 0, 0)),
+    ("its own", [SMALL, {}], [], [], {"limits": amounts("2", "1Gi")}, Limits(102, 200_000, GIB)),
+    ("its own of one kind", [SMALL, {}], [], [], {"limits": amounts(memory="1Gi")}, Limits(102, 0, GIB)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("regular", "once", "beside", "own", "wanted"), [pytest.param(*row[1:], id=row[0]) for row in WHOLES]
+)
+def test_what_a_pod_may_use_as_a_whole(
+    regular: list[Any], once: list[Any], beside: list[Any], own: dict[str, Any], wanted: Limits
+) -> None:
     made = pod("a")
-    made["spec"]["containers"] = [{"name": "a", "resources": both}, {"name": "b", "resources": both}]
-    made["spec"]["initContainers"] = [{"name": "i", "resources": {"limits": {"cpu": "1", "memory": "8Mi"}}}]
-    assert pod_limits(made) == Limits(1024, 100_000, 32 * MIB)
-    made["spec"]["containers"].append({"name": "free"})
-    assert (pod_limits(made).memory, pod_limits(made).cpu_quota) == (0, 0)
-    made["spec"]["resources"] = {"limits": {"cpu": "2", "memory": "1Gi"}}
-    assert pod_limits(made) == Limits(2048, 200_000, GIB)
+    made["spec"]["containers"] = [{"name": f"c{place}", "resources": entry} for place, entry in enumerate(regular)]
+    made["spec"]["initContainers"] = [
+        *({"name": f"i{place}", "resources": entry} for place, entry in enumerate(once)),
+        *({"name": f"s{place}", "resources": entry, "restartPolicy": "Always"} for place, entry in enumerate(beside)),
+    ]
+    if own:
+        made["spec"]["resources"] = own
+    assert pod_limits(made) == wanted
+
+
+SCORES = [
+    ("best effort", {}, {}, 1000),
+    ("burstable", {"requests": amounts("1m", "400Mi")}, {}, 600),
+    ("burstable without memory", {"requests": amounts("1m")}, {}, 999),
+    ("burstable with nearly all", {"requests": amounts("1m", "999Mi")}, {}, 3),
+    ("guaranteed", {"limits": amounts("1m", "4Mi"), "requests": amounts("1m", "4Mi")}, {}, -997),
+    ("critical for the node", {}, {"priority": 2_000_001_000, "priorityClassName": "system-node-critical"}, -997),
+    ("critical for the cluster", {}, {"priority": 2_000_000_000, "priorityClassName": "system-cluster-critical"}, 1000),
+]
+
+
+@pytest.mark.parametrize(("resources", "more", "wanted"), [pytest.param(*row[1:], id=row[0]) for row in SCORES])
+def test_how_willingly_the_kernel_ends_a_container(resources: Any, more: Any, wanted: int) -> None:
+    made = pod("a")
+    made["spec"] |= {"containers": [{"name": "app", "resources": resources}], **more}
+    assert oom_score(made, made["spec"]["containers"][0], 1000 * MIB) == wanted
 
 
 def test_a_container_without_limits_has_those_of_its_pod() -> None:
