@@ -7,7 +7,7 @@ Source: kubelet's convertToAPIContainerStatuses; core/v1 ContainerStatus.
 from __future__ import annotations
 
 from agents.kubelet.pods import backoff, spec
-from agents.kubelet.pods.sync import initialized, reading_of
+from agents.kubelet.pods.sync import reading_of
 from agents.kubelet.pods.view import Memory, PodView
 from agents.kubelet.runtime.interface import Container, ProcessUser, State
 from api.objects import Object
@@ -26,14 +26,13 @@ def statuses(pod: Object, view: PodView, memory: Memory, now: float, runtime: st
         "containerStatuses": spec.containers(pod),
         "ephemeralContainerStatuses": spec.ephemeral_containers(pod),
     }
-    ready_to_run = initialized(pod, view, memory)
     found: Object = {}
     for field, entries in groups.items():
         if not entries:
             continue
         before = {entry["name"]: entry for entry in (pod.get("status") or {}).get(field) or []}
         found[field] = [
-            _status(pod, entry, view, memory, before.get(entry["name"]), now, ready_to_run, runtime)
+            _status(pod, entry, view, memory, before.get(entry["name"]), now, runtime)
             | _described(entry, memory, before.get(entry["name"]))
             for entry in entries
         ]
@@ -73,7 +72,6 @@ def _status(
     memory: Memory,
     before: Object | None,
     now: float,
-    ready_to_run: bool,
     runtime: str,
 ) -> Object:
     name = container["name"]
@@ -81,7 +79,7 @@ def _status(
     if latest is not None and latest.state is State.CREATED:
         latest = view.previous(name)
     if latest is None:
-        return _absent(pod, container, memory, before, ready_to_run)
+        return _absent(pod, container, memory, before)
     previous = next((f for f in view.containers if f.name == name and f.attempt < latest.attempt), None)
     status: Object = {
         "name": name,
@@ -137,15 +135,14 @@ def crash_message(pod: Object, name: str, memory: Memory) -> str:
     return f"back-off {_duration(delay)} restarting failed container={name} pod={spec.long_name(pod)}"
 
 
-def _absent(pod: Object, container: Object, memory: Memory, before: Object | None, ready_to_run: bool) -> Object:
+def _absent(pod: Object, container: Object, memory: Memory, before: Object | None) -> Object:
     name = container["name"]
     if before is not None and (spec.is_terminal(pod) or pod["metadata"].get("deletionTimestamp")):
         return _lost(before)
     problem = memory.problems.get(name)
-    is_init = container in spec.init_containers(pod)
     if problem is not None:
         waiting = {"reason": problem.reason, "message": problem.message}
-    elif spec.init_containers(pod) and (is_init or not ready_to_run):
+    elif spec.init_containers(pod):
         waiting = {"reason": "PodInitializing"}
     else:
         waiting = {"reason": "ContainerCreating"}

@@ -109,6 +109,8 @@ def service_variables(pod: Object, services: Iterable[Object]) -> dict[str, str]
     links = pod["spec"].get("enableServiceLinks", True)
     chosen: dict[str, Object] = {}
     for service in services:
+        if service["spec"].get("clusterIP") in (None, "", "None"):
+            continue
         master = namespace_of(service) == "default" and name_of(service) == "kubernetes"
         if master and name_of(service) not in chosen:
             chosen[name_of(service)] = service
@@ -121,9 +123,9 @@ def service_variables(pod: Object, services: Iterable[Object]) -> dict[str, str]
 
 
 def _variables_of(service: Object) -> dict[str, str]:
-    address = service["spec"].get("clusterIP") or ""
+    address = service["spec"]["clusterIP"]
     ports = service["spec"].get("ports") or []
-    if address in ("", "None") or not ports:
+    if not ports:
         return {}
     prefix = name_of(service).upper().replace("-", "_")
     shown = f"[{address}]" if ":" in address else address

@@ -23,6 +23,9 @@ _MANAGED = "# Kubernetes-managed hosts file.\n"
 _MANAGED_HOST_NETWORK = "# Kubernetes-managed hosts file (host network).\n"
 _LONGEST = 63
 _LONGEST_FULL = 64
+# What resolvers of C libraries read at most. Source: core/v1 validation of DNS limits.
+_MOST_SERVERS = 3
+_MOST_DOMAINS, _LONGEST_DOMAIN, _LONGEST_SEARCH = 32, 253, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ def resolv_conf(pod: Object, dns: DnsSettings) -> str:
         own = [f"{namespace}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
         servers, search, options = list(dns.cluster_servers), own + search, ["ndots:5"]
     config = pod["spec"].get("dnsConfig") or {}
-    servers = _unique(servers + list(config.get("nameservers") or []))
-    search = _unique(search + list(config.get("searches") or []))
+    servers = _unique(servers + list(config.get("nameservers") or []))[:_MOST_SERVERS]
+    search = _fitting(_unique(search + list(config.get("searches") or [])))
     merged = dict(_option(text) for text in options)
     merged |= {entry["name"]: entry.get("value") or "" for entry in config.get("options") or []}
     lines = [f"nameserver {server}" for server in servers]
@@ -101,6 +104,16 @@ def resolv_conf(pod: Object, dns: DnsSettings) -> str:
     if merged:
         lines.append("options " + " ".join(f"{name}:{value}" if value else name for name, value in merged.items()))
     return "\n".join(lines) + "\n"
+
+
+def _fitting(domains: list[str]) -> list[str]:
+    """As many of the search domains as resolvers take. Source: network/dns formDNSSearchFitsLimits."""
+    chosen: list[str] = []
+    for domain in [entry for entry in domains if len(entry) <= _LONGEST_DOMAIN][:_MOST_DOMAINS]:
+        if len(" ".join([*chosen, domain])) > _LONGEST_SEARCH:
+            break
+        chosen.append(domain)
+    return chosen
 
 
 def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
@@ -115,7 +128,7 @@ def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
         if words[0] == "nameserver":
             servers.append(words[1])
         elif words[0] == "search":
-            search = words[1:]
+            search = [word.rstrip(".") for word in words[1:] if word != "."]
         elif words[0] == "options":
             options += words[1:]
     return servers, search, options

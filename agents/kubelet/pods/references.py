@@ -45,11 +45,30 @@ def field_value(pod: Object, path: str, addresses: Sequence[str], host_addresses
 
 def _pairs(values: Mapping[str, str]) -> str:
     """`key="value"` lines, sorted, values quoted as Go does."""
-    lines = []
-    for key in sorted(values):
-        quoted = values[key].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-        lines.append(f'{key}="{quoted}"')
-    return "\n".join(lines)
+    return "\n".join(f'{key}="{"".join(_quoted(letter) for letter in values[key])}"' for key in sorted(values))
+
+
+_NAMED = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+}
+
+
+def _quoted(letter: str) -> str:
+    """A letter as strconv.Quote writes it."""
+    if letter in _NAMED:
+        return _NAMED[letter]
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def resource_value(pod: Object, container: Object, reference: Object, allocatable: Mapping[str, str]) -> str:

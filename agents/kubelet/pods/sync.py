@@ -197,14 +197,6 @@ def _until_deadline(plan: Plan, pod: Object, now: float) -> Plan:
     return replace(plan, again=left if plan.again is None else min(plan.again, left))
 
 
-def initialized(pod: Object, view: PodView, memory: Memory) -> bool:
-    """Whether every init container has done its part, so that the pod's containers may run."""
-    names = {container["name"] for container in spec.containers(pod)}
-    if any(found.name in names for found in view.containers):
-        return True
-    return _next_init(pod, view, memory) is None
-
-
 def reading_of(container: Container, memory: Memory) -> Reading:
     """What the probes say; a container nobody probed yet has not started."""
     return memory.readings.get(container.id, UNREADY)

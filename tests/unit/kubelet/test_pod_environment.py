@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from agents.kubelet.pods.environment import Surroundings, environment, expand, service_variables
+from agents.kubelet.pods.hosts import DnsSettings, resolv_conf
 from agents.kubelet.pods.performer import StartProblem
+from agents.kubelet.pods.references import field_value
 from agents.kubelet.volumes.payload import Collector, File, VolumeError
 
 pytestmark = pytest.mark.unit
@@ -165,7 +167,7 @@ def service(name: str, namespace: str, address: str = "10.96.0.9") -> dict[str, 
 
 def test_services_of_the_namespace_and_the_api_server() -> None:
     services = [service("my-db", "shop"), service("other", "elsewhere"), service("headless", "shop", "None")]
-    services.append(service("kubernetes", "default", "10.96.0.1"))
+    services += [service("kubernetes", "default", "10.96.0.1"), service("kubernetes", "shop", "None")]
     found = service_variables(POD, services)
     assert found["MY_DB_SERVICE_HOST"] == "10.96.0.9"
     assert found["MY_DB_SERVICE_PORT_DNS_X"] == "53"
@@ -175,6 +177,53 @@ def test_services_of_the_namespace_and_the_api_server() -> None:
     assert not any(name.startswith(("OTHER", "HEADLESS")) for name in found)
     quiet = POD | {"spec": POD["spec"] | {"enableServiceLinks": False}}
     assert {name.split("_")[0] for name in service_variables(quiet, services)} == {"KUBERNETES"}
+
+
+PAIRS = [
+    ({"b": "2", "a": "1"}, 'a="1"\nb="2"'),
+    ({"a": 'say "hi"\\'}, 'a="say \\"hi\\"\\\\"'),
+    ({"a": "\a\b\f\n\r\t\v"}, 'a="\\a\\b\\f\\n\\r\\t\\v"'),
+    ({"a": "é\x01\x7f\u2028\ufeff"}, 'a="é\\x01\\x7f\\u2028\\ufeff"'),
+    ({}, ""),
+]
+
+
+@pytest.mark.parametrize(("annotations", "text"), PAIRS)
+def test_annotations_are_quoted_line_by_line(annotations: dict[str, str], text: str) -> None:
+    pod = POD | {"metadata": POD["metadata"] | {"annotations": annotations}}
+    assert field_value(pod, "metadata.annotations", (), ()) == text
+
+
+RESOLV = [
+    # (the node's own file, the pod's policy and settings, what the pod gets)
+    ("nameserver 1.2.3.4 #comment\nsearch foo. bar .\noptions ndots:1\noptions attempts:3", {"dnsPolicy": "Default"},
+     "nameserver 1.2.3.4\nsearch foo bar\noptions ndots:1 attempts:3\n"),
+    (" \tnameserver \t 1.2.3.4\nsearch foo\nsearch bar\ncomment", {"dnsPolicy": "Default"},
+     "nameserver 1.2.3.4\nsearch bar\n"),
+    ("nameserver 8.8.8.8\nsearch host.domain", {},
+     "nameserver 10.96.0.10\nsearch shop.svc.c.l svc.c.l c.l host.domain\noptions ndots:5\n"),
+    ("nameserver 8.8.8.8\nsearch host.domain", {"hostNetwork": True}, "nameserver 8.8.8.8\nsearch host.domain\n"),
+    ("", {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"},
+     "nameserver 10.96.0.10\nsearch shop.svc.c.l svc.c.l c.l\noptions ndots:5\n"),
+    ("nameserver 8.8.8.8", {"dnsPolicy": "None"}, "\n"),
+    ("nameserver 8.8.8.8\nsearch host.domain",
+     {"dnsConfig": {"nameservers": ["10.0.0.11"], "searches": ["my.domain", "c.l"],
+                    "options": [{"name": "ndots", "value": "3"}, {"name": "debug"}]}},
+     "nameserver 10.96.0.10\nnameserver 10.0.0.11\nsearch shop.svc.c.l svc.c.l c.l host.domain my.domain\n"
+     "options ndots:3 debug\n"),
+    ("", {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1", "2.2.2.2", "1.1.1.1", "3.3.3.3", "4.4.4.4"]}},
+     "nameserver 1.1.1.1\nnameserver 2.2.2.2\nnameserver 3.3.3.3\n"),
+    ("", {"dnsPolicy": "None", "dnsConfig": {"searches": [f"d{place}" for place in range(40)]}},
+     f"search {' '.join(f'd{place}' for place in range(32))}\n"),
+    ("", {"dnsPolicy": "None", "dnsConfig": {"searches": [f"{place}{'x' * 240}" for place in range(9)] + ["y" * 254]}},
+     f"search {' '.join(str(place) + 'x' * 240 for place in range(8))}\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("node_file", "spec", "text"), RESOLV)
+def test_how_a_pod_resolves_names(node_file: str, spec: dict[str, Any], text: str) -> None:
+    pod = POD | {"spec": POD["spec"] | spec}
+    assert resolv_conf(pod, DnsSettings(("10.96.0.10",), "c.l", node_file)) == text
 
 
 OF_SIGNER = {"signerName": "example.com/s", "path": "ca.pem"}

@@ -128,6 +128,11 @@ def test_waiting_reason(init: tuple[str, ...], memory: Memory, reason: str) -> N
     assert entry["state"]["waiting"]["reason"] == reason
 
 
+def test_a_container_initializes_until_it_runs() -> None:
+    (entry,) = status_of(make_pod(init=("i",)), container("i", state="exited"))["containerStatuses"]
+    assert entry["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
 def test_a_crashing_container_waits_and_remembers_its_end() -> None:
     memory = Memory(backoffs={"app": BackOff(20.0, NOW - 5)})
     status = status_of(make_pod(), container(state="exited", code=1, attempt=2, message="oops"), memory=memory)
