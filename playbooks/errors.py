@@ -10,6 +10,10 @@ class PlaybookError(Exception):
     """What failed, where (file and line, or host), why, and what to do."""
 
 
+class NotFoundError(PlaybookError):
+    """A file or role that a task includes and that is not there."""
+
+
 class TemplateError(PlaybookError):
     """An expression that cannot be evaluated: an undefined variable, a syntax error, a filter that refused."""
 

@@ -150,7 +150,7 @@ _COMPUTED: dict[str, _Compute] = {
     "ansible_config_file": lambda play, host, task: "",
     "ansible_inventory_sources": lambda play, host, task: list(play.run.inventory.sources),
     "ansible_dependent_role_names": lambda play, host, task: sorted({role.name for role in play.roles if role.parents}),
-    "ansible_role_names": lambda play, host, task: sorted({role.name for role in play.roles}),
+    "ansible_role_names": lambda play, host, task: sorted({*play.role_names, *(r.name for r in play.roles)}),
     "ansible_play_role_names": lambda play, host, task: list(play.role_names),
     "role_names": lambda play, host, task: list(play.role_names),
     "role_name": lambda play, host, task: _role(task).name,

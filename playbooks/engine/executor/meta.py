@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from playbooks.engine.executor.play_state import HostState, PlayState
+from playbooks.engine.language import keywords
 from playbooks.engine.language.values import Task
 
 
@@ -31,7 +32,9 @@ def _one(play: PlayState, task: Task, action: str, state: HostState) -> None:
             state.cursor.advance()
         return
     state.cursor.advance()
-    if action == "end_host":
+    if action == keywords.ROLE_COMPLETE:
+        state.complete(task.role)
+    elif action == "end_host":
         state.cursor.end()
         state.ended = True
     elif action in ("end_play", "end_batch"):

@@ -54,7 +54,7 @@ class PlayRunner:
             state.start(self._nodes())
             STRATEGIES[self._play.strategy](state).go(pool)
             self._run.broken_off = state.fatal
-            if state.fatal or (able == batch and not state.alive()):
+            if state.fatal or (able == batch and self._run.failed.issuperset(batch)):
                 return False
             if state.ended:
                 break

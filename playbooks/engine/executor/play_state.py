@@ -35,10 +35,18 @@ class HostState:
     notified: dict[Task, None] = field(default_factory=dict)
     unreachable: bool = False
     ended: bool = False
+    # Uses of roles of which a task has run, and those run to their end.
+    begun: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
 
     def force_handlers(self) -> None:
         """Run what was notified although the host has failed."""
         self.cursor.resume(tuple(self.notified))
+
+    def complete(self, role: Role | None) -> None:
+        """A role's tasks are all done; it counts if any of them ran."""
+        if role is not None and role.use in self.begun:
+            self.done.add(role.use)
 
     @property
     def alive(self) -> bool:

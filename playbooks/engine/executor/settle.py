@@ -30,17 +30,23 @@ class Settler:
     def settle(self, state: HostState, outcome: Outcome) -> None:
         """Move one host on by one outcome."""
         nodes: tuple[Node, ...] = ()
+        missed = False
         if not outcome.failed and not outcome.unreachable:
             try:
                 nodes = self._brought(state, outcome)
             except PlaybookError as error:
                 outcome.result = {**outcome.result, "failed": True, "msg": str(error)}
+                missed = bool(outcome.includes)
         self.remember(state, outcome)
+        if outcome.task.role and not (outcome.skipped or outcome.unreachable):
+            state.begun.add(outcome.task.role.use)
         self._count_and_show(state, outcome)
         if outcome.unreachable and not outcome.ignored:
             state.unreachable = True
             self._run.failed.add(state.name)
             self._failure(outcome, unreachable=True)
+        elif missed:
+            self._miss(state, outcome)
         elif outcome.failed and not outcome.ignored:
             self.fail(state, outcome)
         elif nodes:
@@ -69,6 +75,15 @@ class Settler:
             self._run.count(state.name).failed += 1
         self.lost(state)
 
+    def _miss(self, state: HostState, outcome: Outcome) -> None:
+        """What a host includes cannot be had: as in Ansible a failure of the host, even if the play is rescued."""
+        if not state.cursor.will_be_rescued():
+            self._failure(outcome)
+        self._run.count(state.name).failed += 1
+        self._run.failed.add(state.name)
+        state.cursor.fail()
+        self.lost(state)
+
     def lost(self, state: HostState) -> bool:
         """Take a host whose failure nothing rescued out of the run; True if it has handlers to run before it goes.
 
@@ -85,7 +100,7 @@ class Settler:
 
     def _set_rescue_variables(self, state: HostState, outcome: Outcome) -> None:
         task = outcome.task
-        shown = {"name": task.name, "action": task.action, "args": dict(task.arguments)}
+        shown = {"name": task.name, "action": task.word or task.action, "args": dict(task.arguments)}
         variables = self._run.variables(state.name).set
         variables["ansible_failed_task"] = shown
         variables["ansible_failed_result"] = _registered(outcome.result)

@@ -42,7 +42,7 @@ class Strategy:
             if state.cursor.at_handler:
                 if task in state.notified:
                     return task
-            elif state.cursor.in_handlers or self._chosen(task):
+            elif state.cursor.in_handlers or (self._chosen(task) and not _repeated(state, task)):
                 return task
             state.cursor.advance()
 
@@ -76,6 +76,11 @@ class Strategy:
             return False
         scope = self.play.evaluator(outcome.host, outcome.task)
         return Attempt(self.play, outcome.host, outcome.task, scope).flag("any_errors_fatal")
+
+
+def _repeated(state: HostState, task: Task) -> bool:
+    """Whether the host has run the task's role before, and is to run it once."""
+    return task.role is not None and not task.role.repeats and task.role.use in state.done
 
 
 class Linear(Strategy):

@@ -48,6 +48,8 @@ META = (
     "clear_facts", "clear_host_errors", "end_batch", "end_host", "end_play", "end_role", "flush_handlers", "noop",
     "refresh_inventory", "reset_connection",
 )  # fmt: skip
+# Ends a role's tasks; no playbook can say it.
+ROLE_COMPLETE = "role_complete"
 LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"))
 
 

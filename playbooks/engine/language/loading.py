@@ -13,7 +13,7 @@ from inventory import vault
 from inventory.documents import Mark, MarkedDict, MarkedList, parse, read_text
 from inventory.errors import InventoryError
 from inventory.variables import read_file, reveal
-from playbooks.errors import PlaybookError
+from playbooks.errors import NotFoundError, PlaybookError
 
 _SUFFIXES = ("", ".yml", ".yaml", ".json")
 
@@ -70,7 +70,7 @@ class Loader:
             if path.is_file():
                 return path
         if name not in ("main", "argument_specs") and mark is not None:
-            raise PlaybookError(f"{mark}: role {role.name!r} has no {part}/{name}.yml")
+            raise NotFoundError(f"{mark}: role {role.name!r} has no {part}/{name}.yml")
         return None
 
     def role_variables(self, role: Path, part: str, name: str, mark: Mark) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Loader:
             if (place / name).is_dir():
                 return place / name
         looked = ", ".join(dict.fromkeys(str(place) for place in places))
-        raise PlaybookError(f"{mark}: the role {name!r} was not found in {looked}")
+        raise NotFoundError(f"{mark}: the role {name!r} was not found in {looked}")
 
 
 def mapping(value: Any, mark: Mark, what: str) -> MarkedDict:

@@ -1,7 +1,7 @@
 """Reads roles: defaults, vars, handlers, tasks, and the roles they depend on.
 
-Invariant: a role used twice in one play with the same parameters, tags and conditions runs once, unless its
-meta/main.yml allows duplicates; `import_role` and `include_role` always run it.
+Invariant: every use of a role is here, with a name for uses that are the same: a host that has run one of them to its
+end runs no other, unless the role's meta/main.yml, or `import_role` and `include_role`, allow duplicates.
 Source: Ansible, "Roles".
 """
 
@@ -17,7 +17,7 @@ from playbooks.engine.helper.options import boolean
 from playbooks.engine.language import keywords
 from playbooks.engine.language.loading import many, mapping
 from playbooks.engine.language.tasks import TaskParser, variables_of
-from playbooks.engine.language.values import Block, Node, Role, Scope
+from playbooks.engine.language.values import Block, Node, Role, Scope, Task
 from playbooks.errors import PlaybookError
 
 _META = frozenset(
@@ -51,23 +51,31 @@ class RoleParser:
         if not name:
             raise PlaybookError(f"{item.mark}: the entry has no `role`")
         parameters = {key: value for key, value in item.items() if key not in keywords.ROLE_USE}
-        key = repr((name, parameters, item.get("vars"), item.get("tags"), item.get("when"), item.get("become")))
         path = self._loader.role(name, self.beside(scope), item.mark)
+        if parent and name in (parent.name, *parent.parents):
+            raise PlaybookError(f"{item.mark}: the role {name!r} depends on itself")
         meta = self._meta(path)
-        if key in self._tasks.collected.seen and not boolean(meta.get("allow_duplicates", False)):
-            return ()
-        self._tasks.collected.seen.add(key)
         bare = MarkedDict(item.mark)
         bare.update({word: value for word, value in item.items() if word != "vars"})
         bare.key_marks = item.key_marks
-        role = self._role(name, path, {**parameters}, variables_of(item), item.mark, parent)
+        role = replace(
+            self._role(name, path, {**parameters}, variables_of(item), item.mark, parent),
+            use=repr((str(path), parameters, item.get("vars"), item.get("tags"), item.get("when"))),
+            repeats=boolean(meta.get("allow_duplicates", False)),
+        )
         return self._whole(role, meta, self._tasks.extend(scope, bare, role), item.mark)
 
     def imported(self, name: str, arguments: Mapping[str, Any], scope: Scope, mark: Mark) -> tuple[Node, ...]:
         """What `import_role` or `include_role` brings; `arguments` may name other files of the role."""
         path = self._loader.role(name, self.beside(scope), mark)
         parent = scope.role if scope.role and scope.role.path != path else None
-        role = self._role(name, path, {}, {}, mark, parent, arguments)
+        files = {key: value for key, value in arguments.items() if key.endswith("_from")}
+        role = replace(
+            self._role(name, path, {}, {}, mark, parent, arguments),
+            use=repr((str(path), files, dict(scope.variables))),
+            repeats=boolean(arguments.get("allow_duplicates", True)),
+            parents=(),
+        )
         if scope.role:
             role = replace(role, includers=(*scope.role.includers, scope.role.name))
         return self._whole(role, self._meta(path), replace(scope, role=role), mark, arguments)
@@ -118,7 +126,7 @@ class RoleParser:
         if tasks:
             own += self._tasks.file(tasks, scope)
         if own:
-            nodes.append(Block(own, name=role.name, mark=mark))
+            nodes.append(Block((*own, _complete(scope, mark)), name=role.name, mark=mark))
         return tuple(nodes)
 
     def _validation(self, role: Role, meta: MarkedDict, scope: Scope, entry: str) -> tuple[Node, ...]:
@@ -155,6 +163,21 @@ class RoleParser:
             if word not in _META:
                 raise keywords.refuse(meta.mark_of(word), "keyword of a role's meta", word, _META)
         return meta
+
+
+def _complete(scope: Scope, mark: Mark) -> Task:
+    """What a host comes to when it has run a role to its end."""
+    return Task(
+        name="",
+        action="meta",
+        arguments={"free_form": keywords.ROLE_COMPLETE},
+        mark=mark,
+        scope=scope,
+        keywords=scope.keywords,
+        when=(),
+        tags=frozenset(("always",)),
+        variables={},
+    )
 
 
 def flat(nodes: tuple[Node, ...]) -> list[Any]:

@@ -6,6 +6,7 @@ plainly say. Dynamic includes are checked too where their file name is plain tex
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from playbooks.engine.helper.options import names as option_names
 from playbooks.engine.language import expressions, freeform, keywords, modules
 from playbooks.engine.language.loading import Loader, many, mapping
 from playbooks.engine.language.values import Block, Loop, LoopControl, Node, Role, Scope, Task
-from playbooks.errors import PlaybookError
+from playbooks.errors import NotFoundError, PlaybookError
 
 _BOOLEAN = frozenset(
     ("become", "any_errors_fatal", "check_mode", "diff", "ignore_errors", "ignore_unreachable", "no_log", "run_once")
@@ -31,7 +32,6 @@ class Collected:
 
     handlers: list[Task] = field(default_factory=list)
     roles: list[Role] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
 
 
 class TaskParser:
@@ -76,7 +76,8 @@ class TaskParser:
             if word not in keywords.BLOCK - set(_BLOCK_WORDS):
                 raise keywords.refuse(own.mark_of(word), "keyword of apply", word, keywords.BLOCK)
         scope = self.extend(task.scope, own)
-        return replace(scope, variables={**scope.variables, **task.variables, **variables})
+        merged = {**scope.variables, **task.variables, **variables}
+        return replace(scope, variables=merged, given={**task.given, **variables})
 
     def find(self, task: Task, name: str) -> Path:
         """The file of an include: beside the including file, in the role's tasks, beside the playbook."""
@@ -88,7 +89,7 @@ class TaskParser:
             if (place / name).is_file():
                 return place / name
         looked = ", ".join(dict.fromkeys(str(place) for place in places))
-        raise PlaybookError(f"{task.mark}: the file {name!r} was not found in {looked}")
+        raise NotFoundError(f"{task.mark}: the file {name!r} was not found in {looked}")
 
     def extend(self, scope: Scope, item: MarkedDict, role: Role | None = None) -> Scope:
         """`scope` with what a block, role or task adds for everything in it."""
@@ -103,6 +104,8 @@ class TaskParser:
             environment=scope.environment + many(item.get("environment")),
             notify=scope.notify + many(item.get("notify")),
             role=role or scope.role,
+            given=scope.given,
+            rescued=scope.rescued,
         )
 
     def tags(self, item: MarkedDict) -> frozenset[str]:
@@ -120,9 +123,10 @@ class TaskParser:
         if "block" not in item:
             raise PlaybookError(f"{item.mark}: rescue and always need a block")
         inner = self.extend(scope, item)
-        parts = {
-            word: self.nodes(item.get(word), inner, item.mark_of(word), handlers=handlers) for word in _BLOCK_WORDS
-        }
+        parts: dict[str, tuple[Node, ...]] = {}
+        for word in _BLOCK_WORDS:
+            scope = replace(inner, rescued=inner.rescued or (word == "block" and bool(item.get("rescue"))))
+            parts[word] = self.nodes(item.get(word), scope, item.mark_of(word), handlers=handlers)
         return Block(**parts, name=str(item.get("name") or ""), mark=item.mark)
 
     def _task(self, item: MarkedDict, scope: Scope, handler: bool) -> tuple[Node, ...]:
@@ -135,9 +139,13 @@ class TaskParser:
         if action in ("import_tasks", "import_role"):
             return self._import(action, arguments, own, item)
         task = _build(item, action, arguments, late, scope, own)
-        _check_arguments(module, task, mark)
+        foreseen = handler or _is_foreseen(task)
+        _check_names(module, task, mark)
+        if not foreseen or action in modules.CONTROL:
+            _check_values(module, task, mark)
         if action in ("include_tasks", "include_role"):
-            self._check_include(task)
+            with contextlib.suppress(*((NotFoundError,) if foreseen else ())):
+                self._check_include(task)
         return (task,)
 
     def _action(self, item: MarkedDict, handler: bool) -> tuple[str, Any, Mark]:
@@ -187,7 +195,10 @@ class TaskParser:
         return (Block(self.file(self.find(probe, name), own), mark=item.mark),)
 
     def _check_include(self, task: Task) -> None:
-        """Read what a plainly named include brings, so that its faults show before the first task runs."""
+        """Read what a plainly named include brings, so that its faults show before the first task runs.
+
+        Raises NotFoundError for what is not there, another PlaybookError for what is wrong in it.
+        """
         name = str(task.arguments.get("file") or task.arguments.get("name") or "")
         if "{{" in name or (task.scope.role is None and task.loop is not None):
             return
@@ -232,6 +243,8 @@ def _build(item: MarkedDict, action: str, arguments: Mapping[str, Any], late: An
         changed_when=many(item["changed_when"]) if "changed_when" in item else None,
         failed_when=many(item["failed_when"]) if "failed_when" in item else None,
         late_arguments=late,
+        word=next((word for word in item if modules.canonical(word) == action), ""),
+        given={**own.given, **(variables_of(item) if action in ("include_tasks", "include_role") else {})},
     )
 
 
@@ -289,18 +302,28 @@ def _arguments(module: modules.Module, given: Any, item: MarkedDict, mark: Mark)
     return {**merged, **pairs, **({module.free_form: free} if free else {})}, late
 
 
-def _check_arguments(module: modules.Module, task: Task, mark: Mark) -> None:
+def _is_foreseen(task: Task) -> bool:
+    """Whether the play provides for this task to fail, or never to run: then its faults are for then."""
+    ignored = task.keywords.get("ignore_errors")
+    return bool(task.scope.rescued or task.when or task.failed_when or task.loop or "never" in task.tags) or (
+        ignored is not None and (_has_template(ignored) or boolean(ignored))
+    )
+
+
+def _check_names(module: modules.Module, task: Task, mark: Mark) -> None:
+    accepted = option_names(module.options)
+    for name in task.arguments:
+        if name not in accepted and not module.open_ended:
+            raise keywords.refuse(mark, f"parameter of {module.name}", name, accepted)
+
+
+def _check_values(module: modules.Module, task: Task, mark: Mark) -> None:
     accepted = option_names(module.options)
     for name, value in task.arguments.items():
-        if name not in accepted:
-            if module.open_ended:
-                continue
-            raise keywords.refuse(mark, f"parameter of {module.name}", name, accepted)
-        option = module.options[accepted[name]]
-        if value is None or _has_template(value):
+        if name not in accepted or value is None or _has_template(value):
             continue
         try:
-            convert(name, option, value)
+            convert(name, module.options[accepted[name]], value)
         except OptionError as error:
             raise PlaybookError(f"{mark}: {module.name}: {error}") from error
     if task.late_arguments is None and "module_defaults" not in task.keywords:

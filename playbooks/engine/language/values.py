@@ -31,6 +31,9 @@ class Role:
 
     # The roles whose tasks include or import this one, the outermost first; a dependency has its role's.
     includers: tuple[str, ...] = ()
+    # What this use has in common with those that count as the same one, and whether it runs all the same after them.
+    use: str = ""
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Scope:
     environment: tuple[Any, ...] = ()
     notify: tuple[Any, ...] = ()
     role: Role | None = None
+    # The `vars` of the includes that led here: nothing that a task learns overrides them.
+    given: Variables = field(default_factory=dict)
+    # A `rescue` around it takes care of what fails here.
+    rescued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,10 @@ class Task:
     failed_when: tuple[Any, ...] | None = None
     # The keyword `args` given as a template: known only when the task runs.
     late_arguments: Any = None
+    # The module as the playbook names it.
+    word: str = ""
+    # As in Scope, with the `vars` of this task if it is an include.
+    given: Variables = field(default_factory=dict)
 
     @property
     def role(self) -> Role | None:
@@ -102,7 +113,7 @@ class Task:
     @property
     def title(self) -> str:
         """What the display shows: the name with its role, or the action."""
-        name = self.name or self.action
+        name = self.name or self.word or self.action
         return f"{self.role.name} : {name}" if self.role else name
 
 

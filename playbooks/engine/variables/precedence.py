@@ -1,7 +1,7 @@
 """The order in which variables override each other.
 
-Source: Ansible, "Understanding variable precedence", and what ansible-core does: registered values and set_fact
-override include_vars, those the task's own vars, those the role's, those the play's.
+Source: Ansible, "Understanding variable precedence", and what ansible-core does: the vars of an include override
+registered values and set_fact, those include_vars, those the task's own vars, those the role's, those the play's.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def namespace(
         *environment,
         Layer(magic, final=True),
         Layer(extra),
+        Layer(task.given if task else _NONE),
         Layer(role.parameters if role else _NONE),
         Layer(host.set, final=True),
         Layer(host.included),

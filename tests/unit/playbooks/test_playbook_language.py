@@ -57,6 +57,9 @@ REFUSED = [
     (in_play("- ping:", "  loop: [1]", "  with_items: [2]"), r"a task has one loop"),
     (in_play("- ping:", "  loop: [1]", "  loop_control: {var: x}"), r"keyword of loop_control 'var' .* 'loop_var'"),
     (in_play("- import_tasks: gone.yml"), r"site\.yml:3: the file 'gone\.yml' was not found"),
+    (in_play("- block: [{ping: }]", "  rescue: [{copy: {src: a}}]"), r"missing required arguments: dest"),
+    (in_play("- copy: {src: a, dst: b}", "  when: false"), r"parameter of copy 'dst' .* 'dest'"),
+    (in_play("- meta: end_plya", "  when: false"), r"must be one of"),
     (in_play("- include_tasks: gone.yml"), r"site\.yml:3: the file 'gone\.yml' was not found"),
     (in_play("- import_tasks: x.yml", "  loop: [1]"), r"'loop' cannot stand on import_tasks; use include_tasks"),
     (in_play("- include_role: {name: gone}"), r"the role 'gone' was not found"),
@@ -98,6 +101,23 @@ def test_names_with_and_without_collection_are_one_module(tmp_path: Path) -> Non
     assert {task.action for task in play.sections[1] if isinstance(task, Task)} == {"systemd_service"}
 
 
+# What fails when it is reached, if ever, and what the play says about that.
+FORESEEN = [
+    in_play("- include_tasks: gone.yml", "  when: false"),
+    in_play("- include_role: {name: gone}", "  tags: never"),
+    in_play("- block: [{include_role: {name: gone}}]", "  rescue: [{ping: }]"),
+    in_play("- copy: {src: a}", "  ignore_errors: true"),
+    in_play("- copy: {src: a}", "  failed_when: false"),
+    in_play("- block: [{block: [{file: {path: a, state: presnt}}]}]", "  rescue: [{ping: }]"),
+    "- hosts: all\n  handlers: [{name: never notified, copy: {src: a}}]\n",
+]
+
+
+@pytest.mark.parametrize("text", FORESEEN)
+def test_faults_that_the_play_provides_for_are_for_the_moment_when_it_comes_to_them(text: str, tmp_path: Path) -> None:
+    parse(tmp_path, text)
+
+
 def test_blocks_hand_down_what_they_say(tmp_path: Path) -> None:
     text = """
 - hosts: all
@@ -125,7 +145,7 @@ def test_blocks_hand_down_what_they_say(tmp_path: Path) -> None:
     assert task.environment == ({"A": "play"}, {"A": "task"})
 
 
-def test_roles_bring_dependencies_once_and_their_handlers(tmp_path: Path) -> None:
+def test_uses_of_a_role_that_are_the_same_are_known_as_such(tmp_path: Path) -> None:
     play = parse(
         tmp_path,
         "- hosts: all\n  roles:\n    - app\n    - {role: app, size: 2}\n    - app\n",
@@ -137,10 +157,20 @@ def test_roles_bring_dependencies_once_and_their_handlers(tmp_path: Path) -> Non
             "roles/app/defaults/main.yml": "size: 1\n",
         },
     )[0]
-    found = tasks(play.sections[1])
-    assert [task.title for task in found] == ["base : base", "app : app", "app : app"]
-    assert [dict(task.role.parameters) for task in found if task.role] == [{}, {}, {"size": 2}]
+    found = [task for task in tasks(play.sections[1]) if task.action != "meta"]
+    roles = [task.role for task in found if task.role]
+    assert [task.title for task in found] == ["base : base", "app : app"] * 3
+    assert [dict(role.parameters) for role in roles] == [{}, {}, {"size": 2}, {"size": 2}, {}, {}]
+    assert [role.use for role in roles[::2]] == [roles[0].use] * 3
+    assert roles[1].use == roles[5].use != roles[3].use
+    assert not any(role.repeats for role in roles)
     assert play.handlers[0].title == "app : again"
+
+
+def test_a_role_that_depends_on_itself_is_refused(tmp_path: Path) -> None:
+    meta = {f"roles/{name}/meta/main.yml": f"dependencies: [{other}]\n" for name, other in ("ab", "ba")}
+    with pytest.raises(PlaybookError, match=r"b/meta/main\.yml:1: the role 'a' depends on itself"):
+        parse(tmp_path, "- {hosts: all, roles: [a]}\n", **meta)
 
 
 FREE = [
