@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from agents.network import routes
 from agents.network.nftables.values import Endpoint, spelled
+from api.objects import Object, labels_of
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
+_ZONE = "topology.kubernetes.io/zone"
 _NOWHERE: frozenset[str] = frozenset()
 
 
@@ -25,6 +28,11 @@ class NodeView:
     name: str
     zone: str = ""
     addresses: tuple[str, ...] = ()
+
+
+def node_view(name: str, node: Object | None) -> NodeView:
+    """The node as rules see it; an unknown one has but its name."""
+    return NodeView(name, labels_of(node).get(_ZONE, ""), routes.node_addresses(node)) if node else NodeView(name)
 
 
 class Candidate(NamedTuple):

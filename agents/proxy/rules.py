@@ -380,6 +380,12 @@ def cluster_addresses(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(address for address in given if address and address != "None")
 
 
+def front_addresses(service: Mapping[str, Any]) -> tuple[str, ...]:
+    """All addresses that lead to a Service, of whatever family."""
+    spec = service.get("spec") or {}
+    return (*cluster_addresses(spec), *(spec.get("externalIPs") or ()), *_ingress_addresses(service))
+
+
 def _of(family: Family, texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if family.has(text))
 

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 
 from agents.dns.node_dns import PORT as DNS_PORT
 from agents.dns.node_dns import gateway_address
-from agents.network import routes
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.values import Endpoint, Family
 from agents.proxy import rules
-from agents.proxy.endpoints import NodeView
+from agents.proxy.endpoints import NodeView, node_view
 from agents.proxy.health_ports import HealthPorts
 from agents.proxy.metrics import Metrics
 from agents.proxy.node_events import NodeEvents
@@ -26,12 +25,11 @@ from agents.proxy.protocols import Protocols
 from agents.proxy.rules import ServiceRules
 from agents.proxy.service_table import ServiceTable
 from api.informers import Informers
-from api.objects import Object, key_of, labels_of
+from api.objects import Object, key_of
 from api.runtime import Event, Runtime
 
 log = logging.getLogger(__name__)
 
-_ZONE = "topology.kubernetes.io/zone"
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
 # After so many services other tasks of the process, such as DNS, have their turn.
@@ -123,7 +121,7 @@ class ServiceProxy:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None or new["metadata"]["name"] != self._node.name:
             return
-        if (_view(self._node.name, new), _gateways(new)) != (self._node, self._gateways):
+        if (node_view(self._node.name, new), _gateways(new)) != (self._node, self._gateways):
             with self._changed:
                 self._everything = True
                 self._changed.notify()
@@ -141,7 +139,7 @@ class ServiceProxy:
         """Compute every service anew and compare the whole tables with the kernel."""
         with self._metrics.sync_seconds.labels("full").time():
             node = self._nodes.get(self._node.name)
-            self._node = _view(self._node.name, node)
+            self._node = node_view(self._node.name, node)
             self._gateways = _gateways(node)
             services = sorted(self._services.items(), key=lambda obj: obj["metadata"].get("creationTimestamp") or "")
             keys = [key_of(service) for service in services]
@@ -200,11 +198,6 @@ class ServiceProxy:
         self._health.sync([one.parts for one in self.tables])
         self._metrics.services.set(max((len(one.parts) for one in self.tables), default=0))
         self._metrics.synced_at.set(self._runtime.time())
-
-
-def _view(name: str, node: Object | None) -> NodeView:
-    """The node as rules see it; an unknown one has but its name."""
-    return NodeView(name, labels_of(node).get(_ZONE, ""), routes.node_addresses(node)) if node else NodeView(name)
 
 
 def _gateways(node: Object | None) -> dict[Family, str]:

@@ -19,9 +19,11 @@ import orjson
 
 from agents.dns.node_dns import gateway_address
 from agents.network import routes
-from agents.network.nftables.values import Endpoint, Family
+from agents.network.links import BRIDGE
+from agents.network.nftables.values import Endpoint, Family, spelled
 from agents.network.policies import pod_addresses
 from agents.proxy import rules
+from agents.proxy.endpoints import SERVICE_NAME, candidates, choose, node_view
 from api import kubeconfig
 from api.client import Client
 from api.errors import ApiError, NotFound
@@ -32,7 +34,6 @@ from control.cli import trace_hops
 from control.cli.errors import CommandError
 from control.cli.trace_hops import Facts, Frontend, Hop
 
-_SERVICE_NAME = "kubernetes.io/service-name"
 _LONGEST_LIST = 4
 _KINDS = {"po": "pods", "pod": "pods", "pods": "pods", "svc": "services", "service": "services", "services": "services"}
 
@@ -77,11 +78,17 @@ class Tracer:
         pod = self._named("pods", source.removeprefix("pod/").removeprefix("po/"))
         kind, slash, rest = target.partition("/")
         if _KINDS.get(kind) == "services" and slash:
-            yield from self._to_service(pod, rest)
+            service_name, _, wanted = rest.partition(":")
+            yield from self._through(pod, self._frontend(self._named("services", service_name), wanted, pod))
             return
         if not slash:
             endpoint = _checked(target)
             self._family = next(family for family in Family if family.has(endpoint.address))
+            service = self._service_at(endpoint)
+            if service is not None:
+                front = self._frontend(service, str(endpoint.port), pod, endpoint.address)
+                yield from self._through(pod, front)
+                return
         elif _KINDS.get(kind) == "pods":
             name, port = _host_and_port(rest)
             endpoint = Endpoint(self._place(self._named("pods", name))[1], port)
@@ -90,8 +97,8 @@ class Tracer:
         yield self._pod_hop(pod)
         yield from self._way(pod, endpoint, "TCP")
 
-    def _to_service(self, pod: Object, text: str) -> Iterator[Hop]:
-        front, ends = self._frontend(text)
+    def _through(self, pod: Object, front: Frontend) -> Iterator[Hop]:
+        """The way through a service's front end."""
         node = self._place(pod)[0]
         yield self._pod_hop(pod)
         facts: Facts = {"problem": "", "chain": ""}
@@ -99,6 +106,7 @@ class Tracer:
             told = self._ask(node, {"target": front.address, "service": f"{front.protocol}/{front.port}"})
             facts = told["service"] | {"proxy": told.get("proxy", True)}
         yield trace_hops.service_hop(node, front, facts)
+        ends = front.endpoints
         for number, one in enumerate(ends[:_LONGEST_LIST], 1):
             turn = f"endpoint {number} of {len(ends)}: " if len(ends) > 1 else ""
             yield from self._way(pod, one, front.protocol, turn)
@@ -110,8 +118,8 @@ class Tracer:
             return Hop(node, f"pod {name}: on the node's own network, {address}")
         try:
             facts = self._ask(node, {"source": address, "target": address})
-        except (ApiError, TransportError) as error:
-            return Hop(node, f"pod {name} {address}", unseen=f"the kubelet of {node} cannot be asked: {error}")
+        except CommandError as error:
+            return Hop(node, f"pod {name} {address}", unseen=str(error))
         return trace_hops.pod_hop(node, name, address, facts.get("source"))
 
     def _way(self, pod: Object, endpoint: Endpoint, protocol: str, turn: str = "") -> Iterator[Hop]:
@@ -126,6 +134,10 @@ class Tracer:
         if there and name_of(there) != node and gateway:
             query["echo"] = f"{beyond},{gateway}"
         facts = self._ask(node, query)
+        owner = self._range_at(address)
+        if target is None and (owner or facts["route"].get("link") == BRIDGE):
+            yield trace_hops.nobody_hop(node, address, owner)
+            return
         hops = [trace_hops.route_hop(node, address, facts, to_pod=target is not None, turn=turn)]
         if "echo" in query and there is not None:
             sound = not hops[0].problem
@@ -133,7 +145,7 @@ class Tracer:
             hops.append(way)
         if target is not None:
             hops.append(self._target_hop(target, reachable=facts["echo"].get(beyond, True)))
-        elif not pod["spec"].get("hostNetwork"):
+        elif not (pod["spec"].get("hostNetwork") or hops[0].problem):
             hops.append(trace_hops.leaving_hop(node, facts))
         if "connection" in facts:
             policies = self._client.list("networkpolicies.networking.k8s.io").items
@@ -153,8 +165,12 @@ class Tracer:
         return self._pod_hop(pod)
 
     def _ask(self, node: str, query: dict[str, str]) -> Facts:
+        """What a node's kernel says. Raises CommandError if its kubelet says nothing."""
         path = f"/api/v1/nodes/{node}/proxy/trace?{urlencode(query)}"
-        facts: Facts = orjson.loads(self._client.raw("GET", path))
+        try:
+            facts: Facts = orjson.loads(self._client.raw("GET", path))
+        except (ApiError, TransportError) as error:
+            raise CommandError(f"the kubelet of {node} cannot be asked: {error}") from error
         return facts
 
     def _named(self, resource: str, name: str) -> Object:
@@ -165,42 +181,66 @@ class Tracer:
             told = f"{resource.removesuffix('s')} {own}"
             raise CommandError(f"{told} does not exist in namespace {namespace or self._namespace}") from error
 
-    def _frontend(self, text: str) -> tuple[Frontend, list[Endpoint]]:
-        """The service's address, and the port asked for by number or name, else its first one; its ready endpoints."""
-        name, _, wanted = text.partition(":")
-        service = self._named("services", name)
-        ports = service["spec"].get("ports") or []
-        port = next((one for one in ports if wanted in ("", str(one["port"]), one.get("name"))), None)
+    def _frontend(self, service: Object, wanted: str, pod: Object, outer: str = "") -> Frontend:
+        """The service's address (or another that leads to it), the port wanted by number or name, else its first one.
+
+        Its endpoints are those that the pod's node has to use. Raises CommandError.
+        """
+        name, spec = name_of(service), service["spec"]
+        if spec.get("type") == "ExternalName":
+            raise CommandError(f"service {name} is another name for {spec.get('externalName')}; trace that")
+        port = next((one for one in spec.get("ports") or () if wanted in ("", str(one["port"]), one.get("name"))), None)
         if port is None:
             raise CommandError(f"service {name} has no port {wanted or 'at all'}")
-        if service["spec"].get("type") == "ExternalName":
-            raise CommandError(f"service {name} is another name for {service['spec'].get('externalName')}; trace that")
+        address = outer or self._own_address(service)
+        protocol, own = port.get("protocol") or "TCP", namespace_of(service)
+        slices = [
+            one
+            for one in self._client.list("endpointslices.discovery.k8s.io", own).items
+            if labels_of(one).get(SERVICE_NAME) == name
+        ]
+        node = node_view(self._place(pod)[0], self._nodes.get(self._place(pod)[0]))
+        found = candidates(slices, port.get("name") or "", protocol, node, self._family.written)
+        choice = choose(found, node)
+        kept = not outer and spec.get("internalTrafficPolicy") == "Local"
+        usable = choice.local if kept else choice.cluster
+        if not address:
+            usable = tuple(sorted(one.endpoint for one in found if one.ready))
+        elsewhere = 0 if usable else len(choice.cluster)
+        front = f"{own}/{name}"
+        return Frontend(front, address or trace_hops.HEADLESS, protocol, int(port["port"]), usable, elsewhere)
+
+    def _own_address(self, service: Object) -> str:
+        """A service's address of the family that is looked at, "" if it is headless. Raises CommandError."""
         given = rules.cluster_addresses(service["spec"])
         address = next(filter(self._family.has, given), "")
         if given and not address:
             if self._chosen:
-                raise CommandError(f"service {name} has no {self._family.written} address, only {', '.join(given)}")
+                has = f"has no {self._family.written} address, only {', '.join(given)}"
+                raise CommandError(f"service {name_of(service)} {has}")
             address = given[0]
             self._family = next(family for family in Family if family.has(address))
-        own = namespace_of(service)
-        slices = self._client.list("endpointslices.discovery.k8s.io", own).items
-        ends = {
-            Endpoint(end, int(held["port"]))
-            for one in slices
-            if labels_of(one).get(_SERVICE_NAME) == name_of(service)
-            for held in one.get("ports") or ()
-            if (held.get("name") or "") == (port.get("name") or "")
-            for entry in one.get("endpoints") or ()
-            if (entry.get("conditions") or {}).get("ready") is not False
-            for end in entry["addresses"]
-            if self._family.has(end)
-        }
-        protocol, found = port.get("protocol") or "TCP", sorted(ends)
-        written = tuple(end.written() for end in found)
-        front = Frontend(
-            f"{own}/{name_of(service)}", address or trace_hops.HEADLESS, protocol, int(port["port"]), written
+        return address
+
+    def _service_at(self, front: Endpoint) -> Object | None:
+        """The service that an address leads to; services share those of others, such as a node's, by their ports."""
+        services = self._client.list("services").items
+        holders = [one for one in services if front.address in map(spelled, rules.front_addresses(one))]
+        with_port = [
+            one for one in holders if any(port["port"] == front.port for port in one["spec"].get("ports") or ())
+        ]
+        own = [one for one in holders if front.address in map(spelled, rules.cluster_addresses(one["spec"]))]
+        return next(iter(with_port + own), None)
+
+    def _range_at(self, address: str) -> str:
+        """The node in whose pods' range an address is, or ""."""
+        held = (
+            name
+            for name, node in self._nodes.items()
+            for one in routes.pod_networks(node)
+            if ip_address(address) in one
         )
-        return front, found
+        return next(held, "")
 
     def _place(self, pod: Object) -> tuple[str, str]:
         """The node of a pod, and its address of the family that is looked at. Raises CommandError."""

@@ -40,13 +40,17 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """The address and port of a service, and the endpoints that the API has for it: ready ones' ADDRESS:PORT."""
+    """The address and port of a service, and the endpoints that a node shall lead to.
+
+    `elsewhere` is how many there are on other nodes if the node may use none of them.
+    """
 
     name: str
     address: str
     protocol: str
     port: int
-    endpoints: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    elsewhere: int = 0
 
 
 def pod_hop(node: str, name: str, address: str, facts: Facts | None) -> Hop:
@@ -72,18 +76,37 @@ def service_hop(node: str, front: Frontend, facts: Facts) -> Hop:
         return Hop(node, f"{told}: answered by the name server of {node} itself")
     if front.address == HEADLESS and front.endpoints:
         return Hop(node, f"service {front.name} has no address: its name leads to each endpoint")
+    if not front.endpoints and front.elsewhere:
+        problem = (
+            f"its internalTrafficPolicy is Local, and no endpoint of it is on {node}, but {front.elsewhere} elsewhere"
+        )
+        return Hop(node, f"{told}: dropped", problem)
     if not front.endpoints:
         problem = "the service has no ready endpoints: look at its selector and at the readiness of its pods"
         return Hop(node, f"{told}: refused", problem)
     if not facts["chain"]:
         problem = f"{node} has no rule for it: {_proxy(node, facts)}"
         return Hop(node, told, problem + (". The address is refused" if facts["refused"] else ""))
-    what = f"{told}: chain {facts['chain']}, translated to {' or '.join(facts['endpoints'])}"
-    gone = sorted(set(facts["endpoints"]) - set(front.endpoints))
-    if gone:
-        behind = f"the rule of {node} is behind the API: {_proxy(node, facts)}"
-        return Hop(node, what, f"{', '.join(gone)} is no ready endpoint any more; {behind}")
+    what = f"{told}: chain {facts['chain']}"
+    if not facts["endpoints"]:
+        return Hop(node, what)
+    what += f", translated to {' or '.join(facts['endpoints'])}"
+    shall = {one.written() for one in front.endpoints}
+    behind = f"the rule of {node} is behind the API: {_proxy(node, facts)}"
+    if gone := sorted(set(facts["endpoints"]) - shall):
+        return Hop(node, what, f"{', '.join(gone)} is no endpoint for {node} any more; {behind}")
+    if missing := sorted(shall - set(facts["endpoints"])):
+        return Hop(node, what, f"{', '.join(missing)} is an endpoint, too; {behind}")
     return Hop(node, what)
+
+
+def nobody_hop(node: str, address: str, owner: str) -> Hop:
+    """An address of the cluster that nobody has; `owner` is the node in whose pods' range it is, "" for none."""
+    if owner:
+        return Hop(
+            node, f"address {address}: one for pods of {owner}", "no pod that runs has it: was it one's that ended?"
+        )
+    return Hop(node, f"address {address}: one for services", "no service has it: was it one's that is gone?")
 
 
 def route_hop(node: str, address: str, facts: Facts, *, to_pod: bool = True, turn: str = "") -> Hop:
@@ -93,7 +116,8 @@ def route_hop(node: str, address: str, facts: Facts, *, to_pod: bool = True, tur
     """
     route = facts["route"]
     if "link" not in route:
-        return Hop(node, f"{turn}route to {address}", f"{route['problem']}; {_proxy(node, facts)}")
+        why = _proxy(node, facts) if to_pod else f"see `ip route` on {node}, which a pod's packets go by"
+        return Hop(node, f"{turn}route to {address}", f"{route['problem']}; {why}")
     via = f" via {route['gateway']}" if route.get("gateway") else ""
     tunnel = f", VXLAN to {route['remote']}" if route.get("remote") else ""
     problem = route["problem"]

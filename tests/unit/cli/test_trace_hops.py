@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.network.nftables.values import Endpoint
 from control.cli import trace_hops
 from control.cli.trace_hops import Frontend, Hop
 
@@ -50,7 +51,7 @@ def test_a_way_without_a_route_blames_no_firewall() -> None:
 def test_what_the_kernel_lacks_is_led_back_to_the_proxy(proxy: bool, words: str) -> None:
     nothing = {"proxy": proxy, "chain": "", "endpoints": [], "refused": False, "problem": "", "masquerade": False,
                "route": {"problem": "there is no route: Network is unreachable"}}  # fmt: skip
-    front = Frontend("a/web", "fd00:96::1", "TCP", 80, ("[fd00::1]:80",))
+    front = Frontend("a/web", "fd00:96::1", "TCP", 80, (Endpoint("fd00::1", 80),))
     for hop in (trace_hops.service_hop("one", front, nothing), trace_hops.route_hop("one", "10.244.2.2", nothing),
                 trace_hops.leaving_hop("one", nothing)):  # fmt: skip
         assert words in hop.problem
@@ -64,9 +65,34 @@ def test_a_machine_outside_is_no_pod() -> None:
 
 def test_a_headless_service_leads_to_its_endpoints() -> None:
     facts = {"problem": "", "chain": ""}
-    front = Frontend("a/web", "None", "TCP", 80, ("10.244.1.2:80",))
+    front = Frontend("a/web", "None", "TCP", 80, (Endpoint("10.244.1.2", 80),))
     assert trace_hops.service_hop("one", front, facts).problem == ""
     assert "no ready endpoints" in trace_hops.service_hop("one", replace(front, endpoints=()), facts).problem
+
+
+@pytest.mark.parametrize(("shall", "elsewhere", "chain", "does", "problem"), [
+    ("ab", 0, "spread-2", "ab", ""),
+    ("ab", 0, "external-a/web/tcp/80", "", ""),
+    ("a", 0, "spread-2", "ab", "b:80 is no endpoint for one any more; the rule of one is behind the API"),
+    ("ab", 0, "spread-1", "a", "b:80 is an endpoint, too; the rule of one is behind the API"),
+    ("", 0, "", "", "the service has no ready endpoints"),
+    ("", 2, "", "", "internalTrafficPolicy is Local, and no endpoint of it is on one, but 2 elsewhere"),
+    ("a", 0, "", "", "one has no rule for it: its proxy runs"),
+])  # fmt: skip
+def test_a_services_rule_is_held_against_the_endpoints_that_the_node_shall_use(
+    shall: str, elsewhere: int, chain: str, does: str, problem: str
+) -> None:
+    front = Frontend("a/web", "10.96.0.9", "TCP", 80, tuple(Endpoint(one, 80) for one in shall), elsewhere)
+    facts = {"problem": "", "chain": chain, "endpoints": [f"{one}:80" for one in does], "refused": not chain}
+    found = trace_hops.service_hop("one", front, facts)
+    assert problem in found.problem and bool(problem) == bool(found.problem)
+
+
+def test_what_is_not_the_proxys_is_not_led_back_to_it() -> None:
+    facts = {"route": {"problem": "there is no route: Network is unreachable"}}
+    assert "`ip route` on one" in trace_hops.route_hop("one", "192.0.2.9", facts, to_pod=False).problem
+    assert "no pod that runs has it" in trace_hops.nobody_hop("one", "10.244.2.9", "two").problem
+    assert "no service has it" in trace_hops.nobody_hop("one", "10.96.9.9", "").problem
 
 
 def test_only_policies_that_select_the_pod_and_judge_the_direction_are_named() -> None:
