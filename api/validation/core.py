@@ -180,14 +180,6 @@ def _pod_template(new: Object, old: Object | None, subresource: str) -> Causes:
     return pods.template("template", new.get("template"))
 
 
-def _event(new: Object, old: Object | None, subresource: str) -> Causes:
-    involved = (new.get("involvedObject") or {}).get("namespace") or ""
-    namespace = new["metadata"].get("namespace") or ""
-    if involved != namespace and not (involved == "" and namespace == "default"):
-        return [fields.invalid("involvedObject.namespace", involved, "does not match event.namespace")]
-    return []
-
-
 VALIDATORS = {
     "Pod": pods.pod,
     "PodTemplate": _pod_template,
@@ -200,7 +192,6 @@ VALIDATORS = {
     "ReplicationController": _replication_controller,
     "ResourceQuota": quotas.quota,
     "LimitRange": quotas.limit_range,
-    "Event": _event,
     "PersistentVolume": persistent.volume,
     "PersistentVolumeClaim": persistent.claim,
 }

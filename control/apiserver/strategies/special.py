@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from control.apiserver.strategies.base import Strategy
 from control.apiserver.strategies.definitions import DefinitionStrategy
+from control.apiserver.strategies.events import EventStrategy
 from control.apiserver.strategies.jobs import JobStrategy
 from control.apiserver.strategies.namespaces import NamespaceStrategy
 from control.apiserver.strategies.nodes import NodeStrategy
@@ -18,12 +19,14 @@ from control.apiserver.strategies.secrets import SecretStrategy
 from control.apiserver.strategies.services import ServiceStrategy
 
 SPECIAL: dict[tuple[str, str], Callable[[], Strategy]] = {
+    ("", "events"): EventStrategy,
     ("", "namespaces"): NamespaceStrategy,
     ("", "nodes"): NodeStrategy,
     ("", "pods"): PodStrategy,
     ("", "secrets"): SecretStrategy,
     ("", "services"): ServiceStrategy,
     ("apiextensions.k8s.io", "customresourcedefinitions"): DefinitionStrategy,
+    ("events.k8s.io", "events"): EventStrategy,
     ("batch", "jobs"): JobStrategy,
     ("certificates.k8s.io", "certificatesigningrequests"): RequestStrategy,
 }

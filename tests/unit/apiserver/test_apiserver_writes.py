@@ -253,3 +253,10 @@ def test_approval_writes_any_condition_and_status_no_decision(cluster):
 
     assert write("approval", "Approved", "Looked") == ["Approved", "Looked"]
     assert write("status", "Denied", "Signed") == ["Approved", "Signed"]
+
+
+def test_an_event_is_judged_by_the_group_that_is_asked(client):
+    event = {"kind": "Event", "metadata": {"name": "e", "namespace": "default"}, "reason": "Because"}
+    with pytest.raises(errors.Invalid, match="eventTime: Required value"):
+        client.create("events.events.k8s.io", event | {"apiVersion": "events.k8s.io/v1", "regarding": {"kind": "Node"}})
+    client.create("events", event | {"apiVersion": "v1", "involvedObject": {"kind": "Node"}})
