@@ -5,8 +5,10 @@ Source: the original's validation of HorizontalPodAutoscaler and Scale.
 
 from __future__ import annotations
 
+from api import names
 from api.objects import Object
-from api.validation import fields
+from api.quantities import parse
+from api.validation import fields, resources
 from api.validation.fields import Causes
 
 _METRICS = ("ContainerResource", "External", "Object", "Pods", "Resource")
@@ -24,38 +26,121 @@ def _autoscaler(new: Object, old: Object | None, subresource: str) -> Causes:
         found.append(fields.invalid("spec.maxReplicas", high, "must be greater than 0"))
     if low is not None and high < low:
         found.append(fields.invalid("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`"))
-    target = spec.get("scaleTargetRef") or {}
-    for field in ("kind", "name"):
-        if not target.get(field):
-            found.append(fields.required(f"spec.scaleTargetRef.{field}"))
+    found += _reference("spec.scaleTargetRef", spec.get("scaleTargetRef") or {})
     for path, metric in fields.each(spec, "metrics", "spec"):
         found += _metric(path, metric)
     for direction in ("scaleUp", "scaleDown"):
-        found += _rules(f"spec.behavior.{direction}", (spec.get("behavior") or {}).get(direction) or {})
+        rules = (spec.get("behavior") or {}).get(direction)
+        found += _rules(f"spec.behavior.{direction}", rules) if rules is not None else []
+    return found
+
+
+def _reference(path: str, value: Object) -> Causes:
+    """What an autoscaler scales or measures, by kind and name."""
+    found: Causes = []
+    for field in ("kind", "name"):
+        found += fields.needed(f"{path}.{field}", value.get(field), names.path_segment_problems)
     return found
 
 
 def _metric(path: str, metric: Object) -> Causes:
     kind = metric.get("type") or ""
     if kind not in _METRICS:
-        return fields.one_of(f"{path}.type", kind, _METRICS)
-    field = kind[0].lower() + kind[1:]
-    source = metric.get(field)
-    if source is None:
-        return [fields.required(f"{path}.{field}", "must populate information for the given metric source")]
+        missing = [] if kind else [fields.required(f"{path}.type", "must specify a metric source type")]
+        return [*missing, fields.not_supported(f"{path}.type", kind, _METRICS)]
+    wanted = _SOURCES[kind]
     found: Causes = []
-    if kind in ("Resource", "ContainerResource") and not source.get("name"):
-        found.append(fields.required(f"{path}.{field}.name", "must specify a resource name"))
+    if metric.get(wanted) is None:
+        detail = "must populate information for the given metric source"
+        found.append(fields.required(f"{path}.{wanted}", detail))
+    given = [field for field in _JUDGES if metric.get(field) is not None]
+    for field in given[:1]:
+        found = _source(f"{path}.{field}", field, metric[field]) + found
+    if len(given) > 1:
+        detail = "must populate the given metric source only"
+        found += [fields.forbidden(f"{path}.{field}", detail) for field in given if field != wanted]
+    return found
+
+
+def _source(path: str, field: str, source: Object) -> Causes:
     target = source.get("target") or {}
-    place = f"{path}.{field}.target"
-    found += fields.one_of(f"{place}.type", target.get("type"), ("Utilization", "Value", "AverageValue"))
+    found: Causes = []
+    if field == "object":
+        found += _reference(f"{path}.describedObject", source.get("describedObject") or {})
+    if field in ("object", "pods", "external"):
+        name = (source.get("metric") or {}).get("name")
+        if name:
+            found += fields.problems(f"{path}.metric.name", name, names.path_segment_problems)
+        else:
+            found.append(fields.required(f"{path}.metric.name", "must specify a metric name"))
+    elif not source.get("name"):
+        found.append(fields.required(f"{path}.name", "must specify a resource name"))
+    elif field == "containerResource":
+        found += resources.container_resource_name(f"{path}.name", source["name"])
+    if field == "containerResource" and not source.get("container"):
+        found.append(fields.required(f"{path}.container", "must specify a container"))
+    elif field == "containerResource":
+        found += fields.problems(f"{path}.container", source["container"], names.dns_label_problems)
+    return found + _target(f"{path}.target", target) + _JUDGES[field](f"{path}.target", target)
+
+
+def _target(path: str, target: Object) -> Causes:
+    kind = target.get("type") or ""
+    found: Causes = []
+    if not kind:
+        found.append(fields.required(f"{path}.type", "must specify a metric target type"))
+    if kind not in ("Utilization", "Value", "AverageValue"):
+        found.append(fields.invalid(f"{path}.type", kind, "must be either Utilization, Value, or AverageValue"))
+    for field in ("value", "averageValue"):
+        if target.get(field) is not None and parse(target[field]).nano <= 0:
+            found.append(fields.invalid(f"{path}.{field}", str(parse(target[field])), "must be positive"))
     utilization = target.get("averageUtilization")
     if utilization is not None and utilization < 1:
-        found.append(fields.invalid(f"{place}.averageUtilization", utilization, "must be greater than 0"))
-    if kind in ("Resource", "ContainerResource") and utilization is None and target.get("averageValue") is None:
-        detail = "must set either a target raw value or a target utilization"
-        found.append(fields.required(f"{place}.averageUtilization", detail))
+        found.append(fields.invalid(f"{path}.averageUtilization", utilization, "must be greater than 0"))
     return found
+
+
+def _of_resource(path: str, target: Object) -> Causes:
+    raw, share = target.get("averageValue"), target.get("averageUtilization")
+    if raw is None and share is None:
+        detail = "must set either a target raw value or a target utilization"
+        return [fields.required(f"{path}.averageUtilization", detail)]
+    if raw is not None and share is not None:
+        return [
+            fields.forbidden(f"{path}.averageValue", "may not set both a target raw value and a target utilization")
+        ]
+    return []
+
+
+def _of_pods(path: str, target: Object) -> Causes:
+    given = target.get("averageValue") is not None
+    return [] if given else [fields.required(f"{path}.averageValue", "must specify a positive target averageValue")]
+
+
+def _of_object(path: str, target: Object) -> Causes:
+    given = target.get("value") is not None or target.get("averageValue") is not None
+    return [] if given else [fields.required(f"{path}.averageValue", "must set either a target value or averageValue")]
+
+
+def _of_external(path: str, target: Object) -> Causes:
+    value, average = target.get("value"), target.get("averageValue")
+    if value is None and average is None:
+        detail = "must set either a target value for metric or a per-pod target"
+        return [fields.required(f"{path}.averageValue", detail)]
+    if value is not None and average is not None:
+        detail = "may not set both a target value for metric and a per-pod target"
+        return [fields.forbidden(f"{path}.value", detail)]
+    return []
+
+
+_JUDGES = {
+    "object": _of_object,
+    "external": _of_external,
+    "pods": _of_pods,
+    "resource": _of_resource,
+    "containerResource": _of_resource,
+}
+_SOURCES = {kind: kind[0].lower() + kind[1:] for kind in _METRICS}
 
 
 def _rules(path: str, rules: Object) -> Causes:
@@ -65,6 +150,10 @@ def _rules(path: str, rules: Object) -> Causes:
     if window is not None and window > 3600:
         found.append(fields.invalid(f"{path}.stabilizationWindowSeconds", window, "must be less than or equal to 3600"))
     found += fields.one_of(f"{path}.selectPolicy", rules.get("selectPolicy"), ("Disabled", "Max", "Min"), False)
+    if rules.get("tolerance") is not None:
+        found += resources.amount(f"{path}.tolerance", rules["tolerance"])
+    if not rules.get("policies"):
+        found.append(fields.required(f"{path}.policies", "must specify at least one Policy"))
     for place, policy in fields.each(rules, "policies", path):
         found += fields.one_of(f"{place}.type", policy.get("type"), ("Percent", "Pods"))
         for field, limit in (("value", 2**31 - 1), ("periodSeconds", 1800)):
