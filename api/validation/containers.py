@@ -37,7 +37,11 @@ def containers(path: str, spec: Object, known_volumes: dict[str, Object]) -> Cau
             seen.add(name)
             found += _by_list(place, container, field, spec)
         if field == "containers":
-            found += _host_ports(path, spec)
+            found += _host_ports(path, spec.get("containers") or [], "containers")
+        elif field == "initContainers":
+            # They run one after the other, so that each may take what another took.
+            for container in spec.get("initContainers") or []:
+                found += _host_ports(path, [container], "initContainers")
     return found
 
 
@@ -154,11 +158,11 @@ def on_host_network(path: str, spec: Object, *, is_pod: bool) -> Causes:
     return found
 
 
-def _host_ports(path: str, spec: Object) -> Causes:
-    """No two containers take the same port of the host."""
+def _host_ports(path: str, those: list[Any], field: str) -> Causes:
+    """No two of the containers take the same port of the host."""
     found: Causes = []
     seen: set[tuple[Any, ...]] = set()
-    for place, container in fields.each(spec, "containers", path):
+    for place, container in fields.each({field: those}, field, path):
         for port_place, port in fields.each(container, "ports", place):
             taken = (port.get("protocol"), port.get("hostIP") or "", port.get("hostPort"))
             if port.get("hostPort") and taken in seen:

@@ -22,6 +22,7 @@ _SECRET_KEYS = {
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
+_OF_NODES_ALONE = ("podCIDR", "podCIDRs", "providerID")
 _ACCOUNT_NAME = "kubernetes.io/service-account.name"
 
 
@@ -131,6 +132,9 @@ def _node(new: Object, old: Object | None, subresource: str) -> Causes:
             found.append(fields.forbidden("spec.providerID", detail))
         if spec.get("externalID") != before.get("externalID"):
             found.append(fields.forbidden("spec.externalID", "may not be updated"))
+        if any(spec.get(field) != before.get(field) for field in _OF_NODES_ALONE if before.get(field)):
+            detail = "node updates may only change labels, taints, or capacity"
+            found.append(fields.forbidden("", detail))
     return found
 
 

@@ -16,6 +16,7 @@ from api.validation.service_addresses import ip_address
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+_MIRROR = "kubernetes.io/config.mirror"
 _MAX_DEADLINE = 2**31 - 1
 _MOST_NAMESERVERS, _MOST_SEARCHES, _LONGEST_SEARCHES = 3, 32, 2048
 _MUTABLE = (
@@ -33,14 +34,43 @@ def pod(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "ephemeralcontainers" and old is not None:
         return _ephemeral_update(spec, old["spec"])
     found = pod_spec("spec", spec, is_pod=True) + containers.for_pods("spec", spec, "containers", "initContainers")
+    found += _mirrored(new, old)
     if old is not None:
         return found + _spec_update(spec, old["spec"], resize=subresource == "resize")
+    found += _tokens_without_account(spec)
     found += volumes.brought_claims("spec", spec, new["metadata"].get("name") or "")
     if spec.get("ephemeralContainers"):
         found.append(fields.forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if spec.get("nodeName") and spec.get("schedulingGates"):
         detail = "cannot be set until all schedulingGates have been cleared"
         found.append(fields.forbidden("spec.nodeName", detail))
+    return found
+
+
+def _mirrored(new: Object, old: Object | None) -> Causes:
+    """The mark of a pod that comes from a node's own files: on a node from the start, and never changed."""
+    path = f"metadata.annotations[{_MIRROR}]"
+    now = (new["metadata"].get("annotations") or {}).get(_MIRROR)
+    found: Causes = []
+    if now is not None and not new["spec"].get("nodeName"):
+        found.append(fields.invalid(path, now, "must set spec.nodeName if mirror pod annotation is set"))
+    before = now if old is None else (old["metadata"].get("annotations") or {}).get(_MIRROR)
+    if before is None and now is not None:
+        found.append(fields.forbidden(path, "may not add mirror pod annotation"))
+    elif before != now:
+        found.append(fields.forbidden(path, "may not remove or update mirror pod annotation"))
+    return found
+
+
+def _tokens_without_account(spec: Object) -> Causes:
+    if spec.get("serviceAccountName"):
+        return []
+    found: Causes = []
+    for place, volume in fields.each(spec, "volumes", "spec"):
+        for inner, source in fields.each(volume.get("projected") or {}, "sources", f"{place}.projected"):
+            if source.get("serviceAccountToken") is not None:
+                detail = "must not be specified when serviceAccountName is not set"
+                found.append(fields.forbidden(f"{inner}.serviceAccountToken", detail))
     return found
 
 
@@ -226,7 +256,8 @@ def _ephemeral_update(new: Object, old: Object) -> Causes:
     found, known_volumes = volumes.volumes("spec", new)
     found += containers.containers("spec", new, known_volumes)
     now = {container.get("name"): container for container in new.get("ephemeralContainers") or []}
-    for place, before in fields.each(old, "ephemeralContainers", "spec"):
+    place = "spec.ephemeralContainers"
+    for before in old.get("ephemeralContainers") or []:
         name = before.get("name")
         if name not in now:
             found.append(fields.forbidden(place, f'existing ephemeral containers "{name}" may not be removed\n'))

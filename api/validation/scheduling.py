@@ -11,6 +11,7 @@ from api.validation import fields
 from api.validation.fields import Causes
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
@@ -140,7 +141,9 @@ def _node_term(path: str, term: Object) -> Causes:
     for field in ("matchExpressions", "matchFields"):
         for place, expression in fields.each(term, field, path):
             operator, values = expression.get("operator"), expression.get("values") or []
-            if operator in ("In", "NotIn") and not values:
+            if field == "matchFields":
+                found += _node_field(place, expression)
+            elif operator in ("In", "NotIn") and not values:
                 found.append(fields.required(f"{place}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
             elif operator in ("Exists", "DoesNotExist") and values:
                 detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
@@ -155,29 +158,97 @@ def _node_term(path: str, term: Object) -> Causes:
     return found
 
 
+def _node_field(path: str, requirement: Object) -> Causes:
+    """Of a node's fields only its name is selected by, and by one name at a time."""
+    operator, values, key = requirement.get("operator"), requirement.get("values") or [], requirement.get("key") or ""
+    found: Causes = []
+    if operator not in ("In", "NotIn"):
+        found.append(fields.invalid(f"{path}.operator", operator, "not a valid selector operator"))
+    elif len(values) != 1:
+        detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+        found.append(fields.required(f"{path}.values", detail))
+    if key != "metadata.name":
+        return [*found, fields.invalid(f"{path}.key", key, "not a valid field selector key")]
+    for index, value in enumerate(values):
+        found += fields.problems(f"{path}.values[{index}]", value, names.dns_subdomain_problems)
+    return found
+
+
 def _pod_term(path: str, term: Object) -> Causes:
     found = fields.label_selector(f"{path}.labelSelector", term.get("labelSelector"))
-    if not term.get("topologyKey"):
+    found += fields.label_selector(f"{path}.namespaceSelector", term.get("namespaceSelector"))
+    for namespace in term.get("namespaces") or []:
+        found += fields.problems(f"{path}.namespace", namespace, names.dns_label_problems)
+    key = term.get("topologyKey") or ""
+    if not key:
         found.append(fields.required(f"{path}.topologyKey", "can not be empty"))
+    found += fields.problems(f"{path}.topologyKey", key, names.label_key_problems)
+    matched, mismatched = term.get("matchLabelKeys") or [], term.get("mismatchLabelKeys") or []
+    for field, keys in (("matchLabelKeys", matched), ("mismatchLabelKeys", mismatched)):
+        found += _label_keys(f"{path}.{field}", keys, term.get("labelSelector"))
+    for index, key in enumerate(mismatched):
+        if key in matched:
+            detail = "exists in both matchLabelKeys and mismatchLabelKeys"
+            found.append(fields.invalid(f"{path}.mismatchLabelKeys[{index}]", key, detail))
+    return found
+
+
+def _label_keys(path: str, keys: list[str], selector: Object | None) -> Causes:
+    """Labels whose values come from the pod itself and are added to a selector, which therefore has to be there."""
+    if keys and selector is None:
+        return [fields.forbidden(path, "must not be specified when labelSelector is not set")]
+    found: Causes = []
+    for index, key in enumerate(keys):
+        found += fields.problems(f"{path}[{index}]", key, names.label_key_problems)
     return found
 
 
 def spread_constraints(path: str, spec: Object) -> Causes:
     """Topology spread constraints."""
     found: Causes = []
-    seen: set[tuple[str, str]] = set()
-    for place, constraint in fields.each(spec, "topologySpreadConstraints", path):
+    all_of_them = spec.get("topologySpreadConstraints") or []
+    for index, (place, constraint) in enumerate(fields.each(spec, "topologySpreadConstraints", path)):
         skew = constraint.get("maxSkew") or 0
         key, action = constraint.get("topologyKey") or "", constraint.get("whenUnsatisfiable") or ""
         if skew <= 0:
             found.append(fields.invalid(f"{place}.maxSkew", skew, "must be greater than zero"))
         if not key:
             found.append(fields.required(f"{place}.topologyKey", "can not be empty"))
-        found += fields.one_of(f"{place}.whenUnsatisfiable", action, ("DoNotSchedule", "ScheduleAnyway"))
-        if (key, action) in seen:
-            found.append(fields.duplicate(place, f"{{{key}, {action}}}"))
-        seen.add((key, action))
+        if action not in _ACTIONS:
+            found.append(fields.not_supported(f"{place}.whenUnsatisfiable", action, _ACTIONS))
+        for other in all_of_them[index + 1 :]:
+            if (other.get("topologyKey"), other.get("whenUnsatisfiable")) == (key, action):
+                pair = f"{place}.{{topologyKey, whenUnsatisfiable}}"
+                found.append(fields.duplicate(pair, f"{{{key}, {action}}}"))
+        found += _min_domains(f"{place}.minDomains", constraint.get("minDomains"), action)
+        for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
+            policy = constraint.get(field)
+            if policy is not None and policy not in ("Honor", "Ignore"):
+                found.append(fields.not_supported(f"{place}.{field}", policy, ("Honor", "Ignore")))
+        found += _keys_of_spread(f"{place}.matchLabelKeys", constraint)
         found += fields.label_selector(f"{place}.labelSelector", constraint.get("labelSelector"))
+    return found
+
+
+def _min_domains(path: str, number: int | None, action: str) -> Causes:
+    if number is None:
+        return []
+    found = [] if number > 0 else [fields.invalid(path, number, "must be greater than zero")]
+    if action != "DoNotSchedule":
+        detail = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
+        found.append(fields.invalid(path, number, detail))
+    return found
+
+
+def _keys_of_spread(path: str, constraint: Object) -> Causes:
+    selector, keys = constraint.get("labelSelector"), constraint.get("matchLabelKeys") or []
+    found = _label_keys(path, keys, selector)
+    selected = {*((selector or {}).get("matchLabels") or {})}
+    selected |= {str(one.get("key")) for one in (selector or {}).get("matchExpressions") or []}
+    for index, key in enumerate(keys):
+        if key in selected:
+            detail = "exists in both matchLabelKeys and labelSelector"
+            found.append(fields.invalid(f"{path}[{index}]", key, detail))
     return found
 
 

@@ -214,7 +214,8 @@ CHANGES: list[tuple[str, Callable[[Object], Any], Callable[[Object], Any], list[
      ['spec.nodeSelector: Invalid value: {"y":"2"}: only additions to spec.nodeSelector are allowed (no mutations or '
       "deletions)"]),
     (NODE, put("spec/providerID", "a"), put("spec/providerID", "b"),
-     ['spec.providerID: Forbidden: node updates may not change providerID except from "" to valid']),
+     ['spec.providerID: Forbidden: node updates may not change providerID except from "" to valid',
+      ": Forbidden: node updates may only change labels, taints, or capacity"]),
     (VOLUME, put("metadata/labels", {}), put("spec/volumeMode", "Block"),
      ['volumeMode: Invalid value: "Block": field is immutable']),
     (VOLUME, put("spec/nodeAffinity", {"required": {"nodeSelectorTerms": [{"matchExpressions": [
