@@ -35,7 +35,34 @@ def rules(holder: Object, field: str, path: str, operations: Sequence[str] = OPE
             if "*" in values and len(values) > 1:
                 detail = f"if '*' is present, must not specify other {_WORDS.get(name, name)}"
                 found.append(fields.invalid(f"{place}.{name}", values, detail))
+        found += _resources(f"{place}.resources", rule.get("resources") or [])
         found += fields.one_of(f"{place}.scope", rule.get("scope"), ("*", "Cluster", "Namespaced"))
+    return found
+
+
+def _resources(path: str, resources: list[str]) -> Causes:
+    """No resource is named that another one of the list stands for."""
+    found: Causes = []
+    of_any, any_of = set(), set()
+    for index, text in enumerate(resources):
+        resource, slash, sub = text.partition("/")
+        place = f"{path}[{index}]"
+        if not text:
+            found.append(fields.required(place))
+        if not slash:
+            continue
+        if resource in any_of:
+            found.append(fields.invalid(place, text, f"if '{resource}/*' is present, must not specify {text}"))
+        if sub in of_any:
+            found.append(fields.invalid(place, text, f"if '*/{sub}' is present, must not specify {text}"))
+        any_of |= {resource} if sub == "*" else set()
+        of_any |= {sub} if resource == "*" else set()
+    if len(resources) > 1 and "*/*" in resources:
+        found.append(fields.invalid(path, resources, "if '*/*' is present, must not specify other resources"))
+    plain = [text for text in resources if text and "/" not in text]
+    if "*" in plain and plain[-1] != "*":
+        detail = "if '*' is present, must not specify other resources without subresources"
+        found.append(fields.invalid(path, resources, detail))
     return found
 
 

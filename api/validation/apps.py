@@ -94,7 +94,7 @@ def _deployment_strategy(strategy: Object) -> Causes:
         if rolling is None:
             return [fields.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
         return _rolling_update(f"{path}.rollingUpdate", rolling)
-    return fields.one_of(f"{path}.type", kind, ("Recreate", "RollingUpdate"))
+    return [fields.not_supported(path, strategy, ("Recreate", "RollingUpdate"))]
 
 
 def _rolling_update(path: str, rolling: Object) -> Causes:
@@ -131,7 +131,8 @@ def _daemon_set(new: Object, old: Object | None, subresource: str) -> Causes:
     spec = new["spec"]
     found = _named(selector_and_template(spec), "DaemonSet") + _counts(spec, "minReadySeconds", "revisionHistoryLimit")
     strategy = spec.get("updateStrategy") or {}
-    found += fields.one_of("spec.updateStrategy.type", strategy.get("type"), ("RollingUpdate", "OnDelete"))
+    if strategy.get("type") not in ("RollingUpdate", "OnDelete"):
+        found.append(fields.not_supported("spec.updateStrategy", strategy, ("RollingUpdate", "OnDelete")))
     if strategy.get("type") == "RollingUpdate":
         rolling, path = strategy.get("rollingUpdate") or {}, "spec.updateStrategy.rollingUpdate"
         surge, unavailable = rolling.get("maxSurge"), rolling.get("maxUnavailable")

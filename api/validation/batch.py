@@ -28,7 +28,7 @@ _IMMUTABLE = ("selector", "completionMode", "podFailurePolicy", "backoffLimitPer
 
 def _job(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return []
+        return _job_status(new.get("status") or {})
     spec = new["spec"]
     found = _job_spec("spec", spec)
     labels = (spec.get("template") or {}).get("metadata", {}).get("labels")
@@ -39,6 +39,23 @@ def _job(new: Object, old: Object | None, subresource: str) -> Causes:
         found += _job_update(new, old)
     elif uid and not spec.get("manualSelector") and spec.get("selector") != {"matchLabels": {_OWN: uid}}:
         found.append(fields.invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated"))
+    return found
+
+
+def _job_status(status: Object) -> Causes:
+    """Counts are not negative, and a pod that has ended waits once to be counted."""
+    found: Causes = []
+    for field in ("active", "succeeded", "failed", "ready", "terminating"):
+        found += fields.nonnegative(f"status.{field}", status.get(field))
+    seen: set[str] = set()
+    for field in ("succeeded", "failed"):
+        for index, uid in enumerate((status.get("uncountedTerminatedPods") or {}).get(field) or []):
+            place = f"status.uncountedTerminatedPods.{field}[{index}]"
+            if not uid:
+                found.append(fields.invalid(place, uid, "must not be empty"))
+            elif uid in seen:
+                found.append(fields.duplicate(place, uid))
+            seen.add(uid)
     return found
 
 

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from api import names
 from api.objects import Object
-from api.validation import fields
+from api.validation import fields, resources, scheduling
 from api.validation.fields import Causes
 
 _USAGES = {
@@ -60,6 +60,17 @@ def _priority_class(new: Object, old: Object | None, subresource: str) -> Causes
 
 def _runtime_class(new: Object, old: Object | None, subresource: str) -> Causes:
     found = fields.problems("handler", new.get("handler") or "", names.dns_label_problems)
+    overhead, placement = new.get("overhead"), new.get("scheduling") or {}
+    if overhead is not None:
+        found += resources.requirements("overhead", {"limits": overhead.get("podFixed") or {}})
+    found += fields.labels("scheduling.nodeSelector", placement.get("nodeSelector"))
+    found += scheduling.tolerations("scheduling.tolerations", placement)
+    seen = []
+    for path, toleration in fields.each(placement, "tolerations", "scheduling"):
+        key = {field: value for field, value in toleration.items() if field != "tolerationSeconds"}
+        if key in seen:
+            found.append(fields.duplicate(path, toleration))
+        seen.append(key)
     if old is not None:
         found += fields.unchanged("handler", new.get("handler"), old.get("handler"))
     return found
@@ -76,6 +87,8 @@ def _signing_request(new: Object, old: Object | None, subresource: str) -> Cause
         for index, usage in enumerate(spec.get("usages") or []):
             if usage not in _USAGES:
                 found.append(fields.not_supported(f"spec.usages[{index}]", usage, sorted(_USAGES)))
+            elif usage in spec["usages"][:index]:
+                found.append(fields.duplicate(f"spec.usages[{index}]", usage))
         seconds = spec.get("expirationSeconds")
         if seconds is not None and seconds < _MIN_DURATION:
             detail = "may not specify a duration less than 600 seconds (10 minutes)"
@@ -96,6 +109,8 @@ def _request(path: str, encoded: str) -> Causes:
 def _signer(path: str, name: str) -> Causes:
     if not name:
         return [fields.required(path)]
+    if name == "kubernetes.io/legacy-unknown":
+        return [fields.invalid(path, name, "the legacy signerName is not allowed via this API version")]
     domain, slash, rest = name.partition("/")
     if not slash or not rest or "/" in rest:
         return [
@@ -126,7 +141,7 @@ def _conditions(new: Object, old: Object | None, subresource: str) -> Causes:
     before = (old or {}).get("status") or {}
     for condition in before.get("conditions") or []:
         kind = condition.get("type")
-        if kind in ("Approved", "Denied") and kind not in now:
+        if kind in _CONDITIONS and kind not in now:
             detail = f'updates may not remove a condition of type "{kind}"'
             found.append(fields.forbidden("status.conditions", detail))
     if before.get("certificate") and subresource == "status":
@@ -134,7 +149,22 @@ def _conditions(new: Object, old: Object | None, subresource: str) -> Causes:
         if certificate != before["certificate"]:
             detail = "updates may not set certificate content in a way that would change it"
             found.append(fields.forbidden("status.certificate", detail))
-    return found
+    return found + (_certificate(new, before) if subresource == "status" else [])
+
+
+def _certificate(new: Object, before: Object) -> Causes:
+    """A signer gives PEM blocks of certificates and nothing else."""
+    text = (new.get("status") or {}).get("certificate")
+    if not text or text == before.get("certificate"):
+        return []
+    path, shown = "status.certificate", "<certificate data>"
+    try:
+        found = x509.load_pem_x509_certificates(base64.b64decode(text))
+    except (ValueError, binascii.Error) as error:
+        missing = "PEM" in str(error) or "No " in str(error)
+        detail = "must contain at least one CERTIFICATE PEM block" if missing else str(error)
+        return [fields.invalid(path, shown, detail)]
+    return [] if found else [fields.invalid(path, shown, "must contain at least one CERTIFICATE PEM block")]
 
 
 VALIDATORS = {

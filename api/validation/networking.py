@@ -37,7 +37,7 @@ def _endpoint_slice(new: Object, old: Object | None, subresource: str) -> Causes
     for index, port in enumerate(ports):
         name = port.get("name") or ""
         if name in seen:
-            found.append(fields.duplicate("ports.name", name))
+            found.append(fields.duplicate(f"ports[{index}].name", name))
         seen.add(name)
         if name:
             found += fields.problems(f"ports[{index}].name", name, names.dns_label_problems)
@@ -59,7 +59,7 @@ def _endpoint(path: str, endpoint: Object, family: str) -> Causes:
     for index, text in enumerate(addresses):
         place = f"{path}.addresses[{index}]"
         if family == "FQDN":
-            told = fields.problems(place, text, names.dns_subdomain_problems)
+            told = fields.problems(place, text.removesuffix("."), names.dns_subdomain_problems)
             if not told and "." not in text:
                 detail = "should be a domain with at least two segments separated by dots"
                 told = [fields.invalid(place, text, detail)]
@@ -186,7 +186,9 @@ def _ingress_class(new: Object, old: Object | None, subresource: str) -> Causes:
 
 
 def _class_parameters(path: str, parameters: Object) -> Causes:
-    found = [fields.required(f"{path}.{name}") for name in ("kind", "name") if not parameters.get(name)]
+    found: Causes = []
+    for field in ("kind", "name"):
+        found += fields.needed(f"{path}.{field}", parameters.get(field), names.path_segment_problems)
     group, scope = parameters.get("apiGroup"), parameters.get("scope")
     if group:
         found += fields.problems(f"{path}.apiGroup", group, names.dns_subdomain_problems)

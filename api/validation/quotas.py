@@ -29,7 +29,7 @@ _COUNTS = {
     "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "persistentvolumeclaims",
     "services.nodeports", "services.loadbalancers",
 }  # fmt: skip
-_QUOTA = _COMPUTE | _COUNTS | {"pods", "storage", "requests.storage"}
+_QUOTA = _COMPUTE | _COUNTS | {"pods", "requests.storage"}
 _AMOUNTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 _LIMIT_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
 # (lower field, upper field, which of the two is named, which value is shown, their names in the sentence)

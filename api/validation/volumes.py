@@ -140,19 +140,19 @@ def _projections(path: str, source: Object) -> Causes:
 
 
 def _token_projection(path: str, source: Object) -> Causes:
-    found: Causes = []
-    seconds = source.get("expirationSeconds")
-    if seconds is not None and seconds < 600:
-        found.append(
-            fields.invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
-        )
-    if seconds is not None and seconds > 1 << 32:
-        found.append(
-            fields.invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
-        )
+    found = token_lifetime(f"{path}.expirationSeconds", source.get("expirationSeconds"))
     if not source.get("path"):
         found.append(fields.required(f"{path}.path"))
     return found + fields.local_path(f"{path}.path", source.get("path") or "")
+
+
+def token_lifetime(path: str, seconds: int | None) -> Causes:
+    """How long a token lives that somebody asks for in advance."""
+    if seconds is not None and seconds < 600:
+        return [fields.invalid(path, seconds, "may not specify a duration less than 10 minutes")]
+    if seconds is not None and seconds > 1 << 32:
+        return [fields.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")]
+    return []
 
 
 def _conflicting_paths(path: str, source: Object, seen: set[str]) -> Causes:
