@@ -86,11 +86,11 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
       'webhooks[0].clientConfig.url: Invalid value: "u:p": user information is not permitted in the URL',
       'webhooks[0].clientConfig.url: Invalid value: "f": fragments are not permitted in the URL',
       'webhooks[0].clientConfig.url: Invalid value: "q=1": query parameters are not permitted in the URL']),
-    (HOOKS, hook(clientConfig={"service": {"name": "s", "namespace": "n", "path": "a//", "port": 70000}}),
+    (HOOKS, hook(clientConfig={"service": {"name": "s", "namespace": "n", "path": "a/", "port": 70000}}),
      ["webhooks[0].clientConfig.service.port: Invalid value: 70000: port is not valid: must be between 1 and 65535, "
       "inclusive",
-      "webhooks[0].clientConfig.service.path: Invalid value: \"a//\": must start with a '/'",
-      'webhooks[0].clientConfig.service.path: Invalid value: "a//": segment[0] may not be empty']),
+      "webhooks[0].clientConfig.service.path: Invalid value: \"a/\": must start with a '/'",
+      'webhooks[0].clientConfig.service.path: Invalid value: "a/": segment[0] may not be empty']),
     (HOOKS, hook(admissionReviewVersions=["v1", "v1", "0"]),
      ['webhooks[0].admissionReviewVersions[1]: Invalid value: "v1": duplicate version',
       'webhooks[0].admissionReviewVersions[2]: Invalid value: "0": a DNS-1035 label must consist of lower case '
