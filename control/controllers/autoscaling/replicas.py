@@ -76,12 +76,14 @@ def by_utilization(
     absent = max(100, target)
 
     def ratio(values: Mapping[str, int]) -> tuple[float, int, int]:
-        asked = sum(requests.get(name, 0) for name in values)
+        # A pod that is gone may still be measured.
+        known = requests.keys() & values.keys()
+        asked = sum(requests[name] for name in known)
         if not asked:
             raise NoMetrics("no metrics returned matched known pods")
-        used = sum(values.values())
+        used = sum(values[name] for name in known)
         utilization = int(used * 100 / asked)
-        return utilization / target, utilization, used // len(values)
+        return utilization / target, utilization, used // len(known)
 
     groups, known = _group(pods, samples, resource, now)
     first, utilization, usage = ratio(known)

@@ -43,6 +43,7 @@ UTILIZATION: dict[str, tuple[list[Any], dict[str, Sample], int, int, int]] = {
     "a pending pod does, too": ([*THREE[:2], pod("p2", "Pending", spec=ASKING)], samples(900, 900), 50, 3, 4),
     "a failed pod does not count": ([*THREE[:2], running("p2", phase="Failed")], samples(900, 900, 0), 50, 3, 4),
     "a pod that goes does not count": ([*THREE[:2], running("p2", deleting=True)], samples(900, 900), 50, 3, 4),
+    "a pod that is gone is measured still": (THREE, samples(500, 500, 500, 9000), 50, 3, 3),
     "what is known of one may not turn the direction": (THREE, samples(600), 50, 3, 3),
 }
 
