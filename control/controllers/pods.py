@@ -50,11 +50,11 @@ def ready_since(pod: Mapping[str, Any]) -> float | None:
 
 
 def available_in(pod: Mapping[str, Any], min_ready_seconds: int, now: float) -> float | None:
-    """Seconds until the pod counts as available: 0 if it does now, None if it is not ready."""
+    """Seconds until the pod counts as available: 0 if it does now, None if it is not ready or does not say since when."""
     since = ready_since(pod)
-    if since is None:
-        return None
-    return max(0.0, since + min_ready_seconds - now) if min_ready_seconds else 0.0
+    if since is not None and not min_ready_seconds:
+        return 0.0
+    return max(0.0, since + min_ready_seconds - now) if since else None
 
 
 def from_template(

@@ -55,7 +55,7 @@ def bare_template(template: Mapping[str, Any]) -> Object:
 def current(deployment: Object, replicasets: Sequence[Object]) -> Object | None:
     """The oldest ReplicaSet with the Deployment's template."""
     wanted = bare_template(deployment["spec"]["template"])
-    for one in sorted(replicasets, key=_age):
+    for one in sorted(replicasets, key=age):
         if bare_template(one["spec"]["template"]) == wanted:
             return one
     return None
@@ -63,7 +63,7 @@ def current(deployment: Object, replicasets: Sequence[Object]) -> Object | None:
 
 def previous(deployment: Object, replicasets: Sequence[Object], newest: Object | None) -> list[Object]:
     """All others, oldest first."""
-    return sorted((one for one in replicasets if one is not newest), key=_age)
+    return sorted((one for one in replicasets if one is not newest), key=age)
 
 
 def revision(obj: Object) -> int:
@@ -142,5 +142,6 @@ def _empty(replicaset: Object) -> bool:
     return seen and not status.get("replicas") and not replicaset["spec"].get("replicas", 1)
 
 
-def _age(obj: Object) -> tuple[str, str]:
+def age(obj: Object) -> tuple[str, str]:
+    """Sorts the oldest first."""
     return str(obj["metadata"].get("creationTimestamp") or ""), name_of(obj)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.objects import Object, annotations_of
-from control.controllers.deployment.history import DESIRED, MAXIMUM
+from control.controllers.deployment.history import DESIRED, MAXIMUM, age
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +151,17 @@ def scale(limits: Bounds, newest: Object | None, old: Sequence[Object], *, rolli
         return [Resize(target, limits.wanted, why)] if target and replicas_of(target) != limits.wanted else []
     if newest is not None and replicas_of(newest) == limits.wanted == available_of(newest):
         return [Resize(one, 0, "the new ReplicaSet is complete") for one in old if replicas_of(one)]
-    return _proportional(limits, active, newest) if rolling else []
+    return _proportional(limits, active) if rolling else []
 
 
-def _proportional(limits: Bounds, active: Sequence[Object], newest: Object | None) -> list[Resize]:
+def _proportional(limits: Bounds, active: Sequence[Object]) -> list[Resize]:
     total = sum(map(replicas_of, active))
     allowed = limits.limit if limits.wanted > 0 else 0
     rest = allowed - total
     if rest == 0:
         return []
-    order = sorted(active, key=lambda one: (replicas_of(one), one is newest), reverse=True)
+    # Of equals the newest grows first, and the oldest shrinks first.
+    order = sorted(sorted(active, key=age, reverse=rest > 0), key=replicas_of, reverse=True)
     sizes: dict[int, int] = {}
     added = 0
     for one in order:

@@ -49,6 +49,8 @@ def progress(
     """Bring the conditions Progressing and ReplicaFailure of `status` up to date."""
     if has_deadline(deployment):
         _progressing(deployment, status, newest, everything, now)
+    else:
+        status["conditions"] = [one for one in status["conditions"] if one["type"] != "Progressing"]
     failures = [found for one in everything if (found := condition(one, "ReplicaFailure"))]
     own = condition(newest, "ReplicaFailure") if newest else None
     failure = own or (failures[0] if failures else None)

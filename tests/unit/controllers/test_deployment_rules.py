@@ -98,13 +98,41 @@ def test_a_rollout_keeps_its_bounds_and_ends(wanted: int, surge: int, unavailabl
     assert (rolling.replicas_of(newest), rolling.replicas_of(old[0])) == (wanted, 0)
 
 
-def test_scaling_in_the_middle_of_a_rollout_is_shared_in_proportion() -> None:
-    noted = {history.DESIRED: "10", history.MAXIMUM: "13"}
-    newest, old = replicaset("new", 5, **noted), replicaset("old", 8, **noted)
-    assert rolling.is_scaling(deployment(20), [newest, old])
-    steps = rolling.scale(rolling.Bounds(20, 5, 5), newest, [old], rolling=True)
-    sizes = {step.replicaset["metadata"]["name"]: step.replicas for step in steps}
-    assert sizes == {"old": 15, "new": 10}
+def sized(name: str, replicas: int, of: int, surge: int = 0, created: float = 0) -> dict[str, Any]:
+    """A ReplicaSet that was part of a Deployment of `of` replicas when it was sized."""
+    found = replicaset(name, replicas, **{history.DESIRED: str(of), history.MAXIMUM: str(of + surge)})
+    found["metadata"]["creationTimestamp"] = at(created)
+    return found
+
+
+# name: (wanted, surge, the newest if there is one, the old ones, the sizes that change)
+SCALES: dict[str, tuple[int, int, Any, list[Any], dict[str, int]]] = {
+    "in proportion, with the surge": (20, 5, sized("n", 5, 10, 3), [sized("o", 8, 10, 3)], {"o": 15, "n": 10}),
+    "one alone takes all": (5, 0, sized("n", 2, 2), [], {"n": 5}),
+    "one alone, though not the newest": (5, 0, sized("n", 0, 4), [sized("o", 4, 4)], {"o": 5}),
+    "what is left over goes to the newest of equals": (
+        5, 0, None, [sized("new", 2, 4, created=9), sized("old", 2, 4)], {"new": 3},
+    ),
+    "and is taken from the oldest": (
+        2, 0, sized("n", 1, 3, created=9), [sized("b", 1, 3, created=5), sized("a", 1, 3)], {"a": 0},
+    ),
+    "the larger before the newer": (9, 0, sized("n", 2, 6, created=9), [sized("o", 4, 6)], {"o": 6, "n": 3}),
+    "to nothing": (0, 0, sized("n", 2, 6), [sized("o", 4, 6)], {"o": 0, "n": 0}),
+    "old ones go once the newest is complete": (3, 0, sized("n", 3, 6), [sized("o", 4, 6)], {"o": 0}),
+    "nothing to do": (6, 0, sized("n", 2, 6), [sized("o", 4, 6)], {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SCALES)
+def test_scaling_in_the_middle_of_a_rollout(case: str) -> None:
+    wanted, surge, newest, old, expected = SCALES[case]
+    steps = rolling.scale(rolling.Bounds(wanted, surge, 0), newest, old, rolling=True)
+    assert {step.replicaset["metadata"]["name"]: step.replicas for step in steps} == expected
+
+
+def test_a_changed_number_is_told_from_the_sizes_that_were_noted() -> None:
+    assert rolling.is_scaling(deployment(20), [sized("n", 5, 10), sized("o", 8, 10)])
+    assert not rolling.is_scaling(deployment(10), [sized("n", 5, 10), sized("o", 0, 3)])
 
 
 def test_one_template_has_one_name_and_a_collision_gives_another() -> None:
@@ -151,6 +179,14 @@ CONDITIONS: dict[str, tuple[Any, Any, Any, dict[str, tuple[str, str]]]] = {
              "lastTransitionTime": at(-700), "message": ""}]},
         replicaset("new", 2, 0),
         {"Available": ("False", "MinimumReplicasUnavailable"), "Progressing": ("False", "ProgressDeadlineExceeded")},
+    ),
+    "without a deadline nothing is said of progress": (
+        deployment(2, progressDeadlineSeconds=None),
+        {"conditions": [
+            {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated", "lastUpdateTime": at(-700),
+             "lastTransitionTime": at(-700), "message": ""}]},
+        replicaset("new", 2),
+        {"Available": ("True", "MinimumReplicasAvailable")},
     ),
     "once complete it does not fall back when scaled": (
         deployment(4),

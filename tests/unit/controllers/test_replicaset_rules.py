@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from controller_objects import NOW, names, pod
 
-from control.controllers.pods import deletion_order
+from control.controllers.pods import available_in, deletion_order
 from control.controllers.replicaset import decide, status
 
 pytestmark = pytest.mark.unit
@@ -76,3 +76,9 @@ def test_status_counts_and_says_when_a_pod_will_be_available() -> None:
         "observedGeneration": 4,
     }
     assert again == 20.0
+
+
+def test_a_pod_that_does_not_say_since_when_it_is_ready_has_not_been_so_for_long() -> None:
+    silent = pod("p", status={"conditions": [{"type": "Ready", "status": "True"}]})
+    assert available_in(silent, 0, NOW) == 0.0
+    assert available_in(silent, 30, NOW) is None
