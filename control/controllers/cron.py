@@ -25,7 +25,9 @@ _DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = {name: str(number) for number, name in enumerate(_MONTH_NAMES, 1)}
 _DAYS = {name: str(number) for number, name in enumerate(_DAY_NAMES)}
 _BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-_HORIZON = datetime.timedelta(days=366 * 5)
+# Parts that restrict nothing; a step does.
+_STARS = frozenset({"*", "?", "*/1", "?/1"})
+_YEARS_AHEAD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,13 @@ class Schedule:
     every: float = 0.0
 
     def next_after(self, moment: float, zone: str = "") -> float | None:
-        """The first due time after `moment`, or None if there is none within five years. Raises ValueError."""
+        """The first due time after `moment`, or None if there is none in five more years. Raises ValueError."""
         if self.every:
             return moment - moment % 1 + self.every
         where = time_zone(zone)
         local = datetime.datetime.fromtimestamp(moment, where).replace(second=0, microsecond=0)
         candidate = local.replace(tzinfo=None) + datetime.timedelta(minutes=1)
-        limit = candidate + _HORIZON
+        limit = datetime.datetime(candidate.year + _YEARS_AHEAD + 1, 1, 1)
         while candidate < limit:
             if candidate.month not in self.months:
                 first = candidate.replace(day=1, hour=0, minute=0)
@@ -83,7 +85,7 @@ def parse(text: str) -> Schedule:
         raise ValueError(f"expected exactly 5 fields, found {len(fields)}: {text}")
     vocabularies: tuple[dict[str, str], ...] = ({}, {}, {}, _MONTHS, _DAYS)
     sets = [_field(one, *bounds, names) for one, bounds, names in zip(fields, _BOUNDS, vocabularies)]
-    stars = [one.startswith(("*", "?")) for one in fields]
+    stars = [not _STARS.isdisjoint(one.split(",")) for one in fields]
     minutes, hours, days, months, weekdays = sets
     return Schedule(minutes, hours, days, months, weekdays, any_day=stars[2], any_weekday=stars[4])
 

@@ -15,6 +15,7 @@ from api.errors import AlreadyExists, ApiError, NotFound
 from api.loop import Loop, owner_keys
 from api.objects import (
     Object,
+    controller_of,
     copy,
     is_deleting,
     is_true,
@@ -65,6 +66,10 @@ def decide(cronjob: Object, active: Sequence[Object], now: float) -> Plan:
         message = f"Missed scheduled time to start a job: {formatdate(due).replace('-0000', '+0000')}"
         plan.event = ("Warning", "MissSchedule", message)
         return plan
+    if any(name_of(job) == job_name(cronjob, due) for job in active):
+        # It was made, and that could not be noted.
+        plan.due = due
+        return plan
     policy = spec.get("concurrencyPolicy", "Allow")
     if policy == "Forbid" and active:
         message = "Not starting job because prior execution is running and concurrency policy is Forbid"
@@ -76,6 +81,11 @@ def decide(cronjob: Object, active: Sequence[Object], now: float) -> Plan:
     return plan
 
 
+def job_name(cronjob: Object, due: float) -> str:
+    """What the Job of a due time is called."""
+    return f"{name_of(cronjob)}-{int(due) // 60}"
+
+
 def job_for(cronjob: Object, due: float) -> Object:
     """The Job of a due time; its name says which."""
     template = copy(cronjob["spec"]["jobTemplate"])
@@ -84,7 +94,7 @@ def job_for(cronjob: Object, due: float) -> Object:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"{name_of(cronjob)}-{int(due) // 60}",
+            "name": job_name(cronjob, due),
             "namespace": namespace_of(cronjob),
             "labels": metadata.get("labels") or {},
             "annotations": (metadata.get("annotations") or {}) | {_SCHEDULED: timestamp(due)},
@@ -167,7 +177,10 @@ class CronJobController(Loop):
             self._delete(cronjob, job)
         if plan.due is not None:
             made = self._create(cronjob, plan.due)
-            active = [*(job for job in active if job not in plan.replace), made]
+            ended = {uid_of(job) for job in plan.replace}
+            active = [job for job in active if uid_of(job) not in ended | {uid_of(made)}]
+            # Of that name there may be one of somebody else.
+            active += [made] if (controller_of(made) or {}).get("uid") == uid_of(cronjob) else []
         self._report(shown, cronjob, active)
         return plan.again
 

@@ -50,7 +50,7 @@ def ready_since(pod: Mapping[str, Any]) -> float | None:
 
 
 def available_in(pod: Mapping[str, Any], min_ready_seconds: int, now: float) -> float | None:
-    """Seconds until the pod counts as available: 0 if it does now, None if it is not ready or does not say since when."""
+    """Seconds until the pod counts as available: 0 if it does now, None if it is not ready, or not known since when."""
     since = ready_since(pod)
     if since is not None and not min_ready_seconds:
         return 0.0

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from controller_objects import NOW, at, meta, names, pod
 
+from api.runtime import parse_timestamp, timestamp
 from control.controllers import cron, cronjob, job_pods, job_rules, ttl_after_finished
 from control.controllers.job_tally import awaiting_successors, tally
 
@@ -220,6 +221,11 @@ def test_failures_make_the_next_pod_wait(pods: list[Any], wait: float) -> None:
         ("0 0 * * *", "", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"),
         ("30 9 * * mon-fri", "", "2026-03-06T10:00:00Z", "2026-03-09T09:30:00Z"),
         ("0 12 13 * 5", "", "2026-03-01T00:00:00Z", "2026-03-06T12:00:00Z"),
+        # A step restricts: days and weekdays are alternatives then, and are not where one of them is a star.
+        ("0 0 */10 * 1", "", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"),
+        ("0 0 20 * */1", "", "2026-03-01T00:00:00Z", "2026-03-20T00:00:00Z"),
+        ("0 0 20 * 3,*", "", "2026-03-01T00:00:00Z", "2026-03-20T00:00:00Z"),
+        ("5/20 * ? * *", "", "2026-03-01T10:06:00Z", "2026-03-01T10:25:00Z"),
         ("0 0 29 2 *", "", "2026-03-01T00:00:00Z", "2028-02-29T00:00:00Z"),
         ("@hourly", "", "2026-03-01T10:07:30Z", "2026-03-01T11:00:00Z"),
         ("@every 1h30m", "", "2026-03-01T10:00:00Z", "2026-03-01T11:30:00Z"),
@@ -228,8 +234,6 @@ def test_failures_make_the_next_pod_wait(pods: list[Any], wait: float) -> None:
     ],
 )
 def test_schedules(schedule: str, zone: str, after: str, due: str) -> None:
-    from api.runtime import parse_timestamp, timestamp
-
     found = cron.parse(schedule).next_after(parse_timestamp(after), zone)
     assert timestamp(found or 0) == due
 
@@ -245,6 +249,11 @@ def cron_job(**spec: Any) -> dict[str, Any]:
     return {"metadata": meta("c", creationTimestamp="2026-03-01T09:30:00Z"), "spec": base | spec, "status": {}}
 
 
+def served(last: str, **spec: Any) -> dict[str, Any]:
+    """One whose last Job was due then."""
+    return cron_job(**spec) | {"status": {"lastScheduleTime": last}}
+
+
 RUNNING = {"metadata": meta("running"), "spec": {}}
 CRON: dict[str, tuple[Any, list[Any], bool, str]] = {
     "due": (cron_job(), [], True, ""),
@@ -252,13 +261,22 @@ CRON: dict[str, tuple[Any, list[Any], bool, str]] = {
     "forbidden while one runs": (cron_job(concurrencyPolicy="Forbid"), [RUNNING], False, "JobAlreadyActive"),
     "allowed while one runs": (cron_job(concurrencyPolicy="Allow"), [RUNNING], True, ""),
     "too late": (cron_job(startingDeadlineSeconds=10), [], False, ""),
+    "late, but not too late": (cron_job(startingDeadlineSeconds=100), [], True, ""),
+    "served": (served("2026-03-01T10:00:00Z"), [], False, ""),
+    "the clock went back": (served("2026-03-01T11:00:00Z"), [], False, ""),
+    "some were missed": (served("2026-02-27T10:00:00Z"), [], True, ""),
+    "many were missed": (served("2026-02-01T10:00:00Z"), [], True, "TooManyMissedTimes"),
+    "many were missed, few within the deadline": (
+        served("2026-02-01T10:00:00Z", startingDeadlineSeconds=7200),
+        [],
+        True,
+        "",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", CRON)
 def test_cron_jobs(case: str) -> None:
-    from api.runtime import parse_timestamp
-
     owner, active, due, event = CRON[case]
     now = parse_timestamp("2026-03-01T10:00:30Z")
     plan = cronjob.decide(owner, active, now)
@@ -267,10 +285,16 @@ def test_cron_jobs(case: str) -> None:
 
 
 def test_replacing_ends_what_runs() -> None:
-    from api.runtime import parse_timestamp
-
     plan = cronjob.decide(cron_job(concurrencyPolicy="Replace"), [RUNNING], parse_timestamp("2026-03-01T10:00:30Z"))
     assert (names(plan.replace), plan.due is not None) == (["running"], True)
+
+
+@pytest.mark.parametrize("policy", ["Allow", "Forbid", "Replace"])
+def test_a_job_that_was_made_already_is_neither_ended_nor_in_the_way(policy: str) -> None:
+    now = parse_timestamp("2026-03-01T10:00:30Z")
+    made = {"metadata": meta(f"c-{int(now) // 60}"), "spec": {}}
+    plan = cronjob.decide(cron_job(concurrencyPolicy=policy), [RUNNING, made], now)
+    assert (plan.replace, plan.event, plan.due) == ([], None, now - 30)
 
 
 def test_one_due_time_has_one_name() -> None:
