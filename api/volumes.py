@@ -117,6 +117,20 @@ def suits(claim: Object, volume: Object) -> bool:
     )
 
 
+def unfit(claim: Object, volume: Object) -> str:
+    """Why a free volume that the claim asks for by name cannot be the claim's; "" if it can."""
+    wanted, offered = claim["spec"], volume["spec"]
+    if _capacity(volume) < _requested(claim):
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if wanted.get("volumeMode", "Filesystem") != offered.get("volumeMode", "Filesystem"):
+        return "incompatible volumeMode"
+    if not set(wanted.get("accessModes") or []) <= set(offered.get("accessModes") or []):
+        return "incompatible accessMode"
+    return ""
+
+
 def default_class(classes: Iterable[Object]) -> Object | None:
     """The class of claims that name none: of several defaults the newest."""
     marked = [one for one in classes if annotations_of(one).get(_IS_DEFAULT) == "true"]

@@ -169,12 +169,14 @@ class VolumeBinder(Loop):
             return self._reclaim(volume) if may_end(volume, claim) else None
         if fate.action == "free":
             volume = self.client.update(_VOLUMES, rules.freed_volume(volume))
-        volume = self._set_phase(volume, fate.phase)
-        if fate.action == "delete" and is_ours(volume):
-            return self._reclaim(volume)
-        if fate.action == "delete" and PROVISIONED_BY not in annotations_of(volume):
-            self.events.warning(volume, "VolumeFailedDelete", "error getting deleter volume plugin for this volume")
-            self._set_phase(volume, "Failed")
+        if fate.action != "delete" or PROVISIONED_BY in annotations_of(volume):
+            volume = self._set_phase(volume, fate.phase)
+            return self._reclaim(volume) if fate.action == "delete" and is_ours(volume) else None
+        if (volume.get("status") or {}).get("phase") != "Failed":
+            volume = self._set_phase(volume, fate.phase)
+            why = f'Error getting deleter volume plugin for volume "{name}": no volume plugin matched'
+            self.events.warning(volume, "VolumeFailedDelete", why)
+            self._set_phase(volume, "Failed", why)
         return None
 
     def _reclaim(self, volume: Object) -> float | None:
@@ -205,10 +207,14 @@ class VolumeBinder(Loop):
         except NotFound:
             return None
 
-    def _set_phase(self, volume: Object, phase: str) -> Object:
-        if (volume.get("status") or {}).get("phase") == phase:
+    def _set_phase(self, volume: Object, phase: str, message: str = "") -> Object:
+        before = volume.get("status") or {}
+        if (before.get("phase"), before.get("message") or "") == (phase, message):
             return volume
-        return self.client.update_status(_VOLUMES, volume | {"status": (volume.get("status") or {}) | {"phase": phase}})
+        status = {name: value for name, value in before.items() if name != "message"} | {"phase": phase}
+        return self.client.update_status(
+            _VOLUMES, volume | {"status": status | ({"message": message} if message else {})}
+        )
 
     def _on_class(self, old: Object | None, new: Object | None) -> None:
         for claim in self._claims.items():

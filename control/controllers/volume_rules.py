@@ -22,6 +22,7 @@ from api.volumes import (
     provisions,
     refers_to,
     reserved,
+    unfit,
     waits_for_consumer,
 )
 from control.controllers.local_directories import FINALIZER
@@ -70,13 +71,23 @@ def decide_claim(
     volume_name = claim["spec"].get("volumeName") or ""
     if is_bound(claim):
         return _still_bound(claim, named)
-    if volume_name:
-        if named is None:
-            return Pend()
-        if named["spec"].get("claimRef") and not refers_to(named, claim):
-            return Pend("Warning", "FailedBinding", f'volume "{volume_name}" already bound to a different claim.')
-        return Bind(named)
-    return _unbound(claim, volumes, storage_class, consumer)
+    if BIND_COMPLETED in annotations_of(claim):
+        return Lose("ClaimLost", "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!")
+    return _asking(claim, named) if volume_name else _unbound(claim, volumes, storage_class, consumer)
+
+
+def _asking(claim: Object, named: Object | None) -> ClaimStep:
+    """The step of a claim that names the volume it wants."""
+    if named is None:
+        return Pend()
+    if not named["spec"].get("claimRef"):
+        problem = unfit(claim, named)
+        if problem:
+            message = f'Cannot bind to requested volume "{name_of(named)}": {problem}'
+            return Pend("Warning", "VolumeMismatch", message)
+    elif not refers_to(named, claim):
+        return Pend("Warning", "FailedBinding", f'volume "{name_of(named)}" already bound to a different claim.')
+    return Bind(named)
 
 
 def _still_bound(claim: Object, named: Object | None) -> ClaimStep:

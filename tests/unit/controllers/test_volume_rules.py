@@ -41,6 +41,11 @@ LATER = {"metadata": {"name": "later"}, "provisioner": "x", "volumeBindingMode":
 NOW_ONE = {"metadata": {"name": "now"}, "provisioner": "x", "volumeBindingMode": "Immediate"}
 NONE = Pend("Normal", "FailedBinding", "no persistent volumes available for this claim and no storage class is set")
 
+
+def mismatch(name: str, why: str) -> Pend:
+    return Pend("Warning", "VolumeMismatch", f'Cannot bind to requested volume "{name}": {why}')
+
+
 FREE, SMALL, LARGE = volume(), volume("small", "1Gi"), volume("large", "9Gi")
 HELD, OWN = volume("held", holder={"name": "c", "uid": "other"}), volume("own", "5Gi", holder={"name": "c"})
 
@@ -102,6 +107,54 @@ CLAIMS: dict[str, tuple[Any, list[Any], Any, Any, str, Any]] = {
         Bind(volume(spec={"storageClassName": "later"}, holder={"name": "c", "uid": "c"})),
     ),
     "it names a free volume": (claim(volume="v"), [], None, FREE, "", Bind(FREE)),
+    "it names one that is too small": (
+        claim(volume="small"),
+        [],
+        None,
+        SMALL,
+        "",
+        mismatch("small", "requested PV is too small"),
+    ),
+    "it names one of another class": (
+        claim(volume="v"),
+        [],
+        None,
+        volume(spec={"storageClassName": "gold"}),
+        "",
+        mismatch("v", "storageClassName does not match"),
+    ),
+    "it names a block device": (
+        claim(volume="v"),
+        [],
+        None,
+        volume(spec={"volumeMode": "Block"}),
+        "",
+        mismatch("v", "incompatible volumeMode"),
+    ),
+    "it names one that cannot be written": (
+        claim(volume="v"),
+        [],
+        None,
+        volume(spec={"accessModes": ["ReadOnlyMany"]}),
+        "",
+        mismatch("v", "incompatible accessMode"),
+    ),
+    "it names a small one that is reserved for it": (
+        claim(volume="s"),
+        [],
+        None,
+        volume("s", "1Gi", holder={"name": "c"}),
+        "",
+        Bind(volume("s", "1Gi", holder={"name": "c"})),
+    ),
+    "it has forgotten its volume's name": (
+        claim(bound=True),
+        [],
+        None,
+        None,
+        "",
+        Lose("ClaimLost", "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!"),
+    ),
     "it names one that is not there": (claim(volume="v"), [], None, None, "", Pend()),
     "it names another's": (
         claim(volume="held"),
