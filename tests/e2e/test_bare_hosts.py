@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -133,6 +134,27 @@ def test_a_full_disk_fails_the_task_that_meets_it_and_leaves_no_part_of_a_file(b
     left = bare.ssh("control", "ls -A /mnt; umount /mnt")
     assert (done.returncode, left) == (2, ""), done.stdout
     assert re.search(r"control: task 'too large' .* failed: .*No space left on device", done.stdout), done.stdout
+
+
+CONTAINERD = ("/usr/bin/containerd", "/usr/bin/containerd-shim-runc-v2", "/usr/bin/ctr", "/usr/sbin/runc",
+              "/lib/systemd/system/containerd.service")  # fmt: skip
+
+
+def test_a_host_runs_containers_by_containerd_where_its_inventory_says_so(bare: Lab, tmp_path: Path) -> None:
+    if absent := [path for path in CONTAINERD if not Path(path).exists()]:
+        pytest.skip(f"needs {', '.join(absent)}")
+    files = [{"copy": {"src": path, "dest": path, "mode": "preserve"}, "name": path} for path in CONTAINERD]
+    (tmp_path / "files.yml").write_text(yaml.safe_dump([{"hosts": "control", "gather_facts": False, "tasks": files}]))
+    bare.wherry("playbook", str(tmp_path / "files.yml"), "-i", str(bare.inventory), "--become")
+    (image,) = json.loads(bare.wherry("image", "build", "--json", "pause").stdout)
+    words = {"node_runtime": "containerd", "wherry_images": [image]}
+    status, said = _play(bare, tmp_path, "images", "control", **words)
+    assert status == 0, said
+    assert image["name"] in bare.ssh("control", "ctr --namespace k8s.io images list --quiet").split()
+    assert "changed=0" in _play(bare, tmp_path, "images", "control", **words)[1]
+    bare.ssh("control", "systemctl stop containerd; rm -rf /var/lib/containerd")
+    status, said = _play(bare, tmp_path, "images", "control", **(words | {"node_runtime": "docker"}))
+    assert status == 2 and "node_runtime of control must be podman or containerd, and is docker" in said
 
 
 CUT = """

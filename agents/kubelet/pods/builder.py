@@ -99,6 +99,7 @@ class PodBuilder:
                 (entry.get("securityContext") or {}).get("privileged") for entry in spec.all_containers(pod)
             ),
             log_directory=str(self.logs.directory(spec.identity(pod))),
+            resolver=hosts.resolver(pod, self.settings.dns),
         )
 
     def _first_user(self, pod: Object) -> int:
@@ -228,7 +229,7 @@ class PodBuilder:
             "/etc/hosts": hosts.hosts_file(
                 pod, addresses, node_hosts.read_text() if node_hosts.exists() else "", self.settings.dns.domain
             ),
-            "/etc/resolv.conf": hosts.resolv_conf(pod, self.settings.dns),
+            "/etc/resolv.conf": hosts.resolver(pod, self.settings.dns).file(),
         }
         for target, text in own.items():
             if target not in taken:

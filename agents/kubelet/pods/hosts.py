@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agents.kubelet.pods import spec
 from api.objects import Object, name_of, namespace_of
@@ -81,8 +82,25 @@ def _aliases(pod: Object) -> str:
     return f"\n# Entries added by HostAliases.\n{lines}"
 
 
-def resolv_conf(pod: Object, dns: DnsSettings) -> str:
-    """The text of /etc/resolv.conf by the pod's dnsPolicy and dnsConfig."""
+class Resolver(NamedTuple):
+    """Whom a pod asks for names: servers, search domains, and options as `name:value` or `name`."""
+
+    servers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def file(self) -> str:
+        """The text of /etc/resolv.conf."""
+        lines = [f"nameserver {server}" for server in self.servers]
+        if self.searches:
+            lines.append(f"search {' '.join(self.searches)}")
+        if self.options:
+            lines.append(f"options {' '.join(self.options)}")
+        return "\n".join(lines) + "\n"
+
+
+def resolver(pod: Object, dns: DnsSettings) -> Resolver:
+    """Whom a pod asks, by its dnsPolicy and dnsConfig."""
     servers, search, options = _parse(dns.node_file)
     policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
     if policy == "ClusterFirst" and spec.is_host_network(pod):
@@ -98,12 +116,8 @@ def resolv_conf(pod: Object, dns: DnsSettings) -> str:
     search = _fitting(_unique(search + list(config.get("searches") or [])))
     merged = dict(_option(text) for text in options)
     merged |= {entry["name"]: entry.get("value") or "" for entry in config.get("options") or []}
-    lines = [f"nameserver {server}" for server in servers]
-    if search:
-        lines.append(f"search {' '.join(search)}")
-    if merged:
-        lines.append("options " + " ".join(f"{name}:{value}" if value else name for name, value in merged.items()))
-    return "\n".join(lines) + "\n"
+    written = (f"{name}:{value}" if value else name for name, value in merged.items())
+    return Resolver(tuple(servers), tuple(search), tuple(written))
 
 
 def _fitting(domains: list[str]) -> list[str]:

@@ -22,7 +22,8 @@ Int64Value value=1:int
 NamespaceOption network=1:int pid=2:int ipc=3:int target_id=4:string
 LinuxSandboxSecurityContext namespace_options=1:NamespaceOption privileged=6:bool seccomp=9:SecurityProfile
 LinuxPodSandboxConfig cgroup_parent=1:string security_context=2:LinuxSandboxSecurityContext sysctls=3:map
-PodSandboxConfig metadata=1:PodSandboxMetadata hostname=2:string log_directory=3:string labels=6:map annotations=7:map linux=8:LinuxPodSandboxConfig
+PodSandboxConfig metadata=1:PodSandboxMetadata hostname=2:string log_directory=3:string dns_config=4:DNSConfig labels=6:map annotations=7:map linux=8:LinuxPodSandboxConfig
+DNSConfig servers=1:string[] searches=2:string[] options=3:string[]
 RunPodSandboxRequest config=1:PodSandboxConfig runtime_handler=2:string
 SandboxReference pod_sandbox_id=1:string
 PodSandboxFilter id=1:string label_selector=3:map

@@ -54,6 +54,8 @@ def sandbox_config(spec: SandboxSpec) -> dict[str, Any]:
         "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "attempt": spec.attempt},
         "hostname": spec.hostname if spec.network_namespace else "",
         "log_directory": spec.log_directory,
+        # Without this the runtime insists on a resolv.conf of the node.
+        "dns_config": dict(zip(("servers", "searches", "options"), spec.resolver, strict=False)),
         "labels": labels.of_sandbox(spec),
         "linux": {
             "cgroup_parent": spec.cgroup_parent,

@@ -146,7 +146,8 @@ class SandboxSpec:
     """A sandbox to make. `network_namespace` is a path, or "" for the node's own network.
 
     `first_user` is which of the node's users and groups is the pod's 0; 0 for the node's own. A pod that has USERS of
-    its own from there on has its network namespace made with its sandbox, and mounted at that path.
+    its own from there on has its network namespace made with its sandbox, and mounted at that path. `resolver` are its
+    name servers, search domains and options.
     """
 
     pod: PodIdentity
@@ -163,6 +164,7 @@ class SandboxSpec:
     share_processes: bool = False
     privileged: bool = False
     log_directory: str = ""
+    resolver: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

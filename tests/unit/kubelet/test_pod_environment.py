@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.kubelet.pods.environment import Surroundings, environment, expand, service_variables
-from agents.kubelet.pods.hosts import DnsSettings, resolv_conf
+from agents.kubelet.pods.hosts import DnsSettings, resolver
 from agents.kubelet.pods.performer import StartProblem
 from agents.kubelet.pods.references import field_value
 from agents.kubelet.volumes.payload import Collector, File, VolumeError
@@ -223,7 +223,7 @@ RESOLV = [
 @pytest.mark.parametrize(("node_file", "spec", "text"), RESOLV)
 def test_how_a_pod_resolves_names(node_file: str, spec: dict[str, Any], text: str) -> None:
     pod = POD | {"spec": POD["spec"] | spec}
-    assert resolv_conf(pod, DnsSettings(("10.96.0.10",), "c.l", node_file)) == text
+    assert resolver(pod, DnsSettings(("10.96.0.10",), "c.l", node_file)).file() == text
 
 
 OF_SIGNER = {"signerName": "example.com/s", "path": "ca.pem"}

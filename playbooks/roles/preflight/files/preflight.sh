@@ -67,7 +67,9 @@ for entry in $PORTS; do
 done
 
 if [ "$WORKER" = yes ]; then
-    command -v podman >/dev/null || installable || finding "there is no podman" "install the packages podman, crun and conmon"
+    packages="podman, crun and conmon"
+    [ "$RUNTIME" = podman ] || packages="$RUNTIME and runc"
+    command -v "$RUNTIME" >/dev/null || installable || finding "there is no $RUNTIME" "install the packages $packages"
     if command -v ip >/dev/null; then
         for kind in "bridge" "veth peer name w1" "vxlan id 1 dstport 4789"; do
             as_root unshare --net ip link add w0 type $kind 2>/dev/null || finding "its kernel makes no ${kind%% *} links" "load the module ${kind%% *} (modprobe), or use the distribution's own kernel"
