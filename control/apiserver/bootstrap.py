@@ -98,6 +98,10 @@ class Bootstrap:
                 self.ensure(_RBAC, "v1", "clusterroles", role, completed_role)
             for binding in default_roles.cluster_role_bindings():
                 self.ensure(_RBAC, "v1", "clusterrolebindings", binding, completed_binding)
+            for role in default_roles.roles():
+                self.ensure(_RBAC, "v1", "roles", role, completed_role)
+            for binding in default_roles.role_bindings():
+                self.ensure(_RBAC, "v1", "rolebindings", binding, completed_binding)
             for level in flow_defaults.priority_levels():
                 self.ensure(_FLOW, "v1", "prioritylevelconfigurations", level)
             for schema in flow_defaults.flow_schemas():
@@ -203,18 +207,6 @@ class Bootstrap:
             if directory is not None and (directory / name).exists():
                 data[field] = (directory / name).read_text()
         self.ensure("", "v1", "configmaps", {"metadata": metadata, "data": data}, _with("data"))
-        role = {
-            "metadata": {"name": "extension-apiserver-authentication-reader", "namespace": "kube-system"},
-            "rules": [
-                {
-                    "apiGroups": [""],
-                    "resources": ["configmaps"],
-                    "resourceNames": [metadata["name"]],
-                    "verbs": ["get", "list", "watch"],
-                }
-            ],
-        }
-        self.ensure(_RBAC, "v1", "roles", role)
 
     def ensure(self, group: str, version: str, plural: str, obj: Object, complete: Complete | None = None) -> None:
         """Create an object unless it is there; what is there is completed by `complete`, if that finds it lacking."""

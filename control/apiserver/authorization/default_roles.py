@@ -8,6 +8,13 @@ Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go.
 from __future__ import annotations
 
 from api.objects import Object
+from control.apiserver.authorization.controller_roles import (
+    CONTROLLERS,
+    NAMESPACED,
+    NAMESPACED_BINDINGS,
+    role_named,
+    rules_of,
+)
 
 READ = ("get", "list", "watch")
 WRITE = ("create", "delete", "deletecollection", "patch", "update")
@@ -84,7 +91,11 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
     "system:kubelet-api-admin": (
         (READ, ("",), ("nodes",)),
         (("proxy",), ("",), ("nodes",)),
-        (("*",), ("",), ("nodes/log", "nodes/metrics", "nodes/proxy", "nodes/stats", "nodes/healthz", "nodes/pods")),
+        (
+            ("*",),
+            ("",),
+            tuple(f"nodes/{part}" for part in ("log", "metrics", "proxy", "stats", "spec", "healthz", "pods")),
+        ),
     ),
     "system:node": (
         (("create",), ("authentication.k8s.io",), ("tokenreviews",)),
@@ -100,6 +111,7 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
         (("create",), ("",), ("pods/eviction",)),
         (READ, ("",), ("configmaps", "secrets")),
         (("get",), ("",), ("persistentvolumeclaims", "persistentvolumes")),
+        (("get", "patch", "update"), ("",), ("persistentvolumeclaims/status",)),
         (("get",), ("",), ("endpoints",)),
         (("create", *READ), ("certificates.k8s.io",), ("certificatesigningrequests",)),
         (READ, ("certificates.k8s.io",), ("clustertrustbundles",)),
@@ -131,6 +143,10 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
     ),
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": (
         (("create",), ("certificates.k8s.io",), ("certificatesigningrequests/selfnodeclient",)),
+    ),
+    "system:heapster": (
+        (READ, ("",), ("events", "namespaces", "nodes", "pods")),
+        (READ, ("apps",), ("deployments",)),
     ),
     "system:kube-dns": ((("list", "watch"), ("",), ("endpoints", "services")),),
     "system:persistent-volume-provisioner": (
@@ -241,6 +257,8 @@ CLUSTER_BINDINGS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "system:public-info-viewer",
         (("Group", "system:authenticated"), ("Group", "system:unauthenticated")),
     ),
+    # Nobody: what nodes may do is told by the node authorizer.
+    "system:node": ("system:node", ()),
     "system:node-proxier": ("system:node-proxier", (("User", "system:kube-proxy"),)),
     "system:kube-controller-manager": (
         "system:kube-controller-manager",
@@ -264,6 +282,9 @@ CLUSTER_BINDINGS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "wherry:node-autoapprove-renewal": (_SELF_NODE_CLIENT, (("Group", "system:nodes"),)),
 }
 
+_SIGNERS = ("kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown")
+_GROUP = "rbac.authorization.k8s.io"
+
 _MARKS: Object = {
     "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
     "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
@@ -273,7 +294,20 @@ _MARKS: Object = {
 def cluster_roles() -> list[Object]:
     """Every default ClusterRole."""
     names = dict.fromkeys((*RESOURCE_ROLES, *PATH_ROLES, *AGGREGATED))
-    return [_role(name) for name in names]
+    by_lines = {f"system:controller:{name}": text for name, text in CONTROLLERS.items()}
+    for signer in _SIGNERS:
+        text = f"approve | certificates.k8s.io | signers | kubernetes.io/{signer}"
+        by_lines[f"system:certificates.k8s.io:{signer}-approver"] = text
+    roles = [{"metadata": _metadata(name), "rules": rules_of(text)} for name, text in by_lines.items()]
+    return [_role(name) for name in names] + roles
+
+
+def roles() -> list[Object]:
+    """Every default Role of a namespace."""
+    return [
+        {"metadata": _metadata(name) | {"namespace": namespace}, "rules": rules_of(text)}
+        for (namespace, name), text in NAMESPACED.items()
+    ]
 
 
 def _role(name: str) -> Object:
@@ -296,13 +330,29 @@ def _role(name: str) -> Object:
 
 def cluster_role_bindings() -> list[Object]:
     """Every default ClusterRoleBinding."""
+    bindings = dict(CLUSTER_BINDINGS)
+    for name in CONTROLLERS:
+        role = f"system:controller:{name}"
+        bindings[role] = role, (("ServiceAccount", f"kube-system/{name}"),)
     return [
         {
             "metadata": _metadata(name),
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
             "subjects": [_subject(kind, subject) for kind, subject in subjects],
         }
-        for name, (role, subjects) in CLUSTER_BINDINGS.items()
+        for name, (role, subjects) in bindings.items()
+    ]
+
+
+def role_bindings() -> list[Object]:
+    """Every default RoleBinding."""
+    return [
+        {
+            "metadata": _metadata(binding[1]) | {"namespace": binding[0]},
+            "roleRef": {"apiGroup": _GROUP, "kind": "Role", "name": role_named(binding)},
+            "subjects": [_subject("ServiceAccount" if "/" in name else "User", name) for name in subjects],
+        }
+        for binding, subjects in NAMESPACED_BINDINGS.items()
     ]
 
 
@@ -314,4 +364,4 @@ def _subject(kind: str, name: str) -> Object:
     if kind == "ServiceAccount":
         namespace, _, account = name.partition("/")
         return {"kind": kind, "name": account, "namespace": namespace}
-    return {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+    return {"apiGroup": _GROUP, "kind": kind, "name": name}

@@ -109,6 +109,34 @@ def test_reviews_agree_with_the_authorizer(cluster):
     assert admin.create("subjectaccessreviews.authorization.k8s.io", body)["status"]["allowed"] is False
 
 
+GRANTED = [
+    ("job-controller", "create", "", "pods", "", "shop", True),
+    ("job-controller", "delete", "batch", "jobs", "", "shop", False),
+    ("job-controller", "create", "events.k8s.io", "events", "", "shop", True),
+    ("certificate-controller", "sign", "certificates.k8s.io", "signers", "kubernetes.io/kubelet-serving", "", True),
+    ("certificate-controller", "sign", "certificates.k8s.io", "signers", "example.com/mine", "", False),
+    ("token-cleaner", "delete", "", "secrets", "x", "kube-system", True),
+    ("token-cleaner", "delete", "", "secrets", "x", "shop", False),
+    ("bootstrap-signer", "update", "", "configmaps", "cluster-info", "kube-public", True),
+    ("bootstrap-signer", "update", "", "configmaps", "other", "kube-public", False),
+]
+
+
+def test_controllers_have_their_roles_by_default(client):
+    for name, verb, group, resource, of, namespace, allowed in GRANTED:
+        wanted = {"verb": verb, "group": group, "resource": resource, "name": of, "namespace": namespace}
+        spec = {"user": f"system:serviceaccount:kube-system:{name}", "resourceAttributes": wanted}
+        answer = client.create("subjectaccessreviews.authorization.k8s.io", {"metadata": {}, "spec": spec})
+        assert answer["status"]["allowed"] is allowed, wanted
+
+
+def test_every_default_binding_grants_a_default_role(client):
+    for plural, ofs in (("clusterrolebindings", "clusterroles"), ("rolebindings", "roles")):
+        names = {role["metadata"]["name"] for role in client.list(f"{ofs}.rbac.authorization.k8s.io").items}
+        bound = {one["roleRef"]["name"] for one in client.list(f"{plural}.rbac.authorization.k8s.io").items}
+        assert bound and bound <= names
+
+
 def test_a_service_account_token_opens_the_door_for_its_account(cluster):
     token = request_token(cluster.client())
     status, body, _ = cluster.request("GET", "/api/v1/pods", headers=bearer(token), user=None)
