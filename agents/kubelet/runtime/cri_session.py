@@ -13,7 +13,7 @@ import orjson
 
 from agents.kubelet.runtime.interface import STDERR, STDOUT, ContainerRuntimeError
 from agents.kubelet.streaming import spdy
-from agents.kubelet.streaming.websocket import ProtocolError
+from api.websocket import ProtocolError
 
 _CHUNK = 65536
 _CHANNELS = {"stdout": STDOUT, "stderr": STDERR}

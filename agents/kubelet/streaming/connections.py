@@ -9,8 +9,8 @@ import socket
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol
 
-from agents.kubelet.streaming import websocket
-from agents.kubelet.streaming.websocket import Message, Opcode, ProtocolError
+from api import websocket
+from api.websocket import Message, Opcode, ProtocolError
 
 _CHUNK = 65536
 

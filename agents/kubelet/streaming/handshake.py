@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agents.kubelet.streaming.websocket import accept_key
+from api.websocket import accept_key
 
 CHANNELS_V5 = "v5.channel.k8s.io"
 CHANNELS_V4 = "v4.channel.k8s.io"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from agents.kubelet.streaming.connections import WebSocketConnection
 from agents.kubelet.streaming.handshake import BASE64
-from agents.kubelet.streaming.websocket import Opcode
 from api.runtime import Runtime
+from api.websocket import Opcode
 
 
 def send_log(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from agents.kubelet.streaming import spdy
 from agents.kubelet.streaming.connections import Connection, WebSocketConnection
-from agents.kubelet.streaming.websocket import ProtocolError
 from api.runtime import Runtime
+from api.websocket import ProtocolError
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from agents.kubelet.runtime.interface import STDERR, STDIN, STDOUT
 from agents.kubelet.streaming import spdy
 from agents.kubelet.streaming.connections import Connection, WebSocketConnection
 from agents.kubelet.streaming.handshake import CHANNELS_BASE64, CHANNELS_V4, CHANNELS_V4_BASE64, CHANNELS_V5
-from agents.kubelet.streaming.websocket import Opcode, ProtocolError
 from api.objects import Object
+from api.websocket import Opcode, ProtocolError
 
 _ERROR, _RESIZE, _CLOSE = 3, 4, 255
 

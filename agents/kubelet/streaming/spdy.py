@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from agents.kubelet.streaming.websocket import ProtocolError
+from api.websocket import ProtocolError
 
 _VERSION = 3
 FIN = 0x01

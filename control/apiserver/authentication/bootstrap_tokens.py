@@ -13,8 +13,8 @@ import re
 
 from api import errors
 from api.runtime import Runtime, parse_timestamp
+from control.apiserver.authentication.bearer import bearer_token
 from control.apiserver.authentication.chain import authenticated
-from control.apiserver.authentication.service_accounts import bearer_token
 from control.apiserver.cache import Cache
 from control.apiserver.identity import User
 from control.apiserver.request import Request

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from api import errors
+from control.apiserver.authentication.bearer import bearer_token, drop_token
 from control.apiserver.identity import ANONYMOUS, AUTHENTICATED_GROUP, User
 from control.apiserver.request import Request
 
@@ -31,8 +32,9 @@ class Authenticator:
         for method in self._methods:
             user = method.authenticate(request)
             if user is not None:
+                drop_token(request)
                 return user
-        if request.header("Authorization"):
+        if request.header("Authorization") or bearer_token(request):
             raise errors.Unauthorized("Unauthorized")
         return ANONYMOUS
 

@@ -13,6 +13,7 @@ from typing import Any
 from api import errors
 from api.objects import Object
 from api.runtime import Runtime
+from control.apiserver.authentication.bearer import bearer_token
 from control.apiserver.authentication.jwt import BadToken, SigningKey, VerifyKey, unverified_claims, verify
 from control.apiserver.cache import Cache
 from control.apiserver.identity import User, service_account_user
@@ -136,12 +137,6 @@ class Tokens:
             found = self._cache.collection("", plural).objects.get(f"{namespace}/{name}" if namespace else name)
         if found is None or found.uid != wanted.get("uid"):
             raise BadToken(f"the token's {plural} object {name!r} has been deleted")
-
-
-def bearer_token(request: Request) -> str:
-    """The token of the Authorization header, "" if there is none."""
-    scheme, _, token = request.header("Authorization").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class ServiceAccountMethod:

@@ -8,6 +8,7 @@ Source: "Kubernetes API Concepts", efficient detection of changes and streaming 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 
 import orjson
@@ -20,6 +21,7 @@ from api.selectors import FieldSelector
 from control.apiserver import codec
 from control.apiserver.cached import CachedObject, Change, Form
 from control.apiserver.endpoint import Endpoint
+from control.apiserver.handlers import websocket_watch
 from control.apiserver.handlers.forms import partial_metadata, watch_form
 from control.apiserver.negotiation import PROTOBUF, Accepted, accepted
 from control.apiserver.request import Request
@@ -56,8 +58,13 @@ def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
         _begin(server, endpoint, request, watcher, chosen, initial, bookmark)
     except errors.Expired as error:
         line = b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())
+        if websocket_watch.wanted(request):
+            return websocket_watch.serve(server.runtime, request, [line], lambda: None)
         return Response([line], content_type=_stream_type(request))
     stream = _Stream(server, endpoint, watcher, timeout, bookmark)
+    if websocket_watch.wanted(request):
+        with closing(stream):
+            return websocket_watch.serve(server.runtime, request, stream, watcher.drop)
     if asked.media == PROTOBUF:
         return Response(_Frames(stream), content_type=f"{PROTOBUF};stream=watch")
     return Response(stream, content_type=_stream_type(request))

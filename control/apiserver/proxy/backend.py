@@ -117,17 +117,19 @@ class Body:
 
 
 def _headers(request: Request, target: Target) -> dict[str, str]:
-    """The client's headers without those of the connection and of its identity."""
+    """The client's headers without those of the connection, of its identity and of what is said of it."""
+    told = {name for name, _ in target.identity}
     found = {}
     for key, value in request.environ.items():
         if key.startswith("HTTP_"):
             name = key[5:].replace("_", "-").title()
-            if name.lower() not in _HOP_BY_HOP and not name.startswith(_OF_THE_CLIENT):
+            if name.lower() not in _HOP_BY_HOP and name not in told and not name.startswith(_OF_THE_CLIENT):
                 found[name] = value
     if request.environ.get("CONTENT_TYPE"):
         found["Content-Type"] = request.environ["CONTENT_TYPE"]
     found["Host"] = str(target)
-    found["X-Forwarded-For"] = request.environ.get("REMOTE_ADDR", "")
+    way = (found.get("X-Forwarded-For", ""), request.environ.get("REMOTE_ADDR", ""))
+    found["X-Forwarded-For"] = ", ".join(filter(None, way))
     return found
 
 

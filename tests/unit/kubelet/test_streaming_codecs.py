@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.kubelet.streaming import spdy, websocket
+from agents.kubelet.streaming import spdy
 from agents.kubelet.streaming.handshake import Framing, UpgradeRefused, negotiate
-from agents.kubelet.streaming.websocket import Message, Opcode, ProtocolError
+from api import websocket
+from api.websocket import Message, Opcode, ProtocolError
 
 pytestmark = pytest.mark.unit
 
