@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,12 @@ def _compare(name: str, words: tuple[str, ...], scratch: Path, *, results: bool 
         for host in ("one", "two", "three"):
             (root / host).mkdir(parents=True)
     playbook, inventory = CORPUS / f"{name}.yml", CORPUS / "inventory.yml"
-    of_ansible = twin_engines.ansible(playbook, inventory, scratch, (*words, "-e", f"root={roots['ansible']}"))
-    of_wherry = twin_engines.wherry(playbook, inventory, scratch, (*words, "-e", f"root={roots['wherry']}"))
+    with ThreadPoolExecutor() as at_once:
+        runs = [
+            at_once.submit(engine, playbook, inventory, scratch, (*words, "-e", f"root={roots[engine.__name__]}"))
+            for engine in (twin_engines.ansible, twin_engines.wherry)
+        ]
+    of_ansible, of_wherry = (run.result() for run in runs)
     assert of_ansible.counts, of_ansible.output
     assert of_wherry.counts == of_ansible.counts, of_wherry.output[-3000:]
     assert of_wherry.status == of_ansible.status
