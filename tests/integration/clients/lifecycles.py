@@ -86,7 +86,7 @@ class Room:
         return self.client.patch(resource, name, change, self.namespace, **more)
 
     def update(self, resource: str, name: str, change: Callable[[Object], object], subresource: str = "") -> Object:
-        """Read, change, write, again if somebody else was faster."""
+        """Read, change, write, again if somebody else was faster; what became of it."""
         while True:
             obj = self.client.get(resource, name, self.namespace, subresource=subresource)
             change(obj)

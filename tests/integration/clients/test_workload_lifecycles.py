@@ -55,8 +55,8 @@ def test_a_scale_is_read_replaced_and_patched(room: Room, resource: str) -> None
     scale = room.client.get(resource, "web", room.namespace, subresource="scale")
     assert (scale["kind"], scale["spec"]["replicas"], scale["status"]["replicas"]) == ("Scale", 1, 1)
     assert scale["status"]["selector"] == "app=web"
-    scale["spec"]["replicas"] = 2
-    assert room.client.update(resource, scale, subresource="scale")["spec"]["replicas"] == 2
+    replaced = room.update(resource, "web", lambda scale: scale["spec"].update(replicas=2), subresource="scale")
+    assert replaced["spec"]["replicas"] == 2
     assert room.get(resource, "web")["spec"]["replicas"] == 2
     patched = room.patch(resource, "web", {"spec": {"replicas": 4}}, subresource="scale")
     assert patched["spec"]["replicas"] == 4
