@@ -40,6 +40,7 @@ from agents.kubelet.probes.prober import Prober
 from agents.kubelet.resources import NodeResources, ResourceSettings
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, NoSuchContainer, Version
 from agents.kubelet.static_pods import MirrorPods, StaticPods
+from agents.kubelet.tiers import Tiers
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.tokens import TokenManager
 from agents.network.interface import NetworkError, PodNetwork
@@ -195,7 +196,8 @@ class Kubelet:
         actions = Actions(clock, runtime)
         hooks = Hooks(actions, self.recorder, self.address)
         stopper = Stopper(clock, runtime, hooks.pre_stop, self.queue.add)
-        version = self._version()
+        version, reserved = self._version(), settings.node.reserved
+        tiers = Tiers(self.cgroups, self.pods.items, lambda: self.machine, reserved, version.systemd_cgroups)
         builder = PodBuilder(
             clock,
             BuilderSettings(
@@ -213,6 +215,7 @@ class Kubelet:
             tokens,
             self._surroundings,
             tokens.forget,
+            tiers.keep,
         )
         self.volumes = builder.volumes
         images = ImageManager(clock, runtime, self.recorder, sources)

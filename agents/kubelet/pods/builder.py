@@ -56,7 +56,10 @@ class BuilderSettings:
 
 @dataclass(frozen=True, slots=True)
 class PodBuilder:
-    """Builds for one node. `around()` tells services, node addresses and allocatable resources."""
+    """Builds for one node. `around()` tells services, node addresses and allocatable resources.
+
+    `share()` shares the CPU among the classes of pods anew.
+    """
 
     clock: Runtime
     settings: BuilderSettings
@@ -67,6 +70,7 @@ class PodBuilder:
     tokens: Tokens
     around: Callable[[tuple[str, ...]], Surroundings]
     forget_tokens: Callable[[str], None]
+    share: Callable[[], None]
 
     def prepare(self, pod: Object, addresses: tuple[str, ...] = ()) -> None:
         """Set the pod's volumes up, or bring them up to date. Raises NotReadyToStart."""
@@ -120,8 +124,9 @@ class PodBuilder:
         return str(found.get("handler") or "")
 
     def resize(self, pod: Object) -> None:
-        """Bring the pod's own control group to the sum of what its containers may use."""
+        """Bring the pod's own control group to the sum of what its containers may use, and those above it."""
         self.cgroups.limit(self._cgroup(pod), limits.pod_limits(pod))
+        self.share()
 
     def _around(self, pod: Object, addresses: tuple[str, ...]) -> Surroundings:
         found = self.around(addresses)
@@ -206,6 +211,7 @@ class PodBuilder:
         self.forget_tokens(uid)
         try:
             self.cgroups.remove(uid)
+            self.share()
             self.volumes.release(uid)
             self.logs.release(uid)
         except OSError as error:

@@ -28,10 +28,11 @@ def _limits(resources: Object, pids: int = 0) -> Limits:
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     requested = requests.get("cpu", limits.get("cpu"))
     memory = parse(limits["memory"]).value() if limits.get("memory") else 0
-    return Limits(_shares(parse(requested or "0")), _quota(parse(limits.get("cpu") or "0")), memory, pids)
+    return Limits(cpu_shares(parse(requested or "0")), _quota(parse(limits.get("cpu") or "0")), memory, pids)
 
 
-def _shares(cpu: Quantity) -> int:
+def cpu_shares(cpu: Quantity) -> int:
+    """An amount of CPU as a weight."""
     return min(_MOST_SHARES, max(_LEAST_SHARES, cpu.milli() * 1024 // 1000))
 
 
@@ -52,7 +53,7 @@ def pod_limits(pod: Object) -> Limits:
         whole = _has_limit(pod["spec"], name) or all(_has_limit(entry, name) for entry in holders)
         return limits.get(name, ZERO) if whole else ZERO
 
-    shares = _shares(requests_of(pod["spec"]).get("cpu", ZERO))
+    shares = cpu_shares(requests_of(pod["spec"]).get("cpu", ZERO))
     return Limits(shares, _quota(limit("cpu")), limit("memory").value())
 
 

@@ -16,6 +16,7 @@ from traces import create, messages, ready
 from api.client import STRATEGIC_MERGE_PATCH
 from api.errors import NotFound
 from api.objects import Object, condition, is_true
+from api.quantities import parse
 
 pytestmark = pytest.mark.integration
 
@@ -63,6 +64,12 @@ def group_file(node: Node, name: str, inner: str = "") -> str:
     return (found[0] / name).read_text().strip()
 
 
+def tier_shares(node: Node) -> list[int]:
+    """How the BestEffort and the Burstable pods of the node weigh as a whole."""
+    base = Path("/sys/fs/cgroup/cpu") / node.cgroup / "kubepods"
+    return [int((base / tier / "cpu.shares").read_text()) for tier in ("besteffort", "burstable")]
+
+
 def resize(node: Node, **resources: dict[str, str]) -> None:
     patch = {"spec": {"containers": [{"name": "app", "resources": resources}]}}
     node.client.patch("pods", "steady", patch, NAMESPACE, subresource="resize", content_type=STRATEGIC_MERGE_PATCH)
@@ -72,6 +79,7 @@ def test_a_running_container_gets_other_resources_without_a_restart(steady: Node
     before = status(steady)
     identifier = before["containerID"].partition("://")[2]
     assert group_file(steady, "memory.limit_in_bytes") == str(64 * 1024**2)
+    assert tier_shares(steady) == [2, 51]
     resize(steady, requests={"cpu": "80m", "memory": "32Mi"}, limits={"cpu": "200m", "memory": "128Mi"})
     wanted = str(128 * 1024**2)
     eventually(lambda: group_file(steady, "memory.limit_in_bytes", identifier) == wanted, "the container has it")
@@ -80,6 +88,7 @@ def test_a_running_container_gets_other_resources_without_a_restart(steady: Node
     eventually(lambda: status(steady)["allocatedResources"]["cpu"] == "80m", "the status says so")
     assert (status(steady)["containerID"], status(steady)["restartCount"]) == (before["containerID"], 0)
     assert condition(pod(steady), "PodResizeInProgress") is None
+    assert tier_shares(steady) == [2, 81]
     said = messages(steady, "steady")
     asked = '"resources":{"limits":{"cpu":"200m","memory":"128Mi"},"requests":{"cpu":"80m","memory":"32Mi"}}'
     for word in ("started", "completed"):
@@ -111,6 +120,45 @@ def test_resources_that_the_node_does_not_have_are_pending(steady: Node) -> None
     assert "Pod resize Infeasible: " in messages(steady, "steady")
     resize(steady, requests={"cpu": "50m", "memory": "32Mi"}, limits={"cpu": "100m", "memory": "64Mi"})
     eventually(lambda: condition(pod(steady), "PodResizePending") is None, "nothing is pending any more")
+
+
+def test_resources_that_another_pod_has_are_waited_for(steady: Node) -> None:
+    left = parse(steady.client.get("nodes", NODE)["status"]["allocatable"]["cpu"]).milli() - 150
+    greedy = shell("exec sleep 1000", resources={"requests": {"cpu": f"{left}m"}})
+    create(steady, "greedy", containers=[greedy], terminationGracePeriodSeconds=0)
+    ready(steady, "greedy")
+    amounts = {"cpu": "300m", "memory": "64Mi"}
+    resize(steady, requests=amounts, limits=amounts)
+    found = eventually(lambda: condition(pod(steady), "PodResizePending"), "the resize is pending")
+    assert found["reason"] == "Deferred"
+    assert found["message"].startswith("Node didn't have enough resource: cpu, requested: 300, used: ")
+    assert status(steady)["allocatedResources"]["cpu"] == "50m"
+    steady.client.delete("pods", "greedy", NAMESPACE, grace_period_seconds=0)
+    eventually(lambda: condition(pod(steady), "PodResizePending") is None, "nothing is pending any more")
+    eventually(lambda: status(steady)["allocatedResources"]["cpu"] == "300m", "the container has it")
+    assert status(steady)["restartCount"] == 0
+
+
+def test_a_path_by_a_variable_is_what_the_variable_was_when_the_container_started(clean: Node) -> None:
+    told = {"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['where']"}}}
+    mounts = [{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/s", "subPathExpr": "$(WHERE)"}]
+    container = shell(f"touch /s/here; {RUN}", env=[told], volumeMounts=mounts)
+    create(clean, "placed", containers=[container], volumes=[{"name": "v", "emptyDir": {}}])
+    reason = "CreateContainerConfigError"
+    eventually(lambda: (status_of(clean, "placed").get("waiting") or {}).get("reason") == reason, "it waits", 60)
+    clean.client.patch("pods", "placed", {"metadata": {"annotations": {"where": "first"}}}, NAMESPACE)
+    ready(clean, "placed")
+    clean.client.patch("pods", "placed", {"metadata": {"annotations": {"where": "second"}}}, NAMESPACE)
+    volume = clean.directory / "kubelet/pods" / pod(clean, "placed")["metadata"]["uid"] / "volumes"
+    volume /= "kubernetes.io~empty-dir/v"
+    eventually(lambda: (volume / "first/here").exists(), "it has made its file")
+    assert not (volume / "second").exists()
+
+
+def status_of(node: Node, name: str) -> Object:
+    """The state of a pod's first container."""
+    entries = pod(node, name)["status"].get("containerStatuses") or [{}]
+    return dict(entries[0].get("state") or {})
 
 
 def test_a_changed_config_map_shows_in_the_volume(steady: Node) -> None:

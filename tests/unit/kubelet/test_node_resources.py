@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.kubelet import clock_skew, shutdown
+from agents.kubelet import clock_skew, shutdown, tiers
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, victim
 from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
@@ -404,6 +404,31 @@ def test_what_a_pods_groups_count_and_take(tmp_path: Path, version: int) -> None
     file = "memory/host/kubepods/burstable/podu1/memory.limit_in_bytes" if version == 1 else (
         "host/kubepods/burstable/podu1/memory.max")  # fmt: skip
     assert (tmp_path / file).read_text() == str(64 * MIB)
+
+
+def test_the_classes_of_pods_share_the_cpu_by_what_they_request(tmp_path: Path) -> None:
+    machine, reserved = Machine(cpus=4, memory=8 * GIB, disk=0), {"cpu": "500m", "memory": "1Gi"}
+    sure = {"requests": amounts("2", "1Gi"), "limits": amounts("2", "1Gi")}
+    pods = [pod("a", cpu="250m"), pod("b", cpu="750m"), pod("c"), pod("done", cpu="3"), pod("sure")]
+    pods[3]["status"]["phase"] = "Succeeded"
+    pods[4]["spec"]["containers"][0]["resources"] = sure
+    whole = Limits(3584, 0, 7 * GIB)
+    assert tiers.wanted(pods, machine, reserved) == {"": whole, "burstable": Limits(1024), "besteffort": Limits(2)}
+    told: list[str] = []
+    for systemd, groups in ((True, PodCgroups("", tmp_path, lambda words: told.append(" ".join(words)))),
+                            (False, PodCgroups("/host", tmp_path))):  # fmt: skip
+        (tmp_path / "cpu").mkdir(exist_ok=True)
+        kept = tiers.Tiers(groups, lambda: pods, lambda: machine, reserved, systemd)
+        kept.keep()
+        kept.keep()
+    assert told == [
+        f"set-property --runtime kubepods.slice CPUWeight=137 CPUQuota= MemoryMax={7 * GIB}",
+        "set-property --runtime kubepods-burstable.slice CPUWeight=39 CPUQuota= MemoryMax=infinity",
+        "set-property --runtime kubepods-besteffort.slice CPUWeight=1 CPUQuota= MemoryMax=infinity",
+    ]
+    assert {str(path.relative_to(tmp_path)) for path in (tmp_path / "cpu").rglob("*")} == {
+        "cpu/host", "cpu/host/kubepods", "cpu/host/kubepods/burstable", "cpu/host/kubepods/besteffort"
+    }  # fmt: skip
 
 
 def test_the_slice_of_a_pod_is_systemds_to_limit_and_to_end(tmp_path: Path) -> None:
