@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from api.registry import Registry
 from control.apiserver.cache import Cache
+from control.apiserver.flow.control import FlowControl
 from control.apiserver.request import Request
 
 _BUCKETS = (
@@ -127,11 +128,37 @@ class _Objects(Collector):
         yield objects
 
 
-def collectors(metrics: RequestMetrics, cache: Cache, registry: Registry) -> CollectorRegistry:
+class _Levels(Collector):
+    """How much each priority level may take, and what waits there."""
+
+    def __init__(self, flow: FlowControl) -> None:
+        self._flow = flow
+
+    def collect(self) -> Iterator[Metric]:
+        seats = GaugeMetricFamily(
+            "apiserver_flowcontrol_nominal_limit_seats",
+            "Nominal number of execution seats configured for each priority level.",
+            labels=("priority_level",),
+        )
+        waiting = GaugeMetricFamily(
+            "apiserver_flowcontrol_current_inqueue_requests",
+            "Number of requests currently pending in queues of the API Priority and Fairness subsystem.",
+            labels=("priority_level", "flow_schema"),
+        )
+        for level in self._flow.levels():
+            seats.add_metric((level.name,), level.seats or 0)
+            for schema, number in level.waiting().items():
+                waiting.add_metric((level.name, schema), number)
+        yield seats
+        yield waiting
+
+
+def collectors(metrics: RequestMetrics, cache: Cache, registry: Registry, flow: FlowControl) -> CollectorRegistry:
     """All that /metrics shows."""
     found = CollectorRegistry()
     ProcessCollector(registry=found)
     PlatformCollector(registry=found)
     found.register(_Requests(metrics))
     found.register(_Objects(cache, registry))
+    found.register(_Levels(flow))
     return found

@@ -38,7 +38,7 @@ def service_around(server: ApiServer, shown_config: Mapping[str, Any]) -> flask.
 
     around = service(
         "apiserver",
-        metrics=collectors(server.metrics, server.cache, server.registry),
+        metrics=collectors(server.metrics, server.cache, server.registry, server.flow),
         config=shown_config,
         live={"log": lambda: None, "etcd": store_answers, **steps(server, cache_is_filled)},
         ready={"informer-sync": cache_is_filled},

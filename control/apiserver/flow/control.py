@@ -63,6 +63,10 @@ class FlowControl:
         self._classified[key] = found
         return found
 
+    def levels(self) -> list[Level]:
+        """Every priority level there is."""
+        return list(self._levels.values())
+
     def _classify(self, asked: Attributes) -> Admission | None:
         for schema in self._ordered:
             level = self._levels.get(schema.level)

@@ -6,7 +6,7 @@ Source: "API Priority and Fairness" in the documentation.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 
 from api import errors
 from api.runtime import Event, Runtime
@@ -53,6 +53,14 @@ class Level:
             # Who entered while the level was exempt has taken no seat.
             self.executing = max(0, self.executing - 1)
             self._dispatch()
+
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait, by the flow schema that put them here."""
+        counts: Counter[str] = Counter()
+        with self._lock:
+            for flow, queue in self._waiting.items():
+                counts[flow.partition("/")[0]] += len(queue)
+        return counts
 
     def _dispatch(self) -> None:
         while self._waiting and self.seats is not None and self.executing < self.seats:

@@ -63,6 +63,8 @@ def test_seats_follow_the_shares(cluster):
     assert cluster.request("POST", f"{FLOW}/prioritylevelconfigurations", body)[0] == 201
     cluster.server.cache.catch_up()
     assert seats("jane") == -(-600 * 20 // 490)
+    shown = cluster.request("GET", "/metrics")[1].decode()
+    assert f'apiserver_flowcontrol_nominal_limit_seats{{priority_level="one"}} {600 * 245 // 490}.0' in shown
 
 
 def test_a_schema_tells_whether_its_level_exists(cluster):
@@ -96,7 +98,8 @@ def test_a_level_without_queues_refuses_and_one_with_queues_serves_flows_in_turn
         threads.append(threading.Thread(target=work, args=(flow,)))
         threads[-1].start()
         waiting = len(threads)
-        eventually(lambda waiting=waiting: sum(map(len, level._waiting.values())) == waiting)
+        eventually(lambda waiting=waiting: sum(level.waiting().values()) == waiting)
+    assert level.waiting() == {"greedy": 2, "modest": 1}
     with pytest.raises(TooManyRequests):
         level.enter("greedy")
     level.leave()
