@@ -18,7 +18,7 @@ fetch() {
         sed 's/^Types: deb$/Types: deb-src/' "$file" >"apt/parts/${file##*/}"
     done
     sed -n 's/^deb /deb-src /p' /etc/apt/sources.list 2>/dev/null >apt/parts/main.list || :
-    options="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$here/apt/parts -o Dir::State::lists=$here/apt/lists"
+    options="-o APT::Sandbox::User=root -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$here/apt/parts -o Dir::State::lists=$here/apt/lists"
     # shellcheck disable=SC2086
     apt-get $options -qq update
     # shellcheck disable=SC2086
@@ -28,7 +28,7 @@ fetch() {
     mv kubernetes-1.* go/src/k8s.io/kubernetes
 }
 
-# The suite is of 1.20; two of its beginnings are older than the API that it tests here.
+# The suite is of 1.20; some of its assumptions are older than the API that it tests here.
 adapt() {
     # Service accounts had a Secret of their own until 1.24; every test waited for it.
     for file in test/e2e/framework/util.go pkg/client/conditions/conditions.go; do
@@ -37,6 +37,13 @@ adapt() {
     # Hosts of a lab need no way to the internet.
     sed -i 's/resp, err := http.Get("http:\/\/google.com")/resp, err := \&http.Response{StatusCode: 200, Body: http.NoBody}, error(nil)/' \
         test/e2e/network/networking.go
+    # Kinds that were beta then are asked for as v1: on the wire nothing but the version changed.
+    for group in batch discovery flowcontrol policy; do
+        sed -i 's/Version: "v1beta1"/Version: "v1"/' staging/src/k8s.io/api/$group/v1beta1/register.go
+    done
+    sed -i '/Resource: "cronjobs"/s/"v1beta1"/"v1"/' test/e2e/apps/types.go test/e2e/apimachinery/garbage_collector.go
+    sed -i 's/apiserver_flowcontrol_request_concurrency_limit/apiserver_flowcontrol_nominal_limit_seats/' \
+        test/e2e/apimachinery/flowcontrol.go
 }
 
 compile() {
@@ -56,6 +63,9 @@ compile() {
     go build -o "$here/ginkgo" $vendor/github.com/onsi/ginkgo/ginkgo
     go build -o "$here/agnhost" k8s.io/kubernetes/test/images/agnhost
     go build -o "$here/nnp" k8s.io/kubernetes/test/images/nonewprivs
+    go build -o "$here/consumer" k8s.io/kubernetes/test/images/resource-consumer
+    go build -o "$here/consume-cpu" k8s.io/kubernetes/test/images/resource-consumer/consume-cpu
+    go build -o "$here/regression-issue-74839" k8s.io/kubernetes/test/images/regression-issue-74839
     go build -o "$here/sample-apiserver" $vendor/k8s.io/sample-apiserver
     go build -o "$here/kubectl" -ldflags "-X $version.gitMajor=1 -X $version.gitMinor=20 -X $version.gitVersion=v1.20.2" \
         k8s.io/kubernetes/cmd/kubectl

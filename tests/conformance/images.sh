@@ -20,13 +20,17 @@ echo '<html><body><h1>It works!</h1></body></html>' >context/httpd/usr/local/apa
 echo '<html><body><h1>Welcome to nginx!</h1></body></html>' >context/nginx/usr/share/nginx/html/index.html
 cp agnhost context/agnhost/agnhost && ln -s agnhost context/agnhost/agnhost-2
 cp "$source"/agnhost/porter/localhost.* context/agnhost/
-cp nnp sample-apiserver context/
+cp nnp sample-apiserver consumer consume-cpu regression-issue-74839 context/
 cp "$(command -v etcd)" context/etcd/usr/local/bin/etcd
 for animal in kitten nautilus; do cp -r "$source/$animal/html" "context/$animal"; done
 
-[ -e base.tar ] || mmdebstrap --quiet --variant=minbase --include=bash,curl,bind9-dnsutils,netcat-openbsd,iproute2,procps,net-tools \
-    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' bookworm base.tar
-podman import - localhost/base:1 <base.tar >/dev/null
+[ -e base.tar ] || {
+    mmdebstrap --quiet --variant=minbase \
+        --include=bash,curl,bind9-dnsutils,netcat-openbsd,iproute2,procps,net-tools,stress \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' bookworm unfinished.tar
+    mv unfinished.tar base.tar
+}
+podman import --quiet - localhost/base:1 <base.tar >/dev/null
 names=
 image() {
     name=$1 && shift
@@ -38,6 +42,9 @@ e2e=gcr.io/kubernetes-e2e-test-images
 image k8s.gcr.io/e2e-test-images/agnhost:2.21 'FROM localhost/base:1' 'COPY agnhost /' 'EXPOSE 80 8080 8081 9376' \
     'ENTRYPOINT ["/agnhost"]' 'CMD ["pause"]'
 image $e2e/jessie-dnsutils:1.0 'FROM localhost/base:1' 'CMD ["/bin/sleep", "1000000"]'
+image $e2e/resource-consumer:1.5 'FROM localhost/base:1' 'COPY consumer /' 'COPY consume-cpu /consume-cpu/' 'EXPOSE 8080' 'ENTRYPOINT ["/consumer"]'
+image $e2e/regression-issue-74839-amd64:1.0 'FROM localhost/base:1' 'COPY regression-issue-74839 /' \
+    'ENTRYPOINT ["/regression-issue-74839"]'
 image $e2e/sample-apiserver:1.17 'FROM localhost/base:1' 'COPY sample-apiserver /' 'ENTRYPOINT ["/sample-apiserver"]'
 image k8s.gcr.io/etcd:3.4.13-0 'FROM localhost/base:1' 'COPY etcd /' 'CMD ["/usr/local/bin/etcd"]'
 image docker.io/library/busybox:1.29 'FROM scratch' 'COPY small /' 'CMD ["sh"]'
@@ -57,4 +64,5 @@ for animal in kitten nautilus; do
 done
 image k8s.gcr.io/pause:3.2 'FROM scratch' 'COPY agnhost/agnhost /pause' 'ENTRYPOINT ["/pause", "pause"]'
 # shellcheck disable=SC2086
-podman save --multi-image-archive --output images.tar $names 2>/dev/null
+podman save --multi-image-archive --output unfinished.tar $names 2>/dev/null
+mv unfinished.tar images.tar
