@@ -100,9 +100,12 @@ class Heartbeat:
         if self._lease is None:
             self._lease = self._find_or_create_lease(renewed)
             return
-        patch = {"spec": {"renewTime": renewed, "holderIdentity": self._settings.name}}
+        patch: Object = {"spec": {"renewTime": renewed, "holderIdentity": self._settings.name}}
+        if not self._lease["metadata"].get("ownerReferences"):
+            # The lease was made before the node was known.
+            patch["metadata"] = {"ownerReferences": self._owners()}
         try:
-            self._client.patch("leases.coordination.k8s.io", self._settings.name, patch, LEASE_NAMESPACE)
+            self._lease = self._client.patch("leases.coordination.k8s.io", self._settings.name, patch, LEASE_NAMESPACE)
         except NotFound:
             self._lease = None
             raise
@@ -111,23 +114,28 @@ class Heartbeat:
         lease: Object = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": self._settings.name, "namespace": LEASE_NAMESPACE},
+            "metadata": {
+                "name": self._settings.name,
+                "namespace": LEASE_NAMESPACE,
+                "ownerReferences": self._owners(),
+            },
             "spec": {
                 "holderIdentity": self._settings.name,
                 "leaseDurationSeconds": LEASE_DURATION,
                 "renewTime": renewed,
             },
         }
-        if self.node.get("metadata", {}).get("uid"):
-            owner = owner_reference(self.node, api_version="v1", kind="Node", controller=False)
-            lease["metadata"]["ownerReferences"] = [owner]
         try:
             return self._client.create("leases.coordination.k8s.io", lease)
         except AlreadyExists:
             # It may be that of an earlier Node of this name, with which it would go.
-            owners = lease["metadata"].get("ownerReferences")
-            patch = {"metadata": {"ownerReferences": owners}, "spec": lease["spec"]}
+            patch = {"metadata": {"ownerReferences": self._owners()}, "spec": lease["spec"]}
             return self._client.patch("leases.coordination.k8s.io", self._settings.name, patch, LEASE_NAMESPACE)
+
+    def _owners(self) -> list[Object]:
+        if not self.node:
+            return []
+        return [owner_reference(self.node, api_version="v1", kind="Node", controller=False)]
 
     def _status(self, report: Report, old: Object) -> Object:
         return node_status(
