@@ -5,6 +5,7 @@ Source: the original's validation of Deployment, ReplicaSet, DaemonSet, Stateful
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from api import names
@@ -27,7 +28,11 @@ _STATEFUL_DETAIL = (
 )
 
 
-def selector_and_template(spec: Object, policies: tuple[str, ...] = _ALWAYS) -> Causes:
+def selector_and_template(
+    spec: Object,
+    policies: tuple[str, ...] = _ALWAYS,
+    judge: Callable[[str, Object | None], Causes] = pods.template,
+) -> Causes:
     """What all controllers of pods share: a selector that chooses the pods of the template."""
     selector, template = spec.get("selector"), spec.get("template") or {}
     found: Causes = []
@@ -39,7 +44,7 @@ def selector_and_template(spec: Object, policies: tuple[str, ...] = _ALWAYS) -> 
             found.append(fields.invalid("spec.selector", selector, "empty selector is invalid for deployment"))
         else:
             found += fields.matches_labels("spec", selector, (template.get("metadata") or {}).get("labels"))
-    found += pods.template("spec.template", spec.get("template"))
+    found += judge("spec.template", spec.get("template"))
     found += pods.restart_policy("spec.template", template, policies)
     if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
         detail = "activeDeadlineSeconds in {} is not Supported"
@@ -161,7 +166,9 @@ def _stateful_set(new: Object, old: Object | None, subresource: str) -> Causes:
         found += fields.one_of(path, retention.get(field), ("Retain", "Delete"))
     found += _counts(spec, "replicas", "minReadySeconds")
     found += fields.nonnegative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
-    found += _counts(spec, "revisionHistoryLimit") + _named(selector_and_template(spec), "StatefulSet")
+    # What its pods are made of is judged once they are made: their volumes come from the claims too.
+    template = selector_and_template(spec, judge=pods.template_metadata)
+    found += _counts(spec, "revisionHistoryLimit") + _named(template, "StatefulSet")
     if spec.get("serviceName"):
         found += fields.problems("spec.serviceName", spec["serviceName"], names.dns_1035_label_problems)
     return found

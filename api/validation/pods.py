@@ -78,15 +78,19 @@ def template(path: str, value: Object | None) -> Causes:
     """A PodTemplateSpec; `path` is that of the template."""
     if not value:
         return [fields.required(path)]
-    metadata = value.get("metadata") or {}
-    found = fields.labels(f"{path}.labels", metadata.get("labels"))
-    found += annotation_map(f"{path}.annotations", metadata.get("annotations"))
     spec = value.get("spec") or {}
-    found += pod_spec(f"{path}.spec", spec)
+    found = template_metadata(path, value) + pod_spec(f"{path}.spec", spec)
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         found.append(fields.forbidden(f"{path}.spec.ephemeralContainers", detail))
     return found
+
+
+def template_metadata(path: str, value: Object | None) -> Causes:
+    """What its pods are told of themselves by a PodTemplateSpec."""
+    metadata = (value or {}).get("metadata") or {}
+    found = fields.labels(f"{path}.labels", metadata.get("labels"))
+    return found + annotation_map(f"{path}.annotations", metadata.get("annotations"))
 
 
 def restart_policy(path: str, value: Object, allowed: tuple[str, ...]) -> Causes:

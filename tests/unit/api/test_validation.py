@@ -103,6 +103,14 @@ def sentences(obj: Object, old: Object | None = None, subresource: str = "") -> 
     return [f"{cause.field}: {cause.message}" for cause in causes]
 
 
+def test_a_set_with_claims_mounts_what_they_will_bring() -> None:
+    obj = made("apps/v1/StatefulSet")
+    obj["spec"]["volumeClaimTemplates"] = [made("v1/PersistentVolumeClaim")]
+    mount = {"name": obj["spec"]["volumeClaimTemplates"][0]["metadata"]["name"], "mountPath": "/data"}
+    obj["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [mount]
+    assert sentences(obj) == []
+
+
 @pytest.mark.parametrize("kind", GOOD)
 def test_good_objects_are_accepted_new_and_unchanged(kind: str) -> None:
     obj = made(kind)
@@ -130,6 +138,8 @@ NEW: list[tuple[str, Callable[[Object], Any], str]] = [
      f'{C}.ports[0].protocol: Unsupported value: "X": supported values: "SCTP", "TCP", "UDP"'),
     ("v1/Pod", put("spec/containers/0/volumeMounts", [{"name": "v", "mountPath": "/x"}]),
      f'{C}.volumeMounts[0].name: Not found: "v"'),
+    ("apps/v1/Deployment", put("spec/template/spec/containers/0/volumeMounts", [{"name": "v", "mountPath": "/x"}]),
+     'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "v"'),
     ("v1/Pod", put("spec/containers/0/env", [{"name": ""}]), f"{C}.env[0].name: Required value"),
     ("v1/Pod", put("spec/containers/0/resources", {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}),
      f'{C}.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'),
