@@ -19,12 +19,13 @@ for node in node1 node2; do
     "$wherry" lab ssh --name $lab $node sudo podman load --quiet <"$directory/images.tar" >/dev/null
 done
 config=$PWD/.lab/$lab/admin.kubeconfig
+host=$(sed -n 's/^ *server: //p' "$config")
 mkdir -p "$directory/report" && cd "$directory"
 
 suite() {
     nodes=$1 name=$2 && shift 2
     echo "running the $name tests; the log is $directory/report/$name.log"
-    ./ginkgo -nodes="$nodes" -noColor "$@" ./e2e.test -- --kubeconfig="$config" --provider=skeleton \
+    ./ginkgo -nodes="$nodes" -noColor "$@" ./e2e.test -- --kubeconfig="$config" --host="$host" --provider=skeleton \
         --kubectl-path="$directory/kubectl" --report-dir="$directory/report" >"report/$name.log" 2>&1 || status=1
     sed -n 's/^{"msg":"\(FAILED [^"]*\)".*/\1/p' "report/$name.log"
     passed=$(grep -c '^{"msg":"PASSED' "report/$name.log" || :) failed=$(grep -c '^{"msg":"FAILED' "report/$name.log" || :)
