@@ -77,6 +77,10 @@ class Node:
         ports = tuple(HostPort(**port) for port in host_ports or ())
         return asdict(self.network.attach(sandbox, ports, Bandwidth(**bandwidth or {})))
 
+    def repair_pods(self) -> list[str]:
+        """Repair what pods were attached with."""
+        return self.network.repair()
+
     def detach(self, sandbox: str) -> None:
         """Detach a sandbox."""
         self.network.detach(sandbox)

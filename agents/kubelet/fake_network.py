@@ -44,6 +44,9 @@ class FakeNetwork:
         if gone is not None:
             self._used.difference_update(gone.addresses)
 
+    def repair(self) -> list[str]:
+        return []
+
     def attached(self) -> dict[str, Attachment]:
         return dict(self._attachments)
 

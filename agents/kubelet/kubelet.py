@@ -43,6 +43,7 @@ from agents.kubelet.static_pods import MirrorPods, StaticPods
 from agents.kubelet.tiers import Tiers
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.tokens import TokenManager
+from agents.network import telling
 from agents.network.interface import NetworkError, PodNetwork
 from api.client import Client
 from api.errors import ApiError
@@ -58,6 +59,7 @@ log = logging.getLogger(__name__)
 _WORKERS = 24
 _RELIST = 10.0
 _FILES = 5.0
+_NETWORK = 2.0
 _LOGS = 10.0
 _IMAGES = 300.0
 _HOUSEKEEPING = 30.0
@@ -156,6 +158,7 @@ class Kubelet:
         self.clock.spawn("relist", self._repeat, stop, self._relist, _RELIST)
         self.clock.spawn("housekeeping", self._repeat, stop, self._find_leftovers, _HOUSEKEEPING)
         self.clock.spawn("clock", self._repeat, stop, self._check_clock, self.settings.lease_seconds)
+        self.clock.spawn("network", self._repeat, stop, self._keep_network, _NETWORK)
         self.clock.spawn(
             "eviction", self._repeat, stop, self.resources.eviction.look, self.settings.housekeeping_seconds
         )
@@ -303,10 +306,18 @@ class Kubelet:
     def _check_clock(self) -> None:
         said = clock_skew.sentence(self._skew())
         if said and not self._said_of_clock and self.heartbeat.node:
-            log.warning(said)
-            node = {"apiVersion": "v1", "kind": "Node"} | self.heartbeat.node
-            self.recorder.record(node, "Warning", "ClockSkew", said)
+            self._warn_of_node("ClockSkew", said)
         self._said_of_clock = bool(said)
+
+    def _keep_network(self) -> None:
+        changes = self.network.repair()
+        if changes and self.heartbeat.node:
+            self._warn_of_node(telling.REPAIRED, telling.repaired(changes))
+
+    def _warn_of_node(self, reason: str, said: str) -> None:
+        log.warning(said)
+        node = {"apiVersion": "v1", "kind": "Node"} | self.heartbeat.node
+        self.recorder.record(node, "Warning", reason, said)
 
     def _rotate_logs(self) -> None:
         stamp, by_itself = f"{int(self.clock.time())}", self._version().rotates_logs

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
+from itertools import combinations
 
 from agents.network.conntrack import ConnectionTracking, Frontend
 from agents.network.interface import HostPort, NetworkError
@@ -105,6 +106,9 @@ class HostPortTable:
 
     def __init__(self) -> None:
         self._tables = [NftTable(TABLE, family) for family in Family]
+        for one, other in combinations(self._tables, 2):
+            one.beside(other)
+        self._wanted: dict[Family, Ruleset] = {}
         self._tracking = {family: ConnectionTracking(family) for family in Family}
         self._led: dict[Family, dict[Frontend, frozenset[Endpoint]]] = {family: {} for family in Family}
 
@@ -114,6 +118,7 @@ class HostPortTable:
             for table in self._tables:
                 mine = [(address, port) for address, port in ports if table.family.has(str(address))]
                 wanted = desired(mine, table.family) if mine else Ruleset()
+                self._wanted[table.family] = wanted
                 if mine:
                     table.reconcile(wanted)
                 else:
@@ -121,6 +126,15 @@ class HostPortTable:
                 self._forget_flows(table.family, backends(wanted))
         except NetlinkError as error:
             raise NetworkError(f"host ports cannot be set up: {error}") from error
+
+    def repair(self) -> list[str]:
+        """Undo what others did to the tables since the last call; what, as sentences. Raises NetlinkError."""
+        changes = []
+        for table in self._tables:
+            wanted = self._wanted.get(table.family, Ruleset())
+            if wanted.chains and not table.unchanged() and (found := table.reconcile(wanted)):
+                changes.append(f"nftables table {TABLE} of {table.family.written}: {found}")
+        return changes
 
     def _forget_flows(self, family: Family, now: dict[Frontend, frozenset[Endpoint]]) -> None:
         before, self._led[family] = self._led[family], now

@@ -65,5 +65,8 @@ class PodNetwork(Protocol):
     def detach(self, sandbox: str) -> None:
         """Remove the namespace, its link and give its address back; nothing there is no error."""
 
+    def repair(self) -> list[str]:
+        """Make again what somebody took away of what `attach` made here, and say what. Raises NetworkError."""
+
     def attached(self) -> dict[str, Attachment]:
         """Every sandbox that has a namespace or an address now."""

@@ -58,6 +58,8 @@ class NetlinkPodNetwork:
         self._mtu = mtu
         self._namespaces_dir = namespaces_dir
         self._networks: tuple[Network, ...] = ()
+        # What was wired by this process, and is looked after until it shall go.
+        self._wired: dict[str, Bandwidth] = {}
 
     def configure(self, pod_cidrs: tuple[str, ...]) -> None:
         """Take the node's podCIDRs, and make the bridge and let the node forward. Raises NetworkError."""
@@ -99,6 +101,7 @@ class NetlinkPodNetwork:
                 raise NetworkError(f"the network of sandbox {sandbox} cannot be made: {error}") from error
             if host_ports or (before is not None and before.host_ports):
                 self._sync_host_ports()
+            self._wired[sandbox] = bandwidth
             return self._attachment(sandbox, reservation)
 
     def path(self, sandbox: str) -> str:
@@ -109,6 +112,8 @@ class NetlinkPodNetwork:
         """Remove the namespace, its link and give its address back; nothing there is no error."""
         if not _SANDBOX_NAME.fullmatch(sandbox):
             return
+        with self._lock:
+            self._wired.pop(sandbox, None)
         try:
             # The link first: the kernel ends a namespace some time after its last user, and the link with it.
             self._leaving.remove(host_interface(sandbox))
@@ -120,6 +125,16 @@ class NetlinkPodNetwork:
             self._book.release(sandbox)
             if before is not None and before.host_ports:
                 self._sync_host_ports()
+
+    def repair(self) -> list[str]:
+        """Make again what somebody took away of what `attach` made here, and say what. Raises NetworkError."""
+        with self._lock:
+            try:
+                present = {link.name: link for link in links.links(self._kernel).values()} if self._wired else {}
+                changes = [self._repair_link(name, present.get(host_interface(name))) for name in self._wired]
+                return [*filter(None, changes), *self._host_ports.repair()]
+            except (OSError, NetlinkError, sysctl.SysctlError) as error:
+                raise NetworkError(f"the network of pods cannot be repaired: {error}") from error
 
     def attached(self) -> dict[str, Attachment]:
         """Every sandbox that has a namespace or an address now."""
@@ -162,6 +177,17 @@ class NetlinkPodNetwork:
         made = links.find_link(self._kernel, name) if bandwidth.ingress else None
         if made is not None:
             self._kernel.request(shaping.limit(made.index, bandwidth.ingress))
+
+    def _repair_link(self, sandbox: str, present: Link | None) -> str:
+        """Make a sandbox's link again, or bring it up; what was done, "" for nothing."""
+        reservation, name = self._book.get(sandbox), host_interface(sandbox)
+        if present is not None and not present.up:
+            self._kernel.request(encode.link_up(present.index))
+            return f"brought {name} of {sandbox} up"
+        if present is not None or reservation is None or not namespaces.exists(self._namespace(sandbox)):
+            return ""
+        self._wire(sandbox, reservation, self._wired[sandbox], stale=False)
+        return f"made {name} of {sandbox} again"
 
     def _create_link(self, sandbox: str, reservation: Reservation, bridge: Link, namespace: Path) -> None:
         pair = VethPair(

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from agents.network import links, routes
+from agents.network import links, routes, telling
 from agents.network.interface import NetworkError
 from agents.network.ipam import gateway_of
 from agents.network.netlink import NetlinkError
@@ -27,7 +27,6 @@ from api.runtime import Event, Runtime
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
-_LONGEST_SENTENCE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +146,13 @@ class NodeNetwork(RouteKeeper):
         self._metrics.routes.labels("direct").set(len(plan.routes))
         self._metrics.routes.labels("vxlan").set(len(plan.tunnels))
         if changes:
-            said = "; ".join(changes[:_LONGEST_SENTENCE])
-            more = f" and {len(changes) - _LONGEST_SENTENCE} more" if len(changes) > _LONGEST_SENTENCE else ""
             if basis == self._last:
                 self._metrics.repairs.inc()
-                message = f"The pod network was changed by somebody else and has been repaired: {said}{more}"
+                message = telling.repaired(changes)
                 log.warning("%s", message)
-                self._events.warning("PodNetworkRepaired", message)
+                self._events.warning(telling.REPAIRED, message)
             else:
-                log.info("pod network: %s%s", said, more)
+                log.info("pod network: %s", telling.summed(changes))
         for sentence in plan.unreachable if basis != self._last else ():
             log.warning("%s", sentence)
             self._events.warning("NodeAddressConflict", sentence)

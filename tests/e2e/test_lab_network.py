@@ -154,6 +154,8 @@ FAULTS = {
     'test -z "$r" || ip route replace $r',
     "the bridge down": "ip link set wherry0 down",
     "the bridge deleted": "ip link del wherry0",
+    "the pods' links deleted": "for v in $(ip -o link show master wherry0 | grep -o 'veth[0-9a-f]*'); do "
+    "ip link del $v; done",
     "forwarding off": "echo 0 > /proc/sys/net/ipv4/ip_forward",
 }
 

@@ -105,6 +105,33 @@ def test_attach_repairs_what_a_crash_or_a_person_left_half(host: Host, damage: s
     assert len(host.sh("ip -o link show type veth master wherry0").splitlines()) == 1
 
 
+LINKS = "ip -o link show type veth master wherry0 | grep -o 'veth[0-9a-f]*'"
+
+
+@pytest.mark.parametrize(("damage", "said"), [
+    (f"for v in $({LINKS}); do ip link del $v; done", "of b again"),
+    (f"for v in $({LINKS}); do ip link set $v down; done", "of a up"),
+    ("ip netns exec a ip link del eth0", "of a again"),
+    ("nft flush ruleset", "nftables table wherry-hostports of IPv4: "),
+    ("nft flush map ip wherry-hostports ports", "nftables table wherry-hostports of IPv4: 1 added"),
+])  # fmt: skip
+def test_what_somebody_takes_away_of_pods_is_made_again_and_said(lab: Lab, host: Host, damage: str, said: str) -> None:
+    client = lab.host("client", "lan", "192.168.9.50/24")
+    port = {"host_port": 8000, "container_port": 80}
+    held = {name: host.attach(sandbox=name, host_ports=[port] if name == "a" else []) for name in "ab"}
+    for name in "ab":
+        host.serve(name, 80, pod=name)
+    assert host.repair_pods() == []
+    host.sh(damage)
+    changes = host.repair_pods()
+    assert any(said in one for one in changes), changes
+    assert host.repair_pods() == []
+    assert [host.answer(held[name]["addresses"][0], 80) for name in "ab"] == ["a", "b"]
+    assert client.answer("192.168.9.11", 8000) == "a"
+    host.detach(sandbox="a")
+    assert host.repair_pods() == []
+
+
 def test_killing_the_process_between_any_two_steps_leaks_nothing(host: Host) -> None:
     before = host.counts()
     program = (
