@@ -10,6 +10,7 @@ import copy
 import logging
 from collections.abc import Iterable
 from ipaddress import ip_address
+from pathlib import Path
 
 import dns.exception
 import dns.query
@@ -71,10 +72,14 @@ class Upstream:
                 return answer
         raise UpstreamError("; ".join(failures) if failures else "the node's resolv.conf names no other server")
 
+    def servers(self) -> tuple[str, ...]:
+        """The servers, the one first that shall be asked first."""
+        return self._servers
+
     def _in_turn(self) -> list[str]:
         """The servers in their order, but those last that were silent lately."""
         now = self._runtime.monotonic()
-        return sorted(self._servers, key=lambda server: self._shunned.get(server, 0.0) > now)
+        return sorted(self.servers(), key=lambda server: self._shunned.get(server, 0.0) > now)
 
     def _ask(self, server: str, query: Message) -> Message:
         sent = copy.copy(query)
@@ -82,3 +87,30 @@ class Upstream:
         return dns.query.udp_with_fallback(
             sent, server, _TIMEOUT, self._port, ignore_unexpected=True, ignore_trailing=True, ignore_errors=True
         )[0]
+
+
+class NodeUpstream(Upstream):
+    """The servers of the node's resolv.conf as it is now: a network may come up, or change, later than the proxy.
+
+    `own` are the addresses of the cluster's name server.
+    """
+
+    def __init__(self, resolv_conf: Path, own: tuple[str, ...], runtime: Runtime) -> None:
+        super().__init__((), runtime)
+        self._file = resolv_conf
+        self._own = own
+        self._seen: tuple[int, ...] | None = None
+
+    def servers(self) -> tuple[str, ...]:
+        """What the file names; what it named before if it cannot be read."""
+        try:
+            found = self._file.stat()
+            seen = found.st_mtime_ns, found.st_ino, found.st_size
+            if seen != self._seen:
+                self._servers, self._seen = servers_of(self._file.read_text(), self._own), seen
+                log.info("other names are asked for at %s", ", ".join(self._servers) or "no server")
+        except (OSError, UnicodeDecodeError) as error:
+            if self._seen != ():
+                log.warning("%s cannot be read: %s", self._file, error)
+            self._seen = ()
+        return self._servers

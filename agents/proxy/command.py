@@ -19,7 +19,7 @@ from agents.dns.cluster_dns import ClusterDns
 from agents.dns.members import Members
 from agents.dns.node_dns import NodeDns
 from agents.dns.resolver import Resolver
-from agents.dns.upstream import Upstream, servers_of
+from agents.dns.upstream import NodeUpstream
 from agents.dns.zone import Zone
 from agents.network import announcing, links
 from agents.network.hostports import TABLE as HOST_PORT_TABLE
@@ -171,8 +171,7 @@ def _parts(
     ]
     if not cluster_dns:
         return proxy, parts
-    text = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
-    upstream = Upstream(servers_of(text, cluster_dns), runtime)
+    upstream = NodeUpstream(arguments.resolv_conf, cluster_dns, runtime)
     domain = arguments.cluster_domain
     members = Members(informers, domain)
     resolver = Resolver(Zone(domain, (*cluster_networks, *service_networks), members.records), upstream, runtime)

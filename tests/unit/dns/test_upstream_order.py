@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dns.message
 import pytest
 from dns.message import Message
 
-from agents.dns.upstream import Upstream, UpstreamError
+from agents.dns.upstream import NodeUpstream, Upstream, UpstreamError
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -60,3 +62,16 @@ def test_servers_that_are_all_silent_are_named() -> None:
     servers.silent = {"a", "b", "c"}
     with pytest.raises(UpstreamError, match="a: timed out; b: timed out; c: timed out; a: timed out"):
         servers.turn()
+
+
+def test_the_nodes_servers_are_those_of_its_file_now(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    upstream = NodeUpstream(file, ("10.96.0.10",), Clock())
+    assert upstream.servers() == ()
+    file.write_text("nameserver 10.96.0.10\nnameserver 192.0.2.1\n")
+    assert upstream.servers() == ("192.0.2.1",)
+    (tmp_path / "new").write_text("nameserver 192.0.2.2\nnameserver nonsense\n")
+    (tmp_path / "new").rename(file)
+    assert upstream.servers() == ("192.0.2.2",)
+    file.unlink()
+    assert upstream.servers() == ("192.0.2.2",), "the last ones that are known"
