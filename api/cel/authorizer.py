@@ -12,7 +12,7 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from api.cel.functions import function
+from api.cel.declaring import function
 
 _T = cel.Type
 

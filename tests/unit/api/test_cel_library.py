@@ -1,0 +1,127 @@
+"""The functions that Kubernetes adds to expressions, and the standard extensions that it names: one row a behaviour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from api import cel
+
+pytestmark = pytest.mark.unit
+
+ENVIRONMENT = cel.Environment({"any": cel.DYN})
+TRUE = [
+    # strings
+    "'tacocat'.charAt(3) == 'o'", "'hello mellow'.indexOf('ello', 2) == 7", "'hello mellow'.lastIndexOf('ello') == 7",
+    "'TacoCät'.lowerAscii() == 'tacocät'", "'TacoCät'.upperAscii() == 'TACOCäT'",
+    "'hello hello'.replace('he', 'we', 1) == 'wello hello'", "'a,b,c'.split(',', 2) == ['a', 'b,c']",
+    "'tacocat'.substring(1, 4) == 'aco'", "'  x\\n'.trim() == 'x'", "['x', 'y'].join(',') == 'x,y'",
+    "'%s is %d and %.2f'.format(['a', 1, 2.5]) == 'a is 1 and 2.50'",
+    # lists
+    "[1, 2, 3].isSorted() && !['b', 'a'].isSorted() && [].isSorted()", "[1, 3].sum() == 4 && [1.5, 2.0].sum() == 3.5",
+    "[].sum() == 0", "[1, 3].min() == 1 && ['b', 'a'].max() == 'b'", "[1, 2, 2].indexOf(2) == 1",
+    "[1, 2, 2].lastIndexOf(2) == 2", "['a'].indexOf('c') == -1", "[1, 2, 3, 4].slice(1, 3) == [2, 3]",
+    "[3, 1, 2].sort() == [1, 2, 3] && [1, 1, 2].distinct() == [1, 2]", "[[1], [2]].flatten() == [1, 2]",
+    # regular expressions
+    "'abc 123'.find('[0-9]+') == '123' && 'abc'.find('[0-9]+') == ''", "'abc 123'.matches('[0-9]')",
+    "'123 abc 456'.findAll('[0-9]+') == ['123', '456']", "'1 2 3'.findAll('[0-9]', 2) == ['1', '2']",
+    "'1'.findAll('[0-9]', 0) == []",
+    # addresses of pages
+    "url('https://example.com:80/').getScheme() == 'https'", "url('/path').getScheme() == ''",
+    "url('https://[::1]:80/').getHost() == '[::1]:80' && url('https://[::1]:80/').getHostname() == '::1'",
+    "url('https://example.com/').getPort() == '' && url('https://example.com:8000/').getPort() == '8000'",
+    "url('https://example.com/a b/').getEscapedPath() == '/a%20b/' && url('https://a.com').getEscapedPath() == ''",
+    "url('https://example.com/a%20b').getEscapedPath() == '/a%20b'",
+    "url('https://a.com/?k1=a&k2=b&k2=c').getQuery() == {'k1': ['a'], 'k2': ['b', 'c']}",
+    "url('https://a.com/?k+1=a%20b').getQuery() == {'k 1': ['a b']} && url('/path').getQuery() == {}",
+    "isURL('https://user:pass@example.com:80/path?query=val#fragment') && isURL('/absolute-path')",
+    "!isURL('https://a:b:c/') && !isURL('../relative-path') && !isURL('') && !isURL('a b://x')",
+    "url('https://a.com/x') == url('https://a.com/x') && url('https://a.com/x') != url('https://a.com/y')",
+    # addresses of machines
+    "isIP('127.0.0.1') && isIP('::1') && !isIP('127.0.0.256') && !isIP('127.0.0.1.0') && !isIP('fe80::1%eth0')",
+    "!isIP('::ffff:1.2.3.4') && !isIP('01.2.3.4') && !isIP('')",
+    "ip('127.0.0.1').family() == 4 && ip('2001:db8::abcd').family() == 6",
+    "ip.isCanonical('127.0.0.1') && ip.isCanonical('2001:db8::abcd') && !ip.isCanonical('2001:DB8::ABCD')",
+    "ip('2001:db8::abcd') == ip('2001:DB8::ABCD') && string(ip('2001:DB8::ABCD')) == '2001:db8::abcd'",
+    "ip('0.0.0.0').isUnspecified() && ip('::').isUnspecified() && !ip('127.0.0.1').isUnspecified()",
+    "ip('127.0.0.1').isLoopback() && ip('::1').isLoopback() && !ip('10.0.0.1').isLoopback()",
+    "ip('224.0.0.1').isLinkLocalMulticast() && !ip('224.0.1.1').isLinkLocalMulticast()",
+    "ip('ff02::1').isLinkLocalMulticast() && !ip('fd00::1').isLinkLocalMulticast()",
+    "ip('169.254.169.254').isLinkLocalUnicast() && ip('fe80::1').isLinkLocalUnicast()",
+    "!ip('192.168.0.1').isLinkLocalUnicast() && !ip('fd80::1').isLinkLocalUnicast()",
+    "ip('192.168.0.1').isGlobalUnicast() && ip('2001:db8::abcd').isGlobalUnicast() && ip('10.0.0.1').isGlobalUnicast()",
+    "!ip('255.255.255.255').isGlobalUnicast() && !ip('ff00::1').isGlobalUnicast() && !ip('::').isGlobalUnicast()",
+    "!ip('127.0.0.1').isGlobalUnicast() && !ip('169.254.0.1').isGlobalUnicast()",
+    # networks
+    "isCIDR('192.168.0.0/24') && isCIDR('::1/128') && !isCIDR('192.168.0.0/30/') && !isCIDR('192.168.0.0')",
+    "!isCIDR('192.168.0.0/255.255.255.0') && !isCIDR('192.168.0.0/') && !isCIDR('fe80::1%eth0/64')",
+    "cidr('192.168.0.0/24').containsIP(ip('192.168.0.1')) && cidr('192.168.0.0/24').containsIP('192.168.0.1')",
+    "!cidr('192.168.0.0/24').containsIP('192.168.1.1') && !cidr('192.168.0.0/24').containsIP('::1')",
+    "cidr('192.168.0.0/16').containsCIDR(cidr('192.168.10.0/24')) && cidr('10.0.0.0/8').containsCIDR('10.1.0.0/16')",
+    "!cidr('192.168.1.0/24').containsCIDR('192.168.0.0/16')", "cidr('192.168.0.1/24').ip() == ip('192.168.0.1')",
+    "cidr('192.168.0.1/24').masked() == cidr('192.168.0.0/24') && cidr('192.168.0.0/24').prefixLength() == 24",
+    "cidr('192.168.0.1/24') != cidr('192.168.0.0/24') && string(cidr('::1/128')) == '::1/128'",
+    "cidr('192.168.0.0/24').ip().family() == 4",
+    # quantities
+    "isQuantity('1.5Gi') && isQuantity('20') && !isQuantity('1.5GiB') && !isQuantity('Mi')",
+    "quantity('50M').isGreaterThan(quantity('50')) && quantity('50').isLessThan(quantity('100'))",
+    "quantity('200M').compareTo(quantity('0.2G')) == 0 && quantity('50k') == quantity('50000')",
+    "quantity('50k').add(20) == quantity('50020') && quantity('50k').sub(quantity('1')) == quantity('49999')",
+    "quantity('50k').isInteger() && !quantity('1.5').isInteger()",
+    "quantity('50k').asInteger() == 50000 && quantity('50.703k').asApproximateFloat() == 50703.0",
+    "quantity('-1').sign() == -1 && quantity('0').sign() == 0 && quantity('1Gi').sign() == 1",
+    # forms of names
+    "!format.dns1123Label().validate('my-label').hasValue() && format.dns1123Label().validate('A').hasValue()",
+    "!format.dns1123Subdomain().validate('a.b').hasValue() && format.dns1035Label().validate('1').hasValue()",
+    "format.named('dns1123Label').value().validate('a_b').value()[0].startsWith('a lowercase RFC 1123 label must')",
+    "!format.named('nothing').hasValue() && format.named('uuid').hasValue()",
+    "!format.uuid().validate('123e4567-e89b-12d3-a456-426614174000').hasValue()",
+    "format.uuid().validate('x').value() == ['does not match the UUID format']",
+    "!format.uri().validate('https://a.com').hasValue() && format.uri().validate('x y').hasValue()",
+    "!format.byte().validate('aGk=').hasValue() && format.byte().validate('-').hasValue()",
+    "!format.date().validate('2024-01-31').hasValue() && format.date().validate('2024-02-31').hasValue()",
+    "!format.datetime().validate('2024-01-31T00:00:00.000Z').hasValue() && format.datetime().validate('x').hasValue()",
+    "!format.qualifiedName().validate('a.com/b').hasValue() && format.labelValue().validate('-').hasValue()",
+    "!format.dns1123LabelPrefix().validate('my-').hasValue() && format.dns1035LabelPrefix().validate('1-').hasValue()",
+    "!format.dns1123SubdomainPrefix().validate('a.b-').hasValue()",
+    "format.dns1123Label().validate('A').optMap(told, told.size()).orValue(0) == 1",
+    # versions, sets, optional values, comprehensions
+    "semver('1.2.3').isLessThan(semver('1.10.0')) && isSemver('v1.0', true) && !isSemver('v1.0')",
+    "sets.contains([1, 2], [2]) && sets.equivalent([1, 1], [1]) && sets.intersects([1], [1, 2])",
+    "optional.of(1).hasValue() && optional.none().orValue(2) == 2 && {'a': 1}[?'a'].value() == 1",
+    "[1, 2].all(i, v, i < v) && {'a': 1}.exists(k, v, k == 'a' && v == 1)",
+    "math.greatest(1, 2) == 2 && math.least([3, 1]) == 1 && math.abs(-1) == 1",
+    "base64.encode(b'hi') == 'aGk=' && base64.decode('aGk=') == b'hi'", "cel.bind(x, 'a', x + x) == 'aa'",
+]  # fmt: skip
+ERRORS = {
+    "url('../relative')": 'URL parse error during conversion from string: parse "../relative": invalid URI for request',
+    "ip('::ffff:1.2.3.4')": "IPv4-mapped IPv6 address",
+    "ip('fe80::1%en0')": "with zone value is not allowed",
+    "cidr('192.168.0.0')": "CIDR address parse error",
+    "[].min()": "min called on empty list",
+    "quantity('1.5').asInteger()": "cannot convert value to integer",
+    "format.named('nothing').value()": "optional.none() dereference",
+    "string({'a': 1})": "no such overload",
+    "ip.isCanonical('x')": "",
+}
+
+
+@pytest.mark.parametrize("text", TRUE)
+def test_a_function_does_what_it_is_told_to(text: str) -> None:
+    assert ENVIRONMENT.compile(text).evaluate({"any": None}) is True
+
+
+@pytest.mark.parametrize(("text", "sentence"), ERRORS.items())
+def test_what_cannot_be_read_is_an_error(text: str, sentence: str) -> None:
+    with pytest.raises(cel.CelError) as caught:
+        ENVIRONMENT.compile(text).evaluate({"any": None})
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "wanted"), [({"ip": "1.2.3.4"}, "1.2.3.4"), (1, "1"), ("x", "x")])
+def test_texts_of_values_whose_type_is_not_known(value: Any, wanted: str) -> None:
+    assert ENVIRONMENT.compile("string(any)").evaluate({"any": value}) == wanted
+    for other in ([1], {"a": 1}):
+        with pytest.raises(cel.CelError):
+            ENVIRONMENT.compile("string(any)").evaluate({"any": other})
