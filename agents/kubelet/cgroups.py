@@ -76,7 +76,7 @@ class PodCgroups:
         """The group's directories that have the controllers needed."""
         relative = group.strip("/")
         found = []
-        for base in [self.root] if unified else [self.root / name for name in ("cpu", "memory")]:
+        for base in [self.root] if unified else [self.root / name for name in ("cpu", "memory", "pids")]:
             if base.is_dir():
                 _make(base, relative, unified)
                 found.append(base / relative)
@@ -137,6 +137,7 @@ def _properties(limits: Limits) -> list[str]:
         f"CPUWeight={_weight(limits)}",
         f"CPUQuota={quota}",
         f"MemoryMax={limits.memory or 'infinity'}",
+        f"TasksMax={limits.pids or 'infinity'}",
     ]
 
 
@@ -160,6 +161,7 @@ def _values(limits: Limits) -> dict[str, str]:
         "cpu.shares": str(limits.cpu_shares or _LEAST_SHARES),
         "cpu.cfs_quota_us": str(limits.cpu_quota or -1),
         "memory.limit_in_bytes": str(limits.memory or -1),
+        "pids.max": str(limits.pids or "max"),
     }
 
 
@@ -169,6 +171,7 @@ def _unified_values(limits: Limits) -> dict[str, str]:
         "cpu.weight": str(_weight(limits)),
         "cpu.max": f"{limits.cpu_quota or 'max'} {CPU_PERIOD}",
         "memory.max": str(limits.memory or "max"),
+        "pids.max": str(limits.pids or "max"),
     }
 
 

@@ -141,6 +141,9 @@ class HollowPods:
     def items(self) -> list[Object]:
         return self._informer.by_index("node", self._node)
 
+    def finished(self, uid: str) -> None:
+        """The watch tells when a pod is gone; no file holds one."""
+
     def synced(self) -> bool:
         return self._informer.synced()
 

@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 _WORKERS = 24
 _RELIST = 10.0
-_FILES = 5.0
+_FILES = 2.0
 _NETWORK = 2.0
 _LOGS = 10.0
 _IMAGES = 300.0

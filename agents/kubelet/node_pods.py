@@ -47,6 +47,10 @@ class NodePods:
         found = self._informer.get(f"{namespace_of(pod)}/{name_of(pod)}")
         return found if found is not None and pod_uid(found) == uid_of(pod) else None
 
+    def finished(self, uid: str) -> None:
+        """Forget a pod of which nothing is left."""
+        self._static.finished(uid)
+
     def synced(self) -> bool:
         """Whether the API's word is known at all."""
         return self._informer.synced()

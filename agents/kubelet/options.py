@@ -102,7 +102,7 @@ def _pods(parser: argparse.ArgumentParser) -> None:
         default=5,
         help="files kept of each container's log (%(default)s)",
     )
-    add("--pod-max-pids", type=int, default=4096, help="processes a container may have (%(default)s)")
+    add("--pod-max-pids", type=int, default=4096, help="processes a pod may have (%(default)s)")
     add(
         "--seccomp-default",
         action="store_true",

@@ -4,7 +4,8 @@ A file of the manifest directory is a pod that runs whatever the API says. Its u
 changed file is another pod. The mirror pod carries the same name and that uid in an annotation; the kubelet
 makes it again when it is missing or shows something else.
 
-Invariant: nothing in the API starts, stops or changes a static pod.
+Invariant: nothing in the API starts, stops or changes a static pod. One whose file is gone or has changed has its
+grace like any other, and only then the next one of its name begins.
 Source: kubelet/config common.go (applyDefaults) and pod/mirror_client.go.
 """
 
@@ -21,7 +22,7 @@ import yaml
 
 from api.client import Client
 from api.errors import AlreadyExists, ApiError, NotFound
-from api.objects import Object, name_of, namespace_of, owner_reference, uid_of
+from api.objects import Object, is_deleting, name_of, namespace_of, owner_reference, uid_of
 from api.runtime import Runtime, timestamp
 
 log = logging.getLogger(__name__)
@@ -88,17 +89,21 @@ class _Read:
 
 
 class StaticPods:
-    """The pods of one directory; `refresh` reads what changed."""
+    """The pods of one directory; `refresh` reads what changed, and `finished` says that nothing of one is left."""
 
     def __init__(self, directory: Path | None, node: str, clock: Runtime) -> None:
         self._directory = directory
         self._node = node
         self._clock = clock
         self._read: dict[Path, _Read] = {}
+        self._ending: dict[str, Object] = {}
+        self._told: dict[str, bool] = {}
 
     def items(self) -> list[Object]:
-        """The pods of all files that can be read."""
-        return [entry.pod for entry in self._read.values() if entry.pod is not None]
+        """The pods of all files that can be read, and those that end; while one does, no other of its name begins."""
+        ending = list(self._ending.values())
+        held = {_key(pod) for pod in ending}
+        return ending + [pod for pod in self._written() if _key(pod) not in held]
 
     def get(self, uid: str) -> Object | None:
         """The pod of that uid."""
@@ -108,10 +113,22 @@ class StaticPods:
         """Read the directory; the uids of pods that came, went or changed."""
         if self._directory is None:
             return set()
-        before = {uid_of(pod) for pod in self.items()}
+        before = self.items()
         paths = sorted(path for path in self._directory.glob("*") if path.is_file() and not path.name.startswith("."))
         self._read = {path: read for path in paths if (read := self._look(path)) is not None}
-        return before ^ {uid_of(pod) for pod in self.items()}
+        written = {uid_of(pod) for pod in self._written()}
+        for pod in before:
+            if uid_of(pod) not in written and not is_deleting(pod):
+                self._ending[uid_of(pod)] = _ending(pod, self._clock.time())
+        told, self._told = self._told, {uid_of(pod): is_deleting(pod) for pod in self.items()}
+        return {uid for uid in told.keys() | self._told.keys() if told.get(uid) != self._told.get(uid)}
+
+    def finished(self, uid: str) -> None:
+        """Forget a pod that has ended because its file is gone."""
+        self._ending.pop(uid, None)
+
+    def _written(self) -> list[Object]:
+        return [entry.pod for entry in self._read.values() if entry.pod is not None]
 
     def _look(self, path: Path) -> _Read | None:
         try:
@@ -128,6 +145,17 @@ class StaticPods:
             return _Read(changed, None) if isinstance(error, BadManifest) else None
 
 
+def _key(pod: Object) -> tuple[str, str]:
+    return namespace_of(pod), name_of(pod)
+
+
+def _ending(pod: Object, now: float) -> Object:
+    """The pod as one that is deleted."""
+    grace = int(pod["spec"]["terminationGracePeriodSeconds"])
+    deleted = {"deletionTimestamp": timestamp(now + grace), "deletionGracePeriodSeconds": grace}
+    return pod | {"metadata": pod["metadata"] | deleted}
+
+
 class MirrorPods:
     """Keeps the mirror pods of one node as they should be."""
 
@@ -137,18 +165,18 @@ class MirrorPods:
 
     def keep(self, wanted: list[Object], present: list[Object], node: Object) -> None:
         """Delete mirrors of what is gone or has changed, and make those that are missing. Raises ApiError."""
-        by_name = {(namespace_of(pod), name_of(pod)): pod for pod in wanted}
+        by_name = {_key(pod): pod for pod in wanted}
         shown = set()
         for mirror in present:
-            key = (namespace_of(mirror), name_of(mirror))
+            key = _key(mirror)
             pod = by_name.get(key)
             if pod is not None and mirror["metadata"]["annotations"][MIRROR] == uid_of(pod):
                 shown.add(key)
-                if not mirror["metadata"].get("deletionTimestamp"):
+                if not is_deleting(mirror):
                     continue
             self._delete(mirror)
         for key, pod in by_name.items():
-            if key not in shown and (node.get("metadata") or {}).get("uid"):
+            if key not in shown and not is_deleting(pod) and (node.get("metadata") or {}).get("uid"):
                 self._create(pod, node)
 
     def _delete(self, mirror: Object) -> None:

@@ -16,6 +16,7 @@ from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods import hosts, limits, spec, users
 from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand, expand_all
+from agents.kubelet.pods.image_names import digest_of
 from agents.kubelet.pods.performer import ImagesOf, NotReadyToStart, StartProblem
 from agents.kubelet.pods.security import Seccomp, security
 from agents.kubelet.pods.sync import Start
@@ -125,7 +126,7 @@ class PodBuilder:
 
     def resize(self, pod: Object) -> None:
         """Bring the pod's own control group to the sum of what its containers may use, and those above it."""
-        self.cgroups.limit(self._cgroup(pod), limits.pod_limits(pod))
+        self.cgroups.limit(self._cgroup(pod), replace(limits.pod_limits(pod), pids=self.settings.pids_limit))
         self.share()
 
     def _around(self, pod: Object, addresses: tuple[str, ...]) -> Surroundings:
@@ -161,6 +162,7 @@ class PodBuilder:
             sandbox_id=sandbox.id,
             image_id=images.own.id,
             image=container.get("image", ""),
+            image_digest=digest_of(container.get("image", ""), images.own.digests),
             log_path=str(log_path),
             command=tuple(expand(text, variables) for text in container.get("command") or []),
             arguments=tuple(expand(text, variables) for text in container.get("args") or []),

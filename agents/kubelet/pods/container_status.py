@@ -88,7 +88,7 @@ def _status(
         "ready": False,
         "restartCount": latest.attempt,
         "image": latest.image or container.get("image", ""),
-        "imageID": latest.image_id,
+        "imageID": latest.image_digest or latest.image_id,
         "containerID": f"{runtime}://{latest.id}",
         "started": False,
     }

@@ -7,6 +7,7 @@ Source: the distribution project's reference grammar; kubelet's parsers.ParseIma
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from api.objects import Object
 
@@ -49,6 +50,12 @@ def repository(reference: str) -> str:
     name = reference.partition("@")[0]
     head, slash, last = name.rpartition("/")
     return head + slash + last.partition(":")[0]
+
+
+def digest_of(image: str, digests: Sequence[str]) -> str:
+    """The digest by which an image can be had again, if it has one, and of these that of the named repository."""
+    own = repository(qualified(image))
+    return next((entry for entry in digests if repository(entry) == own), next(iter(digests), ""))
 
 
 def pull_policy(container: Object) -> str:

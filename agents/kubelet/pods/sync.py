@@ -123,7 +123,7 @@ def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
         grace = spec.grace_period(pod) if memory.evicted is None else memory.evicted.grace
         return _take_down(pod, view, grace, ended, remove=False)
     if view.sandbox is None or view.sandbox.state is not State.RUNNING or view.old_sandboxes:
-        return _renew_sandbox(view)
+        return _renew_sandbox(pod, view)
     cause = starts_over(pod, view, memory)
     plan = _keep_running(pod, view, memory, now) if cause is None else _start_over(pod, view, cause, memory, now)
     return _until_deadline(plan, pod, now)
@@ -239,9 +239,9 @@ def _start_over(pod: Object, view: PodView, cause: Container, memory: Memory, no
     return Plan(removals=view.containers, counted=cause, because=because, again=0.1)
 
 
-def _renew_sandbox(view: PodView) -> Plan:
+def _renew_sandbox(pod: Object, view: PodView) -> Plan:
     if view.running():
-        stops = tuple(Stop(found, ORPHAN_GRACE, "Pod sandbox changed, it will be killed and re-created.")
+        stops = tuple(Stop(found, spec.grace_period(pod), "Pod sandbox changed, it will be killed and re-created.")
                       for found in view.running())  # fmt: skip
         return Plan(stops=stops, because="the sandbox is gone", again=0.5)
     why = "the pod has no sandbox" if view.sandbox is None else "the sandbox has ended"

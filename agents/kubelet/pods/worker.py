@@ -45,6 +45,9 @@ class PodSource(Protocol):
     def items(self) -> list[Object]:
         """All pods of this node."""
 
+    def finished(self, uid: str) -> None:
+        """Forget a pod of which nothing is left."""
+
     def synced(self) -> bool:
         """Whether the API's word is known at all."""
 
@@ -205,10 +208,12 @@ class Worker:
         except (ContainerRuntimeError, NetworkError, NotReadyToStart) as error:
             self.performer.recorder.record(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
             return _AFTER_FAILURE
+        shown = uid_of(self.pods.shown(pod) or pod)
         try:
-            self.client.delete("pods", name_of(pod), namespace_of(pod), uid=uid, grace_period_seconds=0)
+            self.client.delete("pods", name_of(pod), namespace_of(pod), uid=shown, grace_period_seconds=0)
         except (NotFound, Conflict) as error:
             log.debug("pod %s/%s was gone before: %s", namespace_of(pod), name_of(pod), error)
+        self.pods.finished(uid)
         self.states.pop(uid, None)
         return None
 

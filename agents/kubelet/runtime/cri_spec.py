@@ -12,6 +12,7 @@ from typing import Any
 
 from agents.kubelet.runtime import labels
 from agents.kubelet.runtime.interface import (
+    CONTAINER_IMAGE_ID,
     CPU_PERIOD,
     Container,
     ContainerSpec,
@@ -185,17 +186,18 @@ def sandbox_of(listed: Mapping[str, Any]) -> Sandbox:
 
 def container_of(status: Mapping[str, Any]) -> Container:
     """A container by its ContainerStatus."""
-    state = _STATES[status.get("state", 0)]
+    state, known = _STATES[status.get("state", 0)], status["labels"]
     return Container(
         id=status["id"],
         state=state,
-        image_id=status.get("image_id") or status.get("image_ref", ""),
+        # What older runtimes tell of the image may be a digest, by which it is not listed.
+        image_id=status.get("image_id") or known.get(CONTAINER_IMAGE_ID) or status.get("image_ref", ""),
         created=status.get("created_at", 0) / _NANO,
         started=status.get("started_at", 0) / _NANO,
         finished=status.get("finished_at", 0) / _NANO if state is State.EXITED else 0.0,
         exit_code=status.get("exit_code", 0),
         out_of_memory=status.get("reason") == "OOMKilled",
-        **labels.remembered(status["labels"]),
+        **labels.remembered(known),
     )
 
 

@@ -20,6 +20,8 @@ POD_NAMESPACE = "io.kubernetes.pod.namespace"
 POD_UID = "io.kubernetes.pod.uid"
 CONTAINER_NAME = "io.kubernetes.container.name"
 CONTAINER_IMAGE = "io.kubernetes.container.image"
+CONTAINER_IMAGE_ID = "io.kubernetes.container.imageID"
+CONTAINER_IMAGE_DIGEST = "io.kubernetes.container.imageDigest"
 CONTAINER_HASH = "io.kubernetes.container.hash"
 CONTAINER_RESOURCES = "io.kubernetes.container.resources"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
@@ -183,7 +185,8 @@ class Sandbox:
 class ContainerSpec:
     """A container to make in a sandbox. `command` replaces the image's entrypoint, `arguments` its command.
 
-    `target_id` is the container whose processes it sees.
+    `image_digest` is how the image can be had again, "" if it came from no registry. `target_id` is the container whose
+    processes it sees.
     """
 
     pod: PodIdentity
@@ -193,6 +196,7 @@ class ContainerSpec:
     image_id: str
     image: str
     log_path: str
+    image_digest: str = ""
     command: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -249,6 +253,7 @@ class Container:
     spec_hash: str = ""
     resources: str = ""
     process: int = 0
+    image_digest: str = ""
     message: str = ""
     out_of_memory: bool = False
     user: ProcessUser | None = None

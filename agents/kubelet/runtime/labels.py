@@ -12,6 +12,8 @@ from typing import TypedDict
 from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
     CONTAINER_IMAGE,
+    CONTAINER_IMAGE_DIGEST,
+    CONTAINER_IMAGE_ID,
     CONTAINER_NAME,
     CONTAINER_RESOURCES,
     KIND,
@@ -36,6 +38,7 @@ class Remembered(TypedDict):
     attempt: int
     sandbox_id: str
     image: str
+    image_digest: str
     log_path: str
     spec_hash: str
     resources: str
@@ -53,6 +56,8 @@ def of_container(spec: ContainerSpec) -> dict[str, str]:
         KIND: "container",
         CONTAINER_NAME: spec.name,
         CONTAINER_IMAGE: spec.image,
+        CONTAINER_IMAGE_ID: spec.image_id,
+        CONTAINER_IMAGE_DIGEST: spec.image_digest,
         RESTART_COUNT: str(spec.attempt),
         SANDBOX_ID: spec.sandbox_id,
         LOG_PATH: spec.log_path,
@@ -85,6 +90,7 @@ def remembered(labels: Mapping[str, str]) -> Remembered:
         "attempt": attempt(labels),
         "sandbox_id": labels.get(SANDBOX_ID, ""),
         "image": labels.get(CONTAINER_IMAGE, ""),
+        "image_digest": labels.get(CONTAINER_IMAGE_DIGEST, ""),
         "log_path": labels.get(LOG_PATH, ""),
         "spec_hash": labels.get(CONTAINER_HASH, ""),
         "resources": labels.get(CONTAINER_RESOURCES, ""),

@@ -80,6 +80,7 @@ def test_a_running_container_gets_other_resources_without_a_restart(steady: Node
     identifier = before["containerID"].partition("://")[2]
     assert group_file(steady, "memory.limit_in_bytes") == str(64 * 1024**2)
     assert tier_shares(steady) == [2, 51]
+    assert group_file(steady, "pids.max") == "4096"
     resize(steady, requests={"cpu": "80m", "memory": "32Mi"}, limits={"cpu": "200m", "memory": "128Mi"})
     wanted = str(128 * 1024**2)
     eventually(lambda: group_file(steady, "memory.limit_in_bytes", identifier) == wanted, "the container has it")
@@ -244,14 +245,20 @@ def test_kubectl_shows_what_nodes_and_pods_use(steady: Node, kubectl: Path) -> N
 
 
 def test_a_file_of_the_node_is_a_pod_that_the_api_only_shows(node: Node) -> None:
-    manifest = node.manifests / "watch.yaml"
+    manifest, seen = node.manifests / "watch.yaml", node.directory / "seen-watch"
+    seen.mkdir()
+    script = "trap 'sleep 1; echo ended > /seen/end; exit 0' TERM; while true; do sleep 0.1; done"
     text = f"""
         apiVersion: v1
         kind: Pod
         metadata: {{name: watch, namespace: default}}
         spec:
-          terminationGracePeriodSeconds: 1
-          containers: [{{name: app, image: "{BUSYBOX}", command: [sleep, "1000"]}}]
+          containers:
+          - name: app
+            image: "{BUSYBOX}"
+            command: [sh, -c, "{script}"]
+            volumeMounts: [{{name: s, mountPath: /seen}}]
+          volumes: [{{name: s, hostPath: {{path: {seen}}}}}]
     """
     manifest.write_text(textwrap.dedent(text))
     name = f"watch-{NODE}"
@@ -266,7 +273,8 @@ def test_a_file_of_the_node_is_a_pod_that_the_api_only_shows(node: Node) -> None
     assert again and ids[0] == ids[1]
     manifest.unlink()
     eventually(lambda: name not in names(node), "the mirror pod is gone")
-    eventually(lambda: "watch" not in node.podman("ps", "--format", "{{.Names}}"), "its container is gone")
+    assert "watch" not in node.podman("ps", "--all", "--format", "{{.Names}}")
+    assert (seen / "end").read_text() == "ended\n"
 
 
 def _another(node: Node, name: str, first: Object) -> bool:

@@ -422,9 +422,9 @@ def test_the_classes_of_pods_share_the_cpu_by_what_they_request(tmp_path: Path) 
         kept.keep()
         kept.keep()
     assert told == [
-        f"set-property --runtime kubepods.slice CPUWeight=137 CPUQuota= MemoryMax={7 * GIB}",
-        "set-property --runtime kubepods-burstable.slice CPUWeight=39 CPUQuota= MemoryMax=infinity",
-        "set-property --runtime kubepods-besteffort.slice CPUWeight=1 CPUQuota= MemoryMax=infinity",
+        f"set-property --runtime kubepods.slice CPUWeight=137 CPUQuota= MemoryMax={7 * GIB} TasksMax=infinity",
+        "set-property --runtime kubepods-burstable.slice CPUWeight=39 CPUQuota= MemoryMax=infinity TasksMax=infinity",
+        "set-property --runtime kubepods-besteffort.slice CPUWeight=1 CPUQuota= MemoryMax=infinity TasksMax=infinity",
     ]
     assert {str(path.relative_to(tmp_path)) for path in (tmp_path / "cpu").rglob("*")} == {
         "cpu/host", "cpu/host/kubepods", "cpu/host/kubepods/burstable", "cpu/host/kubepods/besteffort"
@@ -440,13 +440,13 @@ def test_the_slice_of_a_pod_is_systemds_to_limit_and_to_end(tmp_path: Path) -> N
     name = cgroup_parent(made, systemd=True)
     directory = tmp_path / "kubepods.slice" / "kubepods-burstable.slice" / name
     directory.mkdir(parents=True)
-    groups.limit(name, Limits(1024, 25_000, 64 * MIB))
+    groups.limit(name, Limits(1024, 25_000, 64 * MIB, 9))
     groups.limit(name, Limits())
     assert (groups.known(), groups.controllers(uid)) == ({uid}, {"": directory})
     groups.remove(uid)
     assert told == [
-        f"set-property --runtime {name} CPUWeight=39 CPUQuota=25% MemoryMax={64 * MIB}",
-        f"set-property --runtime {name} CPUWeight=1 CPUQuota= MemoryMax=infinity",
+        f"set-property --runtime {name} CPUWeight=39 CPUQuota=25% MemoryMax={64 * MIB} TasksMax=9",
+        f"set-property --runtime {name} CPUWeight=1 CPUQuota= MemoryMax=infinity TasksMax=infinity",
         f"stop {name}",
         f"revert {name}",
     ]

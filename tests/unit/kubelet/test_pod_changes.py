@@ -23,7 +23,9 @@ from agents.kubelet.pods.view import Eviction, Memory, PodView, Reading
 from agents.kubelet.runtime import cri_messages
 from agents.kubelet.runtime.accounts import Accounts
 from agents.kubelet.runtime.interface import USERS, Container, PodIdentity, Sandbox, State
-from agents.kubelet.static_pods import BadManifest, mirror_of, static_pod
+from agents.kubelet.static_pods import BadManifest, StaticPods, mirror_of, static_pod
+from api.objects import is_deleting, uid_of
+from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
 
@@ -205,6 +207,43 @@ def test_a_file_is_a_pod_of_its_own_uid() -> None:
     assert mirror["metadata"]["ownerReferences"] == [
         {"apiVersion": "v1", "kind": "Node", "name": "node1", "uid": "n", "controller": True}
     ]
+
+
+class Still(SystemRuntime):
+    """A clock that stands."""
+
+    def time(self) -> float:
+        return 1_800_000_000.0
+
+
+def test_a_pod_whose_file_is_gone_has_its_grace_before_the_next_of_its_name(tmp_path: Path) -> None:
+    pods, file = StaticPods(tmp_path, "node1", Still()), tmp_path / "web.yaml"
+    assert pods.refresh() == set()
+    file.write_text(MANIFEST)
+    (first,) = pods.refresh()
+    file.unlink()
+    assert pods.refresh() == {first} and pods.refresh() == set()
+    (ending,) = pods.items()
+    assert spec.deadline_of_deletion(ending) == 1_800_000_030.0 and uid_of(ending) == first
+    file.write_text(MANIFEST.replace("image: x", "image: y"))
+    assert pods.refresh() == set() and pods.items() == [ending]
+    pods.finished(first)
+    (second,) = pods.refresh() - {first}
+    assert [uid_of(pod) for pod in pods.items()] == [second] and pods.get(first) is None
+
+
+def test_a_pod_whose_file_comes_back_begins_anew_once_it_has_ended(tmp_path: Path) -> None:
+    pods, file = StaticPods(tmp_path, "node1", Still()), tmp_path / "web.yaml"
+    file.write_text(MANIFEST)
+    (uid,) = pods.refresh()
+    file.unlink()
+    pods.refresh()
+    file.write_text(MANIFEST)
+    pods.refresh()
+    assert [is_deleting(pod) for pod in pods.items()] == [True]
+    pods.finished(uid)
+    assert pods.refresh() == {uid}
+    assert [is_deleting(pod) for pod in pods.items()] == [False]
 
 
 @pytest.mark.parametrize("text", ["{", "kind: Service", "kind: Pod\nspec: {}", "- 1"])

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.kubelet.pods.image_names import problem, qualified, repository
+from agents.kubelet.pods.image_names import digest_of, problem, qualified, repository
 from agents.kubelet.pods.images import ImageManager
 from agents.kubelet.pods.keyring import credentials_for
 from agents.kubelet.pods.performer import StartProblem
@@ -37,6 +37,17 @@ NAMES = [
 def test_a_name_in_full(image: str, wanted: str) -> None:
     assert (problem(image), qualified(image)) == ("", wanted)
     assert repository(qualified(image)) == wanted.partition("@")[0].removesuffix(":latest").removesuffix(":1")
+
+
+HERE, THERE = f"docker.io/library/x@{DIGEST}", f"quay.io/x@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("image", "digests", "wanted"),
+    [("x:1", (THERE, HERE), HERE), ("quay.io/x", (HERE, THERE), THERE), ("y", (THERE, HERE), THERE), ("x", (), "")],
+)
+def test_the_digest_of_an_image(image: str, digests: tuple[str, ...], wanted: str) -> None:
+    assert digest_of(image, digests) == wanted
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ ENDING = [
 
 DEAD = Sandbox("s0", IDENTITY, 0, State.EXITED, NOW - 100)
 LOST_SANDBOX = [
-    ("containers of a dead sandbox are ended", pod(), view("app:0:running", DEAD), Memory(), "stop app-0 2"),
+    ("containers of a dead sandbox are ended", pod(), view("app:0:running", DEAD), Memory(), "stop app-0 30"),
     (
         "and it is made afresh",
         pod(),
