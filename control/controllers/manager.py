@@ -39,6 +39,7 @@ from control.controllers.resource_quota import ResourceQuotaController
 from control.controllers.root_ca import RootCaController
 from control.controllers.service_account import ServiceAccountController
 from control.controllers.service_cidrs import ServiceCidrController
+from control.controllers.stale_disruptions import StaleDisruptionController
 from control.controllers.statefulset import StatefulSetController
 from control.controllers.taint_eviction import TaintEvictionController
 from control.controllers.ttl_after_finished import TtlAfterFinishedController
@@ -56,6 +57,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     CronJobController,
     TtlAfterFinishedController,
     DisruptionController,
+    StaleDisruptionController,
     HorizontalPodAutoscalerController,
     EndpointSliceController,
     EndpointsController,

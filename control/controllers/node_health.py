@@ -26,6 +26,7 @@ _PRESSURE = {
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
 _OWN_NO_SCHEDULE = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURE.values()})
+_OLDER_NAMES = {"kubernetes.io/os": "beta.kubernetes.io/os", "kubernetes.io/arch": "beta.kubernetes.io/arch"}
 _WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
@@ -103,6 +104,14 @@ def no_execute_taints(node: Object, *, evict: bool, now: float) -> list[Object]:
     status = ready_status(node)
     wanted = {NOT_READY} if status == "False" else {UNREACHABLE} if status == "Unknown" else set()
     return _with(node, wanted if evict else set(), frozenset({NOT_READY, UNREACHABLE}), "NoExecute", now)
+
+
+def older_labels(node: Object) -> dict[str, str]:
+    """Labels that are to say the same under the names they had before, where they do not."""
+    labels = labels_of(node)
+    return {
+        old: labels[name] for name, old in _OLDER_NAMES.items() if name in labels and labels.get(old) != labels[name]
+    }
 
 
 def zone_of(node: Object) -> str:

@@ -68,12 +68,23 @@ class NodeLifecycleController(Loop):
 
     def _taint(self, node: Object) -> None:
         now = self.runtime.time()
+        node = self._label(node)
         taints = node_health.no_schedule_taints(node, now)
         if node_health.ready_status(node) == "True":
             relieved = copy(node)
             relieved["spec"]["taints"] = taints
             taints = node_health.no_execute_taints(relieved, evict=False, now=now)
         self._set_taints(node, taints)
+
+    def _label(self, node: Object) -> Object:
+        missing = node_health.older_labels(node)
+        if not missing:
+            return node
+        patch = {"metadata": {"uid": uid_of(node), "labels": missing}}
+        try:
+            return self.client.patch("nodes", name_of(node), patch)
+        except NotFound:
+            return node
 
     def _monitor(self) -> None:
         nodes = [node for node in self._nodes.items() if not is_deleting(node)]

@@ -21,17 +21,17 @@ from control.controllers.pods import phase_of
 def deadline(tolerations: Sequence[Object], taints: Sequence[Object], now: float, since: float) -> float | None:
     """When the pod must go, in seconds since the epoch: at once is `now`; None if it may stay.
 
-    People's taints do not say when they were added: those count from `since`, when they were first seen.
+    Of the tolerations that a taint meets the first says how long. People's taints do not say when they were added:
+    those count from `since`, when they were first seen.
     """
     moments = []
     for taint in taints:
-        matching = [one for one in tolerations if tolerates(one, taint)]
-        if not matching:
+        met = next((one for one in tolerations if tolerates(one, taint)), None)
+        if met is None:
             return now
-        limits = [one["tolerationSeconds"] for one in matching if one.get("tolerationSeconds") is not None]
-        if limits:
+        if met.get("tolerationSeconds") is not None:
             added = parse_timestamp(taint["timeAdded"]) if taint.get("timeAdded") else since
-            moments.append(added + max(0, min(limits)))
+            moments.append(added + max(0, met["tolerationSeconds"]))
     return min(moments) if moments else None
 
 

@@ -6,9 +6,13 @@ Source: kubernetes pkg/controller/certificates/cleaner (hours by state).
 
 from __future__ import annotations
 
+import base64
+import math
+
 from api.errors import NotFound
 from api.loop import Loop
 from api.objects import Object, condition, name_of, uid_of
+from api.pki import validity
 from api.runtime import parse_timestamp
 from control.controllers.certificates.requests import is_approved
 from control.controllers.context import Context
@@ -19,7 +23,19 @@ _PENDING_KEPT = 24 * 3600.0
 
 
 def goes_at(csr: Object) -> float:
-    """When the request may be deleted, in seconds since the epoch."""
+    """When the request may be deleted, in seconds since the epoch: no later than its certificate is of no use."""
+    return min(_forgotten_at(csr), _expires_at((csr.get("status") or {}).get("certificate") or ""))
+
+
+def _expires_at(certificate: str) -> float:
+    """When the encoded certificate is no longer good; never, if that cannot be told."""
+    try:
+        return validity(base64.b64decode(certificate, validate=True))[1] if certificate else math.inf
+    except ValueError:
+        return math.inf
+
+
+def _forgotten_at(csr: Object) -> float:
     status = csr.get("status") or {}
     moments = [
         parse_timestamp(moment)

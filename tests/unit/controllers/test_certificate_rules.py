@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from controller_objects import NOW, at
 
-from api.pki import Subject, new_key, new_request
+from api.pki import Subject, new_authority, new_key, new_request, sign
 from control.controllers.certificates.approving import serving_objection
 from control.controllers.certificates.cleaning import goes_at
 from control.controllers.certificates.requests import CLIENT, KUBELET_CLIENT, KUBELET_SERVING, asked, objection
@@ -92,3 +92,10 @@ def decided(kind: str, **status: Any) -> dict[str, Any]:
 )
 def test_how_long_a_request_is_kept(status: Any, seconds: float) -> None:
     assert goes_at(csr(*NODE) | {"status": status}) - NOW == seconds
+
+
+def test_a_request_goes_with_its_certificate() -> None:
+    request = csr(*NODE)
+    signed = sign(new_authority("a", NOW), base64.b64decode(request["spec"]["request"]), NOW, seconds=600)
+    request["status"] = decided("Approved", certificate=base64.b64encode(signed).decode())
+    assert goes_at(request) - NOW == 600

@@ -113,7 +113,10 @@ def toleration(key: str, seconds: int | None = None) -> dict[str, Any]:
         ([toleration("gone", 30)], [GONE], -70.0),
         ([toleration("gone", 300), toleration("sick", 60)], [GONE, SICK], 50.0),
         ([toleration("gone", 300)], [GONE, SICK], 0.0),
-        ([toleration("gone", 300), toleration("gone", 200)], [GONE], 100.0),
+        # The first toleration that a taint meets decides.
+        ([toleration("gone", 300), toleration("gone", 200)], [GONE], 200.0),
+        ([toleration("gone"), toleration("gone", 200)], [GONE], None),
+        ([toleration("gone", 200), toleration("gone")], [GONE], 100.0),
         ([], [], None),
         ([toleration("hand", 40)], [BY_HAND], 30.0),
         ([toleration("hand", 5)], [BY_HAND], -5.0),
@@ -122,6 +125,19 @@ def toleration(key: str, seconds: int | None = None) -> dict[str, Any]:
 def test_when_a_pod_must_leave_a_tainted_node(tolerations: Any, taints: Any, left: float | None) -> None:
     moment = taint_eviction.deadline(tolerations, taints, NOW, NOW - 10)
     assert (None if moment is None else moment - NOW) == left
+
+
+def test_labels_say_the_same_under_their_older_names() -> None:
+    found = node()
+    assert node_health.older_labels(found) == {}
+    found["metadata"]["labels"] = {
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "arm64",
+        "beta.kubernetes.io/os": "x",
+    }
+    assert node_health.older_labels(found) == {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "arm64"}
+    found["metadata"]["labels"] = {"beta.kubernetes.io/os": "linux"}
+    assert node_health.older_labels(found) == {}
 
 
 def test_pod_collection_takes_the_oldest_finished_and_what_has_no_kubelet() -> None:

@@ -17,6 +17,7 @@ from control.controllers import (
     protection,
     resource_quota,
     service_cidrs,
+    stale_disruptions,
 )
 from control.controllers.ledger import Ledger
 
@@ -41,6 +42,23 @@ READY = [pod(f"p{n}", ready=-5) for n in range(3)]
 def test_how_many_may_be_disrupted(spec: Any, pods: Any, scales: list[int], expected: Any) -> None:
     found = disruption.compute({"spec": spec}, pods, scales, {})
     assert (found.expected, found.desired, found.healthy, found.allowed) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 70),
+        ({"status": "False"}, None),
+        ({"type": "PodReadyToStartContainers"}, None),
+        ({"lastTransitionTime": None}, None),
+    ],
+)
+def test_an_end_that_did_not_come_is_no_longer_expected(changes: dict[str, Any], seconds: float | None) -> None:
+    said = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": at(-50)} | changes
+    moment = stale_disruptions.stale_at(pod("p", status={"conditions": [said]}))
+    assert (None if moment is None else moment - NOW) == seconds
+    assert stale_disruptions.stale_at(pod("p", deleting=True, status={"conditions": [said]})) is None
+    assert stale_disruptions.stale_at(pod("p", "Failed", status={"conditions": [said]})) is None
 
 
 def test_a_granted_eviction_counts_until_the_pod_goes_or_two_minutes_pass() -> None:
