@@ -51,7 +51,7 @@ def _merge_maps(original: Any, patch: dict[str, Any], of: Schema) -> dict[str, A
     for key, value in patch.items():
         field = key[len(_ORDER) :]
         if key.startswith(_ORDER) and field not in patch and isinstance(result.get(field), list):
-            result[field] = _ordered(result[field], [], _as_list(key, value), _merge_key(_field(of, field)))
+            result[field] = _ordered(result[field], _as_list(key, value), result[field], _merge_key(_field(of, field)))
     return result
 
 
@@ -64,14 +64,19 @@ def _merge_field(result: dict[str, Any], key: str, value: Any, of: Schema, order
     if isinstance(value, dict):
         if "replace" in strategies:
             result[key] = _clean(value)
-        elif _action(value) == "delete":
+        elif _action(value) == "delete" and "properties" not in schema.resolve(of):
+            # An empty map is not written; an empty object is.
             result.pop(key, None)
         else:
             result[key] = _merge_maps(current, value, schema.resolve(of))
     elif isinstance(value, list) and "merge" in strategies:
+        if order is not None:
+            _check_order(value, _as_list(key, order), _merge_key(of))
         current = current if isinstance(current, list) else []
         merged = _merge_lists(current, value, of)
-        result[key] = merged if order is None else _ordered(merged, value, _as_list(key, order), _merge_key(of))
+        # In place of items that are deleted the original remembers new ones, and so orders by them.
+        before = merged[: len(current)]
+        result[key] = merged if order is None else _ordered(merged, _as_list(key, order), before, _merge_key(of))
     else:
         result[key] = _clean(value)
 
@@ -98,22 +103,31 @@ def _merge_lists(original: list[Any], patch: list[Any], of: Schema) -> list[Any]
     return result
 
 
-def _ordered(items: list[Any], patch: list[Any], order: list[Any], merge_key: str | None) -> list[Any]:
-    """Items named by the order stand in it; each other one stays behind the item that it followed."""
-    wanted = [item if merge_key is None else _key_of(item, merge_key) for item in order]
-    present = [item if merge_key is None else _key_of(item, merge_key) for item in items]
-    ordered = [items[present.index(name)] for name in dict.fromkeys(map(_hashable, wanted)) if name in present]
-    result = list(ordered)
-    for index, item in enumerate(items):
-        if present[index] in wanted:
-            continue
-        behind = 0
-        for previous in reversed(items[:index]):
-            if previous in result:
-                behind = result.index(previous) + 1
-                break
-        result.insert(behind, item)
-    return result
+def _ordered(items: list[Any], order: list[Any], before: list[Any], merge_key: str | None) -> list[Any]:
+    """Items named by the order stand in it; each other one comes before the next of them that it once stood before."""
+
+    def key(item: Any) -> Any:
+        return item if merge_key is None else _key_of(item, merge_key)
+
+    wanted = list(dict.fromkeys(_hashable(key(item)) for item in order))
+    once = {_hashable(key(item)): place for place, item in reversed(list(enumerate(before)))}
+    others = [item for item in items if _hashable(key(item)) not in wanted]
+    others.sort(key=lambda item: once.get(_hashable(key(item)), len(once)))
+    result: list[Any] = []
+    for name in wanted:
+        for item in (item for item in items if _hashable(key(item)) == name):
+            while others and once.get(_hashable(key(others[0])), len(before)) < once.get(name, -1):
+                result.append(others.pop(0))
+            result.append(item)
+    return result + others
+
+
+def _check_order(patch: list[Any], order: list[Any], merge_key: str | None) -> None:
+    """What a patch adds or changes stands in the order that it gives itself. Raises BadRequest."""
+    kept = [item for item in patch if _action(item) != "delete"]
+    names = iter([item if merge_key is None else _key_of(item, merge_key) for item in order])
+    if not all((item if merge_key is None else _key_of(item, merge_key)) in names for item in kept):
+        raise BadRequest(f"The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n")
 
 
 def _hashable(value: Any) -> Any:

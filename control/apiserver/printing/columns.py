@@ -82,7 +82,7 @@ def since(timestamp: str | None, now: float) -> str:
 
 def human_duration(seconds: float) -> str:
     """At most two units, fewer as the time grows: `90s`, `5m30s`, `3h`, `2d4h`, `1y20d`."""
-    if seconds < -1:
+    if int(seconds) < -1:
         return "<invalid>"
     whole = max(int(seconds), 0)
     minutes, hours = whole // 60, whole // 3600
