@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from namespace_lab import Host, Lab
+from namespace_lab import Host, Lab, node
 
 ROOT = Path(__file__).resolve().parents[1]
 WHERRY = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
@@ -52,10 +52,30 @@ class Site:
 
     def start_proxy(self) -> None:
         """Start the proxy."""
-        self.proxy = self.host.start(argv=[
-            "sh", "-c", 'echo started; exec "$@" 2>>"$0"', f"{self.host.state}/proxy.log", *WHERRY, "proxy",
-            "--kubeconfig", self.kubeconfig, "--node-name", "one", "--node-ip", ADDRESS,
+        self.proxy = self.run_proxy(self.host, ADDRESS)
+
+    def run_proxy(self, host: Host, address: str) -> int:
+        """Start the proxy of a host; its process."""
+        return host.start(argv=[
+            "sh", "-c", 'echo started; exec "$@" 2>>"$0"', f"{host.state}/proxy.log", *WHERRY, "proxy",
+            "--kubeconfig", self.kubeconfig, "--node-name", host.name, "--node-ip", address,
         ])  # fmt: skip
+
+    def join(self, name: str, number: int) -> Host:
+        """One more node with a proxy and the pod `client`, of a site whose API server others reach."""
+        address, cidr = f"192.168.9.{11 + number}", f"10.244.{1 + number}.0/24"
+        host = self.lab.host(name, "lan", f"{address}/24")
+        host.open(state=host.state, cidrs=[cidr])
+        host.attach(sandbox="client")
+        self.register(name, address, cidr)
+        self.run_proxy(host, address)
+        return host
+
+    def register(self, name: str, address: str, cidr: str) -> None:
+        """Make a Node."""
+        made = {"apiVersion": "v1", "kind": "Node"} | node(name, address, cidr)
+        self.apply(made)
+        self.host.put_status(kubeconfig=self.kubeconfig, resource="nodes", obj=made)
 
     def answers(self, *expected: str, **options) -> bool:
         """Whether exactly these answer on the service's address."""
@@ -86,22 +106,21 @@ def endpoint_slice(*addresses: str, protocol: str = "TCP") -> dict:
 
 
 @contextmanager
-def open_site() -> Iterator[Site]:
-    """A site with a Node and a running proxy."""
+def open_site(listen: str = "127.0.0.1") -> Iterator[Site]:
+    """A site with a Node and a running proxy; other nodes can join it if its API server listens at ADDRESS."""
     lab = Lab()
     try:
         lab.segment("lan")
         host = lab.host("one", "lan", f"{ADDRESS}/24")
         host.start(argv=["sh", "-c", 'exec "$@" 2>"$0"', f"{host.state}/server.log", *WHERRY, "server", "--data-dir",
-                         f"{host.state}/control", "--listen", "127.0.0.1:6443", "--store", "memory"])  # fmt: skip
+                         f"{host.state}/control", "--listen", f"{listen}:6443", "--store", "memory"])  # fmt: skip
         host.open(state=host.state, cidrs=[CIDR])
         first, second, client = (host.attach(sandbox=name)["addresses"][0] for name in ("a", "b", "client"))
         for name in ("a", "b"):
             host.serve(name, 8080, pod=name)
             host.serve(name, 8080, pod=name, protocol="udp")
         made = Site(lab, host, 0, (first, second), client)
-        made.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"},
-                    "spec": {"podCIDR": CIDR, "podCIDRs": [CIDR]}})  # fmt: skip
+        made.register("one", ADDRESS, CIDR)
         made.start_proxy()
         yield made
     finally:

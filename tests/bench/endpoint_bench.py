@@ -1,10 +1,10 @@
-"""How long after an endpoint's change the first packet goes right, on a node with many services, under load.
+"""How long after an endpoint's change the first packet goes right on every node, with many services, under load.
 
-    .venv/bin/python tests/bench/endpoint_bench.py [--services 500] [--changes 40]
+    .venv/bin/python tests/bench/endpoint_bench.py [--services 500] [--changes 40] [--nodes 3]
 
-A real API server and a real proxy run in namespaces of their own. A pod connects to a service all the time, and says
-when who answered, while the service's only endpoint is moved to and fro and other services' endpoints change too.
-Time is counted from before the request that changes the slice. Needs root.
+A real API server, and a real proxy a node, run in namespaces of their own. On each node a pod connects to a service all
+the time, and says when who answered, while the service's only endpoint is moved to and fro and other services'
+endpoints change too. Time is counted from before the request that changes the slice. Needs root.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from proxy_site import RESOURCES, Site, endpoint_slice, open_site, service, wait_for
+from namespace_lab import Host
+from proxy_site import ADDRESS, RESOURCES, Site, endpoint_slice, open_site, service, wait_for
 
 PAUSE = 0.05
 # So many changes of other services come between two of the watched one.
@@ -83,25 +84,40 @@ def plan(site: Site, slices: list[dict], changes: int) -> tuple[list[dict], list
     return written, targets
 
 
-def measure(site: Site, services: int, changes: int) -> None:
-    """Move the watched endpoint so many times, and print how long each took to be right."""
+def measure(site: Site, hosts: list[Host], services: int, changes: int) -> None:
+    """Move the watched endpoint so many times, and print how long each took to be right on each node."""
     made, slices = others(services)
     site.apply(service(), endpoint_slice(site.pods[0]), *made, *slices)
-    wait_for(lambda: site.answers("a", count=3), "the first endpoint", 120)
-    result = f"{site.host.state}/seen.json"
-    site.host.start(argv=["ip", "netns", "exec", "client", sys.executable, "-c", WATCH, result])
+    for host in hosts:
+        wait_for(lambda host=host: host.answer("10.96.0.80", 80, pod="client") == "a", f"an answer on {host.name}", 120)
+        host.start(argv=["ip", "netns", "exec", "client", sys.executable, "-c", WATCH, f"{host.state}/seen.json"])
     written, targets = plan(site, slices, changes)
     times = site.host.update_each(kubeconfig=site.kubeconfig, resource=RESOURCES["EndpointSlice"], objects=written,
                                   pause=PAUSE)  # fmt: skip
-    site.host.sh(f"sleep 1; touch {result}.stop")
-    wait_for(lambda: site.host.run(argv=["test", "-e", result])["code"] == 0, "the client's end")
-    seen = [(began, who) for began, who in json.loads(site.host.sh(f"cat {result}"))]
+    site.host.sh("sleep 1")
     moved = [(at, target) for at, target in zip(times, targets, strict=True) if target]
-    taken = sorted(delays([at for at, _ in moved], [target for _, target in moved], seen))
-    failed = sum(who not in ("a", "b") for _, who in seen)
-    print(f"{services} services, a change every {PAUSE * 1000:.0f} ms, {len(seen)} connections, {failed} failed")
-    print(f"| milliseconds | median {statistics.median(taken):.0f} | p95 {taken[int(len(taken) * 0.95)]:.0f} "
-          f"| worst {taken[-1]:.0f} | changes {len(taken)} |")  # fmt: skip
+    taken: dict[str, list[float]] = {}
+    told = f"{services} services, a change every {PAUSE * 1000:.0f} ms"
+    for host in hosts:
+        seen = watched(host)
+        taken[host.name] = delays([at for at, _ in moved], [target for _, target in moved], seen)
+        failed = sum(who not in ("a", "b") for _, who in seen)
+        told += f"; on {host.name} {len(seen)} connections, {failed} failed"
+    print(told)
+    taken["all of them"] = [max(each) for each in zip(*taken.values(), strict=True)]
+    print("| right on, after milliseconds | median | p95 | worst | changes |\n|---|---|---|---|---|")
+    for name, found in taken.items():
+        found.sort()
+        p95 = found[int(len(found) * 0.95)]
+        print(f"| {name} | {statistics.median(found):.0f} | {p95:.0f} | {found[-1]:.0f} | {len(found)} |")
+
+
+def watched(host: Host) -> list[tuple[float, str]]:
+    """What the client of a node has seen, once it has ended."""
+    result = f"{host.state}/seen.json"
+    host.sh(f"touch {result}.stop")
+    wait_for(lambda: host.run(argv=["test", "-e", result])["code"] == 0, "the client's end")
+    return [(began, who) for began, who in json.loads(host.sh(f"cat {result}"))]
 
 
 def main() -> None:
@@ -109,9 +125,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", type=int, default=500)
     parser.add_argument("--changes", type=int, default=40)
+    parser.add_argument("--nodes", type=int, default=3)
     arguments = parser.parse_args()
-    with open_site() as site:
-        measure(site, arguments.services, arguments.changes)
+    with open_site(ADDRESS) as site:
+        hosts = [site.host, *(site.join(f"node-{number}", number) for number in range(1, arguments.nodes))]
+        measure(site, hosts, arguments.services, arguments.changes)
 
 
 if __name__ == "__main__":
