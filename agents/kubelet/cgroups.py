@@ -104,6 +104,15 @@ class PodCgroups:
                     found["" if hierarchy == self.root else hierarchy.name] = path
         return found
 
+    def of_all_pods(self) -> dict[str, Path]:
+        """The directories of the group that holds all pods, by controller as above."""
+        found = {}
+        for hierarchy in self._hierarchies():
+            for path in (hierarchy / self.parent.strip("/") / "kubepods", hierarchy / "kubepods.slice"):
+                if path.is_dir():
+                    found["" if hierarchy == self.root else hierarchy.name] = path
+        return found
+
     def _slices(self, uid: str) -> list[Path]:
         """The slices of a pod, or with "*" of all, in every hierarchy."""
         name = uid.replace("-", "_")

@@ -18,6 +18,7 @@ from agents.kubelet.machine import Pressure, read_pressure
 from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction, PodView, views
+from agents.kubelet.processes import systems
 from agents.kubelet.runtime.interface import ContainerRuntime, State
 from agents.kubelet.sampling import Sample, Sampler, read_node_use
 from agents.kubelet.stats import PodDisk
@@ -62,7 +63,7 @@ class NodeResources:
         ending: Callable[[], bool],
     ) -> None:
         self._clock, self._runtime, self._volumes, self._cgroups, self._logs = clock, runtime, volumes, cgroups, logs
-        self._image_directory = image_directory
+        self._image_directory, self._runtime_name = image_directory, ""
         self._pods = pods
         self.sampler = Sampler(clock, self._sample)
         self.images = ImageCollector(clock, runtime, self._image_space, settings.images)
@@ -84,7 +85,14 @@ class NodeResources:
             logs={name: disk_use(directory / name) for name in names},
             roots=self._runtime.disk_use(uid_of(pod)) if roots else {},
             volumes={name: disk_use(self._volumes.path(pod, name)) for name in volumes},
+            spaces={name: found for name in volumes if (found := self._space(pod, name)) is not None},
         )
+
+    def _space(self, pod: Object, name: str) -> Space | None:
+        """The file system that a volume lies on, None if it cannot be looked at."""
+        with suppress(VolumeError, OSError):
+            return space(self._volumes.path(pod, name))
+        return None
 
     def claims(self, pod: Object) -> dict[str, tuple[str, Space]]:
         """By volume the claim behind it and the file system that it lies on; what cannot be looked at is left out."""
@@ -127,7 +135,9 @@ class NodeResources:
             for uid, view in found.items()
             if (use := pod_usage(self._cgroups, uid, [entry.id for entry in view.running()], now)) is not None
         }
-        return Sample(read_node_use(now), measured)
+        node = read_node_use(now)
+        self._runtime_name = self._runtime_name or self._runtime.version().name
+        return Sample(node, measured, systems(self._cgroups, self._runtime_name, node.booted, now))
 
     def _image_space(self) -> tuple[int, int]:
         pressure = self.pressure()

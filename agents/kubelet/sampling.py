@@ -11,31 +11,44 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.kubelet.usage import PodUsage
+from agents.kubelet.processes import System
+from agents.kubelet.usage import Interface, PodUsage, interfaces
 from api.runtime import Runtime
 
 _NANO = 1_000_000_000
 _YOUNGEST = 1.0
 _OLDEST = 120.0
 _WINDOW = 10.0
+# The destination of the default route, as the kernel writes addresses.
+_ANYWHERE = "00000000"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeUse:
-    """The node's own use: CPU nanoseconds since boot, bytes of memory in use and in all."""
+    """The node's own use: CPU nanoseconds since boot, bytes of memory in use and in all, and of these what no file has.
+
+    `uplink` is the interface by which it reaches others.
+    """
 
     time: float
     cpu_nanoseconds: int
     memory_used: int
     memory_total: int
+    booted: float = 0.0
+    resident: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
+    network: Mapping[str, Interface] = field(default_factory=dict)
+    uplink: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Everything at one moment; `pods` by uid."""
+    """Everything at one moment; `pods` by uid, `systems` by name."""
 
     node: NodeUse
     pods: Mapping[str, PodUsage] = field(default_factory=dict)
+    systems: Mapping[str, System] = field(default_factory=dict)
 
 
 class Sampler:
@@ -72,11 +85,26 @@ class Sampler:
 
 def read_node_use(now: float) -> NodeUse:
     """The machine's use, from /proc."""
-    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    counts = {words[0]: words[1:] for line in _lines("stat") if (words := line.split())}
+    ticks = [int(word) for word in counts["cpu"]]
     idle = ticks[3] + ticks[4]
-    memory = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        memory[name] = int(value.split()[0]) * 1024
-    used = memory["MemTotal"] - memory.get("MemAvailable", 0)
-    return NodeUse(now, (sum(ticks) - idle) * (_NANO // 100), used, memory["MemTotal"])
+    memory = {
+        name: int(value.split()[0]) * 1024 for name, _, value in (line.partition(":") for line in _lines("meminfo"))
+    }
+    faults = dict(line.split() for line in _lines("vmstat"))
+    return NodeUse(
+        time=now,
+        cpu_nanoseconds=(sum(ticks) - idle) * (_NANO // 100),
+        memory_used=memory["MemTotal"] - memory.get("MemAvailable", 0),
+        memory_total=memory["MemTotal"],
+        booted=float(counts["btime"][0]),
+        resident=memory.get("AnonPages", 0),
+        page_faults=int(faults.get("pgfault", 0)),
+        major_page_faults=int(faults.get("pgmajfault", 0)),
+        network=interfaces("\n".join(_lines("self/net/dev"))),
+        uplink=next((words[0] for line in _lines("self/net/route")[1:] if (words := line.split())[1] == _ANYWHERE), ""),
+    )
+
+
+def _lines(name: str) -> list[str]:
+    return Path("/proc", name).read_text().splitlines()

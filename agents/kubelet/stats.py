@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agents.kubelet.machine import Pressure
 from agents.kubelet.pods.view import PodView
+from agents.kubelet.processes import System
 from agents.kubelet.runtime.interface import Container
 from agents.kubelet.sampling import NodeUse, Sample
-from agents.kubelet.usage import DiskUse, PodUsage, Space, Usage
+from agents.kubelet.usage import DiskUse, Interface, PodUsage, Space, Usage
 from api.objects import Object, name_of, namespace_of, uid_of
 from api.runtime import timestamp
 
@@ -24,13 +26,15 @@ _NANO = 1_000_000_000
 class PodDisk:
     """The disk that a pod uses: logs and written roots by container, volumes by name.
 
-    `claims` are the volumes behind persistent volume claims, each with its claim's name.
+    `claims` are the volumes behind persistent volume claims, each with its claim's name; `spaces` are the file systems
+    of the other volumes.
     """
 
     logs: Mapping[str, DiskUse]
     roots: Mapping[str, int]
     volumes: Mapping[str, DiskUse]
     claims: Mapping[str, tuple[str, Space]] = field(default_factory=dict)
+    spaces: Mapping[str, Space] = field(default_factory=dict)
 
 
 def summary(
@@ -43,13 +47,19 @@ def summary(
 ) -> Object:
     """The Summary object. `disks` may miss pods; what is missing is left out."""
     now, before = samples
+    node_disks = _node_disks(pressure)
     return {
         "node": {
             "nodeName": node,
+            "startTime": timestamp(now.node.booted),
+            "systemContainers": [
+                _system(name, found, before.systems.get(name)) for name, found in sorted(now.systems.items())
+            ],
             "cpu": _cpu(now.node.time, now.node.cpu_nanoseconds, before.node.time, before.node.cpu_nanoseconds),
             "memory": _node_memory(now.node),
-            "fs": _file_system(now.node.time, pressure),
-            "runtime": {"imageFs": _image_file_system(now.node.time, pressure)},
+            **_network(now.node.time, now.node.network, now.node.uplink),
+            "fs": {"time": timestamp(now.node.time)} | _space(node_disks.own),
+            "runtime": {"imageFs": {"time": timestamp(now.node.time)} | _space(node_disks.images)},
             "rlimit": {
                 "time": timestamp(now.node.time),
                 "maxpid": pressure.processes_total,
@@ -57,65 +67,118 @@ def summary(
             },
         },
         "pods": [
-            _pod(pod, views.get(uid_of(pod), PodView()), use, before.pods.get(uid_of(pod)), disks.get(uid_of(pod)))
+            _pod(
+                pod,
+                views.get(uid_of(pod), PodView()),
+                use,
+                before.pods.get(uid_of(pod)),
+                disks.get(uid_of(pod)),
+                node_disks,
+            )
             for pod in pods
             if (use := now.pods.get(uid_of(pod))) is not None
         ],
     }
 
 
-def _pod(pod: Object, view: PodView, use: PodUsage, before: PodUsage | None, disk: PodDisk | None) -> Object:
+class _NodeDisks(NamedTuple):
+    """The file systems that pods' logs and volumes, and that images and what containers write lie on."""
+
+    own: Space
+    images: Space
+
+
+def _node_disks(found: Pressure) -> _NodeDisks:
+    return _NodeDisks(
+        Space(found.disk_total, found.disk_available, found.inodes_total, found.inodes_available),
+        Space(
+            found.image_disk_total, found.image_disk_available, found.image_inodes_total, found.image_inodes_available
+        ),
+    )
+
+
+def _pod(
+    pod: Object, view: PodView, use: PodUsage, before: PodUsage | None, disk: PodDisk | None, node: _NodeDisks
+) -> Object:
     earlier = before.pod if before is not None else None
-    stats: Object = {
+    return {
         "podRef": {"name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)},
         "startTime": (pod.get("status") or {}).get("startTime"),
         "containers": [
-            _container(found, use.containers[found.id], before, disk)
+            _container(found, use.containers[found.id], before)
+            | (_container_disk(found, disk, timestamp(use.pod.time), node) if disk is not None else {})
             for found in view.running()
             if found.id in use.containers
         ],
         "cpu": _cpu_of(use.pod, earlier, view.sandbox.created if view.sandbox is not None else 0.0),
         "memory": _memory_of(use.pod),
+        "swap": _swap_of(use.pod),
         "process_stats": {"process_count": use.pod.processes},
+        **_network(use.pod.time, use.network),
+        **(_pod_disk(namespace_of(pod), disk, timestamp(use.pod.time), node) if disk is not None else {}),
     }
-    if use.network:
-        entries = [
-            {"name": name, "rxBytes": i.received_bytes, "rxErrors": i.received_errors, "txBytes": i.sent_bytes,
-             "txErrors": i.sent_errors}
-            for name, i in sorted(use.network.items())
-        ]  # fmt: skip
-        stats["network"] = {"time": timestamp(use.pod.time), **entries[0], "interfaces": entries}
-    if disk is not None:
-        moment = timestamp(use.pod.time)
-        stats["volume"] = [
-            {"name": name, "time": moment, "usedBytes": found.bytes, "inodesUsed": found.inodes}
+
+
+def _pod_disk(namespace: str, disk: PodDisk, moment: str, node: _NodeDisks) -> Object:
+    every = [*disk.logs.values(), *disk.volumes.values()]
+    written = DiskUse(
+        sum(found.bytes for found in every) + sum(disk.roots.values()), sum(found.inodes for found in every)
+    )
+    return {
+        "volume": [
+            {"name": name, "time": moment} | _part(found, disk.spaces.get(name, node.own))
             for name, found in sorted(disk.volumes.items())
-        ] + [
-            {"name": name, "time": moment, "pvcRef": {"name": claim, "namespace": namespace_of(pod)}} | _space(found)
-            for name, (claim, found) in sorted(disk.claims.items())
         ]
-        every = [*disk.logs.values(), *disk.volumes.values()]
-        stats["ephemeral-storage"] = {
-            "time": moment,
-            "usedBytes": sum(found.bytes for found in every) + sum(disk.roots.values()),
-            "inodesUsed": sum(found.inodes for found in every),
-        }
-    return stats
+        + [
+            {"name": name, "time": moment, "pvcRef": {"name": claim, "namespace": namespace}} | _space(found)
+            for name, (claim, found) in sorted(disk.claims.items())
+        ],
+        "ephemeral-storage": {"time": moment} | _part(written, node.own),
+    }
 
 
-def _container(found: Container, use: Usage, before: PodUsage | None, disk: PodDisk | None) -> Object:
+def _container_disk(found: Container, disk: PodDisk, moment: str, node: _NodeDisks) -> Object:
+    root = _part(DiskUse(disk.roots.get(found.id, 0)), node.images)
+    # Runtimes count the bytes that a container has written, not its files.
+    del root["inodesUsed"]
+    logs = disk.logs.get(found.name, DiskUse())
+    return {"rootfs": {"time": moment} | root, "logs": {"time": moment} | _part(logs, node.own)}
+
+
+def _part(use: DiskUse, of: Space) -> Object:
+    """A part of a file system: what it uses itself, and what there is left for it."""
+    return _space(of) | {"usedBytes": use.bytes, "inodesUsed": use.inodes}
+
+
+def _network(time: float, known: Mapping[str, Interface], first: str = "") -> Object:
+    """`network`, by the first interface and all of them; nothing if there are none."""
+    entries = [
+        {"name": name, "rxBytes": i.received_bytes, "rxErrors": i.received_errors, "txBytes": i.sent_bytes,
+         "txErrors": i.sent_errors}
+        for name, i in sorted(known.items())
+    ]  # fmt: skip
+    chosen = next((entry for entry in entries if entry["name"] == first), entries[0] if entries else {})
+    return {"network": {"time": timestamp(time), **chosen, "interfaces": entries}} if entries else {}
+
+
+def _container(found: Container, use: Usage, before: PodUsage | None) -> Object:
     earlier = before.containers.get(found.id) if before is not None else None
-    stats: Object = {
+    return {
         "name": found.name,
         "startTime": timestamp(found.started),
         "cpu": _cpu_of(use, earlier, found.started),
         "memory": _memory_of(use),
+        "swap": _swap_of(use),
     }
-    if disk is not None:
-        moment, logs = timestamp(use.time), disk.logs.get(found.name, DiskUse())
-        stats["rootfs"] = {"time": moment, "usedBytes": disk.roots.get(found.id, 0)}
-        stats["logs"] = {"time": moment, "usedBytes": logs.bytes, "inodesUsed": logs.inodes}
-    return stats
+
+
+def _system(name: str, found: System, before: System | None) -> Object:
+    return {
+        "name": name,
+        "startTime": timestamp(found.started),
+        "cpu": _cpu_of(found.use, before.use if before is not None else None, found.started),
+        "memory": _memory_of(found.use),
+    }
 
 
 def _cpu_of(use: Usage, before: Usage | None, began: float) -> Object:
@@ -133,6 +196,7 @@ def _cpu(time: float, count: int, before_time: float, before_count: int) -> Obje
 def _memory_of(use: Usage) -> Object:
     return {
         "time": timestamp(use.time),
+        **({"availableBytes": max(0, use.memory_limit - use.working_set)} if use.memory_limit else {}),
         "usageBytes": use.memory,
         "workingSetBytes": use.working_set,
         "rssBytes": use.resident,
@@ -141,12 +205,19 @@ def _memory_of(use: Usage) -> Object:
     }
 
 
+def _swap_of(use: Usage) -> Object:
+    return {"time": timestamp(use.time), "swapUsageBytes": use.swap}
+
+
 def _node_memory(node: NodeUse) -> Object:
     return {
         "time": timestamp(node.time),
         "availableBytes": node.memory_total - node.memory_used,
         "usageBytes": node.memory_used,
         "workingSetBytes": node.memory_used,
+        "rssBytes": node.resident,
+        "pageFaults": node.page_faults,
+        "majorPageFaults": node.major_page_faults,
     }
 
 
@@ -158,18 +229,4 @@ def _space(found: Space) -> Object:
         "inodesFree": found.inodes_free,
         "inodes": found.inodes,
         "inodesUsed": found.inodes - found.inodes_free,
-    }
-
-
-def _file_system(time: float, pressure: Pressure) -> Object:
-    found = Space(pressure.disk_total, pressure.disk_available, pressure.inodes_total, pressure.inodes_available)
-    return {"time": timestamp(time)} | _space(found)
-
-
-def _image_file_system(time: float, pressure: Pressure) -> Object:
-    return {
-        "time": timestamp(time),
-        "availableBytes": pressure.image_disk_available,
-        "capacityBytes": pressure.image_disk_total,
-        "usedBytes": pressure.image_disk_total - pressure.image_disk_available,
     }

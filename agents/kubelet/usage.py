@@ -18,6 +18,7 @@ from agents.kubelet.cgroups import PodCgroups
 
 _BLOCK = 512
 _MICRO = 1_000
+_UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class DiskTraffic:
 class Usage:
     """CPU nanoseconds so far; bytes of memory: all, what cannot be dropped, anonymous, swapped; processes.
 
-    `out_of_memory` counts those that the kernel ended because the group had no more memory.
+    `memory_limit` is 0 for none; `out_of_memory` counts those that the kernel ended for want of memory in the group.
     """
 
     time: float
@@ -56,6 +57,7 @@ class Usage:
     processes: int = 0
     swap: int = 0
     out_of_memory: int = 0
+    memory_limit: int = 0
     throttling: Throttling = Throttling()
     disk: DiskTraffic = DiskTraffic()
 
@@ -128,6 +130,7 @@ def read_usage(controllers: Mapping[str, Path], now: float) -> Usage:
         time=now,
         cpu_nanoseconds=_number(controllers.get("cpuacct", absent) / "cpuacct.usage"),
         memory=memory,
+        memory_limit=_limit(group / "memory.limit_in_bytes"),
         working_set=max(0, memory - stat.get("total_inactive_file", 0)),
         resident=stat.get("total_rss", 0),
         page_faults=stat.get("total_pgfault", 0),
@@ -147,6 +150,7 @@ def _read_unified(group: Path, now: float) -> Usage:
         time=now,
         cpu_nanoseconds=cpu.get("usage_usec", 0) * _MICRO,
         memory=memory,
+        memory_limit=_limit(group / "memory.max"),
         working_set=max(0, memory - stat.get("inactive_file", 0)),
         resident=stat.get("anon", 0),
         page_faults=stat.get("pgfault", 0),
@@ -237,6 +241,12 @@ def _child(path: Path, container_id: str) -> Path | None:
     """A container's group within its pod's: conmon's beside it is not meant."""
     found = [entry for entry in path.glob(f"*{container_id}*") if "conmon" not in entry.name and entry.is_dir()]
     return found[0] if found else None
+
+
+def _limit(path: Path) -> int:
+    """A limit; version 1 says of none what is nearly the largest number."""
+    found = _number(path)
+    return 0 if found >= _UNLIMITED else found
 
 
 def _number(path: Path) -> int:

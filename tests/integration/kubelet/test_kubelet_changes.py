@@ -202,6 +202,11 @@ def test_the_node_tells_what_its_pods_use(steady: Node) -> None:
     assert found["containers"][0]["cpu"]["usageNanoCores"] > 0
     assert 0 < found["containers"][0]["memory"]["workingSetBytes"] <= found["memory"]["workingSetBytes"]
     assert found["network"]["name"] == "eth0"
+    assert 0 < found["containers"][0]["memory"]["availableBytes"] < 128 * 1024**2
+    assert {entry["name"] for entry in summary["node"]["systemContainers"]} == {"kubelet", "runtime", "pods"}
+    assert all(entry["cpu"]["usageCoreNanoSeconds"] > 0 for entry in summary["node"]["systemContainers"])
+    assert 0 < found["containers"][0]["rootfs"]["availableBytes"] <= found["containers"][0]["rootfs"]["capacityBytes"]
+    assert summary["node"]["network"]["name"] == "eth0" and summary["node"]["memory"]["rssBytes"] > 0
     labels = 'container="app",namespace="default",pod="steady"'
     resource = steady.client.raw("GET", f"{proxy}/metrics/resource").decode()
     assert f"container_cpu_usage_seconds_total{{{labels}}}" in resource

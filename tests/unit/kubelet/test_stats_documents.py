@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agents.kubelet.exposition import OwnMetrics, cadvisor_metrics, probe_metrics, resource_metrics
 from agents.kubelet.machine import Machine, Pressure
 from agents.kubelet.pods.view import PodView
+from agents.kubelet.processes import System, of_processes
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
 from agents.kubelet.sampling import NodeUse, Sample
 from agents.kubelet.stats import PodDisk, summary
@@ -46,6 +50,49 @@ def test_rates_are_of_two_samples_or_of_a_life(before: Sample, rate: float) -> N
         "default"}, "availableBytes": 60, "capacityBytes": 100, "usedBytes": 40, "inodesFree": 4, "inodes": 10,
         "inodesUsed": 6}  # fmt: skip
     assert (pod["network"]["name"], pod["network"]["txBytes"]) == ("eth0", 2)
+
+
+def test_every_part_tells_what_is_left_for_it() -> None:
+    spaces = {"v": Space(50, 30, 8, 3)}
+    disks = {"u1": PodDisk({"app": DiskUse(10, 1)}, {"c": 5}, {"v": DiskUse(20, 2)}, {}, spaces)}
+    pressure = Pressure(1, 200, 300, 4, 0, 20, 30, 2000, 3000, 200, 300)
+    use = Usage(110.0, 2 * NANO, 100, 60, 40, 7, 1, 2, swap=9, memory_limit=100)
+    links = {"eth0": Interface(1, 0, 2, 0), "away": Interface(3)}
+    node = NodeUse(110.0, 20 * NANO, 500, 1000, 50.0, 300, 70, 5, links, "eth0")
+    now = Sample(node, {"u1": PodUsage(use, {"c": use}, {})}, {"pods": System(60.0, use)})
+    before = Sample(NodeUse(100.0, 10 * NANO, 500, 1000))
+    found = summary("n", [POD], {"u1": VIEW}, (now, before), pressure, disks)
+    (told,) = found["pods"]
+    (container,) = told["containers"]
+    assert container["memory"]["availableBytes"] == 40 and container["swap"]["swapUsageBytes"] == 9
+    amounts = ("usedBytes", "availableBytes", "capacityBytes", "inodesFree", "inodes")
+    assert [[part[name] for name in amounts] for part in (
+        container["rootfs"], container["logs"], told["volume"][0], told["ephemeral-storage"], found["node"]["fs"],
+        found["node"]["runtime"]["imageFs"],
+    )] == [
+        [5, 2000, 3000, 200, 300], [10, 200, 300, 20, 30], [20, 30, 50, 3, 8], [35, 200, 300, 20, 30],
+        [100, 200, 300, 20, 30], [1000, 2000, 3000, 200, 300],
+    ]  # fmt: skip
+    (system,) = found["node"]["systemContainers"]
+    assert (system["name"], system["cpu"]["usageNanoCores"]) == ("pods", 2 * NANO // 50)
+    assert (system["memory"]["availableBytes"], system["memory"]["pageFaults"]) == (40, 7)
+    assert found["node"]["memory"]["rssBytes"] == 300 and found["node"]["memory"]["majorPageFaults"] == 5
+    network = found["node"]["network"]
+    assert (network["name"], [entry["name"] for entry in network["interfaces"]]) == ("eth0", ["away", "eth0"])
+
+
+def test_a_part_of_the_system_is_the_sum_of_its_processes(tmp_path: Path) -> None:
+    for process, ticks in ((7, 100), (8, 50)):
+        (tmp_path / str(process)).mkdir()
+        words = ["S", *["0"] * 6, "3", "0", "2", "0", f"{ticks}", "20", *["0"] * 6, f"{ticks * 10}", "0", "4", "0"]
+        (tmp_path / str(process) / "stat").write_text(f"{process} (a b) c) {' '.join(words)}")
+    found = of_processes([7, 8, 9], 1000.0, 2000.0, tmp_path)
+    tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    assert found is not None and found.started == 1000 + 500 / tick
+    use = found.use
+    assert (use.cpu_nanoseconds, use.resident) == (190 * NANO // tick, 8 * page)
+    assert (use.page_faults, use.major_page_faults) == (10, 4)
+    assert of_processes([9], 1000.0, 2000.0, tmp_path) is None
 
 
 def test_volumes_behind_claims_are_told_by_their_claims_names() -> None:
