@@ -133,13 +133,6 @@ def test_a_port_that_a_service_does_not_have_is_refused(cluster: Cluster) -> Non
     assert cluster.one.ask("10.96.0.10", 81, pod="idle")[0].split()[1] == "ConnectionRefusedError"
 
 
-def test_local_policy_keeps_the_clients_address_and_the_node(cluster: Cluster) -> None:
-    local = service("web", "10.96.0.10", type="NodePort", node_port=30080, externalTrafficPolicy="Local")
-    cluster.program([local], [endpoint_slice("web", *cluster.web)])
-    for name in ("one", "two"):
-        assert set(cluster.client.ask(ADDRESSES[name], 30080, count=6)) == {f"{name} {CLIENT} 2"}
-
-
 def test_local_policy_drops_what_another_node_could_serve(cluster: Cluster) -> None:
     local = service("web", "10.96.0.10", type="NodePort", node_port=30080, externalTrafficPolicy="Local")
     cluster.program([local], [endpoint_slice("web", cluster.web[1])])
@@ -149,40 +142,35 @@ def test_local_policy_drops_what_another_node_could_serve(cluster: Cluster) -> N
     assert cluster.one.answer(ADDRESSES["one"], 30080) == "two"
 
 
-def test_internal_local_policy_stays_on_the_node(cluster: Cluster) -> None:
-    cluster.program([service("web", "10.96.0.10", internalTrafficPolicy="Local")],
-                    [endpoint_slice("web", *cluster.web)])  # fmt: skip
-    assert {line.split()[0] for line in cluster.one.ask("10.96.0.10", 80, pod="idle", count=8)} == {"one"}
-    assert {line.split()[0] for line in cluster.two.ask("10.96.0.10", 80, count=8)} == {"two"}
-
-
 BOTH, OWN = {"one", "two"}, {"one"}
 CLIENTS = ("pod", "node", "outside")
-# By policies: who reaches which endpoints through the first node, and keeps the own address, at the cluster's address
-# and at those for clients outside.
-WAYS: dict[str, tuple[dict, dict, dict]] = {
-    "any endpoint": (
-        {},
-        {"pod": (BOTH, True), "node": (BOTH, False), "outside": (BOTH, False)},
-        {"pod": (BOTH, False), "node": (BOTH, False), "outside": (BOTH, False)}),
-    "external local": (
-        {"externalTrafficPolicy": "Local"},
-        {"pod": (BOTH, True), "node": (BOTH, False), "outside": (BOTH, False)},
-        {"pod": (BOTH, True), "node": (BOTH, False), "outside": (OWN, True)}),
-    "internal local": (
-        {"internalTrafficPolicy": "Local"},
-        {"pod": (OWN, True), "node": (OWN, False), "outside": (OWN, False)},
-        {"pod": (BOTH, False), "node": (BOTH, False), "outside": (BOTH, False)}),
-}  # fmt: skip
+ENDING = {"ready": False, "serving": True, "terminating": True}
+# By policies and the endpoints' conditions: who reaches which endpoints through the first node, and keeps the own
+# address, at the cluster's address and at those for clients outside.
+EXTERNAL_LOCAL = (
+    {"pod": (BOTH, True), "node": (BOTH, False), "outside": (BOTH, False)},
+    {"pod": (BOTH, True), "node": (BOTH, False), "outside": (OWN, True)},
+)
+INTERNAL_LOCAL = (
+    {"pod": (OWN, True), "node": (OWN, False), "outside": (OWN, False)},
+    {"pod": (BOTH, False), "node": (BOTH, False), "outside": (BOTH, False)},
+)
+WAYS: dict[str, tuple[dict, dict, dict, dict]] = {
+    "any endpoint": ({}, {}, EXTERNAL_LOCAL[0], INTERNAL_LOCAL[1]),
+    "external local": ({"externalTrafficPolicy": "Local"}, {}, *EXTERNAL_LOCAL),
+    "external local, and all end": ({"externalTrafficPolicy": "Local"}, ENDING, *EXTERNAL_LOCAL),
+    "internal local": ({"internalTrafficPolicy": "Local"}, {}, *INTERNAL_LOCAL),
+    "internal local, and all end": ({"internalTrafficPolicy": "Local"}, ENDING, *INTERNAL_LOCAL),
+}
 
 
-@pytest.mark.parametrize(("policies", "inside", "beyond"), WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize(("policies", "conditions", "inside", "beyond"), WAYS.values(), ids=WAYS.keys())
 def test_policies_decide_for_each_client_at_each_address(
-    cluster: Cluster, policies: dict, inside: dict, beyond: dict
+    cluster: Cluster, policies: dict, conditions: dict, inside: dict, beyond: dict
 ) -> None:
     balancer = {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}]}}
     balanced = service("web", "10.96.0.10", type="LoadBalancer", node_port=30080, status=balancer, **policies)
-    cluster.program([balanced], [endpoint_slice("web", *cluster.web)])
+    cluster.program([balanced], [endpoint_slice("web", *cluster.web, **conditions)])
     cluster.client.sh("ip route replace 192.0.2.0/24 via 192.168.9.11; ip route replace 10.96.0.0/16 via 192.168.9.11")
     hosts = dict(zip(CLIENTS, ((cluster.one, "idle"), (cluster.one, ""), (cluster.client, "")), strict=True))
     own = {"pod": cluster.pods["one", "idle"], "outside": CLIENT}
