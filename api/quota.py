@@ -13,6 +13,7 @@ from api.objects import Object
 from api.pod_resources import limits_of, requests_of
 from api.quantities import ZERO, Quantity, parse
 from api.resources import Resource
+from api.runtime import parse_timestamp
 
 Usage = dict[str, Quantity]
 
@@ -33,12 +34,12 @@ def count_name(resource: Resource) -> str:
     return f"count/{resource.name}"
 
 
-def usage_of(resource: Resource, obj: Object) -> Usage:
-    """What one object uses, by the names that quotas use."""
+def usage_of(resource: Resource, obj: Object, now: float = 0.0) -> Usage:
+    """What one object uses, by the names that quotas use; a pod that should be gone by `now` is a mere object."""
     used: Usage = {count_name(resource): ONE}
     if resource.group == "":
         if resource.plural == "pods":
-            if not _is_final(obj):
+            if not _is_final(obj) and not _is_overdue(obj, now):
                 used["pods"] = ONE
                 used |= pod_usage(obj)
         elif resource.plural in _LEGACY_COUNTS:
@@ -52,6 +53,12 @@ def usage_of(resource: Resource, obj: Object) -> Usage:
 
 def _is_final(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in _FINAL
+
+
+def _is_overdue(pod: Object, now: float) -> bool:
+    """Whether even twice its grace is over: the node of such a pod is silent."""
+    deleted, grace = pod["metadata"].get("deletionTimestamp"), pod["metadata"].get("deletionGracePeriodSeconds")
+    return bool(deleted) and grace is not None and parse_timestamp(deleted) + int(grace) < now
 
 
 def pod_usage(pod: Object) -> Usage:
@@ -87,7 +94,8 @@ def _service_usage(service: Object) -> Usage:
 def _claim_usage(claim: Object) -> Usage:
     spec = claim.get("spec") or {}
     used: Usage = {}
-    storage = parse(((spec.get("resources") or {}).get("requests") or {}).get("storage", 0))
+    asked = parse(((spec.get("resources") or {}).get("requests") or {}).get("storage", 0))
+    storage = Quantity(asked.value() * ONE.nano, asked.format)
     names = ["persistentvolumeclaims"]
     used["requests.storage"] = storage
     class_name = spec.get("storageClassName")

@@ -36,10 +36,12 @@ _COUNT = "count/"
 _REDISCOVER = 30.0
 
 
-def used(hard: Iterable[str], spec: Mapping[str, Any], present: Mapping[Resource, Iterable[Object]]) -> dict[str, str]:
+def used(
+    hard: Iterable[str], spec: Mapping[str, Any], present: Mapping[Resource, Iterable[Object]], now: float = 0.0
+) -> dict[str, str]:
     """`status.used` for the resources of a quota's `hard`, of the objects in its namespace."""
     total = quota.total(
-        quota.usage_of(resource, obj)
+        quota.usage_of(resource, obj, now)
         for resource, objects in present.items()
         for obj in objects
         if quota.covers(spec, resource, obj)
@@ -98,7 +100,7 @@ class ResourceQuotaController(Loop):
         if not self._follows(hard):
             return _SETTLE
         present = {resource: informer.by_index("namespace", namespace) for resource, informer in self._counted.items()}
-        counted = used(hard, found["spec"], present)
+        counted = used(hard, found["spec"], present, self.runtime.time())
         held = self._held(key, (found.get("status") or {}).get("used") or {}, counted)
         status = {"hard": hard, "used": counted | held}
         if status != (found.get("status") or {}):

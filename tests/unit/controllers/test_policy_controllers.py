@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from controller_objects import NOW, at, meta, pod
 
+from api import quota
 from api.resources import Resource, find
 from control.controllers import (
     bootstrap_tokens,
@@ -115,6 +116,22 @@ def test_a_quota_counts_services_and_claims_by_kind() -> None:
     present = {find("services"): services, find("persistentvolumeclaims"): claims}
     found = resource_quota.used(hard, {}, present)
     assert found == {"services": "2", "services.nodeports": "3", "services.loadbalancers": "1", fast: "2Gi"}
+
+
+@pytest.mark.parametrize(("deleted", "grace", "counts"), [(-40, 30, False), (-20, 30, True), (-20, None, True)])
+def test_a_pod_that_should_have_gone_takes_nothing_but_its_name(
+    deleted: float, grace: int | None, counts: bool
+) -> None:
+    going = asking("1")
+    going["metadata"] |= {"deletionTimestamp": at(deleted), "deletionGracePeriodSeconds": grace}
+    hard = ("pods", "cpu", "count/pods")
+    found = resource_quota.used(hard, {}, {find("pods"): [going]}, NOW)
+    assert found == {"pods": str(int(counts)), "cpu": str(int(counts)), "count/pods": "1"}
+
+
+def test_a_quota_of_storage_counts_whole_bytes() -> None:
+    claim = {"metadata": {}, "spec": {"resources": {"requests": {"storage": "1001m"}}}}
+    assert str(quota.usage_of(find("persistentvolumeclaims"), claim)["requests.storage"]) == "2"
 
 
 def test_a_quota_of_attributes_counts_claims_by_their_class_and_custom_resources_are_counted() -> None:
