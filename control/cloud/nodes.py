@@ -1,6 +1,6 @@
 """Cloud nodes: initialises nodes new to the cluster, and follows what becomes of their machines.
 
-Invariant: a Node is deleted only if the provider says that its machine is no more.
+Invariant: a Node is deleted only if its kubelet is silent, and the provider says that its machine is no more.
 Source: kubernetes cloud-provider's node and node_lifecycle controllers (taints, labels, events).
 """
 
@@ -51,6 +51,16 @@ def with_addresses(node: Object, metadata: Metadata) -> Object | None:
     return changed
 
 
+def is_gone(node: Object, instances: Instances) -> bool:
+    """Whether the node's machine is no more. One that says it is ready has a machine, whatever the provider says."""
+    return not is_true(node, "Ready") and not instances.exists(node)
+
+
+def is_off(node: Object, instances: Instances) -> bool:
+    """Whether the node's machine is switched off; one that says it is ready runs."""
+    return not is_true(node, "Ready") and instances.shutdown(node)
+
+
 def with_shutdown_taint(node: Object, shutdown: bool) -> Object | None:
     """The node with or without the taint of a machine that is switched off; None if nothing changes."""
     taints = (node.get("spec") or {}).get("taints") or []
@@ -95,7 +105,7 @@ class CloudNodeController(Loop):
 
     def _follow(self, node: Object) -> None:
         self._set_addresses(node, self._instances.metadata(node))
-        if not self._instances.exists(node):
+        if is_gone(node, self._instances):
             message = f"Deleting node {name_of(node)} because it does not exist in the cloud provider"
             self.events.normal(node, "DeletingNode", message)
             try:
@@ -103,8 +113,7 @@ class CloudNodeController(Loop):
             except NotFound:
                 return
             return
-        off = not is_true(node, "Ready") and self._instances.shutdown(node)
-        changed = with_shutdown_taint(node, off)
+        changed = with_shutdown_taint(node, is_off(node, self._instances))
         if changed is not None:
             self.client.update("nodes", changed)
 

@@ -69,6 +69,41 @@ def test_a_halted_machine_is_tainted_until_it_runs() -> None:
     assert running["spec"]["taints"] == []
 
 
+class Says:
+    """A provider that says the same of every machine."""
+
+    def __init__(self, exists: bool, shutdown: bool) -> None:
+        self._exists, self._shutdown = exists, shutdown
+
+    def exists(self, node: Any) -> bool:
+        return self._exists
+
+    def shutdown(self, node: Any) -> bool:
+        return self._shutdown
+
+    def metadata(self, node: Any) -> Metadata | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("ready", "exists", "shutdown", "gone", "off"),
+    [
+        ("False", False, False, True, False),
+        ("Unknown", False, False, True, False),
+        (None, False, False, True, False),
+        ("Unknown", True, True, False, True),
+        ("Unknown", True, False, False, False),
+        # A provider may be wrong about a machine that speaks.
+        ("True", False, False, False, False),
+        ("True", True, True, False, False),
+    ],
+)
+def test_what_has_become_of_a_machine(ready: str | None, exists: bool, shutdown: bool, gone: bool, off: bool) -> None:
+    conditions = [{"type": "Ready", "status": ready}] if ready else []
+    found, says = {"metadata": {"name": "n"}, "status": {"conditions": conditions}}, Says(exists, shutdown)
+    assert (nodes.is_gone(found, says), nodes.is_off(found, says)) == (gone, off)
+
+
 def test_each_nodes_range_is_routed_to_it() -> None:
     ranges = {"a": ["10.1.0.0/24"], "b": ["10.2.0.0/24", "fd00:2::/64"], "c": ["10.3.0.0/24"]}
     found = [node(name, podCIDRs=cidrs) for name, cidrs in ranges.items()]
