@@ -55,7 +55,8 @@ def execute(call: Call, command: str | list[str], expanded: list[str] | None = N
     chdir = call["chdir"] and os.path.expanduser(call["chdir"])
     result: dict[str, Any] = {"cmd": command, "rc": 0, "stdout": "", "stderr": "", "changed": False}
     if chdir and not os.path.isdir(chdir):
-        raise Failure(f"Unable to change directory before execution: {chdir} is no directory", **result)
+        reason = f"Unable to change directory before execution: {chdir} is no directory"
+        raise Failure(reason, **{**result, "rc": None})
     reason = _guard(call, chdir)
     if reason:
         return {
@@ -82,7 +83,8 @@ def _run(call: Call, command: str | list[str], chdir: str | None, result: dict[s
             command, input=None if stdin is None else stdin.encode(), cwd=chdir or None, executable=executable
         )
     except OSError as error:
-        result.update(rc=error.errno, cmd=command if isinstance(command, str) else " ".join(map(shlex.quote, command)))
+        words = [executable or "/bin/sh", "-c", command] if isinstance(command, str) else command
+        result.update(rc=error.errno, cmd=" ".join(map(shlex.quote, words)))
         raise Failure(f"Error executing command: {error.strerror}: {error.filename}", **result) from error
     elapsed = time.monotonic() - clock
     strip = call["strip_empty_ends"]

@@ -29,6 +29,8 @@ OPTIONS = {
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `file`."""
     path = os.path.expanduser(call["path"])
+    if not path:
+        raise Failure("the path of the file is empty", path=path)
     before = _files.state_of(path)
     state = call["state"] or ("directory" if call["recurse"] else "file" if before in ("absent", "hard") else before)
     if call["src"] and not call["state"]:
@@ -150,6 +152,7 @@ def _link(call: Call, path: str, before: str) -> dict[str, Any]:
         raise Failure(f"refusing to convert from {before} to symlink for {path}", path=path, src=source)
     if not call.check:
         _make(path, before, lambda name: os.symlink(source, name))
+        _own_link(call, path)
     return {"changed": True, "src": source}
 
 
@@ -164,11 +167,12 @@ def _hard(call: Call, path: str, before: str) -> dict[str, Any]:
     if not source or not os.path.exists(source):
         raise Failure(f"src file does not exist: {source}", path=path, src=source)
     if before != "absent" and os.path.samefile(path, source):
-        return {"changed": False, "src": source}
+        return {"changed": _files.apply_attributes(call, path), "src": source}
     if before not in ("absent", "hard") and not call["force"]:
         raise Failure(f"Cannot link, {before} exists at destination", path=path, src=source)
     if not call.check:
         _make(path, before, lambda name: os.link(source, name))
+        _files.apply_attributes(call, path)
     return {"changed": True, "src": source}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grp
 from typing import Any
 
-from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
 
 OPTIONS = {
@@ -22,6 +22,8 @@ OPTIONS = {
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `group`."""
     name = call["name"]
+    if call["non_unique"] and call["gid"] is None:
+        raise Failure("non_unique is True but all of the following are missing: gid")
     result: dict[str, Any] = {"name": name, "state": call["state"], "changed": False}
     if call["state"] == "present":
         result["system"] = call["system"]

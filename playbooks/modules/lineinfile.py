@@ -25,8 +25,9 @@ OPTIONS = {
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `lineinfile`."""
-    if call["regexp"] is not None and call["search_string"] is not None:
-        raise Failure("parameters are mutually exclusive: regexp|search_string")
+    for one, other in (("insertbefore", "insertafter"), ("regexp", "search_string"), ("search_string", "backrefs")):
+        if call[one] not in (None, False) and call[other] not in (None, False):
+            raise Failure(f"parameters are mutually exclusive: {one}|{other}")
     if call["state"] == "absent":
         return _absent(call)
     if call["line"] is None:

@@ -22,9 +22,12 @@ _SUBSETS: dict[str, Callable[[], dict[str, Any]]] = {
     "hardware": _facts_hardware.facts,
     "network": _facts_network.facts,
 }
-_MEMBERS = {
-    "hardware": ("devices", "mounts"),
-    "network": ("interfaces",),
+# Every other name means facts of the system, which are gathered together.
+_SUBSET_OF = {
+    **dict.fromkeys(("hardware", "devices", "mounts", "processor", "processor_cores", "processor_count"), "hardware"),
+    **dict.fromkeys(("network", "interfaces", "default_ipv4", "default_ipv6", "all_ipv4_addresses"), "network"),
+    "all_ipv6_addresses": "network",
+    "all": "",
 }
 
 
@@ -54,7 +57,7 @@ def _chosen(asked: list[str]) -> list[str]:
         plain = ["all"]
     chosen = []
     for name in _SUBSETS:
-        asked_for = "all" in plain or name in plain or any(member in plain for member in _MEMBERS.get(name, ()))
+        asked_for = "all" in plain or any(_SUBSET_OF.get(word, "system") == name for word in plain)
         if name == "system" and "!min" not in asked:
             asked_for = True
         if asked_for and name not in out and not ("all" in out and name != "system" and name not in plain):

@@ -23,6 +23,11 @@ _RUNNING = ("active", "activating")
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `systemd_service`."""
+    asked = [word for word in ("state", "enabled", "masked") if call[word] is not None]
+    if not (asked or call["daemon_reload"] or call["daemon_reexec"]):
+        raise Failure("one of the following is required: state, enabled, masked, daemon_reload, daemon_reexec")
+    if asked and not call["name"]:
+        raise Failure(f"missing parameter(s) required by '{asked[0]}': name")
     changed = False
     if call["daemon_reload"] and not call.check:
         _checked(call, "daemon-reload")

@@ -6,6 +6,7 @@ from typing import Any
 
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.helper.options import Option
+from playbooks.errors import TaskError
 
 OPTIONS = {
     "name": Option(required=True, aliases=("hostname", "host")),
@@ -23,5 +24,7 @@ def run(call: ActionCall) -> Result:
         (call.parameters[key] for key in ("groups", "group", "groupname") if call.parameters.get(key)), []
     )
     groups = [part.strip() for part in given.split(",")] if isinstance(given, str) else [str(part) for part in given]
-    name = next(str(call.parameters[key]) for key in ("name", "hostname", "host") if key in call.parameters)
-    return {"changed": True, "add_host": {"host_name": name, "groups": groups, "host_vars": variables}}
+    name = next((call.parameters[key] for key in ("name", "hostname", "host") if call.parameters.get(key)), None)
+    if name is None:
+        raise TaskError("name, host or hostname needs to be provided")
+    return {"changed": True, "add_host": {"host_name": str(name), "groups": groups, "host_vars": variables}}

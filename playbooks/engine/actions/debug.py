@@ -6,7 +6,7 @@ from jinja2.utils import missing
 
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.helper.options import Option
-from playbooks.errors import TemplateError
+from playbooks.errors import TaskError, TemplateError
 
 OPTIONS = {
     "msg": Option("raw"),
@@ -19,6 +19,8 @@ def run(call: ActionCall) -> Result:
     """`msg`, or the variable's value under its own name."""
     if call.verbosity < call["verbosity"]:
         return {"skipped": True, "skipped_reason": "Verbosity threshold not met.", "changed": False}
+    if call["var"] is not None and call["msg"] is not None:
+        raise TaskError("parameters are mutually exclusive: var|msg")
     if call["var"] is None:
         # A message that comes to None is shown as that: only one that is not given is the default.
         unsaid = call["msg"] is None and "msg" not in call.task.arguments

@@ -24,6 +24,10 @@ OPTIONS = {
 
 def run(call: ActionCall) -> Result:
     """`rebooted` and `elapsed` seconds."""
+    if call.connect()[0].settings.kind == "local":
+        raise TaskError(
+            "Running reboot with local connection would reboot the control node.", rebooted=False, elapsed=0
+        )
     if call.check:
         return {"changed": True, "elapsed": 0, "rebooted": True}
     started = time.monotonic()

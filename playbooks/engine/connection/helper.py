@@ -216,6 +216,8 @@ class _Handshake:
             reason = f"sudo to {user} wants a password; set ansible_become_password"
         elif "not in the sudoers" in text or "not allowed to" in text:
             reason = f"sudo to {user} is not allowed: {said[-1]}"
+        elif self._become is not None and f"{self._become.program}: not found" in text:
+            reason = f"{self._become.program} is not there to become {user}; install it, or set ansible_become_exe"
         elif self._become is not None and (words := next((line for line in said if line.startswith("sudo: ")), "")):
             reason = f"sudo to {user} failed: {words.removeprefix('sudo: ')}"
         return TaskError(f"{self._host}: {reason}") if reason else None

@@ -6,7 +6,8 @@ Source: Ansible, "Templating (Jinja2)"; Jinja2's NativeEnvironment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import GeneratorType
 from typing import Any, NoReturn
 
@@ -17,10 +18,13 @@ from jinja2.utils import missing
 
 from playbooks.engine.evaluation import filters, filters_collections, filters_paths, tests
 from playbooks.engine.evaluation.filters_markup import FILTERS as MARKUP_FILTERS
+from playbooks.engine.evaluation.filters_vault import FILTERS as VAULT_FILTERS
 from playbooks.errors import UndefinedError
 
 SCOPE = " scope"
 
+# Filters of Jinja2 that give their items on demand, and only once.
+_ITERATING = ("batch", "items", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "slice", "unique")
 _VIEWS: tuple[type[Any], ...] = (type({}.keys()), type({}.values()), type({}.items()))
 _LAZY: tuple[type[Any], ...] = (GeneratorType, map, filter, zip, range, reversed, *_VIEWS)
 
@@ -105,11 +109,24 @@ def text(globals_: Mapping[str, Any], places: Iterable[str], **options: Any) -> 
 
 
 def _furnish(environment: Any, globals_: Mapping[str, Any]) -> Any:
-    for source in (filters.FILTERS, filters_collections.FILTERS, filters_paths.FILTERS, MARKUP_FILTERS):
+    for name in _ITERATING:
+        environment.filters[name] = _listing(environment.filters[name])
+    for source in (filters.FILTERS, filters_collections.FILTERS, filters_paths.FILTERS, MARKUP_FILTERS, VAULT_FILTERS):
         _register(environment.filters, source)
     _register(environment.tests, tests.TESTS)
     environment.globals.update(globals_)
     return environment
+
+
+def _listing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja2 whose result can be read more than once, shown and compared."""
+
+    @functools.wraps(function)
+    def listed(*arguments: Any, **options: Any) -> Any:
+        result = function(*arguments, **options)
+        return list(result) if isinstance(result, Iterator) else result
+
+    return listed
 
 
 def _register(target: dict[str, Any], source: Mapping[str, Callable[..., Any]]) -> None:

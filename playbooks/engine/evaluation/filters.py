@@ -106,6 +106,8 @@ def regex_escape(value: Any, re_type: str = "python") -> str:
     """The text with a regular expression's signs made plain."""
     if re_type == "posix_basic":
         return re.sub(r"([].[^$*\\])", r"\\\1", str(value))
+    if re_type != "python":
+        raise TemplateError(f"regex_escape: the type {re_type!r} is neither python nor posix_basic")
     return re.escape(str(value))
 
 
@@ -168,6 +170,8 @@ def random(end: Any, start: int | None = None, step: int | None = None, seed: An
     source = randomness.Random(seed) if seed is not None else randomness.SystemRandom()
     if isinstance(end, int):
         return source.randrange(start or 0, end, step or 1)
+    if start or step:
+        raise TemplateError("random: start and step are for numbers")
     return source.choice(list(end))
 
 
@@ -198,19 +202,32 @@ def url_parts(value: str, query: str = "") -> Any:
     return parts[query] if query else parts
 
 
+_COMMENTS = {
+    "plain": {"decoration": "# "},
+    "erlang": {"decoration": "% "},
+    "c": {"decoration": "// "},
+    "cblock": {"beginning": "/*", "decoration": " * ", "end": " */"},
+    "xml": {"beginning": "<!--", "decoration": " - ", "end": "-->"},
+}
+
+
 def comment(text: str, style: str = "plain", **given: Any) -> str:
-    """The text as a comment."""
-    styles = {"plain": "# ", "erlang": "% ", "c": "// ", "cblock": " * ", "xml": " - "}
-    around = {"cblock": ("/*", " */"), "xml": ("<!--", "-->")}.get(style, ("", ""))
-    decoration = str(given.get("decoration", styles[style]))
-    prefix = str(given.get("prefix", decoration.rstrip()))
-    newline = str(given.get("newline", "\n"))
-    body = [f"{decoration}{line}".rstrip() for line in text.split("\n")]
-    # An empty line before is left out, one after is not.
-    lines = [*([prefix] if prefix else []), *body, str(given.get("postfix", prefix))]
-    if around[0]:
-        lines = [around[0], *lines, around[1]]
-    return newline.join(lines)
+    """The text as a comment. Raises TemplateError for an unknown style."""
+    if style not in _COMMENTS:
+        raise TemplateError(f"comment: the style {style!r} is none of {', '.join(_COMMENTS)}")
+    words: dict[str, Any] = {**_COMMENTS[style], **given}
+    newline, decoration = words.get("newline", "\n"), words["decoration"]
+    around = decoration.rstrip()
+    prefix, postfix = words.get("prefix", around), words.get("postfix", around)
+    lines = text.split(newline)
+    # A line that is empty has no blanks either, but the last.
+    body = [decoration + line if line else around for line in lines[:-1]] + [decoration + lines[-1]]
+    before = [words["beginning"]] if words.get("beginning") else []
+    after = [words["end"]] if words.get("end") else []
+    if prefix:
+        # A prefix that is a newline is not followed by another.
+        before += ([""] if prefix == newline else [prefix]) * int(words.get("prefix_count", 1))
+    return str(newline.join([*before, *body, *[postfix] * int(words.get("postfix_count", 1)), *after]))
 
 
 def password_hash(

@@ -6,9 +6,11 @@ Source: Ansible, "Lookups".
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,35 +142,29 @@ def _vars(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> lis
 
 
 def _varnames(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
-    import re
-
     return [name for term in terms for name in scope.namespace.names() if re.search(str(term), name)]
 
 
 def _first_found(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
-    names: list[str] = []
-    places: list[str] = list(options.get("paths", []))
-    skip = bool(options.get("skip", False))
-    for term in terms:
+    candidates: list[str] = []
+    words = dict(options)
+    for term in terms or [words.get("files", [])]:
         if isinstance(term, Mapping):
-            given = term.get("files", [])
-            names.extend(given.split(",") if isinstance(given, str) else given)
-            paths = term.get("paths", [])
-            places.extend(paths.split(",") if isinstance(paths, str) else paths)
-            skip = skip or bool(term.get("skip", False))
-        else:
-            names.extend(term if isinstance(term, list) else [str(term)])
-    names.extend(options.get("files", []))
-    candidates = [str(Path(place) / name) for name in names for place in places] if places else names
+            words = dict(term)
+        names = _split(words.get("files", []) if isinstance(term, Mapping) else term, ",;")
+        places = _split(words.get("paths", []), ",:;")
+        candidates.extend([str(Path(place) / name) for place in places for name in names] if places else names)
     for candidate in candidates:
-        for kind in ("files", "templates", "vars", "tasks"):
-            try:
-                return [str(scope.services.find(kind, candidate))]
-            except PlaybookError:
-                continue
-    if skip or options.get("errors") in ("ignore", "warn"):
+        with contextlib.suppress(PlaybookError):
+            return [str(scope.services.find(options.get("kind", ""), candidate))]
+    if words.get("skip", False):
         return []
     raise TemplateError(f"No file was found when using first_found: {', '.join(candidates)}")
+
+
+def _split(given: Any, separators: str) -> list[str]:
+    texts = given if isinstance(given, list) else [given]
+    return [part for text in texts for part in re.split(f"[{separators}]", str(text))]
 
 
 def _fileglob(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:

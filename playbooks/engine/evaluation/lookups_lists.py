@@ -69,6 +69,10 @@ def _numbers(term: str, given: dict[str, Any]) -> list[str]:
         end = int(str(given["end"]), 0)
     else:
         raise TemplateError("sequence needs `end` or `count`")
+    if end != start and (end > start) != (stride > 0) and stride and int(given.get("count", 1)):
+        raise TemplateError(f"sequence: from {start} to {end} in steps of {stride} there is no way")
+    if not stride:
+        return []
     form = str(given.get("format", "%d"))
     return [form % number for number in range(start, end + (1 if stride > 0 else -1), stride)]
 

@@ -5,19 +5,23 @@ Invariant: pure but for lookups that the loop itself names.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from playbooks.engine.evaluation import lookups
 from playbooks.engine.evaluation.evaluator import Evaluator
+from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.values import Task
-from playbooks.errors import TemplateError
+from playbooks.errors import TemplateError, UndefinedError
 
 
 def items(task: Task, scope: Evaluator) -> list[Any] | None:
     """The items of the task's loop, None if it has none. Raises TemplateError."""
-    if task.loop is None:
+    if task.loop is None or task.loop.expression is None:
         return None
+    if task.loop.lookup == "first_found":
+        return _first_found(task, scope)
     value = scope.template(task.loop.expression)
     if not task.loop.lookup:
         if not isinstance(value, list):
@@ -33,14 +37,27 @@ def items(task: Task, scope: Evaluator) -> list[Any] | None:
     return lookups.run(task.loop.lookup, terms, {}, scope)
 
 
-def variables(task: Task, all_items: list[Any], index: int) -> Mapping[str, Any]:
+def _first_found(task: Task, scope: Evaluator) -> list[Any]:
+    """The file to use: what the task is for decides where it is looked for, and undefined names are none."""
+    assert task.loop is not None
+    kind = next((f"{word}s" for word in ("template", "var") if word in task.action), "files")
+    given = task.loop.expression
+    terms: list[Any] = []
+    for term in given if isinstance(given, list) else [given]:
+        with contextlib.suppress(UndefinedError):
+            value = scope.template(term)
+            terms.extend(value if isinstance(value, list) else [value])
+    return lookups.run("first_found", terms, {"kind": kind}, scope)
+
+
+def variables(task: Task, all_items: list[Any], index: int, scope: Evaluator) -> Mapping[str, Any]:
     """What one turn adds to the variables: the item, its index, and `ansible_loop` if asked for."""
     control = task.loop_control
     added: dict[str, Any] = {control.loop_var: all_items[index], "ansible_loop_var": control.loop_var}
     if control.index_var:
         added[control.index_var] = index
         added["ansible_index_var"] = control.index_var
-    if control.extended:
+    if boolean(scope.template(control.extended)):
         total = len(all_items)
         extended: dict[str, Any] = {
             "index": index + 1,
@@ -51,7 +68,7 @@ def variables(task: Task, all_items: list[Any], index: int) -> Mapping[str, Any]
             "revindex": total - index,
             "revindex0": total - index - 1,
         }
-        if control.extended_allitems:
+        if boolean(scope.template(control.extended_allitems)):
             extended["allitems"] = all_items
         if index:
             extended["previtem"] = all_items[index - 1]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from playbooks.engine.evaluation.filters_vault import is_vaulted_file
 from playbooks.engine.helper.options import boolean
 from playbooks.errors import TemplateError
 
@@ -23,6 +24,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     **dict.fromkeys((">", "gt"), operator.gt),
     **dict.fromkeys((">=", "ge"), operator.ge),
 }
+_STRICT = re.compile(r"^(\d+)\.(\d+)(?:\.(\d+))?(?:([ab])(\d+))?$")
 _SEMVER = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$")
 
 
@@ -69,18 +71,34 @@ def regex(
 
 
 def version(
-    value: Any, other: Any, operator: str = "eq", strict: bool | None = None, version_type: str = "loose"
+    value: Any, other: Any, operator: str = "eq", strict: bool | None = None, version_type: str | None = None
 ) -> bool:
     """Compare version numbers. Raises TemplateError for an unknown operator or a malformed version."""
     if operator not in _OPERATORS:
         raise TemplateError(f"version: the operator {operator!r} is none of {', '.join(_OPERATORS)}")
-    key = _semver if version_type in ("semver", "semantic") else _pep440 if version_type == "pep440" else _loose
-    return _OPERATORS[operator](key(str(value)), key(str(other)))
+    if strict is not None and version_type:
+        raise TemplateError("version: 'strict' and 'version_type' exclude each other")
+    kind = "strict" if strict else version_type or "loose"
+    if kind not in _VERSIONS:
+        raise TemplateError(f"version: the version_type {kind!r} is none of {', '.join(_VERSIONS)}")
+    if not str(value) or not str(other):
+        raise TemplateError("version: a version must not be empty")
+    return _OPERATORS[operator](_VERSIONS[kind](str(value)), _VERSIONS[kind](str(other)))
 
 
-def _loose(text: str) -> list[tuple[int, int, str]]:
+def _loose(text: str) -> list[int | str]:
+    # A number and a word in the same place cannot be compared, in Ansible either.
     parts = [part for part in re.split(r"(\d+|[a-z]+|\.)", text) if part and part != "."]
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+def _strict(text: str) -> Any:
+    found = _STRICT.match(text)
+    if not found:
+        raise TemplateError(f"invalid version number {text!r}")
+    # A final version comes after those that lead to it.
+    before = (0, found[4], int(found[5])) if found[4] else (1, "", 0)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)), before
 
 
 def _pep440(text: str) -> Any:
@@ -96,6 +114,15 @@ def _semver(text: str) -> Any:
     pre = found[4]
     identifiers = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")] if pre else []
     return (int(found[1]), int(found[2]), int(found[3])), pre is None, identifiers
+
+
+_VERSIONS: dict[str, Callable[[str], Any]] = {
+    "loose": _loose,
+    "strict": _strict,
+    "semver": _semver,
+    "semantic": _semver,
+    "pep440": _pep440,
+}
 
 
 def _truthy(value: Any, convert_bool: bool = False) -> bool:
@@ -145,5 +172,6 @@ TESTS: dict[str, Callable[..., Any]] = {
     "url": _url,
     "uri": _url,
     "urn": lambda value: str(value).lower().startswith("urn:"),
+    "vaulted_file": is_vaulted_file,
     "vault_encrypted": lambda value: str(value).startswith("$ANSIBLE_VAULT;"),
 }

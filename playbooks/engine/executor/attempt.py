@@ -63,6 +63,14 @@ class Attempt:
         value = self._scope.template(self._task.keywords.get(word))
         return default if value is None or value is OMIT else boolean(value)
 
+    def number(self, word: str, given: Any) -> float:
+        """A keyword that is a number, evaluated; nothing is 0. Raises TemplateError, TaskError."""
+        value = self._scope.template(given)
+        try:
+            return 0.0 if value in (None, "", OMIT) else float(value)
+        except (TypeError, ValueError) as error:
+            raise TaskError(f"{word} is {value!r}; it must be a number") from error
+
     def delegate(self) -> str:
         """The host that does the work instead, or "". Raises TemplateError, TaskError."""
         given = self._task.keywords.get("delegate_to")
@@ -81,11 +89,11 @@ class Attempt:
         if check and not module.supports_check:
             message = f"remote module ({module.name}) does not support check mode"
             return {"skipped": True, "changed": False, "msg": message}
-        timeout = self._scope.template(self._task.keywords.get("timeout"))
-        limit = float(self._scope.template(self._task.keywords.get("async", 0)) or 0)
+        timeout = self.number("timeout", self._task.keywords.get("timeout")) or None
+        limit = self.number("async", self._task.keywords.get("async"))
         if limit and module.run_here:
             # What has a near half cannot be left alone: there, `async` limits the time.
-            timeout = min(limit, float(timeout)) if timeout else limit
+            timeout = min(limit, timeout) if timeout else limit
         call = ActionCall(
             host=self._host,
             task=self._task,
@@ -95,7 +103,7 @@ class Attempt:
             check=check,
             diff=self.flag("diff", self._options.diff),
             environment=self._environment(),
-            timeout=float(timeout) if timeout else None,
+            timeout=timeout,
             verbosity=self._options.verbosity,
             wait=self._play.run.wait,
             transferring=functools.partial(self._play.run.display.transferring, self._host),
@@ -103,7 +111,7 @@ class Attempt:
         if module.prepare:
             parameters = module.prepare(call)
         if limit and not module.run_here and not check:
-            poll = float(self._scope.template(self._task.keywords.get("poll", _POLL)))
+            poll = self.number("poll", self._task.keywords.get("poll", _POLL))
             return background.run(call, module.name, parameters, limit, poll)
         result: dict[str, Any] = module.run_here(call) if module.run_here else call.remote(module.name, parameters)
         return result
@@ -132,9 +140,9 @@ class Attempt:
         for layer in self._task.environment:
             value = self._scope.template(layer)
             for entry in value if isinstance(value, list) else [value]:
-                if not isinstance(entry, Mapping):
-                    raise TaskError(f"environment must be a mapping, not {entry!r}")
-                merged.update({str(key): str(item) for key, item in entry.items() if item is not OMIT})
+                # As in Ansible, what is no mapping says nothing.
+                if isinstance(entry, Mapping):
+                    merged.update({str(key): str(item) for key, item in entry.items() if item is not OMIT})
         return merged
 
     def _connect(self) -> tuple[HostConnection, Become | None]:

@@ -59,10 +59,6 @@ class Settler:
         if outcome.task.register:
             self._run.variables(state.name).set[outcome.task.register] = _registered(outcome.result)
 
-    def follow(self, state: HostState, outcome: Outcome) -> None:
-        """Take a host along into what another one included for all."""
-        state.cursor.insert(self._includes.nodes(outcome.task, outcome.includes))
-
     def fail(self, state: HostState, outcome: Outcome | None) -> None:
         """The host's task failed: on to rescue or always, or out."""
         rescued = state.cursor.will_be_rescued()

@@ -136,11 +136,8 @@ class Linear(Strategy):
             self._lose(lambda state: state is not first, times=2 if outcome.failed else 1)
         for state in rest:
             state.notified.pop(task, None)
-            if lost:
-                continue
-            if outcome.includes:
-                self.settler.follow(state, outcome)
-            else:
+            if not lost:
+                # What is included once is for the first host alone.
                 state.cursor.advance()
         if lost and all(state.cursor.failed or state.unreachable for state in states):
             self.play.aborted = True

@@ -21,7 +21,7 @@ from playbooks.engine.executor.attempt import Attempt
 from playbooks.engine.executor.play_state import PlayState
 from playbooks.engine.language.loading import many
 from playbooks.engine.language.values import Task
-from playbooks.errors import PlaybookError, TemplateError, Unreachable
+from playbooks.errors import PlaybookError, TemplateError, UndefinedError, Unreachable
 
 INCLUDES = ("include_tasks", "include_role")
 
@@ -113,11 +113,12 @@ class TaskRunner:
         self._outcome.hidden = Attempt(self._play, self._host, self._task, scope).flag("no_log")
         try:
             items = loops.items(self._task, scope)
-        except TemplateError:
+        except TemplateError as error:
             skipped = self._skipped_before_loop(scope)
-            if skipped is None:
+            if skipped is None and isinstance(error, UndefinedError):
                 raise
-            return skipped
+            # No turn has said whether it changed anything.
+            return skipped or {"failed": True, "msg": str(error)}
         if items is None:
             return self._turn(scope, {})
         return self._loop(scope, items)
@@ -137,7 +138,7 @@ class TaskRunner:
             pause = scope.template(control.pause)
             if index and pause:
                 self._play.run.wait(float(pause))
-            added = loops.variables(self._task, items, index)
+            added = loops.variables(self._task, items, index, scope)
             inner = scope.over(Layer(added, final=True))
             started = time.monotonic()
             result = self._guarded(functools.partial(self._turn, inner, added))
@@ -191,8 +192,8 @@ class TaskRunner:
 
     def _with_retries(self, scope: Evaluator, attempt: Attempt) -> dict[str, Any]:
         task = self._task
-        retries = int(scope.template(task.retries)) if task.retries is not None else 3 if task.until else 0
-        delay = float(scope.template(task.delay))
+        given = task.retries if task.retries is not None else 3 if task.until else 0
+        retries, delay = int(attempt.number("retries", given)), attempt.number("delay", task.delay)
         number = 0
         while True:
             number += 1

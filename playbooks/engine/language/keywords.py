@@ -53,6 +53,12 @@ ROLE_COMPLETE = "role_complete"
 LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"))
 
 
+def loop(word: str) -> str:
+    """The lookup of a `with_` loop, else ""; it may be named in full."""
+    short = word.replace("with_ansible.builtin.", "with_", 1)
+    return short.removeprefix("with_") if short in LOOPS else ""
+
+
 def refuse(mark: Mark, what: str, word: str, known: Iterable[str]) -> PlaybookError:
     """The error for a word that `what` does not have, with the nearest one that it has."""
     known = sorted(known)

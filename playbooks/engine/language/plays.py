@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from inventory.documents import Mark, MarkedDict, MarkedList
-from playbooks.engine.helper.options import boolean
 from playbooks.engine.language import keywords
 from playbooks.engine.language.loading import Loader, many, mapping
 from playbooks.engine.language.roles import RoleParser, flat
-from playbooks.engine.language.tasks import Collected, TaskParser, variables_of
+from playbooks.engine.language.tasks import Collected, TaskParser, flag, variables_of
 from playbooks.engine.language.values import Node, Play, Playbook, Prompt, Scope, Task
 from playbooks.errors import PlaybookError
 
@@ -107,7 +106,7 @@ class _Reader:
             serial=many(item.get("serial")),
             strategy=self._choice("strategy", _STRATEGIES, "linear"),
             max_fail_percentage=item.get("max_fail_percentage"),
-            force_handlers=boolean(item.get("force_handlers", False)),
+            force_handlers=flag(item, "force_handlers", False, item.mark_of("force_handlers")),
             order=self._choice("order", {order: order for order in _ORDERS}, "inventory"),
         )
 
@@ -144,8 +143,8 @@ class _Reader:
             name=name,
             text=str(item.get("prompt") or name),
             default=item.get("default"),
-            private=boolean(item.get("private", True)),
-            confirm=boolean(item.get("confirm", False)),
+            private=flag(item, "private", True, mark),
+            confirm=flag(item, "confirm", False, mark),
             encrypt=str(item.get("encrypt") or ""),
             salt=str(item.get("salt") or ""),
             salt_size=int(item.get("salt_size") or 16),

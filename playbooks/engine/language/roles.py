@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from inventory.documents import Mark, MarkedDict, MarkedList
-from playbooks.engine.helper.options import boolean
 from playbooks.engine.language import keywords
 from playbooks.engine.language.loading import many, mapping
-from playbooks.engine.language.tasks import TaskParser, variables_of
+from playbooks.engine.language.tasks import TaskParser, flag, variables_of
 from playbooks.engine.language.values import Block, Node, Role, Scope, Task
 from playbooks.errors import PlaybookError
 
@@ -61,7 +60,7 @@ class RoleParser:
         role = replace(
             self._role(name, path, {**parameters}, variables_of(item), item.mark, parent),
             use=repr((str(path), parameters, item.get("vars"), item.get("tags"), item.get("when"))),
-            repeats=boolean(meta.get("allow_duplicates", False)),
+            repeats=flag(meta, "allow_duplicates", False, item.mark),
         )
         return self._whole(role, meta, self._tasks.extend(scope, bare, role), item.mark)
 
@@ -73,7 +72,7 @@ class RoleParser:
         role = replace(
             self._role(name, path, {}, {}, mark, parent, arguments),
             use=repr((str(path), files, dict(scope.variables))),
-            repeats=boolean(arguments.get("allow_duplicates", True)),
+            repeats=flag(arguments, "allow_duplicates", True, mark),
             parents=(),
         )
         if scope.role:
@@ -122,7 +121,7 @@ class RoleParser:
             self._tasks.collected.handlers.extend(flat(read))
         entry = str(files.get("tasks_from") or "main")
         tasks = self._loader.role_part(role.path, "tasks", entry, mark)
-        own = self._validation(role, meta, scope, entry) if boolean(files.get("rolespec_validate", True)) else ()
+        own = self._validation(role, meta, scope, entry) if flag(files, "rolespec_validate", True, mark) else ()
         if tasks:
             own += self._tasks.file(tasks, scope)
         if own:

@@ -151,7 +151,9 @@ class TaskParser:
     def _action(self, item: MarkedDict, handler: bool) -> tuple[str, Any, Mark]:
         """The module a task names, its raw arguments, and where that stands."""
         known = keywords.HANDLER if handler else keywords.TASK
-        candidates = [word for word in item if word not in known or word in ("action", "local_action")]
+        candidates = [
+            word for word in item if word in ("action", "local_action") or not (word in known or keywords.loop(word))
+        ]
         modules_named = [word for word in candidates if modules.canonical(word) in modules.names()]
         strangers = [word for word in candidates if word not in modules_named and "action" not in word]
         if strangers:
@@ -180,7 +182,7 @@ class TaskParser:
 
     def _import(self, action: str, arguments: Mapping[str, Any], own: Scope, item: MarkedDict) -> tuple[Node, ...]:
         for word in item:
-            if word in keywords.LOOPS or word in ("loop", "register", "until", "loop_control"):
+            if keywords.loop(word) or word in ("loop", "register", "until", "loop_control"):
                 raise PlaybookError(
                     f"{item.mark_of(word)}: {word!r} cannot stand on {action}; use include_{action[7:]}"
                 )
@@ -249,12 +251,12 @@ def _build(item: MarkedDict, action: str, arguments: Mapping[str, Any], late: An
 
 
 def _loop(item: MarkedDict) -> Loop | None:
-    found = [word for word in item if word == "loop" or word in keywords.LOOPS]
+    found = [word for word in item if word == "loop" or keywords.loop(word)]
     if len(found) > 1:
         raise PlaybookError(f"{item.mark_of(found[1])}: a task has one loop; here are {' and '.join(found)}")
     if not found:
         return None
-    return Loop(found[0].removeprefix("with_") if found[0] != "loop" else "", item[found[0]])
+    return Loop(keywords.loop(found[0]), item[found[0]])
 
 
 def _loop_control(item: MarkedDict) -> LoopControl:
@@ -267,8 +269,8 @@ def _loop_control(item: MarkedDict) -> LoopControl:
         index_var=str(control.get("index_var") or ""),
         label=control.get("label"),
         pause=control.get("pause", 0),
-        extended=boolean(control.get("extended", False)),
-        extended_allitems=boolean(control.get("extended_allitems", True)),
+        extended=_boolean(control, "extended", False),
+        extended_allitems=_boolean(control, "extended_allitems", True),
         break_when=many(control.get("break_when")),
     )
 
@@ -339,6 +341,19 @@ def _has_template(value: Any) -> bool:
     if isinstance(value, dict):
         return any(_has_template(item) for item in value.values())
     return isinstance(value, list) and any(_has_template(item) for item in value)
+
+
+def _boolean(item: MarkedDict, word: str, default: bool) -> Any:
+    """A flag that may be a template. Raises PlaybookError."""
+    _check_boolean(word, item.get(word, default), item.mark_of(word))
+    return item.get(word, default)
+
+
+def flag(item: Mapping[str, Any], word: str, default: bool, mark: Mark) -> bool:
+    """A flag that is known before the run; one that a template decides is not yet. Raises PlaybookError."""
+    value = item.get(word, default)
+    _check_boolean(word, value, mark)
+    return default if _has_template(value) else boolean(value)
 
 
 def _check_boolean(word: str, value: Any, mark: Mark) -> None:

@@ -69,8 +69,8 @@ class LoopControl:
     index_var: str = ""
     label: Any = None
     pause: Any = 0
-    extended: bool = False
-    extended_allitems: bool = True
+    extended: Any = False
+    extended_allitems: Any = True
     break_when: tuple[Any, ...] = ()
 
 
