@@ -54,6 +54,22 @@ class Refused(Exception):
         self.status = status
 
 
+def connected(candidates: list[socket.socket], port: int) -> socket.socket:
+    """The first of an IPv4 and an IPv6 socket that reaches a port of loopback; the other is closed. Raises OSError."""
+    failures = []
+    for place, (sock, address) in enumerate(zip(candidates, ("127.0.0.1", "::1"), strict=True)):
+        try:
+            sock.connect((address, port))
+        except OSError as error:
+            failures.append(error)
+            sock.close()
+        else:
+            for other in candidates[place + 1 :]:
+                other.close()
+            return sock
+    raise failures[0]
+
+
 class Endpoints:
     """The routes of one kubelet."""
 
@@ -172,13 +188,8 @@ class Endpoints:
 
             # A socket belongs to the namespace in which it was made, wherever it is used afterwards.
             with inside(attachment.namespace_path):
-                sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            try:
-                sock.connect(("127.0.0.1", port))
-            except OSError:
-                sock.close()
-                raise
-            return sock
+                candidates = [socket.socket(family, socket.SOCK_STREAM) for family in (socket.AF_INET, socket.AF_INET6)]
+            return connected(candidates, port)
 
         return dial
 

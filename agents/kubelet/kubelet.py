@@ -118,6 +118,7 @@ class Kubelet:
         self._runtime_problem = ""
         self.heartbeat = Heartbeat(client, clock, settings.node, self._report, status_seconds=settings.status_seconds)
         self._seen: dict[str, frozenset[tuple[str, str]]] = {}
+        self.compared = clock.monotonic()
         states: dict[str, PodState] = {}
         self.judge = Judge(
             self.pods,
@@ -331,6 +332,7 @@ class Kubelet:
 
     def _relist(self) -> None:
         """Compare what the runtime has with what it had, and look at every pod that changed."""
+        self.compared = self.clock.monotonic()
         try:
             found = views(self.runtime.list())
         except NoSuchContainer as error:

@@ -26,12 +26,13 @@ from api import pki
 from api.client import Client
 from api.objects import Object
 from api.runtime import Event
-from api.serving import Server, Tls, peer_certificate, service
+from api.serving import CheckFailed, Server, Tls, peer_certificate, service
 
 log = logging.getLogger(__name__)
 
 _OPEN = ("/healthz", "/livez", "/readyz")
 _LOOK = 5.0
+_LONGEST_LOOP = 300.0
 
 
 class KubeletServer:
@@ -89,6 +90,12 @@ class KubeletServer:
         pki.write_public(path, self._credentials.authority())
         return path
 
+    def _check_loop(self) -> None:
+        """Raise CheckFailed if nobody has compared the pods with the runtime for long."""
+        since = self._kubelet.clock.monotonic() - self._kubelet.compared
+        if since > _LONGEST_LOOP:
+            raise CheckFailed(f"sync Loop took longer than expected: the last look was {since:.0f} s ago")
+
     def _make_application(self, client: Client, config: Object) -> Callable[..., Any]:
         kubelet = self._kubelet
         authorizer = Authorizer(client, kubelet.clock, kubelet.settings.node.name)
@@ -97,7 +104,8 @@ class KubeletServer:
         look = lambda: views(kubelet.runtime.list())  # noqa: E731
         claims = lambda: kubelet.resources.all_claims(kubelet.pods.items())  # noqa: E731
         registry.register(OwnMetrics(kubelet.settings.node.name, look, claims))
-        app = service("kubelet", metrics=registry, config=config)
+        checks = {"log": lambda: None, "syncloop": self._check_loop}
+        app = service("kubelet", metrics=registry, config=config, live=checks)
 
         def authorize() -> flask.Response | None:
             request = flask.request

@@ -1,24 +1,32 @@
 """Service account tokens for pods, asked of the API server and renewed before they expire.
 
-Invariant: a token handed out has at least a fifth of its life before it; it is bound to the pod, so it ends with it.
+Invariant: a token is asked for anew when it has a fifth of its life before it, or is a day old; while that fails, the
+old one is handed out as long as it holds. It is bound to the pod, so it ends with it.
 Source: kubelet's token.Manager; authentication.k8s.io/v1 TokenRequest.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from api.client import Client
+from api.errors import ApiError
 from api.objects import Object, name_of, namespace_of, uid_of
 from api.runtime import Runtime, parse_timestamp
+from api.transport import TransportError
+
+log = logging.getLogger(__name__)
 
 _RENEW_AT = 0.8
+_OLDEST = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Issued:
     token: str
     renew_at: float
+    expires: float
 
 
 class TokenManager:
@@ -36,6 +44,16 @@ class TokenManager:
         known = self._issued.get(key)
         if known is not None and now < known.renew_at:
             return known.token
+        try:
+            issued = self._issued[key] = self._ask(pod, audience, seconds, now)
+        except (ApiError, TransportError) as error:
+            if known is None or now >= known.expires:
+                raise
+            log.warning("the token of pod %s was not renewed: %s", uid_of(pod), error)
+            return known.token
+        return issued.token
+
+    def _ask(self, pod: Object, audience: str, seconds: int, now: float) -> _Issued:
         request: Object = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
@@ -51,9 +69,7 @@ class TokenManager:
         }
         status = self._client.create("serviceaccounts", request, subresource="token")["status"]
         expires = parse_timestamp(status["expirationTimestamp"])
-        issued = _Issued(status["token"], now + (expires - now) * _RENEW_AT)
-        self._issued[key] = issued
-        return issued.token
+        return _Issued(status["token"], now + min(_OLDEST, (expires - now) * _RENEW_AT), expires)
 
     def forget(self, uid: str) -> None:
         """Drop the tokens of a pod that is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ import pytest
 from agents.kubelet import node_logs
 from agents.kubelet.authorization import subresources
 from agents.kubelet.configuration import configuration, duration
+from agents.kubelet.endpoints import connected
 from agents.kubelet.options import configure
 from agents.kubelet.probes import http
 from agents.kubelet.probes.actions import connect
@@ -173,3 +175,17 @@ def test_who_cannot_be_reached_is_said_in_the_words_of_the_original(port: int) -
     assert connect({"port": 1}, target, 60.0) == Answer(False, refused)
     late = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
     assert http.get(clock, {"path": "/slow", "port": port}, target, 0.2).text.endswith(late)
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_port_is_reached_by_either_family(family: int, address: str) -> None:
+    with socket.socket(family) as listener:
+        listener.bind((address, 0))
+        listener.listen()
+        candidates = [socket.socket(kind) for kind in (socket.AF_INET, socket.AF_INET6)]
+        with connected(candidates, listener.getsockname()[1]) as found:
+            assert found.getpeername()[0] == address
+        assert all(candidate.fileno() == -1 for candidate in candidates)
+    candidates = [socket.socket(kind) for kind in (socket.AF_INET, socket.AF_INET6)]
+    with pytest.raises(ConnectionRefusedError):
+        connected(candidates, 1)
