@@ -85,6 +85,8 @@ class ClusterPlugin:
     wakes: ClassVar[frozenset[Wake]] = frozenset()
     # Whether it gives all its reasons for one node, not the first alone.
     tells_all: ClassVar[bool] = False
+    # Whether what changes on one node may help a pod on another.
+    looks_beyond: ClassVar[bool] = False
 
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         """Whether the plugin has anything to say about this pod's place."""
@@ -101,6 +103,10 @@ class ClusterPlugin:
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
         """(nodes refused, why), over the snapshot's node slots."""
         return []
+
+    def concerned(self, pod: PodInfo, other: PodInfo, snapshot: Snapshot) -> bool:
+        """Whether it may say something else of the pod once `other` got a place, or gave up the one it had."""
+        return True
 
     def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
         """0-100 for every slot of which `fitting` is true, or None if all are alike."""

@@ -12,7 +12,7 @@ from api.objects import Object, is_deleting, key_of, labels_of, name_of, namespa
 from control.scheduler.cycle import Profile, first_rejections
 from control.scheduler.framework import Wake
 from control.scheduler.pod import PodInfo, controller_uid
-from control.scheduler.queue import SchedulingQueue
+from control.scheduler.queue import Helps, SchedulingQueue
 from control.scheduler.snapshot import Snapshot
 
 Handler = Callable[[Object | None, Object | None], None]
@@ -55,7 +55,7 @@ class Observer:
         self._snapshot.set_node(new)
         name = name_of(new)
         for event in _node_events(old, new):
-            self._queue.wake(event, self._fits_alone(name))
+            self._queue.wake(event, self._by_node(name))
 
     def on_namespace(self, old: Object | None, new: Object | None) -> None:
         """A namespace came, changed its labels or went."""
@@ -73,7 +73,7 @@ class Observer:
         def on_change(old: Object | None, new: Object | None) -> None:
             take(old, new)
             if new is not None:
-                self._queue.wake(Wake.VOLUME, lambda pod: bool(pod.claims))
+                self._queue.wake(Wake.VOLUME, lambda pod, _: bool(pod.claims))
 
         return on_change
 
@@ -104,8 +104,8 @@ class Observer:
     def _free(self, key: str) -> None:
         place = self._snapshot.place_of(key)
         if place:
-            self._snapshot.remove_pod(key)
-            self._queue.wake(Wake.POD_REMOVED, self._fits_alone(place))
+            pod = self._snapshot.remove_pod(key)
+            self._queue.wake(Wake.POD_REMOVED, self._by_node(place, pod))
 
     def _placed(self, old: Object | None, new: Object) -> None:
         key = key_of(new)
@@ -115,13 +115,17 @@ class Observer:
         before = assumed.pod if assumed else old
         if place == new["spec"]["nodeName"] and before is not None and not _moved(before, new):
             if assumed is not None:
-                self._snapshot.renew(assumed.bound(new))
+                placed = assumed.bound(new)
+                self._snapshot.renew(placed)
+                self._queue.wake(Wake.POD_ADDED, self._by_pod(placed))
         else:
-            self._snapshot.place(PodInfo(new), new["spec"]["nodeName"])
-            self._queue.wake(Wake.POD_ADDED)
+            placed = PodInfo(new)
+            self._snapshot.place(placed, new["spec"]["nodeName"])
+            # One that was there before is another for others now: it may let in whom it kept out.
+            self._queue.wake(Wake.POD_ADDED, None if place else self._by_pod(placed))
         if self.hindered:
             hindered, self.hindered = self.hindered, set()
-            self._queue.wake(Wake.POD_REMOVED, lambda pod: pod.key in hindered)
+            self._queue.wake(Wake.POD_REMOVED, lambda pod, _: pod.key in hindered)
 
     def _pending(self, pod: Object) -> None:
         key = key_of(pod)
@@ -132,18 +136,33 @@ class Observer:
         else:
             self._queue.add(PodInfo(pod))
 
-    def _fits_alone(self, node_name: str) -> Callable[[PodInfo], bool]:
-        """Whether the node plugins would take a pod on that node: if not, the event is of no help."""
+    def _by_node(self, node_name: str, gone: PodInfo | None = None) -> Helps:
+        """Whom it helps that the node changed, or lost the pod `gone`."""
 
-        def helps(pod: PodInfo) -> bool:
+        def helps(pod: PodInfo, plugins: frozenset[str]) -> bool:
             if self._snapshot.place_of(pod.key) == node_name:
                 # Others were ended there for it: its own claim to the place must not keep it from trying.
                 return True
+            refusing = [one for one in self._profile(pod).cluster_plugins if one.name in plugins]
+            if any(one.concerned(pod, gone, self._snapshot) if gone else one.looks_beyond for one in refusing):
+                return True
+            # The node plugins would have to take it there.
             node = self._snapshot.node(node_name)
-            profile = self._profiles[pod.spec.get("schedulerName", "default-scheduler")]
-            return node is not None and not first_rejections(profile.node_filters(pod), pod, node)
+            return node is not None and not first_rejections(self._profile(pod).node_filters(pod), pod, node)
 
         return helps
+
+    def _by_pod(self, placed: PodInfo) -> Helps:
+        """Whom it helps that the pod has its place."""
+
+        def helps(pod: PodInfo, plugins: frozenset[str]) -> bool:
+            refusing = (one for one in self._profile(pod).cluster_plugins if one.name in plugins)
+            return any(one.concerned(pod, placed, self._snapshot) for one in refusing)
+
+        return helps
+
+    def _profile(self, pod: PodInfo) -> Profile:
+        return self._profiles[pod.spec.get("schedulerName", "default-scheduler")]
 
 
 def _moved(old: Object, new: Object) -> bool:

@@ -7,6 +7,7 @@ helped it meanwhile sends it to back-off instead of the unschedulable part.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,10 @@ from api.runtime import Runtime
 from control.scheduler.framework import Wake
 from control.scheduler.pod import PodInfo
 
+# Whether an event may help a pod that certain plugins refused.
+Helps = Callable[[PodInfo, frozenset[str]], bool]
+
+_EVENTS_KEPT = 1000
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 10.0
 # A pod for which no helpful event was recognised is tried anyway after this many seconds.
@@ -31,6 +36,7 @@ class Waiting:
     taken_at: int = 0
     ticket: int = 0
     plugins: frozenset[str] = field(default_factory=frozenset)
+    wakes: frozenset[Wake] = frozenset(Wake)
 
     def backoff_until(self) -> float:
         """When the pod may be tried again."""
@@ -53,8 +59,10 @@ class SchedulingQueue:
         self._backoff: list[tuple[float, int, str]] = []
         self._entries: dict[str, Waiting] = {}
         self._unschedulable: dict[str, Waiting] = {}
+        # The same, by the events that may help them.
+        self._sleepers: dict[Wake, dict[str, Waiting]] = {event: {} for event in Wake}
         self._trying: dict[str, Waiting] = {}
-        self._happened: dict[Wake, int] = {}
+        self._recent: deque[tuple[int, Wake, Helps | None]] = deque(maxlen=_EVENTS_KEPT)
         self._sequence = 0
         self._next_sweep = runtime.monotonic() + UNSCHEDULABLE_AT_MOST / 10
         self._stopped = False
@@ -88,7 +96,7 @@ class SchedulingQueue:
         """The pod is gone or has a place."""
         with self._changed:
             self._entries.pop(key, None)
-            self._unschedulable.pop(key, None)
+            self._rouse(key)
             self._trying.pop(key, None)
 
     def pop(self) -> Waiting | None:
@@ -113,12 +121,14 @@ class SchedulingQueue:
             if self._trying.pop(entry.pod.key, None) is not entry:
                 return
             self._failed(entry, plugins)
-            if entry.taken_at < 0 or any(self._happened.get(w, -1) > entry.taken_at for w in self._helpful(entry)):
+            if entry.taken_at < 0 or self._was_helped(entry):
                 self._requeue(entry)
             else:
                 entry.ticket = self._next()
                 self._entries[entry.pod.key] = entry
                 self._unschedulable[entry.pod.key] = entry
+                for event in entry.wakes:
+                    self._sleepers[event][entry.pod.key] = entry
                 self._changed.notify()
 
     def retry(self, entry: Waiting) -> None:
@@ -128,12 +138,12 @@ class SchedulingQueue:
                 self._failed(entry, frozenset())
                 self._requeue(entry)
 
-    def wake(self, event: Wake, helps: Callable[[PodInfo], bool] | None = None) -> None:
+    def wake(self, event: Wake, helps: Helps | None = None) -> None:
         """Something happened: try again those pods that it may help."""
         with self._changed:
-            self._happened[event] = self._next()
-            for entry in list(self._unschedulable.values()):
-                if event in self._helpful(entry) and (helps is None or helps(entry.pod)):
+            self._recent.append((self._next(), event, helps))
+            for entry in list(self._sleepers[event].values()):
+                if helps is None or helps(entry.pod, entry.plugins):
                     self._requeue(entry)
 
     def activate(self, wanted: Callable[[PodInfo], bool]) -> None:
@@ -164,14 +174,26 @@ class SchedulingQueue:
         entry.attempts += 1
         entry.failed_at = self._runtime.monotonic()
         entry.plugins = plugins
+        every = frozenset(Wake)
+        entry.wakes = frozenset().union(*(self._wakes.get(name, every) for name in plugins)) if plugins else every
 
-    def _helpful(self, entry: Waiting) -> frozenset[Wake]:
-        if not entry.plugins:
-            return frozenset(Wake)
-        return frozenset().union(*(self._wakes.get(name, frozenset(Wake)) for name in entry.plugins))
+    def _was_helped(self, entry: Waiting) -> bool:
+        """Whether something happened during the attempt that may help; also if too much did to remember it."""
+        for moment, event, helps in reversed(self._recent):
+            if moment <= entry.taken_at:
+                return False
+            if event in entry.wakes and (helps is None or helps(entry.pod, entry.plugins)):
+                return True
+        return len(self._recent) == _EVENTS_KEPT
+
+    def _rouse(self, key: str) -> None:
+        """The pod is unschedulable no more."""
+        entry = self._unschedulable.pop(key, None)
+        for event in entry.wakes if entry is not None else ():
+            del self._sleepers[event][key]
 
     def _activate(self, entry: Waiting) -> None:
-        self._unschedulable.pop(entry.pod.key, None)
+        self._rouse(entry.pod.key)
         self._entries[entry.pod.key] = entry
         entry.ticket = self._next()
         heapq.heappush(self._active, (-entry.pod.priority, entry.since, entry.ticket, entry.pod.key))
@@ -182,7 +204,7 @@ class SchedulingQueue:
         if until <= self._runtime.monotonic():
             self._activate(entry)
             return
-        self._unschedulable.pop(entry.pod.key, None)
+        self._rouse(entry.pod.key)
         self._entries[entry.pod.key] = entry
         entry.ticket = self._next()
         heapq.heappush(self._backoff, (until, entry.ticket, entry.pod.key))

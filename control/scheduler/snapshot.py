@@ -227,11 +227,11 @@ class Snapshot:
             if pod.key in info.with_affinity:
                 info.with_affinity[pod.key] = pod
 
-    def remove_pod(self, key: str) -> None:
-        """Count a pod nowhere."""
+    def remove_pod(self, key: str) -> PodInfo | None:
+        """Count a pod nowhere; the pod, if it was counted."""
         node_name = self._where.pop(key, None)
         if node_name is None:
-            return
+            return None
         info = self._by_name.get(node_name)
         if info is None:
             pod = self._unplaced.get(node_name, {}).pop(key, None)
@@ -240,6 +240,7 @@ class Snapshot:
             self._touch(info)
         if pod is not None:
             self._note_affinity(pod, -1)
+        return pod
 
     def changed_since(self, generation: int) -> Iterator[int]:
         """Slots that changed after that generation."""

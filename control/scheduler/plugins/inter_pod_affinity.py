@@ -29,6 +29,7 @@ class InterPodAffinity(ClusterPlugin):
 
     name = _NAME
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.POD_ADDED, Wake.POD_REMOVED})
+    looks_beyond = True
 
     def __init__(self, hard_weight: int = 1, ignore_wishes: bool = False) -> None:
         self._hard_weight, self._ignore_wishes = hard_weight, ignore_wishes
@@ -48,6 +49,12 @@ class InterPodAffinity(ClusterPlugin):
             against = snapshot.vector(("existing-anti", key, *pod.identity), _Objections(pod, key, snapshot))
             found.append((_sums(snapshot, key, against) > 0, _EXISTING))
         return found
+
+    def concerned(self, pod: PodInfo, other: PodInfo, snapshot: Snapshot) -> bool:
+        own = (*pod.affinity.required, *pod.affinity.required_anti)
+        return any(_selected((term,), other, snapshot) for term in own) or any(
+            _selected((term,), pod, snapshot) for term in other.affinity.required_anti
+        )
 
     def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
         if self._ignore_wishes and not pod.affinity.preferred:

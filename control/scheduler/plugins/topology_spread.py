@@ -67,6 +67,7 @@ class PodTopologySpread(ClusterPlugin):
 
     name = _NAME
     wakes = frozenset({Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.NODE_TAINTS, Wake.POD_ADDED, Wake.POD_REMOVED})
+    looks_beyond = True
 
     def __init__(self, defaults: Sequence[Default] = SYSTEM_DEFAULTS) -> None:
         self._defaults = defaults
@@ -89,6 +90,9 @@ class PodTopologySpread(ClusterPlugin):
             eligible = labelled & _eligible(snapshot, pod, one)
             found.append((_skewed(snapshot, pod, one, eligible), _SKEWED))
         return found
+
+    def concerned(self, pod: PodInfo, other: PodInfo, snapshot: Snapshot) -> bool:
+        return any(one.counts(pod.namespace, other) for one in self._constraints(pod, snapshot) if one.hard)
 
     def score(self, pod: PodInfo, snapshot: Snapshot, fitting: Mask) -> Numbers | None:
         soft = [one for one in self._constraints(pod, snapshot) if not one.hard]

@@ -31,6 +31,9 @@ class NodeVolumeLimits(ClusterPlugin):
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         return bool(pod.claims) and bool(snapshot.volumes.limits)
 
+    def concerned(self, pod: PodInfo, other: PodInfo, snapshot: Snapshot) -> bool:
+        return bool(other.spec.get("volumes"))
+
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
         known = snapshot.volumes
         asked = set(_attachments(pod, known))

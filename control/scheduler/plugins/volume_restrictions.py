@@ -48,6 +48,9 @@ class VolumeRestrictions(ClusterPlugin):
     def applies(self, pod: PodInfo, snapshot: Snapshot) -> bool:
         return bool(pod.claims) or any(True for _ in disks_of(pod.spec))
 
+    def concerned(self, pod: PodInfo, other: PodInfo, snapshot: Snapshot) -> bool:
+        return bool(other.spec.get("volumes"))
+
     def filter(self, pod: PodInfo, snapshot: Snapshot) -> list[tuple[Mask, Rejection]]:
         for key in pod.claims:
             claim = snapshot.volumes.claims.get(key) or {"spec": {}}

@@ -55,7 +55,7 @@ def test_an_event_that_would_not_help_this_pod_leaves_it(queue, runtime) -> None
     queue.add(make_pod("p"))
     queue.park(queue.pop(), frozenset({"Fit"}))
     runtime.now += 60
-    queue.wake(Wake.POD_REMOVED, lambda pod: False)
+    queue.wake(Wake.POD_REMOVED, lambda pod, plugins: False)
     assert queue.counts() == {"active": 0, "backoff": 0, "unschedulable": 1}
 
 
@@ -65,6 +65,15 @@ def test_an_event_during_the_attempt_is_not_missed(queue) -> None:
     queue.wake(Wake.POD_REMOVED)
     queue.park(entry, frozenset({"Fit"}))
     assert queue.counts() == {"active": 0, "backoff": 1, "unschedulable": 0}
+
+
+def test_an_event_during_the_attempt_that_would_not_help_is_no_reason_to_try_again(queue) -> None:
+    queue.add(make_pod("p"))
+    entry = queue.pop()
+    queue.wake(Wake.POD_REMOVED, lambda pod, plugins: False)
+    queue.wake(Wake.NODE_TAINTS)
+    queue.park(entry, frozenset({"Fit"}))
+    assert queue.counts() == {"active": 0, "backoff": 0, "unschedulable": 1}
 
 
 def test_back_off_doubles_up_to_ten_seconds(queue, runtime) -> None:
