@@ -30,6 +30,8 @@ from control.kvstore.store import StoreError
 log = logging.getLogger(__name__)
 
 _FILL_SECONDS = 60.0
+# For requests under way when the process has to stop; they may wait for a store that is being restarted too.
+_LAST_ANSWERS_SECONDS = 5.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     for controller in controllers:
         controller.close()
     server.cache.close()
-    http.stop()
+    http.stop(_LAST_ANSWERS_SECONDS)
     store.close()
     return 0
 
