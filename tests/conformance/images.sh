@@ -13,6 +13,9 @@ rm -rf context && mkdir -p context/small/bin context/small/etc context/small/tmp
 chmod 1777 context/small/tmp
 cp "$(command -v busybox)" context/small/bin/busybox
 for applet in $(busybox --list); do [ "$applet" = busybox ] || ln -s busybox "context/small/bin/$applet"; done
+# Debian's busybox has no printenv.
+printf '#!/bin/sh\neval "echo \\"\\$$1\\""\n' >context/small/bin/printenv
+chmod 755 context/small/bin/printenv
 printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >context/small/etc/passwd
 printf 'root:x:0:\nnogroup:x:65534:\n' >context/small/etc/group
 mkdir -p context/httpd/usr/local/apache2/htdocs context/nginx/usr/share/nginx/html context/etcd/usr/local/bin
@@ -26,7 +29,7 @@ for animal in kitten nautilus; do cp -r "$source/$animal/html" "context/$animal"
 
 [ -e base.tar ] || {
     mmdebstrap --quiet --variant=minbase \
-        --include=bash,curl,bind9-dnsutils,netcat-openbsd,iproute2,procps,net-tools,stress \
+        --include=bash,curl,bind9-dnsutils,netcat-openbsd,iproute2,procps,net-tools,conntrack,stress,wget \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' bookworm unfinished.tar
     mv unfinished.tar base.tar
 }
@@ -41,6 +44,7 @@ image() {
 e2e=gcr.io/kubernetes-e2e-test-images
 image k8s.gcr.io/e2e-test-images/agnhost:2.21 'FROM localhost/base:1' 'COPY agnhost /' 'EXPOSE 80 8080 8081 9376' \
     'ENTRYPOINT ["/agnhost"]' 'CMD ["pause"]'
+image k8s.gcr.io/build-image/debian-iptables:buster-v1.3.0 'FROM localhost/base:1' 'CMD ["/bin/sleep", "1000000"]'
 image $e2e/jessie-dnsutils:1.0 'FROM localhost/base:1' 'CMD ["/bin/sleep", "1000000"]'
 image $e2e/resource-consumer:1.5 'FROM localhost/base:1' 'COPY consumer /' 'COPY consume-cpu /consume-cpu/' 'EXPOSE 8080' 'ENTRYPOINT ["/consumer"]'
 image $e2e/regression-issue-74839-amd64:1.0 'FROM localhost/base:1' 'COPY regression-issue-74839 /' \
