@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from inventory import patterns
+from inventory import patterns, vault
 from inventory.errors import InventoryError
 from inventory.model import Inventory
 from inventory.sources import load
@@ -34,13 +34,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yaml", action="store_true", help="YAML instead of JSON")
     parser.add_argument("-l", "--limit", help="only these hosts")
     parser.add_argument("--playbook-dir", default=".", help="read group_vars and host_vars there, too (here)")
-    parser.add_argument("--vault-password-file", action="append", default=[], help="a file with a vault password")
+    word: dict[str, Any] = {"dest": "vault_password_file", "action": "append", "default": []}
+    parser.add_argument("--vault-password-file", "--vault-pass-file", help="a file or program with a password", **word)
+    parser.add_argument("--vault-id", metavar="LABEL@FILE", help="the same, with a label", **word)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     try:
-        secrets = [Path(name).read_bytes().strip() for name in arguments.vault_password_file]
+        secrets = [vault.secret(name) for name in arguments.vault_password_file]
         inventory = load(arguments.inventory or ["/etc/ansible/hosts"], secrets)
         beside = [read_directory(Path(arguments.playbook_dir), secrets)]
         print(_text(arguments, inventory, beside))

@@ -11,13 +11,35 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+import os
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from inventory.errors import InventoryError
 
 Secrets = Sequence[bytes]
 
 HEADER = "$ANSIBLE_VAULT;"
+
+
+def secret(source: str) -> bytes:
+    """The password of a `--vault-password-file` or of a `--vault-id LABEL@SOURCE`: a file, or what a program prints.
+
+    Raises InventoryError. The label is for programs named `…-client`; every secret is tried on every vault.
+    """
+    label, _, name = source.rpartition("@")
+    path = Path(name).expanduser()
+    try:
+        if not os.access(path, os.X_OK) or path.is_dir():
+            return path.read_bytes().strip()
+        words = [str(path.absolute()), *(["--vault-id", label] if path.stem.endswith("-client") and label else [])]
+        done = subprocess.run(words, check=True, stdout=subprocess.PIPE)
+    except OSError as error:
+        raise InventoryError(f"the vault password file {name}: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        raise InventoryError(f"the vault password program {name} ended with status {error.returncode}") from error
+    return done.stdout.strip()
 
 
 def is_encrypted(text: str) -> bool:
@@ -31,7 +53,7 @@ def decrypt(text: str, secrets: Secrets, where: str) -> str:
     if not lines or not is_encrypted(lines[0]) or not lines[0].rstrip().split(";")[2:3] == ["AES256"]:
         raise InventoryError(f"{where}: not an Ansible vault of cipher AES256")
     if not secrets:
-        raise InventoryError(f"{where}: encrypted by ansible-vault; give --vault-password-file")
+        raise InventoryError(f"{where}: encrypted by ansible-vault; give --vault-password-file or --vault-id")
     try:
         envelope = binascii.unhexlify("".join(line.strip() for line in lines[1:]))
         salt, digest, ciphertext = (binascii.unhexlify(part) for part in envelope.split(b"\n", 2))

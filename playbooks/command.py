@@ -25,7 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options of ansible-playbook that mean something here, under its names."""
     add = parser.add_argument
     add("playbooks", metavar="FILE", nargs="+", help="playbooks, run one after the other")
-    add("-i", "--inventory", action="append", default=[], help="a file, directory, program, or 'host1,host2,'")
+    add(
+        "-i",
+        "--inventory",
+        "--inventory-file",
+        action="append",
+        default=[],
+        help="a file, directory, program, or 'host1,host2,'",
+    )
     add("-l", "--limit", help="only these hosts (a pattern, or @file)")
     add("-t", "--tags", action="append", default=[], help="only tasks with these tags")
     add("--skip-tags", action="append", default=[], help="not the tasks with these tags")
@@ -35,16 +42,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-D", "--diff", action="store_true", help="show what changes in files")
     add("-b", "--become", action="store_true", help="run tasks as root by sudo")
     add("--become-user", help="run tasks as this user")
+    add("--become-method", help="sudo")
     add("-K", "--ask-become-pass", action="store_true", help="ask for sudo's password")
-    add("--become-password-file", help="a file with sudo's password")
+    add("--become-password-file", "--become-pass-file", help="a file with sudo's password")
     add("-u", "--user", help="log in as this user")
     add("--private-key", "--key-file", help="log in with this key")
     add("-k", "--ask-pass", action="store_true", help="ask for the password of the login")
+    add("--connection-password-file", "--conn-pass-file", help="a file with the password of the login")
+    add("--ssh-common-args", help="options for ssh, its jumps included")
+    add("--ssh-extra-args", help="options for ssh")
     add("-c", "--connection", help="ssh or local")
     add("-T", "--timeout", type=float, help="seconds to wait for a connection (10)")
     add("--no-host-key-checking", action="store_true", help="trust any host key (insecure)")
-    add("--vault-password-file", action="append", default=[], help="a file with a vault password")
-    add("--ask-vault-pass", "-J", action="store_true", help="ask for a vault password")
+    secret: dict[str, Any] = {"dest": "vault_password_file", "action": "append", "default": []}
+    add("--vault-password-file", "--vault-pass-file", help="a file or program with a vault password", **secret)
+    add("--vault-id", metavar="LABEL@FILE", help="the same, with a label; LABEL@prompt asks for it", **secret)
+    add("--ask-vault-pass", "--ask-vault-password", "-J", action="store_true", help="ask for a vault password")
     add("--start-at-task", help="begin at the task of this name")
     add("--force-handlers", action="store_true", help="run handlers on failed hosts too")
     add("--list-hosts", action="store_true", help="list the hosts of each play and end")
@@ -94,11 +107,19 @@ def _take_defaults(arguments: argparse.Namespace, configured: configuration.Conf
     arguments.become = arguments.become or configured.become
     arguments.become_user = arguments.become_user or configured.become_user or None
     arguments.no_host_key_checking = arguments.no_host_key_checking or not configured.host_key_checking
-    if configured.vault_password_file and not arguments.vault_password_file:
-        arguments.vault_password_file = [configured.vault_password_file]
+    arguments.vault_password_file = arguments.vault_password_file or list(configured.vault_passwords)
+    arguments.diff = arguments.diff or configured.diff
+    arguments.force_handlers = arguments.force_handlers or configured.force_handlers
+    arguments.gathering = configured.gathering
     if configured.log_path and arguments.log is None:
         arguments.log = Path(configured.log_path)
     arguments.roles_path = configured.roles_path
+    said = {
+        "ansible_ssh_common_args": arguments.ssh_common_args,
+        "ansible_ssh_extra_args": arguments.ssh_extra_args,
+        "ansible_become_method": arguments.become_method,
+    }
+    arguments.variables = {**configured.variables, **{name: value for name, value in said.items() if value}}
 
 
 def _display(arguments: argparse.Namespace) -> Any:
@@ -122,7 +143,7 @@ def options_of(arguments: argparse.Namespace) -> Any:
     become_password = getpass.getpass("BECOME password: ") if arguments.ask_become_pass else None
     if arguments.become_password_file:
         become_password = _secret(arguments.become_password_file)
-    secrets = [_secret(name).encode() for name in arguments.vault_password_file]
+    secrets = [_vault_secret(source) for source in arguments.vault_password_file]
     if arguments.ask_vault_pass:
         secrets.append(getpass.getpass("Vault password: ").encode())
     return Options(
@@ -141,7 +162,9 @@ def options_of(arguments: argparse.Namespace) -> Any:
         become=arguments.become,
         become_user=arguments.become_user,
         become_password=become_password,
-        connection_password=getpass.getpass("SSH password: ") if arguments.ask_pass else None,
+        connection_password=_connection_password(arguments),
+        variables=arguments.variables,
+        gathering=arguments.gathering,
         host_key_checking=not arguments.no_host_key_checking,
         vault_secrets=tuple(secrets),
         start_at_task=arguments.start_at_task,
@@ -176,6 +199,25 @@ def extra_variables(given: list[str], secrets: list[bytes]) -> dict[str, Any]:
 
 def _words(given: list[str]) -> frozenset[str]:
     return frozenset(word.strip() for part in given for word in part.split(",") if word.strip())
+
+
+def _vault_secret(source: str) -> bytes:
+    from inventory import vault
+    from inventory.errors import InventoryError
+
+    label, _, name = source.rpartition("@")
+    if name == "prompt" and label:
+        return getpass.getpass(f"Vault password ({label}): ").encode()
+    try:
+        return vault.secret(source)
+    except InventoryError as error:
+        raise PlaybookError(str(error)) from error
+
+
+def _connection_password(arguments: argparse.Namespace) -> str | None:
+    if arguments.connection_password_file:
+        return _secret(arguments.connection_password_file)
+    return getpass.getpass("SSH password: ") if arguments.ask_pass else None
 
 
 def _secret(name: str) -> str:

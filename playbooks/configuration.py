@@ -12,7 +12,7 @@ import configparser
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from playbooks.engine.helper.options import boolean
@@ -30,10 +30,28 @@ class Configuration:
     remote_user: str = ""
     private_key_file: str = ""
     host_key_checking: bool = True
-    vault_password_file: str = ""
+    vault_passwords: tuple[str, ...] = ()
     log_path: str = ""
     become: bool = False
     become_user: str = ""
+    diff: bool = False
+    force_handlers: bool = False
+    gathering: str = "implicit"
+    # How to reach hosts that say nothing about it themselves.
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+_ROLES = ("~/.ansible/roles", "/usr/share/ansible/roles", "/etc/ansible/roles")
+_GATHERING = ("implicit", "explicit", "smart")
+_VARIABLES = {
+    "ansible_ssh_common_args": ("ssh_connection", "ssh_common_args"),
+    "ansible_ssh_extra_args": ("ssh_connection", "ssh_extra_args"),
+    "ansible_port": ("defaults", "remote_port"),
+    "ansible_python_interpreter": ("defaults", "interpreter_python", "ANSIBLE_PYTHON_INTERPRETER"),
+    "ansible_become_method": ("privilege_escalation", "become_method"),
+    "ansible_become_exe": ("privilege_escalation", "become_exe"),
+    "ansible_become_flags": ("privilege_escalation", "become_flags"),
+}
 
 
 def load(environment: Mapping[str, str], directory: Path) -> Configuration:
@@ -58,16 +76,20 @@ def load(environment: Mapping[str, str], directory: Path) -> Configuration:
     try:
         return Configuration(
             inventory=_places(text("defaults", "inventory"), ",", base),
-            roles_path=_places(text("defaults", "roles_path"), ":", base),
+            roles_path=_places(text("defaults", "roles_path") or ":".join(_ROLES), ":", base),
             forks=int(text("defaults", "forks") or 0) or None,
             timeout=float(text("defaults", "timeout") or 0) or None,
             remote_user=text("defaults", "remote_user"),
             private_key_file=place("private_key_file"),
             host_key_checking=boolean(text("defaults", "host_key_checking") or True),
-            vault_password_file=place("vault_password_file"),
+            vault_passwords=_identities(text("defaults", "vault_identity_list"), place("vault_password_file"), base),
             log_path=place("log_path"),
             become=boolean(text("privilege_escalation", "become") or False),
             become_user=text("privilege_escalation", "become_user"),
+            diff=boolean(text("diff", "always", "ANSIBLE_DIFF_ALWAYS") or False),
+            force_handlers=boolean(text("defaults", "force_handlers") or False),
+            gathering=_choice("gathering", text("defaults", "gathering") or "implicit", _GATHERING),
+            variables={name: value for name, words in _VARIABLES.items() if (value := text(*words))},
         )
     except ValueError as error:
         raise PlaybookError(f"{path or 'the environment'}: {error}") from error
@@ -84,6 +106,21 @@ def find(environment: Mapping[str, str], directory: Path) -> Path | None:
         return here
     others = (Path("~/.ansible.cfg").expanduser(), Path("/etc/ansible/ansible.cfg"))
     return next((path for path in others if path.is_file()), None)
+
+
+def _choice(name: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; it is one of {', '.join(known)}")
+    return value
+
+
+def _identities(found: str, file: str, base: Path) -> tuple[str, ...]:
+    """The sources of vault passwords, each with its label if it has one."""
+    identities = []
+    for part in filter(None, map(str.strip, found.split(","))):
+        label, _, name = part.rpartition("@")
+        identities.append(part if name == "prompt" else f"{label}@{base / Path(name).expanduser()}".lstrip("@"))
+    return (*identities, *((file,) if file else ()))
 
 
 def _places(found: str, separator: str, base: Path) -> tuple[str, ...]:

@@ -35,6 +35,9 @@ class Options:
     start_at_task: str | None = None
     force_handlers: bool = False
     roles_path: Sequence[str] = ()
+    # What every host has that says nothing else: how to reach it.
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    gathering: str = "implicit"
 
 
 @dataclass(slots=True)

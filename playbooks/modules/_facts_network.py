@@ -103,8 +103,9 @@ def _ask(probe: socket.socket, request: int, label: str) -> str:
 
 
 def _add_ipv6(by_name: dict[str, dict[str, Any]]) -> None:
-    for line in _read("/proc/net/if_inet6").splitlines():
-        raw, _, prefix, scope, _, name = line.split()
+    rows = [line.split() for line in _read("/proc/net/if_inet6").splitlines()]
+    # Those that others can reach come first, as `ip` lists them: the first one is the default.
+    for raw, _, prefix, scope, _, name in sorted(rows, key=lambda row: row[3]):
         if name in by_name:
             address = str(ipaddress.IPv6Address(int(raw, 16)))
             entry = {"address": address, "prefix": str(int(prefix, 16)), "scope": _SCOPES.get(scope, scope)}
@@ -137,7 +138,8 @@ def _default(by_name: dict[str, dict[str, Any]], device: str, gateway: str, fami
     own = described.get(family)
     entry = own[0] if isinstance(own, list) and own else own if isinstance(own, dict) else {}
     common = {key: described[key] for key in ("macaddress", "mtu", "type") if key in described}
-    return {**entry, **common, "gateway": gateway, "interface": device, "alias": device}
+    alias = {"alias": device} if family == "ipv4" else {}
+    return {**entry, **common, **alias, "gateway": gateway, "interface": device}
 
 
 def _addresses(by_name: dict[str, dict[str, Any]], family: str) -> list[str]:

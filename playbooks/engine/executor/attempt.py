@@ -149,12 +149,17 @@ class Attempt:
         target = self.delegate()
         scope = self._play.evaluator(target, self._task) if target and target != self._host else self._scope
         host = target or self._host
-        found = connections.settings(host, _known(scope, _CONNECTION_VARIABLES), self._overrides(scope, host))
+        defaults = self._options.variables
+        known = {**defaults, **_known(scope, _CONNECTION_VARIABLES)}
+        found = connections.settings(host, known, self._overrides(scope, host))
         words = {word: self._scope.template(self._task.keywords.get(word)) for word in _BECOME_WORDS}
         if words["become"] is None:
             words["become"] = self._options.become
         words["become_user"] = words["become_user"] or self._options.become_user
         variables = _known(scope, _BECOME_VARIABLES)
+        words["become_method"] = words["become_method"] or defaults.get("ansible_become_method")
+        words["become_exe"] = words["become_exe"] or defaults.get("ansible_become_exe")
+        words["become_flags"] = words["become_flags"] or defaults.get("ansible_become_flags")
         if self._options.become_password is not None:
             variables.setdefault("ansible_become_password", self._options.become_password)
         return self._play.run.connection(found), connections.become(variables, words)

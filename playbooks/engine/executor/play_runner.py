@@ -51,7 +51,7 @@ class PlayRunner:
         for batch in batches.batches(ordered, self._serial()):
             able = [host for host in batch if host not in self._run.failed]
             state = PlayState(self._run, self._play, everyone, able, prompted, size=len(batch))
-            state.start(self._nodes())
+            state.start(self._nodes(able))
             STRATEGIES[self._play.strategy](state).go(pool)
             self._run.broken_off = state.fatal
             if state.fatal or (able == batch and self._run.failed.issuperset(batch)):
@@ -92,15 +92,22 @@ class PlayRunner:
         sizes: Any = self._plain().template(list(self._play.serial))
         return [size for entry in sizes for size in (entry if isinstance(entry, list) else [entry])]
 
-    def _nodes(self) -> tuple[Node, ...]:
+    def _nodes(self, hosts: list[str]) -> tuple[Node, ...]:
         nodes: list[Node] = []
         gather = self._plain().template(self._play.gather_facts)
-        if gather is None or boolean(gather):
+        if self._gathers(hosts) if gather is None else boolean(gather):
             nodes.append(self._implicit("setup", self._facts_wanted(), "Gathering Facts"))
         for section in self._play.sections:
             nodes.extend(section)
             nodes.append(self._implicit("meta", {"free_form": "flush_handlers"}))
         return tuple(nodes)
+
+    def _gathers(self, hosts: list[str]) -> bool:
+        """Whether a play that says nothing of facts begins with them; `smart` does where some host has none."""
+        gathering = self._run.options.gathering
+        if gathering == "smart":
+            return not all("module_setup" in self._run.variables(host).facts for host in hosts)
+        return gathering == "implicit"
 
     def _facts_wanted(self) -> Mapping[str, Any]:
         subset = self._play.gather_subset

@@ -146,6 +146,20 @@ def test_vaults_open_with_their_password_only(tmp_path: Path) -> None:
         load([tmp_path / "hosts.yml"], [b"wrong"])
 
 
+def test_a_vault_password_is_in_a_file_or_comes_from_a_program(tmp_path: Path) -> None:
+    plain, program, client, failing = (tmp_path / name for name in ("plain", "program", "my-client", "failing"))
+    plain.write_text("from file\n")
+    for path, line in ((program, "echo from program"), (client, "echo $1 $2"), (failing, "exit 3")):
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(0o755)
+    assert [vault.secret(str(path)) for path in (plain, program)] == [b"from file", b"from program"]
+    assert [vault.secret(f"dev@{path}") for path in (plain, client)] == [b"from file", b"--vault-id dev"]
+    with pytest.raises(InventoryError, match="failing ended with status 3"):
+        vault.secret(str(failing))
+    with pytest.raises(InventoryError, match="gone: No such file"):
+        vault.secret(str(tmp_path / "gone"))
+
+
 BAD = [
     ("hosts.yml", "all:\n  hosts: [\n", r"hosts\.yml:3: not YAML"),
     ("hosts.yml", "- a\n- b\n", r"hosts\.yml:1: an inventory is a mapping"),

@@ -18,6 +18,14 @@ forks = 7
 remote_user = deploy ; who
 host_key_checking = False
 log_path = run.log
+gathering = smart
+vault_identity_list = dev@dev.pw, ask@prompt
+vault_password_file = all.pw
+remote_port = 2222
+[ssh_connection]
+ssh_common_args = -J gate
+[diff]
+always = true
 [privilege_escalation]
 become = yes
 """
@@ -34,6 +42,9 @@ def test_a_file_sets_defaults_relative_to_itself(tmp_path: Path) -> None:
     assert found.roles_path == (str(tmp_path / "shared/roles"), "/opt/roles")
     assert (found.forks, found.remote_user, found.host_key_checking, found.become) == (7, "deploy", False, True)
     assert found.log_path == str(tmp_path / "run.log")
+    assert (found.gathering, found.diff, found.force_handlers) == ("smart", True, False)
+    assert found.vault_passwords == (f"dev@{tmp_path}/dev.pw", "ask@prompt", f"{tmp_path}/all.pw")
+    assert found.variables == {"ansible_ssh_common_args": "-J gate", "ansible_port": "2222"}
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -48,7 +59,13 @@ def test_a_file_that_everybody_may_write_beside_is_not_taken(tmp_path: Path) -> 
     assert configuration.find({}, tmp_path) != tmp_path / "ansible.cfg"
 
 
-def test_a_wrong_value_is_said_with_the_file(tmp_path: Path) -> None:
-    (tmp_path / "ansible.cfg").write_text("[defaults]\nforks = many\n")
+def test_roles_are_looked_for_where_ansible_does(tmp_path: Path) -> None:
+    (tmp_path / "ansible.cfg").touch()
+    assert "/etc/ansible/roles" in configuration.load({"ANSIBLE_CONFIG": str(tmp_path)}, tmp_path).roles_path
+
+
+@pytest.mark.parametrize("line", ["forks = many", "gathering = many"])
+def test_a_wrong_value_is_said_with_the_file(line: str, tmp_path: Path) -> None:
+    (tmp_path / "ansible.cfg").write_text(f"[defaults]\n{line}\n")
     with pytest.raises(PlaybookError, match=r"ansible\.cfg: .*many"):
         configuration.load({"ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}, tmp_path)
