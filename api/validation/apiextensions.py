@@ -6,31 +6,22 @@ Source: apiextensions-apiserver's validation; "Specifying a structural schema" i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from api import names
-from api.custom import json_path, rules, structure, validating
+from api.custom import json_path, rules
 from api.objects import Object
-from api.validation import fields
+from api.validation import fields, structural_schemas, webhook_clients
 from api.validation.fields import Causes
 
-_TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
-_FORBIDDEN = {
-    "$ref": "$ref is not supported",
-    "definitions": "definitions is not supported",
-    "dependencies": "dependencies is not supported",
-    "deprecated": "deprecated is not supported",
-    "discriminator": "discriminator is not supported",
-    "id": "id is not supported",
-    "patternProperties": "patternProperties is not supported",
-    "readOnly": "readOnly is not supported",
-    "writeOnly": "writeOnly is not supported",
-    "xml": "xml is not supported",
+_OWN = {
+    "schema": "validation",
+    "subresources": "subresources",
+    "additionalPrinterColumns": "additionalPrinterColumns",
+    "selectableFields": "selectableFields",
 }
-_LOGICAL = ("allOf", "anyOf", "oneOf")
-_NOT_IN_LOGIC = ("type", "default", "additionalProperties", "nullable", structure.PRESERVE, structure.EMBEDDED)
+_IN_VERSION = re.compile(rf"spec\.versions\[[0-9]+\]\.({'|'.join(_OWN)})")
 _PROTECTED = re.compile(r"(.*\.)?(k8s|kubernetes)\.io")
 
 
@@ -44,10 +35,15 @@ def _definition(new: Object, old: Object | None, subresource: str) -> Causes:
         detail = 'must be spec.names.plural+"."+spec.group'
         found.append(fields.invalid("metadata.name", new["metadata"].get("name", ""), detail))
     found += _group(new, group)
+    if spec.get("preserveUnknownFields") and not ((old or {}).get("spec") or {}).get("preserveUnknownFields"):
+        detail = (
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        )
+        found.append(fields.invalid("spec.preserveUnknownFields", True, detail))
     found += fields.one_of("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
     found += _names(spec.get("names") or {})
     found += _versions(spec, [_schema_in(version) for version in ((old or {}).get("spec") or {}).get("versions") or []])
-    found += _conversion(spec.get("conversion") or {}, len(spec.get("versions") or []))
+    found += _conversion(spec.get("conversion") or {})
     if old is not None:
         found += _update(new, old)
     return found
@@ -109,7 +105,7 @@ def _versions(spec: Object, known: list[Any]) -> Causes:
     if sum(bool(version.get("storage")) for version in versions) != 1:
         detail = "must have exactly one version marked as storage version"
         found.append(fields.invalid("spec.versions", _shown(versions), detail))
-    return found
+    return _shared(found, versions)
 
 
 def _shown(versions: list[Object]) -> list[Object]:
@@ -125,110 +121,10 @@ def _schema_of_version(path: str, version: Object, known: list[Any]) -> Causes:
     place = f"{path}.schema.openAPIV3Schema"
     if schema is None:
         return [fields.required(place, "schemas are required")]
-    found: Causes = []
-    if schema.get("type") != "object":
-        detail = "must be object at the root" if schema.get("type") else "must not be empty at the root"
-        cause = fields.invalid(f"{place}.type", schema.get("type"), detail)
-        found.append(cause if schema.get("type") else fields.required(f"{place}.type", detail))
-        return found
-    found += _structural(place, schema, root=True)
-    # What rules may cost is asked once: a definition that is there can still be changed elsewhere.
-    return found or (rules.judge(place, schema).causes if schema in known else rules.problems(place, schema))
-
-
-def _structural(path: str, schema: Mapping[str, Any], root: bool = False, logical: bool = False) -> Causes:
-    """The rules of structural schemas, recursively."""
-    found: Causes = []
-    for word, sentence in _FORBIDDEN.items():
-        if schema.get(word):
-            found.append(fields.forbidden(f"{path}.{word}", sentence))
-    if schema.get("uniqueItems"):
-        detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
-        found.append(fields.forbidden(f"{path}.uniqueItems", detail))
-    found += _logical_rules(path, schema) if logical else _type_rules(path, schema, root)
-    if schema.get("properties") and schema.get("additionalProperties"):
-        detail = "additionalProperties and properties are mutual exclusive"
-        found.append(fields.forbidden(f"{path}.additionalProperties", detail))
-    if schema.get("pattern"):
-        found += _pattern(f"{path}.pattern", schema["pattern"])
-    for name, inner in (schema.get("properties") or {}).items():
-        found += _structural(f"{path}.properties[{name}]", inner, logical=logical)
-    for word in ("items", "additionalProperties", "not"):
-        if isinstance(schema.get(word), Mapping):
-            found += _structural(f"{path}.{word}", schema[word], logical=logical or word == "not")
-    for word in _LOGICAL:
-        for index, inner in enumerate(schema.get(word) or []):
-            found += _structural(f"{path}.{word}[{index}]", inner, logical=True)
-    if not logical and not found:
-        found += _list_rules(path, schema) + _default(path, schema)
-    return found
-
-
-def _type_rules(path: str, schema: Mapping[str, Any], root: bool) -> Causes:
-    kind = schema.get("type") or ""
-    if schema.get(structure.INT_OR_STRING):
-        return [fields.forbidden(f"{path}.type", "must be empty if x-kubernetes-int-or-string is true")] if kind else []
-    if not kind:
-        if schema.get(structure.PRESERVE):
-            return []
-        place = "for specified array items" if path.endswith(".items") else "for specified object fields"
-        where = "at the root" if root else place
-        return [fields.required(f"{path}.type", f"must not be empty {where}")]
-    if kind not in _TYPES:
-        return [fields.not_supported(f"{path}.type", kind, _TYPES)]
-    if kind == "array" and not isinstance(schema.get("items"), Mapping):
-        return [fields.required(f"{path}.items", "must be specified")]
-    return []
-
-
-def _logical_rules(path: str, schema: Mapping[str, Any]) -> Causes:
-    found: Causes = []
-    int_or_string = schema.get("type") in ("integer", "string")
-    for word in _NOT_IN_LOGIC:
-        if schema.get(word) and not (word == "type" and int_or_string):
-            found.append(fields.forbidden(f"{path}.{word}", "must be empty to be structural"))
-    return found
-
-
-def _pattern(path: str, pattern: str) -> Causes:
-    try:
-        validating.expression(pattern)
-    except re.error as error:
-        return [fields.invalid(path, pattern, f"must be a valid regular expression, but isn't: {error}")]
-    return []
-
-
-def _list_rules(path: str, schema: Mapping[str, Any]) -> Causes:
-    kind, keys = schema.get(structure.LIST_TYPE), schema.get(structure.LIST_KEYS) or []
-    found: Causes = []
-    if kind is not None and kind not in ("atomic", "set", "map"):
-        found.append(fields.not_supported(f"{path}.{structure.LIST_TYPE}", kind, ("atomic", "map", "set")))
-    if kind == "map" and not keys:
-        detail = "must not be empty if x-kubernetes-list-type is map"
-        found.append(fields.required(f"{path}.{structure.LIST_KEYS}", detail))
-    items = structure.items(schema)
-    for index, key in enumerate(keys):
-        inner = (items.get("properties") or {}).get(key)
-        if inner is None:
-            detail = "entries must all be names of item properties"
-            found.append(fields.invalid(f"{path}.{structure.LIST_KEYS}[{index}]", key, detail))
-        elif key not in (items.get("required") or []) and "default" not in inner:
-            detail = (
-                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
-            )
-            found.append(fields.required(f"{path}.items.properties[{key}].default", detail))
-    return found
-
-
-def _default(path: str, schema: Mapping[str, Any]) -> Causes:
-    if schema.get("default") is None:
-        return []
-    causes: Causes = []
-    validating.compiled(schema)(schema["default"], "", causes)
-    return [
-        type(cause)(cause.reason, cause.message, f"{path}.default" + (f".{cause.field}" if cause.field else ""))
-        for cause in causes
-    ]
+    if schema in known:
+        # What a schema says and what rules may cost is asked once: a definition that is there can change elsewhere.
+        return rules.judge(place, schema).causes
+    return structural_schemas.problems(place, schema) or rules.problems(place, schema)
 
 
 def _subresources(path: str, subresources: Object) -> Causes:
@@ -269,19 +165,38 @@ def _columns(path: str, version: Object) -> Causes:
     return found
 
 
-def _conversion(conversion: Object, versions: int) -> Causes:
-    strategy, webhook = conversion.get("strategy"), conversion.get("webhook")
-    path = "spec.conversion"
+def _conversion(conversion: Object) -> Causes:
+    """Where objects are converted; the original names the places of its own form of a definition."""
+    strategy, webhook = conversion.get("strategy"), conversion.get("webhook") or {}
+    path, reviews = "spec.conversion", "spec.conversion.conversionReviewVersions"
+    config, versions = webhook.get("clientConfig"), webhook.get("conversionReviewVersions") or []
     found = fields.one_of(f"{path}.strategy", strategy, ("None", "Webhook"))
-    if strategy == "None" and webhook is not None:
-        found.append(fields.forbidden(f"{path}.webhook", "should not be set when strategy is not set to Webhook"))
     if strategy == "Webhook":
-        if (webhook or {}).get("clientConfig") is None:
+        if config is None:
             detail = "required when strategy is set to Webhook"
-            found.append(fields.required(f"{path}.webhook.clientConfig", detail))
-        if not (webhook or {}).get("conversionReviewVersions"):
-            found.append(fields.required(f"{path}.webhook.conversionReviewVersions"))
-    return found
+            found.append(fields.required(f"{path}.webhookClientConfig", detail))
+        else:
+            found += webhook_clients.client(f"{path}.webhookClientConfig", config)
+        return found + webhook_clients.review_versions(reviews, versions)
+    detail = "should not be set when strategy is not set to Webhook"
+    if config is not None:
+        found.append(fields.forbidden(f"{path}.webhookClientConfig", detail))
+    return found + ([fields.forbidden(reviews, detail)] if versions else [])
+
+
+def _shared(found: Causes, versions: list[Object]) -> Causes:
+    """The causes as the original places them: what all versions say alike is the definition's own there."""
+    moved = []
+    for cause in found:
+        match = _IN_VERSION.match(cause.field)
+        if match and _alike([version.get(match[1]) for version in versions]):
+            cause = type(cause)(cause.reason, cause.message, f"spec.{_OWN[match[1]]}{cause.field[match.end() :]}")
+        moved.append(cause)
+    return list(dict.fromkeys(moved))
+
+
+def _alike(values: list[Any]) -> bool:
+    return values[0] not in (None, {}, []) and all(value == values[0] for value in values)
 
 
 def _update(new: Object, old: Object) -> Causes:

@@ -84,9 +84,7 @@ def test_a_rule_that_cannot_be_is_refused_with_its_definition(cluster, rule, sen
     status, refused, _ = cluster.request("POST", CRDS, ruled({"rule": rule}))
     assert status == 422
     (cause,) = refused["details"]["causes"]
-    assert cause["field"] == (
-        "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
-    )
+    assert cause["field"] == ("spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule")
     assert sentence in cause["message"]
 
 
