@@ -19,14 +19,16 @@ from pathlib import Path
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.environment import Sources
 from agents.kubelet.volumes.mounts import mount_tmpfs, unmount_under
+from agents.kubelet.volumes.ownership import hand_over, wanted_group
 from agents.kubelet.volumes.payload import Collector, VolumeError
 from agents.kubelet.volumes.sub_paths import bind_sub_path, read_file
 from agents.kubelet.volumes.writer import write_payload
 from api.errors import ApiError
-from api.objects import Object, namespace_of, uid_of
+from api.objects import Object, annotations_of, name_of, namespace_of, uid_of
 from api.quantities import parse
 from api.runtime import Runtime
 from api.transport import TransportError
+from api.volumes import LOCAL_PATH, PROVISIONED_BY
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +127,7 @@ class VolumeManager:
         if payload is None:
             if not path.exists():
                 raise VolumeError(f"the path {path} does not exist")
+            self._take(pod, volume, path)
             return
         stamp = f"{int(self.clock.time() * 1_000_000)}"
         write_payload(path, payload, stamp, group)
@@ -141,8 +144,34 @@ class VolumeManager:
                 os.chown(path, -1, group)
                 path.chmod(0o2777)
 
+    def _take(self, pod: Object, volume: Object, path: Path) -> None:
+        """Note that the pod has the volume of a claim, which is handed to its group if no other pod has it.
+
+        Source: kubernetes.io/local-volume.
+        """
+        found = self._behind(pod, volume)
+        if not found["spec"].get("local") and not _is_provisioned(found):
+            return
+        mark = Path("volumes", "kubernetes.io~local-volume", name_of(found))
+        own = self.directory(uid_of(pod)) / mark
+        if own.exists():
+            return
+        group = wanted_group(pod, volume)
+        if group is not None and not any((self.directory(uid) / mark).exists() for uid in self.known()):
+            hand_over(pod, path, group, lambda: self.clock.sleep(0))
+        own.mkdir(parents=True)
+
     def _persistent(self, pod: Object, volume: Object) -> Path:
-        """The path behind a claim on a local or host path volume. Source: kubernetes.io/local-volume."""
+        """The path behind a claim on a local or host path volume."""
+        found = self._behind(pod, volume)
+        for kind in ("local", "hostPath"):
+            if found["spec"].get(kind):
+                _check_host_path(found["spec"][kind], 0o777 if _is_provisioned(found) else 0o755)
+                return Path(found["spec"][kind]["path"])
+        raise VolumeError(f'persistent volume "{name_of(found)}" is neither local nor a host path')
+
+    def _behind(self, pod: Object, volume: Object) -> Object:
+        """The persistent volume of one of the pod's claims. Raises VolumeError."""
         claim_name = spec.claim_of(pod, volume)
         if not claim_name:
             kinds = ", ".join(key for key in volume if key != "name") or "nothing"
@@ -154,11 +183,12 @@ class VolumeManager:
         found = self.sources.get("persistentvolumes", "", bound) if bound else None
         if found is None:
             raise VolumeError(f'persistentvolumeclaim "{claim_name}" is not bound')
-        for kind in ("local", "hostPath"):
-            if found["spec"].get(kind):
-                _check_host_path(found["spec"][kind])
-                return Path(found["spec"][kind]["path"])
-        raise VolumeError(f'persistent volume "{bound}" is neither local nor a host path')
+        return found
+
+
+def _is_provisioned(volume: Object) -> bool:
+    """Whether its directory is there for the volume alone."""
+    return annotations_of(volume).get(PROVISIONED_BY) == LOCAL_PATH
 
 
 def _remove(directory: Path) -> None:
@@ -168,12 +198,12 @@ def _remove(directory: Path) -> None:
     shutil.rmtree(directory)
 
 
-def _check_host_path(source: Object) -> None:
+def _check_host_path(source: Object, mode: int = 0o755) -> None:
     """Make what may be made, and insist on the type. Source: kubernetes.io/host-path."""
     path, kind = Path(source["path"]), source.get("type") or ""
     if kind == "DirectoryOrCreate" and not path.exists():
         path.mkdir(parents=True)
-        path.chmod(0o755)
+        path.chmod(mode)
     elif kind == "FileOrCreate" and not path.exists():
         path.touch(mode=0o644)
     elif kind and not path.exists():
