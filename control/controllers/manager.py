@@ -11,6 +11,7 @@ from api.client import Client
 from api.informers import Informers
 from api.loop import Loop, Loops
 from api.runtime import Runtime
+from control.controllers.account_tokens import AccountTokenController
 from control.controllers.autoscaling.controller import HorizontalPodAutoscalerController
 from control.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
 from control.controllers.certificates.approving import CsrApprovingController
@@ -70,6 +71,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     NamespaceController,
     GarbageCollector,
     ServiceAccountController,
+    AccountTokenController,
     RootCaController,
     CsrApprovingController,
     CsrSigningController,

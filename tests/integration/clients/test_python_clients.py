@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,6 +122,31 @@ def test_kubernetes_evicts_binds_and_asks_who_may(official: Any, namespace: str,
         {"spec": {"resourceAttributes": {"namespace": namespace, "verb": "get", "resource": "pods"}}}
     )
     assert access.status.allowed
+
+
+def test_a_secret_of_an_account_gets_its_token_and_goes_with_it(
+    official: Any, namespace: str, cluster: ClientCluster
+) -> None:
+    core = kubernetes.client.CoreV1Api(official)
+    core.create_namespaced_service_account(namespace, {"metadata": {"name": "robot"}})
+    metadata = {"name": "key", "annotations": {"kubernetes.io/service-account.name": "robot"}}
+    core.create_namespaced_secret(namespace, {"metadata": metadata, "type": "kubernetes.io/service-account-token"})
+    held: dict[str, str] = {}
+
+    def filled() -> bool:
+        held.update(core.read_namespaced_secret("key", namespace).data or {})
+        return "token" in held
+
+    cluster.until(filled, "the Secret holds a token")
+    assert base64.b64decode(held["namespace"]).decode() == namespace
+    assert base64.b64decode(held["ca.crt"]).startswith(b"-----BEGIN CERTIFICATE")
+    review = {"spec": {"token": base64.b64decode(held["token"]).decode()}}
+    reviews = kubernetes.client.AuthenticationV1Api(official)
+    assert reviews.create_token_review(review).status.user.username == f"system:serviceaccount:{namespace}:robot"
+    core.delete_namespaced_service_account("robot", namespace)
+    named = "metadata.name=key"
+    gone = lambda: not core.list_namespaced_secret(namespace, field_selector=named).items  # noqa: E731
+    cluster.until(gone, "the Secret went with the account")
 
 
 def test_kubernetes_dynamic_client_applies_and_finds_resources(official: Any, namespace: str) -> None:

@@ -11,6 +11,7 @@ from controller_objects import NOW, at, meta, pod
 from api import quota
 from api.resources import Resource, find
 from control.controllers import (
+    account_tokens,
     bootstrap_tokens,
     cluster_roles,
     disruption,
@@ -277,3 +278,34 @@ def test_what_went_with_an_own_write_is_not_seen_again_though_the_informer_still
     ledger.forget("o")
     shown.objects = {"default/ended": versioned("ended", 5)}
     assert len(ledger.view("o", shown.objects.values())) == 1
+
+
+ROBOT = {"metadata": {"name": "robot", "namespace": "default", "uid": "u1"}}
+
+
+def key_of_robot(uid: str = "", **fields: Any) -> dict[str, Any]:
+    annotations = {account_tokens.ACCOUNT: "robot"} | ({account_tokens.ACCOUNT_UID: uid} if uid else {})
+    return {"type": account_tokens.TYPE, "metadata": meta("key", annotations=annotations)} | fields
+
+
+@pytest.mark.parametrize(
+    ("uid", "account", "belongs"), [("", ROBOT, True), ("u1", ROBOT, True), ("u0", ROBOT, False), ("", None, False)]
+)
+def test_whose_secret_it_is(uid: str, account: Any, belongs: bool) -> None:
+    assert account_tokens.belongs(key_of_robot(uid), account) is belongs
+
+
+def test_what_a_secret_of_an_account_holds_beside_the_token() -> None:
+    found = account_tokens.completed(key_of_robot(), ROBOT, b"ca")
+    assert found["data"] == {"ca.crt": "Y2E=", "namespace": "ZGVmYXVsdA=="}
+    assert found["metadata"]["annotations"][account_tokens.ACCOUNT_UID] == "u1"
+    written = {"ca.crt": "b2xk", "namespace": "eA==", "token": "dA==", "more": "bQ=="}
+    kept = account_tokens.completed(key_of_robot(data=written), ROBOT, b"ca")
+    assert kept["data"] == written | {"ca.crt": "Y2E="}
+    assert account_tokens.completed(kept, ROBOT, b"ca") == kept
+
+
+def test_secrets_of_other_types_are_no_keys() -> None:
+    assert account_tokens.account_key(key_of_robot()) == "default/robot"
+    assert account_tokens.account_key(key_of_robot(type="Opaque")) == ""
+    assert account_tokens.account_key({"type": account_tokens.TYPE, "metadata": meta("key")}) == ""
