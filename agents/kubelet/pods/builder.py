@@ -263,7 +263,7 @@ class PodBuilder:
             if not source.exists():
                 source.mkdir(parents=True)
         propagation = _PROPAGATION.get(entry.get("mountPropagation") or "", "rprivate")
-        read_only = bool(entry.get("readOnly")) or self.volumes.is_projected(pod, entry["name"])
+        read_only = bool(entry.get("readOnly")) or self.volumes.is_read_only(pod, entry["name"])
         wanted = entry.get("recursiveReadOnly") or "Disabled"
         if wanted == "Enabled" and not self.settings.recursive_read_only:
             name = entry["name"]

@@ -69,6 +69,11 @@ def claim_of(pod: Object, volume: Object) -> str:
     return str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "")
 
 
+def reads_claim_only(volume: Object) -> bool:
+    """Whether a pod's volume is that of a claim and may only be read."""
+    return bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+
+
 def field_path(pod: Object, name: str) -> str:
     """Where events say that a container is: `spec.containers{NAME}`."""
     for field in ("initContainers", "ephemeralContainers"):

@@ -86,10 +86,11 @@ class VolumeManager:
         """The text of a file that a container has left in a volume. Raises OSError or VolumeError."""
         return read_file(self.path(pod, name), relative)
 
-    def is_projected(self, pod: Object, name: str) -> bool:
-        """Whether the kubelet writes the volume's content, so that containers may only read it."""
+    def is_read_only(self, pod: Object, name: str) -> bool:
+        """Whether no container may write to the volume: the kubelet writes what is in it, or the pod wants it so."""
         volume: Object = next((entry for entry in pod["spec"].get("volumes") or [] if entry["name"] == name), {})
-        return any(volume.get(kind) is not None for kind in _PLUGINS if kind != "emptyDir")
+        projected = any(volume.get(kind) is not None for kind in _PLUGINS if kind != "emptyDir")
+        return projected or spec.reads_claim_only(volume)
 
     def tear_down(self, uid: str) -> None:
         """Unmount and remove a pod's volumes; its logs stay. Raises OSError if something cannot be removed."""

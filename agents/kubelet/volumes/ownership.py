@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from agents.kubelet.pods import spec
 from api.objects import Object
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ _DIRECTORY = _FILE | stat.S_IXUSR | stat.S_IXGRP | stat.S_ISGID
 def wanted_group(pod: Object, volume: Object) -> int | None:
     """The group to which the pod's volume of a claim is to belong, if any."""
     group: int | None = (pod["spec"].get("securityContext") or {}).get("fsGroup")
-    return None if (volume.get("persistentVolumeClaim") or {}).get("readOnly") else group
+    return None if spec.reads_claim_only(volume) else group
 
 
 def hand_over(pod: Object, root: Path, group: int, breathe: Callable[[], None]) -> None:

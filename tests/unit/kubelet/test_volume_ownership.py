@@ -96,7 +96,9 @@ def test_the_policy_says_whether_a_volume_that_fits_is_looked_through(
 
 
 def test_what_may_only_be_read_and_what_is_the_hosts_stay_as_they_are(tmp_path: Path, data: Path) -> None:
-    _start(_manager(tmp_path, {"local": {"path": str(data)}}), _pod("a", readOnly=True))
+    manager = _manager(tmp_path, {"local": {"path": str(data)}})
+    _start(manager, _pod("a", readOnly=True))
+    assert [manager.is_read_only(_pod("a", readOnly=wanted), "v") for wanted in (True, False)] == [True, False]
     _start(_manager(tmp_path, {"hostPath": {"path": str(data)}}), _pod("b"))
     assert data.stat().st_gid != GROUP
 
