@@ -14,7 +14,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from agents.network import namespaces
@@ -100,13 +100,10 @@ def attribute_list(data: bytes, start: int = 0) -> list[tuple[int, bytes]]:
 class NetlinkSocket:
     """One AF_NETLINK socket of a protocol, in the namespace at `namespace_path` (default: the caller's).
 
-    The kernel carries out a message while it is sent; `sending` makes those calls, if they may take long elsewhere.
+    The kernel carries out a message while it is sent.
     """
 
-    def __init__(
-        self, protocol: int, namespace_path: str = "", sending: Callable[[Callable[[], int]], int] = lambda call: call()
-    ) -> None:
-        self._sending = sending
+    def __init__(self, protocol: int, namespace_path: str = "") -> None:
         if namespace_path:
             with namespaces.inside(namespace_path):
                 self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
@@ -240,7 +237,7 @@ class NetlinkSocket:
             # The kernel takes a batch only whole, and a buffer's accounted size includes its overhead.
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * size)
         data = b"".join(parts)
-        self._sending(lambda: self._socket.sendto(data, (0, 0)))
+        self._socket.sendto(data, (0, 0))
         return first
 
     def _receive(self, first: int, end: int) -> list[tuple[int, int, int, bytes]]:

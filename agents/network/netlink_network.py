@@ -16,6 +16,7 @@ import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,9 @@ from agents.network import hostports, links, namespaces, shaping, sysctl
 from agents.network.hostports import HostPortTable
 from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
 from agents.network.ipam import AddressBook, Reservation, gateway_of
-from agents.network.leaving import LeavingLinks
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
 from agents.network.rtnetlink import encode
 from agents.network.rtnetlink.values import Link, Network, Route, VethPair, mac_of
-from api.native import elsewhere
 from api.runtime import Runtime
 
 _SANDBOX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
@@ -53,7 +52,6 @@ class NetlinkPodNetwork:
         self._book = AddressBook(state_dir)
         self._lock = runtime.lock()
         self._kernel = NetlinkSocket(links.NETLINK_ROUTE).strict()
-        self._leaving = LeavingLinks(runtime, NetlinkSocket(links.NETLINK_ROUTE, sending=elsewhere))
         self._host_ports = HostPortTable()
         self._mtu = mtu
         self._namespaces_dir = namespaces_dir
@@ -114,13 +112,11 @@ class NetlinkPodNetwork:
             return
         with self._lock:
             self._wired.pop(sandbox, None)
-        try:
-            # The link first: the kernel ends a namespace some time after its last user, and the link with it.
-            self._leaving.remove(host_interface(sandbox))
-            namespaces.remove(self._namespace(sandbox))
-        except (OSError, NetlinkError) as error:
-            raise NetworkError(f"the network of sandbox {sandbox} cannot be removed: {error}") from error
-        with self._lock:
+            try:
+                self._cut_off(sandbox)
+                namespaces.remove(self._namespace(sandbox))
+            except (OSError, NetlinkError) as error:
+                raise NetworkError(f"the network of sandbox {sandbox} cannot be removed: {error}") from error
             before = self._book.get(sandbox)
             self._book.release(sandbox)
             if before is not None and before.host_ports:
@@ -130,7 +126,8 @@ class NetlinkPodNetwork:
         """Make again what somebody took away of what `attach` made here, and say what. Raises NetworkError."""
         with self._lock:
             try:
-                present = {link.name: link for link in links.links(self._kernel).values()} if self._wired else {}
+                present = {link.name: link for link in links.links(self._kernel).values()}
+                self._remove_left(present.values())
                 changes = [self._repair_link(name, present.get(host_interface(name))) for name in self._wired]
                 return [*filter(None, changes), *self._host_ports.repair()]
             except (OSError, NetlinkError, sysctl.SysctlError) as error:
@@ -177,6 +174,31 @@ class NetlinkPodNetwork:
         made = links.find_link(self._kernel, name) if bandwidth.ingress else None
         if made is not None:
             self._kernel.request(shaping.limit(made.index, bandwidth.ingress))
+
+    def _cut_off(self, sandbox: str) -> None:
+        """Take a sandbox's link down. It goes with the namespace, when nothing uses that any more.
+
+        To remove a link by its name takes the kernel 20 ms and more, in which it makes the caller wait.
+        """
+        link = links.find_link(self._kernel, host_interface(sandbox))
+        if link is None:
+            return
+        if not namespaces.exists(self._namespace(sandbox)):
+            self._delete_link(link.name)
+            return
+        try:
+            self._kernel.request(encode.link_down(link.index))
+        except NetlinkError as error:
+            if error.code != errno.ENODEV:
+                raise
+
+    def _remove_left(self, present: Iterable[Link]) -> None:
+        """Remove links of sandboxes that are gone, whose namespaces somebody still holds."""
+        known = self._book.reservations()
+        for link in present:
+            sandbox = link.alias.removeprefix(links.SANDBOX_ALIAS)
+            if link.kind == "veth" and sandbox != link.alias and sandbox not in known:
+                self._delete_link(link.name)
 
     def _repair_link(self, sandbox: str, present: Link | None) -> str:
         """Make a sandbox's link again, or bring it up; what was done, "" for nothing."""

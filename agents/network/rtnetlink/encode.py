@@ -25,9 +25,6 @@ NEW_NEIGHBOUR, DELETE_NEIGHBOUR, GET_NEIGHBOUR = 28, 29, 30
 # Marks routes as ours among everybody's (`ip route` shows "proto 87"); not taken in iproute2's rt_protos.
 ROUTE_PROTOCOL = 87
 
-# The group of links that nobody needs any more (`ip link` shows "group 1465011282"); not in iproute2's tables.
-_LEAVING = 0x57524C52
-
 LINK_UP = 0x1
 TABLE_MAIN = 254
 UNICAST = 1
@@ -113,6 +110,11 @@ def link_up(index: int) -> Message:
     return _link(NEW_LINK, 0, [], index=index, up=True)
 
 
+def link_down(index: int) -> Message:
+    """Take a link down."""
+    return _link(NEW_LINK, 0, [], index=index, up=False)
+
+
 def link_mac(index: int, mac: str) -> Message:
     """Set a link's MAC and bring it up."""
     return _link(NEW_LINK, 0, [("IFLA_ADDRESS", mac)], index=index, up=True)
@@ -121,16 +123,6 @@ def link_mac(index: int, mac: str) -> Message:
 def delete_link(name: str) -> Message:
     """Remove a link by its name."""
     return _link(DELETE_LINK, 0, [("IFLA_IFNAME", name)])
-
-
-def leave(name: str) -> Message:
-    """Put a link among those that `delete_leaving` removes."""
-    return _link(NEW_LINK, 0, [("IFLA_IFNAME", name), ("IFLA_GROUP", _LEAVING)])
-
-
-def delete_leaving() -> Message:
-    """Remove all links that leave, for which the kernel waits once."""
-    return _link(DELETE_LINK, 0, [("IFLA_GROUP", _LEAVING)])
 
 
 def new_address(index: int, interface: Interface, *, speaking: bool = True) -> Message:
@@ -221,11 +213,13 @@ def get_route(destination: Address) -> Message:
     return encode(message, GET_ROUTE, 0)
 
 
-def _link(kind: int, flags: int, attributes: list[tuple[str, Any]], *, index: int = 0, up: bool = False) -> Message:
+def _link(
+    kind: int, flags: int, attributes: list[tuple[str, Any]], *, index: int = 0, up: bool | None = None
+) -> Message:
     message = ifinfmsg()
     message["index"] = index
-    if up:
-        message["flags"] = LINK_UP
+    if up is not None:
+        message["flags"] = LINK_UP if up else 0
         message["change"] = LINK_UP
     message["attrs"] = attributes
     return encode(message, kind, flags)

@@ -59,8 +59,9 @@ def test_detach_leaves_no_trace(host: Host) -> None:
     for name in "abc":
         host.detach(sandbox=name)
         host.detach(sandbox=name)
-    assert host.counts() == before
     assert host.attached() == {}
+    # The kernel ends a namespace, and the link that leads to it, a moment after its last user.
+    wait_for(lambda: host.counts() == before, "nothing is left")
 
 
 def test_sandboxes_that_end_together_leave_no_trace_and_the_others_alone(host: Host) -> None:
@@ -71,10 +72,22 @@ def test_sandboxes_that_end_together_leave_no_trace_and_the_others_alone(host: H
     for name in names:
         host.attach(sandbox=name)
     host.detach_together(sandboxes=[*names, "never-was"])
-    assert host.counts() == before
+    wait_for(lambda: host.counts() == before, "nothing is left of those that ended")
     assert list(host.attached()) == ["stays"]
     host.serve("stays", 80, pod="stays")
     assert host.answer(host.attached()["stays"]["addresses"][0], 80) == "stays"
+
+
+def test_a_sandbox_whose_namespace_somebody_holds_is_cut_off_and_leaves_no_link(host: Host) -> None:
+    held = host.attach(sandbox="a")
+    host.serve("a", 80, pod="a")
+    assert host.answer(held["addresses"][0], 80) == "a"
+    host.detach(sandbox="a")
+    assert host.ask(held["addresses"][0], 80)[0].startswith("error ")
+    assert "state DOWN" in host.sh("ip -o link show type veth master wherry0")
+    assert host.repair_pods() == [], "it is nobody else's doing"
+    assert host.sh("ip -o link show type veth master wherry0") == ""
+    assert host.attach(sandbox="a")["addresses"] != held["addresses"]
 
 
 def test_a_new_process_finds_the_sandboxes_of_the_old_one(host: Host) -> None:
@@ -154,7 +167,7 @@ def test_killing_the_process_between_any_two_steps_leaks_nothing(host: Host) -> 
     assert len(set(addresses)) == len(addresses)
     for name in left:
         host.detach(sandbox=name)
-    assert host.counts() == before
+    wait_for(lambda: host.counts() == before, "nothing is left")
 
 
 def test_a_pods_bandwidth_is_limited_in_both_directions(host: Host) -> None:
