@@ -43,8 +43,12 @@ def _priority_class(new: Object, old: Object | None, subresource: str) -> Causes
     name, value = str(new["metadata"].get("name") or ""), new.get("value") or 0
     found: Causes = []
     if name.startswith("system-"):
-        if _SYSTEM_CLASSES.get(name) != value:
-            detail = "priority class names with 'system-' prefix are reserved for system use only"
+        known = _SYSTEM_CLASSES.get(name)
+        if known != value:
+            why = f"value of {name} PriorityClass must be {known}" if known else (
+                f"{name} is not a known system priority class"
+            )  # fmt: skip
+            detail = f"priority class names with 'system-' prefix are reserved for system use only. error: {why}"
             found.append(fields.forbidden("metadata.name", detail))
     elif value > _SYSTEM_PRIORITY:
         detail = f"maximum allowed value of a user defined priority is {_SYSTEM_PRIORITY}"

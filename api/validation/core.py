@@ -91,8 +91,13 @@ def _registry_credentials(kind: str, data: Object) -> Causes:
     except (binascii.Error, UnicodeDecodeError):
         text = ""
     if key in data and not text.startswith("{"):
-        return [fields.invalid(f"data[{key}]", "<secret contents redacted>", "invalid character looking for value")]
+        return [fields.invalid(f"data[{key}]", "<secret contents redacted>", _not_json(text))]
     return []
+
+
+def _not_json(text: str) -> str:
+    """Go's words for a text that is no JSON object."""
+    return f"invalid character '{text[0]}' looking for beginning of value" if text else "unexpected end of JSON input"
 
 
 def _namespace(new: Object, old: Object | None, subresource: str) -> Causes:

@@ -108,6 +108,16 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     (HOOKS, rule("*/*", "pods"),
      ['webhooks[0].rules[0].resources: Invalid value: ["*/*","pods"]: if \'*/*\' is present, must not specify other '
       "resources"]),
+    ("scheduling.k8s.io/v1/PriorityClass", {"metadata": {"name": "system-x"}, "value": 1},
+     ["metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: "
+      "system-x is not a known system priority class"]),
+    ("scheduling.k8s.io/v1/PriorityClass", {"metadata": {"name": "system-node-critical"}, "value": 1},
+     ["metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: "
+      "value of system-node-critical PriorityClass must be 2000001000"]),
+    ("v1/Secret", {"metadata": {"name": "x", "namespace": "default"}, "type": "kubernetes.io/dockercfg",
+                   "data": {".dockercfg": "Ym9i"}},
+     ['data[.dockercfg]: Invalid value: "<secret contents redacted>": invalid character \'b\' looking for beginning of '
+      "value"]),
     ("networking.k8s.io/v1/IngressClass",
      {"spec": {"controller": "a/b", "parameters": {"kind": "a/b", "name": "n", "scope": "Cluster"}}},
      ["spec.parameters.kind: Invalid value: \"a/b\": may not contain '/'"]),
