@@ -114,6 +114,9 @@ def _nothing_wrong() -> None:
 
 
 def _health_view(path: str, checks: Mapping[str, Check]) -> Callable[[], flask.Response]:
+    """All checks of a path. Anybody may ask, so why one failed is told in the log, and where one check is asked for."""
+    told: dict[str, str] = {}
+
     def view() -> flask.Response:
         excluded = set(flask.request.args.getlist("exclude"))
         lines, failed = [], []
@@ -124,9 +127,13 @@ def _health_view(path: str, checks: Mapping[str, Check]) -> Callable[[], flask.R
             try:
                 check()
                 lines.append(f"[+]{name} ok")
+                told.pop(name, None)
             except CheckFailed as error:
                 failed.append(name)
-                lines.append(f"[-]{name} failed: {error}")
+                lines.append(f"[-]{name} failed: reason withheld")
+                if told.get(name) != str(error):
+                    log.warning("the check %s of /%s failed: %s", name, path, error)
+                told[name] = str(error)
         if unknown := sorted(excluded - set(checks)):
             named = ",".join(f'"{name}"' for name in unknown)
             lines.append(f"warn: some health checks cannot be excluded: no matches for {named}")
@@ -145,7 +152,7 @@ def _one_check_view(checks: Mapping[str, Check]) -> Callable[[str], flask.Respon
         try:
             checks[check]()
         except CheckFailed as error:
-            return flask.Response(f"{check} failed: {error}\n", status=500, mimetype="text/plain")
+            return flask.Response(f"internal server error: {error}\n", status=500, mimetype="text/plain")
         return flask.Response("ok", mimetype="text/plain")
 
     return view

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 _COMMON = (("Cache-Control", "no-cache, private"),)
-_OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
+_OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 
 
 class Application:
@@ -97,7 +97,7 @@ class Application:
     def _answer(self, request: Request) -> Response | None:
         """The answer, or None if the applications around resources have it."""
         server = self.server
-        if request.path.startswith(_OPEN_PATHS):
+        if request.path in _OPEN_PATHS:
             self._identify(request)  # what is open to all still refuses a credential that is not good
             admitted = server.flow.classify(attributes(request))
             request.answer_headers = admitted.headers if admitted is not None else ()

@@ -30,7 +30,16 @@ def request_token(client, name: str = "default", **spec) -> str:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/healthz", 200), ("/livez", 200), ("/readyz", 200), ("/version", 200), ("/api", 401)]
+    ("path", "status"),
+    [
+        ("/healthz", 200),
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/version", 200),
+        ("/api", 401),
+        ("/livez/etcd", 401),
+        ("/versions", 401),
+    ],
 )
 def test_only_health_and_version_are_open(cluster, path, status):
     assert cluster.request("GET", path, user=None)[0] == status
