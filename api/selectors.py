@@ -173,6 +173,9 @@ class _Parser:
         token = self._next()
         if token != "(":
             raise ValueError(f"found '{token}' expected: '('")
+        first = self._peek()
+        if first == "" or (first in _SYMBOLS and first not in ",)"):
+            raise ValueError(f"found '{self._next()}', expected: ',', ')' or identifier")
         values: list[str] = []
         wants_value = True
         while True:
@@ -183,8 +186,10 @@ class _Parser:
                 if wants_value:
                     values.append("")
                 wants_value = True
-            elif token == "" or token in _SYMBOLS or not wants_value:
-                raise ValueError(f"found '{token}', expected: ',', or ')'")
+            elif not wants_value:
+                raise ValueError(f"found '{token}', expected: ',' or ')'")
+            elif token == "" or token in _SYMBOLS:
+                raise ValueError(f"found '{token}', expected: ',', or identifier")
             else:
                 values.append(token)
                 wants_value = False
@@ -226,7 +231,7 @@ class FieldSelector:
     @classmethod
     def parse(cls, text: str) -> FieldSelector:
         r"""Read `spec.nodeName=n1,status.phase!=Running`; `\,`, `\=` and `\\` escape. Raises ValueError."""
-        parts = re.findall(r"(?:\\.|[^,\\])+", text)
+        parts = sorted(re.findall(r"(?:\\.|[^,\\])+", text))
         return cls(tuple(_field_term(text, part) for part in parts))
 
     def matches(self, getter: Callable[[str], str]) -> bool:
@@ -255,7 +260,7 @@ def _field_term(text: str, part: str) -> FieldTerm:
         raise ValueError(f"invalid selector: '{text}'; can't understand '{part}'")
     value = match[3]
     if re.search(r"(?<!\\)(?:\\\\)*=", value):
-        raise ValueError(f"invalid field selector: unescaped character in value: {value[value.index('=')]}")
+        raise ValueError(f"invalid field selector: unescaped character in value: {ord('=')}")
     return FieldTerm(match[1], re.sub(r"\\([\\,=])", r"\1", value), match[2] != "!=")
 
 

@@ -26,6 +26,9 @@ def test_label_selectors_match(text: str, expected: bool) -> None:
 REFUSED = [
     ("app in web", "unable to parse requirement: found 'web' expected: '('"),
     ("app=web,", "found '', expected: identifier after ','"),
+    ("app in (a b)", "unable to parse requirement: found 'b', expected: ',' or ')'"),
+    ("app notin(", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+    ("app in (a,", "unable to parse requirement: found '', expected: ',', or identifier"),
     ("=web", "found '=', expected: !, identifier, or 'end of string'"),
     ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
     ("app=web)", "found ')', expected: ',' or 'end of string'"),
@@ -77,6 +80,19 @@ def test_field_selectors_match(text: str, expected: bool) -> None:
     assert FieldSelector.parse(str(selector)) == selector
 
 
-def test_a_field_selector_without_an_operator_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"invalid selector: 'spec.nodeName'; can't understand 'spec.nodeName'"):
-        FieldSelector.parse("spec.nodeName")
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("spec.nodeName", "invalid selector: 'spec.nodeName'; can't understand 'spec.nodeName'"),
+        ("x in (a,b,c)", "invalid selector: 'x in (a,b,c)'; can't understand 'b'"),
+        ("x==a==b", "invalid field selector: unescaped character in value: 61"),
+    ],
+)
+def test_bad_field_selectors_are_refused_in_the_originals_words(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        FieldSelector.parse(text)
+    assert str(raised.value) == sentence
+
+
+def test_the_terms_of_a_field_selector_are_written_in_order() -> None:
+    assert str(FieldSelector.parse("status.phase=Running,metadata.name!=x")) == "metadata.name!=x,status.phase=Running"
