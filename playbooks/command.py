@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-D", "--diff", action="store_true", help="show what changes in files")
     add("-b", "--become", action="store_true", help="run tasks as root by sudo")
     add("--become-user", help="run tasks as this user")
+    add_access(parser)
+    add("--start-at-task", help="begin at the task of this name")
+    add("--force-handlers", action="store_true", help="run handlers on failed hosts too")
+    add("--list-hosts", action="store_true", help="list the hosts of each play and end")
+    add("--list-tasks", action="store_true", help="list the tasks of each play and end")
+    add("--list-tags", action="store_true", help="list the tags of each play and end")
+    add("--syntax-check", action="store_true", help="read and check everything and end")
+    add("--log", type=Path, help="append every event to this file, one JSON object a line (ansible.cfg: log_path)")
+    add("--json", action="store_true", help="one JSON object a line instead of text")
+    add("--timing", action="store_true", help="show which tasks took longest")
+    add("-v", "--verbose", action="count", default=0, help="show results; -vv also places")
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """How hosts are reached and what opens vaults: for every command that plays playbooks."""
+    add = parser.add_argument
     add("--become-method", help="sudo")
     add("-K", "--ask-become-pass", action="store_true", help="ask for sudo's password")
     add("--become-password-file", "--become-pass-file", help="a file with sudo's password")
@@ -58,23 +75,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--vault-password-file", "--vault-pass-file", help="a file or program with a vault password", **secret)
     add("--vault-id", metavar="LABEL@FILE", help="the same, with a label; LABEL@prompt asks for it", **secret)
     add("--ask-vault-pass", "--ask-vault-password", "-J", action="store_true", help="ask for a vault password")
-    add("--start-at-task", help="begin at the task of this name")
-    add("--force-handlers", action="store_true", help="run handlers on failed hosts too")
-    add("--list-hosts", action="store_true", help="list the hosts of each play and end")
-    add("--list-tasks", action="store_true", help="list the tasks of each play and end")
-    add("--list-tags", action="store_true", help="list the tags of each play and end")
-    add("--syntax-check", action="store_true", help="read and check everything and end")
-    add("--log", type=Path, help="append every event to this file, one JSON object a line (ansible.cfg: log_path)")
-    add("--json", action="store_true", help="one JSON object a line instead of text")
-    add("--timing", action="store_true", help="show which tasks took longest")
-    add("-v", "--verbose", action="count", default=0, help="show results; -vv also places")
+
+
+def access_of(arguments: argparse.Namespace, configured: configuration.Configuration) -> dict[str, Any]:
+    """What these options come to with the configuration, as words of the engine's Options. Raises PlaybookError."""
+    become_password = getpass.getpass("BECOME password: ") if arguments.ask_become_pass else None
+    if arguments.become_password_file:
+        become_password = _secret(arguments.become_password_file)
+    said = {
+        "ansible_ssh_common_args": arguments.ssh_common_args,
+        "ansible_ssh_extra_args": arguments.ssh_extra_args,
+        "ansible_become_method": arguments.become_method,
+    }
+    sources = arguments.vault_password_file or configured.vault_passwords
+    secrets = [_vault_secret(source) for source in sources]
+    if arguments.ask_vault_pass:
+        secrets.append(getpass.getpass("Vault password: ").encode())
+    return {
+        "remote_user": arguments.user or configured.remote_user or None,
+        "private_key": arguments.private_key or configured.private_key_file or None,
+        "connection": arguments.connection,
+        "timeout": arguments.timeout or configured.timeout,
+        "become_password": become_password,
+        "connection_password": _connection_password(arguments),
+        "host_key_checking": configured.host_key_checking and not arguments.no_host_key_checking,
+        "vault_secrets": tuple(secrets),
+        "variables": {**configured.variables, **{name: value for name, value in said.items() if value}},
+    }
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the playbooks; the worst exit status."""
     try:
-        _take_defaults(arguments, configuration.load(os.environ, Path.cwd()))
-        options = options_of(arguments)
+        configured = configuration.load(os.environ, Path.cwd())
+        _take_defaults(arguments, configured)
+        options = options_of(arguments, configured)
         return max(_one(Path(name), arguments, options) for name in arguments.playbooks)
     except PlaybookError as error:
         print(f"wherry playbook: {error}", file=sys.stderr)
@@ -101,25 +136,12 @@ def _take_defaults(arguments: argparse.Namespace, configured: configuration.Conf
     """What neither the command line says nor the environment, an ansible.cfg may."""
     arguments.inventory = arguments.inventory or list(configured.inventory)
     arguments.forks = arguments.forks or configured.forks or 20
-    arguments.timeout = arguments.timeout or configured.timeout
-    arguments.user = arguments.user or configured.remote_user or None
-    arguments.private_key = arguments.private_key or configured.private_key_file or None
     arguments.become = arguments.become or configured.become
     arguments.become_user = arguments.become_user or configured.become_user or None
-    arguments.no_host_key_checking = arguments.no_host_key_checking or not configured.host_key_checking
-    arguments.vault_password_file = arguments.vault_password_file or list(configured.vault_passwords)
     arguments.diff = arguments.diff or configured.diff
     arguments.force_handlers = arguments.force_handlers or configured.force_handlers
-    arguments.gathering = configured.gathering
     if configured.log_path and arguments.log is None:
         arguments.log = Path(configured.log_path)
-    arguments.roles_path = configured.roles_path
-    said = {
-        "ansible_ssh_common_args": arguments.ssh_common_args,
-        "ansible_ssh_extra_args": arguments.ssh_extra_args,
-        "ansible_become_method": arguments.become_method,
-    }
-    arguments.variables = {**configured.variables, **{name: value for name, value in said.items() if value}}
 
 
 def _display(arguments: argparse.Namespace) -> Any:
@@ -136,44 +158,31 @@ def _display(arguments: argparse.Namespace) -> Any:
         raise PlaybookError(f"the log {arguments.log}: {error.strerror}") from error
 
 
-def options_of(arguments: argparse.Namespace) -> Any:
+def options_of(arguments: argparse.Namespace, configured: configuration.Configuration) -> Any:
     """The engine's options from the command line. Raises PlaybookError."""
     from playbooks.engine.result import Options
 
-    become_password = getpass.getpass("BECOME password: ") if arguments.ask_become_pass else None
-    if arguments.become_password_file:
-        become_password = _secret(arguments.become_password_file)
-    secrets = [_vault_secret(source) for source in arguments.vault_password_file]
-    if arguments.ask_vault_pass:
-        secrets.append(getpass.getpass("Vault password: ").encode())
+    access = access_of(arguments, configured)
     return Options(
+        **access,
         check=arguments.check,
         diff=arguments.diff,
         limit=arguments.limit,
         tags=_words(arguments.tags),
         skip_tags=_words(arguments.skip_tags),
         forks=arguments.forks,
-        extra_variables=extra_variables(arguments.extra_vars, secrets),
+        extra_variables=extra_variables(arguments.extra_vars, access["vault_secrets"]),
         verbosity=arguments.verbose,
-        remote_user=arguments.user,
-        private_key=arguments.private_key,
-        connection=arguments.connection,
-        timeout=arguments.timeout,
         become=arguments.become,
         become_user=arguments.become_user,
-        become_password=become_password,
-        connection_password=_connection_password(arguments),
-        variables=arguments.variables,
-        gathering=arguments.gathering,
-        host_key_checking=not arguments.no_host_key_checking,
-        vault_secrets=tuple(secrets),
+        gathering=configured.gathering,
         start_at_task=arguments.start_at_task,
         force_handlers=arguments.force_handlers,
-        roles_path=arguments.roles_path,
+        roles_path=configured.roles_path,
     )
 
 
-def extra_variables(given: list[str], secrets: list[bytes]) -> dict[str, Any]:
+def extra_variables(given: list[str], secrets: Sequence[bytes]) -> dict[str, Any]:
     """The variables of all `-e`. Raises PlaybookError."""
     from inventory.documents import parse
     from inventory.errors import InventoryError

@@ -76,7 +76,7 @@ class _Answers(Display):
 
 def _status(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     answers = _Answers()
-    options = Options(limit=arguments.limit or None, forks=arguments.forks)
+    options = Options(**provision.access_of(arguments), limit=arguments.limit or None, forks=arguments.forks)
     try:
         result = run_playbook(provision.PLAYBOOKS / "certs-status.yml", arguments.inventory, options, answers)
     except PlaybookError as error:

@@ -9,13 +9,15 @@ import argparse
 import getpass
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from control.cli import provision
 from control.cli.errors import CommandError
 from inventory import sources
 from inventory.errors import InventoryError
+from playbooks import command
 
 COMPONENTS = (
     "kvstore", "apiserver", "controller-manager", "scheduler", "cloud-controller-manager", "kubelet", "proxy",
@@ -24,7 +26,8 @@ COMPONENTS = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of both commands."""
-    parser.add_argument("-i", "--inventory", action="append", required=True, help="inventory file or directory")
+    provision.add_inventory(parser, required=False)
+    command.add_access(parser)
     parser.add_argument("node", help="a host of the inventory")
     if parser.get_default("command") == "ssh":
         parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this instead of a shell")
@@ -37,7 +40,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Become OpenSSH's client. Raises CommandError."""
-    variables = _variables(arguments.inventory, arguments.node)
+    if arguments.command == "ssh":
+        _take_inventory(arguments)
+    if not arguments.inventory:
+        raise CommandError("which inventory? give it with -i; an inventory.yml here would be taken")
+    variables = _variables(arguments.inventory, arguments.node, provision.access_of(arguments))
     if arguments.command == "ssh":
         words = client(arguments.node, variables, arguments.words)
     else:
@@ -46,6 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
         os.execvp(words[0], words)
     except FileNotFoundError as error:
         raise CommandError("there is no ssh on this machine; install the package openssh-client") from error
+
+
+def _take_inventory(arguments: argparse.Namespace) -> None:
+    """What stands after the node is for the host, but an inventory: `wherry ssh NODE -i INVENTORY`."""
+    given = []
+    while arguments.words[:1] in (["-i"], ["--inventory"]) and len(arguments.words) > 1:
+        given.append(arguments.words[1])
+        arguments.words = arguments.words[2:]
+    arguments.inventory = given or arguments.inventory
 
 
 def client(host: str, variables: dict[str, Any], words: Sequence[str] = (), *, terminal: bool = False) -> list[str]:
@@ -76,11 +92,13 @@ def _journal(arguments: argparse.Namespace) -> list[str]:
     return [*words, "--follow"] if arguments.follow else words
 
 
-def _variables(inventories: Sequence[str], node: str) -> dict[str, Any]:
+def _variables(inventories: Sequence[str], node: str, access: Mapping[str, Any]) -> dict[str, Any]:
+    """What the inventory says of a node, and where it says nothing, the command line and the configuration."""
     try:
-        loaded = sources.load(inventories)
+        loaded = sources.load(inventories, access["vault_secrets"])
     except InventoryError as error:
         raise CommandError(str(error)) from error
     if node not in loaded.hosts:
         raise CommandError(f"{', '.join(inventories)}: no host {node!r}; it has {', '.join(loaded.hosts)}")
-    return dict(loaded.host_variables(node))
+    said = {"ansible_user": access["remote_user"], "ansible_ssh_private_key_file": access["private_key"]}
+    return {**said, **access["variables"], **loaded.host_variables(node)}

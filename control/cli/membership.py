@@ -29,13 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that was named."""
-    check(arguments.inventory, arguments.nodes)
-    return _add(arguments) if arguments.command == "add-node" else _remove(arguments)
+    wanted = provision.Run.of(arguments)
+    check(arguments.inventory, arguments.nodes, wanted.secrets)
+    return _add(arguments, wanted) if arguments.command == "add-node" else _remove(arguments, wanted)
 
 
-def check(inventories: Sequence[str], nodes: Sequence[str]) -> None:
+def check(inventories: Sequence[str], nodes: Sequence[str], secrets: Sequence[bytes] = ()) -> None:
     """Refuse hosts that are not workers of the inventory. Raises CommandError."""
-    workers = provision.hosts(inventories).workers
+    workers = provision.hosts(inventories, secrets=secrets).workers
     strangers = [name for name in nodes if name not in workers]
     if strangers:
         raise CommandError(
@@ -44,9 +45,9 @@ def check(inventories: Sequence[str], nodes: Sequence[str]) -> None:
         )
 
 
-def _add(arguments: argparse.Namespace) -> int:
+def _add(arguments: argparse.Namespace, wanted: provision.Run) -> int:
     variables = up.prepare(print) | {"nodes": ",".join(arguments.nodes)}
-    changed = provision.play("add-node.yml", arguments.inventory, variables, provision.Run.of(arguments))
+    changed = provision.play("add-node.yml", arguments.inventory, variables, wanted)
     if not arguments.check:
         path = arguments.kubeconfig or up.beside(arguments.inventory[0])
         try:
@@ -58,13 +59,13 @@ def _add(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _remove(arguments: argparse.Namespace) -> int:
+def _remove(arguments: argparse.Namespace, wanted: provision.Run) -> int:
     variables = {
         "nodes": ",".join(arguments.nodes),
         "nodes_lost": arguments.lost,
         "drain_timeout": arguments.drain_timeout,
     }
-    provision.play("remove-node.yml", arguments.inventory, variables, provision.Run.of(arguments))
+    provision.play("remove-node.yml", arguments.inventory, variables, wanted)
     print(f"{_nodes(arguments.nodes)} off the cluster; take the host out of the inventory, too")
     return 0
 

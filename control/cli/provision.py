@@ -6,6 +6,7 @@ Invariant: a run that does not reach its end raises `CommandError`, whose senten
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from control.cli.errors import CommandError
 from inventory import patterns, sources
 from inventory.errors import InventoryError
 from inventory.model import Inventory
+from playbooks import command, configuration
 from playbooks.engine import run_playbook
 from playbooks.engine.display.lines import Lines
 from playbooks.engine.result import Options, Result
@@ -35,12 +37,20 @@ class Run:
     diff: bool = False
     verbosity: int = 0
     variables: Mapping[str, Any] = field(default_factory=dict)
+    # How hosts are reached and what opens vaults, as words of the engine's Options.
+    access: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Run:
-        """From the command line. Raises CommandError."""
+        """From the command line, and an ansible.cfg. Raises CommandError."""
         variables = variables_of(arguments.extra_vars)
-        return cls(arguments.limit, arguments.forks, arguments.check, arguments.diff, arguments.verbose, variables)
+        words = (arguments.limit, arguments.forks, arguments.check, arguments.diff, arguments.verbose, variables)
+        return cls(*words, access_of(arguments))
+
+    @property
+    def secrets(self) -> Sequence[bytes]:
+        """What opens the vaults of the inventory."""
+        return tuple(self.access.get("vault_secrets", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +68,49 @@ class Hosts:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that all of these commands share, named as ansible-playbook's."""
-    parser.add_argument("-i", "--inventory", action="append", required=True, help="inventory file or directory")
+    add_inventory(parser)
     parser.add_argument("-l", "--limit", default="", help="only these hosts")
     parser.add_argument("-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="override these")
     parser.add_argument("-f", "--forks", type=int, default=20, help="hosts at a time (%(default)s)")
     parser.add_argument("-C", "--check", action="store_true", help="change nothing, say what would change")
     parser.add_argument("-D", "--diff", action="store_true", help="show how files differ")
     parser.add_argument("-v", "--verbose", action="count", default=0)
+    command.add_access(parser)
+
+
+class _Sources(argparse.Action):
+    """Inventories that are given take the place of those that would be taken."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Keep one more."""
+        given = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [values] if given is self.default else [*given, values])
+
+
+def add_inventory(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """`-i`: needed where neither an ansible.cfg nor a file `inventory.yml` here says which inventory it is."""
+    known = _usual_sources()
+    about = "inventory file or directory" + (f" ({', '.join(known)})" if known else "")
+    parser.add_argument(
+        "-i", "--inventory", action=_Sources, default=known, required=required and not known, help=about
+    )
+
+
+def _usual_sources() -> list[str]:
+    try:
+        configured = configuration.load(os.environ, Path.cwd()).inventory
+    except PlaybookError:
+        # Whoever uses the configuration says what is wrong with it.
+        configured = ()
+    return list(configured) or [name for name in ("inventory.yml",) if Path(name).is_file()]
+
+
+def access_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How hosts are reached, from the command line and an ansible.cfg. Raises CommandError."""
+    try:
+        return command.access_of(arguments, configuration.load(os.environ, Path.cwd()))
+    except PlaybookError as error:
+        raise CommandError(str(error)) from error
 
 
 def variables_of(texts: Sequence[str]) -> dict[str, Any]:
@@ -81,10 +127,10 @@ def variables_of(texts: Sequence[str]) -> dict[str, Any]:
     return variables
 
 
-def hosts(inventories: Sequence[str], limit: str = "") -> Hosts:
+def hosts(inventories: Sequence[str], limit: str = "", secrets: Sequence[bytes] = ()) -> Hosts:
     """The hosts of a cluster's inventory. Raises CommandError if it lacks a control host."""
     try:
-        loaded = sources.load(inventories)
+        loaded = sources.load(inventories, secrets)
         control = patterns.match(loaded, "control") if "control" in loaded.groups else []
         workers = patterns.match(loaded, "workers") if "workers" in loaded.groups else []
         limited = patterns.match(loaded, limit) if limit else None
@@ -105,6 +151,7 @@ def _address(loaded: Inventory, host: str) -> str:
 def play(playbook: str, inventories: Sequence[str], variables: Mapping[str, Any], run: Run) -> int:
     """Run one of Wherry's playbooks; returns how many tasks changed something. Raises CommandError."""
     options = Options(
+        **run.access,
         check=run.check,
         diff=run.diff,
         limit=run.limit or None,

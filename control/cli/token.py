@@ -92,6 +92,14 @@ def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
     """The option that says by which kubeconfig the cluster is reached."""
     default = os.environ.get("KUBECONFIG") or "/etc/wherry/admin.kubeconfig"
     parser.add_argument("--kubeconfig", default=default, help="($KUBECONFIG, or else /etc/wherry/admin.kubeconfig)")
+    about = "take the kubeconfig that `wherry up` wrote beside this inventory"
+    parser.add_argument("-i", "--inventory", dest="kubeconfig", type=_beside, help=about)
+
+
+def _beside(inventory: str) -> str:
+    from control.cli import up
+
+    return str(up.beside(inventory))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -47,7 +47,7 @@ def up(inventories: Sequence[str], target: Path, run: provision.Run, say: Callab
     changed = with_kubeconfig(inventories, target, "site.yml", prepare(say), run)
     if run.check:
         return None
-    hosts = provision.hosts(inventories, run.limit)
+    hosts = provision.hosts(inventories, run.limit, run.secrets)
     client = kubeconfig.client(target, "wherry-up")
     await_condition(SystemRuntime(), READY_WITHIN_SECONDS, lambda: unready(client, hosts.workers))
     return Cluster(target, hosts.workers, changed)
@@ -60,7 +60,7 @@ def with_kubeconfig(
 
     Raises CommandError.
     """
-    hosts = provision.hosts(inventories, run.limit)
+    hosts = provision.hosts(inventories, run.limit, run.secrets)
     with tempfile.TemporaryDirectory(prefix="wherry-up-") as scratch:
         fetched = Path(scratch) / "admin.kubeconfig"
         variables = {**variables, "wherry_fetched_kubeconfig": str(fetched)}
@@ -103,12 +103,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run `wherry up`."""
     target = arguments.kubeconfig or beside(arguments.inventory[0])
-    cluster = up(arguments.inventory, target, provision.Run.of(arguments), print)
+    wanted = provision.Run.of(arguments)
+    cluster = up(arguments.inventory, target, wanted, print)
     if cluster is not None:
         print(f"{len(cluster.workers)} nodes are Ready" + ("" if cluster.changed else "; nothing had to be changed"))
         print(f"export KUBECONFIG={cluster.kubeconfig}")
     if cluster is not None and arguments.demo:
-        addresses = provision.hosts(arguments.inventory, arguments.limit).worker_addresses
+        addresses = provision.hosts(arguments.inventory, wanted.limit, wanted.secrets).worker_addresses
         client = kubeconfig.client(cluster.kubeconfig, "wherry-up")
         demo.prove(client, SystemRuntime(), addresses, lambda name, sentence: print(f"{name}: {sentence}"))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from api.client import Client
 from api.runtime import SystemRuntime, micro_timestamp
 from control.cli import membership, nodes, provision, up
 from control.cli.errors import CommandError
+from inventory import vault
 
 pytestmark = pytest.mark.unit
 
@@ -158,3 +160,38 @@ def test_settings_are_read_as_yaml_and_refused_with_what_is_wrong() -> None:
         provision.variables_of(["1a=x"])
     with pytest.raises(CommandError, match="the value is not YAML"):
         provision.variables_of(["a=[1"])
+
+
+def _command_line(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    provision.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_vaults_and_an_ansible_cfg_count_for_the_cluster_commands(
+    inventory: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    (tmp_path / "group_vars").mkdir()
+    secret = vault.encrypt("node_address: 10.9.9.9\n", b"password", b"s" * 32)
+    (tmp_path / "group_vars" / "control.yml").write_text(secret)
+    (tmp_path / "password").write_text("password\n")
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nremote_user = ops\nvault_password_file = password\n")
+    run = provision.Run.of(_command_line("-i", *inventory))
+    assert provision.hosts(inventory, secrets=run.secrets).api_address == "10.9.9.9"
+    assert run.access["remote_user"] == "ops"
+    assert provision.Run.of(_command_line("-u", "other")).access["remote_user"] == "other"
+    with pytest.raises(CommandError, match=r"encrypted by ansible-vault; give --vault-password-file or --vault-id"):
+        provision.hosts(inventory)
+
+
+def test_the_inventory_of_this_directory_is_taken_unless_another_is_given(
+    inventory: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    assert _command_line().inventory == ["inventory.yml"]
+    assert _command_line("-i", "a", "-i", "b").inventory == ["a", "b"]
+    (tmp_path / "ansible.cfg").write_text("[defaults]\ninventory = hosts\n")
+    assert _command_line().inventory == [str(tmp_path / "hosts")]

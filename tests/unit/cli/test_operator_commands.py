@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control.cli import certs, hosts, nodes
+from control.cli.errors import CommandError
 
 pytestmark = pytest.mark.unit
 
@@ -36,6 +40,22 @@ def test_ssh_is_called_as_provisioning_connects() -> None:
         *("ssh", "-l", "ops", "-p", "2222", "-i", "/k", "-o", "ProxyJump=jump", "10.0.0.1", "--"),
         "echo 'two words'",
     ]
+
+
+def test_an_inventory_may_stand_after_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    (tmp_path / "hosts").write_text("node1 ansible_host=10.0.0.1 ansible_user=ops\n")
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda program, words: started.append(words))
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(command="ssh")
+    hosts.configure(parser)
+    for words in (["node1", "-i", "hosts", "ls", "-i"], ["-i", "hosts", "node1", "ls", "-i"]):
+        hosts.run(parser.parse_args(words))
+    assert started == [["ssh", "-l", "ops", "10.0.0.1", "--", "ls -i"]] * 2
+    with pytest.raises(CommandError, match="which inventory"):
+        hosts.run(parser.parse_args(["node1"]))
 
 
 def test_certificates_that_end_first_stand_first() -> None:
