@@ -96,7 +96,10 @@ class ServiceController(Loop):
             self.events.normal(service, "EnsuringLoadBalancer", "Ensuring load balancer")
             service = self.client.update("services", marked)
         others = [one for one in self._services.items() if one["spec"].get("type") == "LoadBalancer"]
-        balancer = self._balancers.ensure(service, self._serving(service), others)
+        serving = self._serving(service)
+        if not serving:
+            self.events.warning(service, "UnAvailableLoadBalancer", "There are no available nodes for LoadBalancer")
+        balancer = self._balancers.ensure(service, serving, others)
         if annotations_of(service) | balancer.annotations != annotations_of(service):
             annotated = copy(service)
             annotated["metadata"]["annotations"] = annotations_of(service) | balancer.annotations

@@ -59,7 +59,8 @@ class GarbageCollector(Loop):
         self._held: set[str] = set()
         self._kinds: dict[tuple[str, str], Resource] = {}
         self._present: dict[str, tuple[str, str]] = {}
-        self._absent: dict[str, None] = {}
+        # Owners that are not there, by the namespace in which they were looked for.
+        self._absent: dict[tuple[str, str], None] = {}
         self._of_unknown_kinds: set[str] = set()
 
     def start(self, stop: Event) -> None:
@@ -178,7 +179,7 @@ class GarbageCollector(Loop):
         if owner is None:
             return self._ask(reference, dependent)
         if namespace_of(owner) and namespace_of(owner) != namespace_of(dependent):
-            return OwnerState.ABSENT
+            return self._elsewhere(reference, dependent)
         return OwnerState.WAITING if garbage.waits_for_dependents(owner) else OwnerState.PRESENT
 
     def _shown(self, uid: str) -> Object | None:
@@ -189,24 +190,38 @@ class GarbageCollector(Loop):
 
     def _ask(self, reference: Object, dependent: Object) -> OwnerState:
         uid = reference["uid"]
-        if uid in self._absent:
+        looked_for = (namespace_of(dependent), uid)
+        if looked_for in self._absent:
             return OwnerState.ABSENT
         resource = self._kinds.get((reference["apiVersion"].rpartition("/")[0], reference["kind"]))
         if resource is None:
             # A kind nobody serves now may be served again: its objects are not known to be gone.
             self._of_unknown_kinds.add(" ".join(self._present[uid_of(dependent)]))
             return OwnerState.PRESENT
-        if not resource.namespaced or namespace_of(dependent):
-            try:
-                owner = self.client.get(resource, reference["name"], namespace_of(dependent))
-            except NotFound:
-                owner = None
-            if owner is not None and uid_of(owner) == uid:
-                return OwnerState.WAITING if garbage.waits_for_dependents(owner) else OwnerState.PRESENT
-        self._absent[uid] = None
+        if resource.namespaced and not namespace_of(dependent):
+            return self._elsewhere(reference, dependent)
+        try:
+            owner = self.client.get(resource, reference["name"], namespace_of(dependent) if resource.namespaced else "")
+        except NotFound:
+            owner = None
+        if owner is not None and uid_of(owner) == uid:
+            return OwnerState.WAITING if garbage.waits_for_dependents(owner) else OwnerState.PRESENT
+        self._absent[looked_for] = None
         if len(self._absent) > _REMEMBERED_ABSENT:
             self._absent.pop(next(iter(self._absent)))
         return OwnerState.ABSENT
+
+    def _elsewhere(self, reference: Object, dependent: Object) -> OwnerState:
+        """Tell of an owner in a namespace where the object cannot have one.
+
+        It counts as absent; but of what is in no namespace nobody can say which one was meant, and it stays.
+        """
+        namespace = namespace_of(dependent)
+        named = f"{reference['apiVersion']}/{reference['kind']}"
+        owner = f"[{named}, namespace: {namespace}, name: {reference['name']}, uid: {reference['uid']}]"
+        why = f'ownerRef {owner} does not exist in namespace "{namespace}"'
+        self.events.warning(dependent, "OwnerRefInvalidNamespace", why)
+        return OwnerState.ABSENT if namespace else OwnerState.PRESENT
 
     def _carry_out(self, resource: Resource, obj: Object, action: garbage.Action) -> None:
         match action:

@@ -88,6 +88,9 @@ class NodeLifecycleController(Loop):
 
     def _monitor(self) -> None:
         nodes = [node for node in self._nodes.items() if not is_deleting(node)]
+        for name in self._heard.keys() - {name_of(node) for node in nodes}:
+            gone = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": self._heard[name].uid}}
+            self.events.normal(gone, "RemovingNode", f"Node {name} event: Removing Node {name} from Controller")
         self._heard = {name_of(node): self._listen(node) for node in nodes}
         nodes = [self._judge(node) for node in nodes]
         zones: dict[str, list[Object]] = {}

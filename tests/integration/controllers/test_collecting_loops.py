@@ -94,6 +94,25 @@ def test_an_object_with_an_owner_that_never_was_is_collected(plane: Any) -> None
     plane.until(lambda: plane.find("secrets", "child", "default") is None, "the child is gone")
 
 
+def test_an_owner_in_another_namespace_is_none_but_what_is_in_no_namespace_stays(plane: Any) -> None:
+    owner = plane.client.create("configmaps", {"metadata": {"name": "owner", "namespace": "default"}})
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    foreign = {"name": "foreign", "namespace": "kube-public", "ownerReferences": [reference]}
+    plane.client.create("secrets", {"metadata": foreign})
+    everywhere = {"metadata": {"name": "everywhere", "ownerReferences": [reference]}, "value": 7}
+    plane.client.create("priorityclasses.scheduling.k8s.io", everywhere)
+    plane.start()
+    plane.until(lambda: plane.find("secrets", "foreign", "kube-public") is None, "the foreign one is collected")
+
+    def told() -> set[str]:
+        events = plane.client.list("events", "").items
+        return {one["involvedObject"]["name"] for one in events if one["reason"] == "OwnerRefInvalidNamespace"}
+
+    plane.until(lambda: told() == {"foreign", "everywhere"}, "both are told of")
+    assert plane.find("priorityclasses.scheduling.k8s.io", "everywhere") is not None
+    assert plane.find("configmaps", "owner", "default") is not None
+
+
 def test_a_namespace_is_furnished_and_later_emptied(plane: Any) -> None:
     plane.start()
     plane.client.create("namespaces", {"metadata": {"name": "room"}})

@@ -91,10 +91,15 @@ def test_budgets_count_by_any_scale_and_tell_of_pods_without_one(plane: Any) -> 
 
 
 def test_nodes_and_sets_tell_what_happened_to_them(plane: Any) -> None:
-    plane.start()
+    plane.start(node_monitor_period=0.5)
+    plane.client.create("nodes", {"metadata": {"name": "brief"}})
+    plane.until(lambda: "RegisteredNode" in dict(said(plane, "brief")), "another node is known")
+    plane.client.delete("nodes", "brief")
     plane.nodes(1)
     joined = ("RegisteredNode", "Node node-0 event: Registered Node node-0 in Controller")
     plane.until(lambda: joined in said(plane, "node-0"), "the node has joined")
+    left = ("RemovingNode", "Node brief event: Removing Node brief from Controller")
+    plane.until(lambda: left in said(plane, "brief"), "the other node has left")
     template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     spec = {"replicas": 1, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template}
     plane.client.create("statefulsets.apps", {"metadata": {"name": "db", "namespace": "default"}, "spec": spec})
