@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from api.client import STRATEGIC_MERGE_PATCH, Client
 from api.errors import ApiError, Invalid, NotFound
 from api.informer import Informer
+from api.loop import Keys, owner_keys
 from api.objects import (
     Object,
     controller_of,
@@ -66,6 +67,22 @@ def index_for_claims(informer: Informer) -> None:
 def owned(informer: Informer, uid: str) -> list[Object]:
     """What the informer shows as controlled by the owner of that uid."""
     return informer.by_index(_BY_OWNER, uid)
+
+
+def claimant_keys(owners: Informer) -> Keys:
+    """Keys of the owner that controls an object, or of all that an orphan matches, seen by the informer `owners`."""
+    of_owner = owner_keys(owners.resource.kind, owners.resource.group)
+
+    def keys(obj: Object) -> Iterable[str]:
+        if controller_of(obj) is not None:
+            return of_owner(obj)
+        return [
+            key_of(one)
+            for one in owners.items(namespace_of(obj))
+            if LabelSelector.from_json(one["spec"].get("selector")).matches(labels_of(obj))
+        ]
+
+    return keys
 
 
 class Claimer:

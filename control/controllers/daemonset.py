@@ -6,16 +6,16 @@ Source: kubernetes pkg/controller/daemon (placement, tolerations, update, status
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from api.errors import ApiError
 from api.loop import Loop, owner_keys
-from api.objects import Object, controller_of, copy, is_deleting, key_of, labels_of, name_of, namespace_of
+from api.objects import Object, copy, is_deleting, key_of, labels_of, name_of
 from api.resources import find
 from api.selectors import LabelSelector
 from control.controllers.batches import BURST_REPLICAS, slow_start
-from control.controllers.claims import Claimer
+from control.controllers.claims import Claimer, claimant_keys
 from control.controllers.context import Context
 from control.controllers.daemon_rules import (
     HASH_LABEL,
@@ -44,10 +44,9 @@ class DaemonSetController(Loop):
         super().__init__(context)
         self._resource = find("daemonsets.apps")
         self._sets = self.watch(self._resource)
-        self._by_owner = owner_keys("DaemonSet", "apps")
-        self._pods = self.watch("pods", self._pod_keys)
+        self._pods = self.watch("pods", claimant_keys(self._sets))
         self._revisions = Revisions(
-            context.client, self.watch("controllerrevisions.apps", self._by_owner), self._resource
+            context.client, self.watch("controllerrevisions.apps", owner_keys("DaemonSet", "apps")), self._resource
         )
         self._nodes = context.informers.of("nodes")
         self._nodes.add_handler(self._on_node)
@@ -106,15 +105,6 @@ class DaemonSetController(Loop):
             changed["status"] = wanted
             self.client.update_status(self._resource, changed)
         return again
-
-    def _pod_keys(self, pod: Object) -> Iterable[str]:
-        if controller_of(pod) is not None:
-            return self._by_owner(pod)
-        return [
-            key_of(one)
-            for one in self._sets.items(namespace_of(pod))
-            if LabelSelector.from_json(one["spec"]["selector"]).matches(labels_of(pod))
-        ]
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
         for one in self._sets.items():

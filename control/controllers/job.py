@@ -33,7 +33,7 @@ from api.runtime import timestamp
 from api.selectors import LabelSelector
 from control.controllers import job_pods, job_rules
 from control.controllers.batches import WRITES_AT_ONCE, slow_start
-from control.controllers.claims import Claimer
+from control.controllers.claims import Claimer, claimant_keys
 from control.controllers.context import Context
 from control.controllers.job_pods import FINALIZER
 from control.controllers.job_rules import Ending, Plan
@@ -59,9 +59,9 @@ class JobController(Loop):
         super().__init__(context)
         self._resource = find("jobs.batch")
         self._jobs = self.watch(self._resource)
-        of_job = owner_keys("Job", "batch")
-        self._pods = self.watch("pods", lambda pod: of_job(pod) or _orphan_key(pod))
-        self._pods.add_index(_BY_JOB, of_job)
+        claimants = claimant_keys(self._jobs)
+        self._pods = self.watch("pods", lambda pod: _orphan_key(pod) or claimants(pod))
+        self._pods.add_index(_BY_JOB, owner_keys("Job", "batch"))
         self._claimer = Claimer(context.client, self._pods, self._resource, FINALIZER)
         self._ledger = Ledger(self._pods)
         self._own_jobs = Ledger(self._jobs)

@@ -15,7 +15,7 @@ from api.objects import Object, copy, is_deleting, key_of, name_of, namespace_of
 from api.resources import find
 from api.selectors import LabelSelector
 from control.controllers.batches import slow_start
-from control.controllers.claims import Claimer
+from control.controllers.claims import Claimer, claimant_keys
 from control.controllers.context import Context
 from control.controllers.ledger import Ledger
 from control.controllers.pods import phase_of
@@ -47,7 +47,7 @@ class StatefulSetController(Loop):
         super().__init__(context)
         self._resource = find("statefulsets.apps")
         self._sets = self.watch(self._resource)
-        self._pods = self.watch("pods", owner_keys("StatefulSet", "apps"))
+        self._pods = self.watch("pods", claimant_keys(self._sets))
         self._claims = context.informers.of(_CLAIMS)
         self._revisions = Revisions(
             context.client, self.watch("controllerrevisions.apps", owner_keys("StatefulSet", "apps")), self._resource

@@ -7,7 +7,7 @@ Source: kubernetes pkg/controller/deployment (deployment_controller.go, sync.go,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from api.errors import AlreadyExists, ApiError, NotFound
 from api.loop import Loop, owner_keys
@@ -25,7 +25,7 @@ from api.objects import (
 )
 from api.resources import find
 from api.selectors import LabelSelector
-from control.controllers.claims import Claimer, index_for_claims, owned
+from control.controllers.claims import Claimer, claimant_keys, index_for_claims, owned
 from control.controllers.context import Context
 from control.controllers.deployment import history, rolling, status
 from control.controllers.pods import phase_of
@@ -44,7 +44,7 @@ class DeploymentController(Loop):
         super().__init__(context)
         self._deployments = self.watch(_DEPLOYMENTS)
         self._owner = owner_keys("Deployment", "apps")
-        self._replicasets = self.watch(_REPLICASETS, self._replicaset_keys)
+        self._replicasets = self.watch(_REPLICASETS, claimant_keys(self._deployments))
         self._claimer = Claimer(context.client, self._replicasets, find(_DEPLOYMENTS))
         self._pods = context.informers.of("pods")
         index_for_claims(self._pods)
@@ -229,16 +229,6 @@ class DeploymentController(Loop):
 
     def _has_running(self, replicaset: Object) -> bool:
         return any(phase_of(pod) not in ("Succeeded", "Failed") for pod in owned(self._pods, uid_of(replicaset)))
-
-    def _replicaset_keys(self, replicaset: Object) -> Iterable[str]:
-        if controller_of(replicaset) is not None:
-            return self._owner(replicaset)
-        labels = replicaset["metadata"].get("labels") or {}
-        return [
-            key_of(one)
-            for one in self._deployments.items(namespace_of(replicaset))
-            if LabelSelector.from_json(one["spec"]["selector"]).matches(labels)
-        ]
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         """Recreate waits for the last old pod to go."""

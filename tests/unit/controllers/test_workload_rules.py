@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from controller_objects import NOW, meta, names, pod
 
+from api.objects import Object
+from api.resources import find
 from control.controllers import daemon_rules, revisions, statefulset_rules
+from control.controllers.claims import claimant_keys
 from control.controllers.statefulset_rules import NAME_LABEL, REVISION_LABEL, Revision
 
 pytestmark = pytest.mark.unit
@@ -220,3 +223,34 @@ def test_what_a_revision_keeps_is_written_as_clients_compare_it() -> None:
         '"spec":{"containers":[{"env":[{"name":"A","value":"1"}],"image":"i","name":"c"}]}}}}'
     )
     assert "$patch" not in template
+
+
+class _Sets:
+    """What an informer shows of StatefulSets."""
+
+    resource = find("statefulsets.apps")
+
+    def items(self, namespace: str) -> list[Object]:
+        both = [("web", {"app": "web"}), ("all", {"tier": "front"}), ("db", {"app": "db"})]
+        return [
+            {"metadata": {"name": name, "namespace": namespace}, "spec": {"selector": {"matchLabels": labels}}}
+            for name, labels in both
+        ]
+
+
+WEB = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "u", "controller": True}
+
+
+@pytest.mark.parametrize(
+    ("owners", "labels", "keys"),
+    [
+        ([WEB], {"app": "db"}, ["ns/web"]),
+        ([], {"app": "web", "tier": "front"}, ["ns/web", "ns/all"]),
+        ([WEB | {"controller": False}], {"app": "db"}, ["ns/db"]),
+        ([WEB | {"kind": "ReplicaSet"}], {"app": "web"}, []),
+        ([], {}, []),
+    ],
+)
+def test_an_orphan_wakes_all_whose_selectors_it_matches(owners, labels, keys) -> None:
+    pod = {"metadata": {"name": "p", "namespace": "ns", "labels": labels, "ownerReferences": owners}}
+    assert list(claimant_keys(_Sets())(pod)) == keys  # type: ignore[arg-type]
