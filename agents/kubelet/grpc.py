@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
 import h2.config
@@ -35,7 +35,16 @@ class GrpcError(Exception):
         self.code = code
 
 
-def call(connect: Connect, method: str, request: bytes, *, authority: str, timeout: float | None, agent: str) -> bytes:
+def call(
+    connect: Connect,
+    method: str,
+    request: bytes,
+    *,
+    authority: str,
+    timeout: float | None,
+    agent: str,
+    headers: Sequence[tuple[str, str]] = (),
+) -> bytes:
     """The answer to `/package.Service/Method`. Raises GrpcError."""
     try:
         sock = connect()
@@ -43,7 +52,7 @@ def call(connect: Connect, method: str, request: bytes, *, authority: str, timeo
         raise GrpcError(UNAVAILABLE, f"connection error: {error.strerror or error}") from error
     try:
         sock.settimeout(timeout)
-        return _Exchange(sock).run(_headers(method, authority, agent), _framed(request))
+        return _Exchange(sock).run([*_headers(method, authority, agent), *headers], _framed(request))
     except TimeoutError as error:
         raise GrpcError(DEADLINE_EXCEEDED, "context deadline exceeded") from error
     except (OSError, h2.exceptions.H2Error) as error:

@@ -170,7 +170,12 @@ class PodBuilder:
             working_directory=container.get("workingDir") or "",
             mounts=mounts,
             images=tuple(
-                ImageMount(images.volumes[mount["name"]].id, mount["mountPath"], mount.get("subPath") or "")
+                ImageMount(
+                    images.volumes[mount["name"]].id,
+                    mount["mountPath"],
+                    mount.get("subPath") or expand_all(mount.get("subPathExpr") or "", variables),
+                    str(self.volumes.image_directory(pod, mount["name"])),
+                )
                 for mount, _ in spec.image_mounts(pod, container)
             ),
             limits=limits.container_limits(pod, container, self.settings.pids_limit),

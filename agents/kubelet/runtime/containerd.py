@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from agents.kubelet.runtime import cri_spec, labels
 from agents.kubelet.runtime.cri_api import CriApi, StillRunning
 from agents.kubelet.runtime.cri_session import CriSession
+from agents.kubelet.runtime.image_mounts import mount_of
 from agents.kubelet.runtime.interface import (
     POD_UID,
     Container,
@@ -23,10 +25,12 @@ from agents.kubelet.runtime.interface import (
     ContainerSpec,
     Credentials,
     Image,
+    ImageMount,
     ImageNotPresent,
     ImagePullError,
     Inventory,
     Limits,
+    Mount,
     NoSuchContainer,
     RuntimeEvent,
     SandboxSpec,
@@ -34,6 +38,7 @@ from agents.kubelet.runtime.interface import (
     State,
     Version,
 )
+from agents.kubelet.runtime.snapshots import Snapshots
 from api.runtime import Runtime
 
 _POLL = 1.0
@@ -46,6 +51,7 @@ class CriRuntime:
 
     def __init__(self, socket_path: str, clock: Runtime, pause_image: str, lowest_oom_score: int = -1000) -> None:
         self._api = CriApi(socket_path)
+        self._snapshots = Snapshots(self._api)
         self._clock = clock
         self._pause_image = pause_image
         self._lowest_oom_score = lowest_oom_score
@@ -101,9 +107,11 @@ class CriRuntime:
         self._unless_gone("RemovePodSandbox", "SandboxReference", {"pod_sandbox_id": sandbox_id})
 
     def create_container(self, spec: ContainerSpec) -> str:
-        if spec.images:
-            raise ContainerRuntimeError("this runtime has no volumes from images: use Podman on this node")
-        adjusted = dataclasses.replace(spec, oom_score_adjust=max(self._lowest_oom_score, spec.oom_score_adjust))
+        adjusted = dataclasses.replace(
+            spec,
+            oom_score_adjust=max(self._lowest_oom_score, spec.oom_score_adjust),
+            mounts=(*spec.mounts, *(self._image(image, spec) for image in spec.images)),
+        )
         directory = spec.log_path.rpartition("/")[0].rpartition("/")[0]
         request = {
             "pod_sandbox_id": spec.sandbox_id,
@@ -120,6 +128,11 @@ class CriRuntime:
         }
         answer = self._api.runtime("CreateContainer", "CreateContainerRequest -> ContainerReference", request)
         return str(answer["container_id"])
+
+    def _image(self, image: ImageMount, spec: ContainerSpec) -> Mount:
+        root = Path(image.directory)
+        self._snapshots.mount(image.image_id, root, f"wherry-{spec.pod.uid}-{root.name}")
+        return mount_of(image, root, spec.name)
 
     def start_container(self, container_id: str) -> None:
         self._api.runtime("StartContainer", "ContainerReference", {"container_id": container_id})

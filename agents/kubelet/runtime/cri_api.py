@@ -31,22 +31,36 @@ class CriApi:
 
     def runtime(self, method: str, kinds: str, values: dict[str, Any], timeout: float | None = _TIMEOUT) -> Any:
         """A call of RuntimeService; `kinds` names the request's and the answer's message: `A -> B`."""
-        return self._call("RuntimeService", method, kinds, values, timeout)
+        return self._call("runtime.v1.RuntimeService", method, kinds, values, timeout)
 
     def images(self, method: str, kinds: str, values: dict[str, Any], timeout: float | None = _TIMEOUT) -> Any:
         """A call of ImageService."""
-        return self._call("ImageService", method, kinds, values, timeout)
+        return self._call("runtime.v1.ImageService", method, kinds, values, timeout)
 
-    def _call(self, service: str, method: str, kinds: str, values: dict[str, Any], timeout: float | None) -> Any:
+    def own(self, service: str, method: str, kinds: str, values: dict[str, Any]) -> Any:
+        """A call of a service of containerd's own, on what belongs to Kubernetes."""
+        headers = (("containerd-namespace", "k8s.io"),)
+        return self._call(f"containerd.services.{service}", method, kinds, values, _TIMEOUT, headers)
+
+    def _call(
+        self,
+        service: str,
+        method: str,
+        kinds: str,
+        values: dict[str, Any],
+        timeout: float | None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Any:
         request, _, answer = kinds.partition(" -> ")
         try:
             body = grpc.call(
                 self._connect,
-                f"/runtime.v1.{service}/{method}",
+                f"/{service}/{method}",
                 cri_messages.encode(request, values),
                 authority="localhost",
                 timeout=timeout,
                 agent=_AGENT,
+                headers=headers,
             )
             return cri_messages.decode(answer, body) if answer else {}
         except grpc.GrpcError as error:

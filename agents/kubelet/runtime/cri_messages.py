@@ -56,6 +56,13 @@ Image id=1:string repo_tags=2:string[] repo_digests=3:string[] size=4:int uid=5:
 ListImagesResponse images=1:Image[]
 ImageReference image=1:ImageSpec
 ImageStatusResponse image=1:Image
+ImageStatusRequest image=1:ImageSpec verbose=2:bool
+VerboseRequest verbose=1:bool
+VerboseAnswer info=2:map
+ViewSnapshotRequest snapshotter=1:string key=2:string parent=3:string
+SnapshotReference snapshotter=1:string key=2:string
+SnapshotMount type=1:string source=2:string options=4:string[]
+SnapshotMounts mounts=1:SnapshotMount[]
 AuthConfig username=1:string password=2:string server_address=4:string
 PullImageRequest image=1:ImageSpec auth=2:AuthConfig
 PullImageResponse image_ref=1:string

@@ -106,11 +106,15 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class ImageMount:
-    """An image whose files a container sees, read-only, at `target`; all of it, or what lies at `sub_path` in it."""
+    """An image whose files a container sees, read-only, at `target`; all of it, or what lies at `sub_path` in it.
+
+    `directory` is where a driver may mount it, if it has to; what is mounted there goes with the pod's volumes.
+    """
 
     image_id: str
     target: str
     sub_path: str = ""
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from agents.kubelet.runtime import labels, podman_spec
 from agents.kubelet.runtime.accounts import Accounts
+from agents.kubelet.runtime.image_mounts import mount_of
 from agents.kubelet.runtime.interface import (
     POD_UID,
     Container,
@@ -25,10 +26,12 @@ from agents.kubelet.runtime.interface import (
     ContainerSpec,
     Credentials,
     Image,
+    ImageMount,
     ImageNotPresent,
     ImagePullError,
     Inventory,
     Limits,
+    Mount,
     NoSuchContainer,
     ProcessUser,
     RuntimeEvent,
@@ -88,6 +91,7 @@ class PodmanRuntime:
         self._largest_log = largest_log
         self._events: Response | None = None
         self._bundles: Path | None = None
+        self._layered: bool | None = None
         self._users: dict[str, ProcessUser | None] = {}
         self._known_accounts: dict[str, Accounts] = {}
 
@@ -95,6 +99,7 @@ class PodmanRuntime:
         info = self._api.get("/info")
         store = info.get("store") or {}
         systemd = info["host"].get("cgroupManager") == "systemd"
+        self._layered = store.get("graphDriverName") == "overlay"
         self._bundles = Path(store.get("graphRoot") or "/") / f"{store.get('graphDriverName')}-containers"
         return Version(
             "podman",
@@ -179,13 +184,27 @@ class PodmanRuntime:
         self._api.delete(f"/containers/{sandbox_id}", _REMOVE)
 
     def create_container(self, spec: ContainerSpec) -> str:
-        if any(mount.sub_path for mount in spec.images):
-            raise ContainerRuntimeError("podman mounts an image as a whole: no subPath of an image volume")
-        spec = dataclasses.replace(spec, security=self._with_groups(spec))
+        parts = tuple(self._part(image, spec) for image in spec.images if image.sub_path)
+        security = self._with_groups(spec)
+        spec = dataclasses.replace(spec, security=security, mounts=(*spec.mounts, *parts))
         request = podman_spec.container_request(spec, self._largest_log, self._pinned.pins(spec.sandbox_id))
         created = self._api.post("/containers/create", self._allowed(request))
         container_id: str = created["Id"]
         return container_id
+
+    def _part(self, image: ImageMount, spec: ContainerSpec) -> Mount:
+        """A part of an image, which Podman mounts as a whole only: taken from a container of it that never starts.
+
+        What is mounted from there stays when that container goes, as its layers lie over those of the image.
+        """
+        if self._layered is None:
+            self.version()
+        if not self._layered:
+            raise ContainerRuntimeError("podman has no subPath of an image volume without the storage driver overlay")
+        with self._unstarted(dataclasses.replace(spec, image_id=image.image_id)) as container_id:
+            # The answer is the bare path, not JSON.
+            root = self._api.send("POST", f"/containers/{container_id}/mount").decode().strip()
+            return mount_of(image, Path(root), spec.name)
 
     def start_container(self, container_id: str) -> None:
         self._api.post(f"/containers/{container_id}/start")
@@ -242,16 +261,22 @@ class PodmanRuntime:
         """The accounts of a container's image, read from a container of it that never starts."""
         known = self._known_accounts.get(spec.image_id)
         if known is None:
-            request = podman_spec.unstarted_request(spec)
-            # One of a kubelet that was killed at this point would be in the way.
-            self.remove_container(request["name"])
-            container_id = self._api.post("/containers/create", request)["Id"]
-            try:
+            with self._unstarted(spec) as container_id:
                 texts = [self._file(container_id, name) for name in ("/etc/passwd", "/etc/group")]
-            finally:
-                self.remove_container(container_id)
             known = self._known_accounts[spec.image_id] = Accounts(*texts)
         return known
+
+    @contextmanager
+    def _unstarted(self, spec: ContainerSpec) -> Iterator[str]:
+        """A container of the same image that is only looked into."""
+        request = podman_spec.unstarted_request(spec)
+        # One of a kubelet that was killed at this point would be in the way.
+        self.remove_container(request["name"])
+        container_id: str = self._api.post("/containers/create", request)["Id"]
+        try:
+            yield container_id
+        finally:
+            self.remove_container(container_id)
 
     def _file(self, container_id: str, name: str) -> str:
         """A file of a container, "" if it has none."""

@@ -102,8 +102,9 @@ def container_request(spec: ContainerSpec, largest_log: int, pins: Pins | None =
         request["command"] = list(spec.arguments)
     if spec.first_user:
         request["userns"] = {"nsmode": "container", "value": spec.sandbox_id}
-    if spec.images:
-        request["image_volumes"] = [{"Source": one.image_id, "Destination": one.target} for one in spec.images]
+    whole = [one for one in spec.images if not one.sub_path]
+    if whole:
+        request["image_volumes"] = [{"Source": one.image_id, "Destination": one.target} for one in whole]
     if spec.working_directory:
         request["work_dir"] = spec.working_directory
     return request | _security(spec.security)

@@ -75,6 +75,10 @@ class VolumeManager:
             return Path(volume["hostPath"]["path"])
         return self._persistent(pod, volume)
 
+    def image_directory(self, pod: Object, name: str) -> Path:
+        """Where a volume from an image may be mounted, by a runtime that has to."""
+        return self.directory(uid_of(pod)) / "volumes" / "kubernetes.io~image" / name
+
     def sub_path(self, pod: Object, entry: Object, relative: str, container: str, index: int) -> Path:
         """Where the part of a volume is mounted that the container's mount `entry` names. Raises VolumeError."""
         name = entry["name"]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-_NOSUID, _NODEV = 2, 4
+_RDONLY, _NOSUID, _NODEV = 1, 2, 4
 _BIND, _PRIVATE = 1 << 12, 1 << 18
 _DETACH = 2
 # How often the list of mounts is read until nothing is left of what is to go.
@@ -29,6 +29,16 @@ def mount_tmpfs(path: Path, size: int = 0, mode: str = "0777") -> None:
 def bind(source: Path, path: Path) -> None:
     """Mount a file or directory, without what is mounted below it, at another one. Raises OSError."""
     _mount(os.fsencode(source), path, None, _BIND, None)
+
+
+def mount_described(kind: str, source: str, options: Sequence[str], path: Path) -> None:
+    """Mount as a list of options says it: a bind mount, or one of another kind. Raises OSError."""
+    if kind == "bind" or {"bind", "rbind"} & set(options):
+        bind(Path(source), path)
+        return
+    flags = _RDONLY if "ro" in options else 0
+    data = ",".join(option for option in options if option not in ("ro", "rw"))
+    _mount(os.fsencode(source), path, os.fsencode(kind), flags, os.fsencode(data))
 
 
 def unmount_under(directory: Path) -> None:

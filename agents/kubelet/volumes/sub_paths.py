@@ -28,9 +28,9 @@ _LARGEST_FILE = 64 * 1024
 _MADE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def bind_sub_path(volume: Path, relative: str, target: Path, mount: str, container: str) -> None:
-    """Mount what `relative` names in the volume at `target`; a directory of the volume's mode is made if nothing is
-    there. `mount` and `container` say whom it is for. Raises VolumeError.
+def bind_sub_path(volume: Path, relative: str, target: Path, mount: str, container: str, *, make: bool = True) -> None:
+    """Mount what `relative` names in the volume at `target`; with `make` a directory of the volume's mode is made if
+    nothing is there. `mount` and `container` say whom it is for. Raises VolumeError.
     """
     if relative.startswith("/"):
         raise VolumeError(f"error SubPath `{relative}` must not be an absolute path")
@@ -39,7 +39,7 @@ def bind_sub_path(volume: Path, relative: str, target: Path, mount: str, contain
     step, whom = "create subPath directory", f'for volumeMount "{mount}" of container "{container}"'
     try:
         root = volume.resolve(strict=True)
-        if not (root / relative).exists():
+        if make and not (root / relative).exists():
             _make(root, relative)
         step = "prepare subPath"
         with _opened(root, _resolved(root / relative)) as found:

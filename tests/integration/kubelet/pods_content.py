@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pod_case import RUN, Case, container, evicted, once, phase, pod, shell, waiting
-from podman_host import PAUSE, SPEAKER
+from podman_host import BUSYBOX, PAUSE, SPEAKER
 
 from api.objects import Object
 
@@ -234,6 +234,25 @@ VOLUMES = [
         ),
         phase("Succeeded"),
         log="found\nrefused\n",
+    ),
+    Case(
+        "part-of-an-image-volume",
+        once(
+            "test -x /i && echo found; /j/busybox echo ran; touch /i /j/x 2>/dev/null || echo refused",
+            volumeMounts=[
+                IMAGE_MOUNT | {"subPath": "catatonit"},
+                {"name": "j", "mountPath": "/j", "subPathExpr": "$(WHERE)"},
+            ],
+            env=[{"name": "WHERE", "value": "bin"}],
+            volumes=[image_of(PAUSE), image_of(BUSYBOX) | {"name": "j"}],
+        ),
+        phase("Succeeded"),
+        log="found\nran\nrefused\n",
+    ),
+    Case(
+        "no-such-part-of-an-image-volume",
+        pod(shell(volumeMounts=[IMAGE_MOUNT | {"subPath": "none"}]), volumes=[image_of(PAUSE)]),
+        waiting("CreateContainerError", "the image has no none"),
     ),
     Case(
         "image-volume-absent",
