@@ -23,6 +23,9 @@ BIG = {"names": ["big:1"], "sizeBytes": 900 * 1024 * 1024}
 COMMON = {"names": ["common:1"], "sizeBytes": 300 * 1024 * 1024}
 
 
+OF_A_TEAM = {"matchLabels": {"team": "a"}}
+
+
 def zone(name: str) -> dict[str, str]:
     return {ZONE: name}
 
@@ -95,6 +98,24 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         {},
         make_pod("p", requests={"cpu": "4"}, overhead={"cpu": "1m"}),
         "0/1 nodes are available: 1 Insufficient cpu.",
+    ),
+    "ephemeral storage is a resource": (
+        [make_node("a", allocatable={"ephemeral-storage": "1Gi"}), make_node("b")],
+        {},
+        make_pod("p", requests={"ephemeral-storage": "2Gi"}),
+        "0/2 nodes are available: 2 Insufficient ephemeral-storage.",
+    ),
+    "an extended resource is free where nobody has it": (
+        [make_node(name, allocatable={"example.com/card": "1"}) for name in "ab"],
+        {"a": [make_pod("x", requests={"example.com/card": "1"})]},
+        make_pod("p", requests={"example.com/card": "1"}),
+        {"b"},
+    ),
+    "a pod that names its node": (
+        [make_node("a"), make_node("b", unschedulable=True)],
+        {},
+        make_pod("p", nodeName="b"),
+        "0/2 nodes are available: 1 node(s) didn't match the requested node name, 1 node(s) were unschedulable.",
     ),
     "a taint keeps strangers away": (
         [make_node("a", taints=[TAINT]), make_node("b", taints=[TAINT])],
@@ -288,6 +309,44 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         make_pod("p", affinity=pod_term("podAffinity", {"app": "db"}, ZONE, namespaceSelector={})),
         {"a"},
     ),
+    "a namespaceSelector means the namespaces with such labels": (
+        [make_node("a", labels=zone("1"))],
+        {"a": [make_pod("x", labels={"app": "db"})]},
+        make_pod("p", affinity=pod_term("podAffinity", {"app": "db"}, ZONE, namespaceSelector=OF_A_TEAM)),
+        "0/1 nodes are available: 1 node(s) didn't match pod affinity rules.",
+    ),
+    "affinity to pods of the same value": (
+        [make_node("a", labels=zone("1")), make_node("b", labels=zone("2"))],
+        {
+            "a": [make_pod("x", labels={"app": "db", "version": "1"})],
+            "b": [make_pod("y", labels={"app": "db", "version": "2"})],
+        },
+        make_pod(
+            "p",
+            labels={"version": "2"},
+            affinity=pod_term("podAffinity", {"app": "db"}, ZONE, matchLabelKeys=["version", "none"]),
+        ),
+        {"b"},
+    ),
+    "away from pods of another value": (
+        [make_node("a", labels=zone("1")), make_node("b", labels=zone("2"))],
+        {
+            "a": [make_pod("x", labels={"app": "db", "tenant": "1"})],
+            "b": [make_pod("y", labels={"app": "db", "tenant": "2"})],
+        },
+        make_pod(
+            "p",
+            labels={"tenant": "2"},
+            affinity=pod_term("podAntiAffinity", {"app": "db"}, ZONE, mismatchLabelKeys=["tenant"]),
+        ),
+        {"b"},
+    ),
+    "its own anti-affinity is said as such": (
+        [make_node("a", labels=zone("1"))],
+        {"a": [make_pod("x", labels={"app": "db"})]},
+        make_pod("p", affinity=pod_term("podAntiAffinity", {"app": "db"}, ZONE)),
+        "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.",
+    ),
     "anti-affinity avoids the whole domain": (
         [make_node("a", labels=zone("1")), make_node("b", labels=zone("1")), make_node("c", labels=zone("2"))],
         {"a": [make_pod("x", labels={"app": "db"})]},
@@ -329,6 +388,53 @@ CASES: dict[str, tuple[list[Any], dict[str, list[Any]], Any, set[str] | str]] = 
         {"a": [make_pod("x", labels={"app": "web"})]},
         make_pod("p", labels={"app": "web"}, topologySpreadConstraints=spread(ZONE, minDomains=2)),
         "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints.",
+    ),
+    "spread among the pods of the same revision": (
+        [make_node("a", labels=zone("1")), make_node("b", labels=zone("2"))],
+        {
+            "a": [
+                make_pod("x", labels={"app": "web", "hash": "old"}),
+                make_pod("y", labels={"app": "web", "hash": "old"}),
+            ],
+            "b": [make_pod("z", labels={"app": "web", "hash": "new"})],
+        },
+        make_pod(
+            "p",
+            labels={"app": "web", "hash": "new"},
+            topologySpreadConstraints=spread(ZONE, matchLabelKeys=["hash"]),
+        ),
+        {"a"},
+    ),
+    "nodes that the pod does not select are no domains": (
+        [make_node("a", labels=zone("1") | {"disk": "ssd"}), make_node("b", labels=zone("2"))],
+        {"a": [make_pod("x", labels={"app": "web"})]},
+        make_pod("p", labels={"app": "web"}, nodeSelector={"disk": "ssd"}, topologySpreadConstraints=spread(ZONE)),
+        {"a"},
+    ),
+    "unless the policy counts them": (
+        [make_node("a", labels=zone("1") | {"disk": "ssd"}), make_node("b", labels=zone("2"))],
+        {"a": [make_pod("x", labels={"app": "web"})]},
+        make_pod(
+            "p",
+            labels={"app": "web"},
+            nodeSelector={"disk": "ssd"},
+            topologySpreadConstraints=spread(ZONE, nodeAffinityPolicy="Ignore"),
+        ),
+        "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector,"
+        " 1 node(s) didn't match pod topology spread constraints.",
+    ),
+    "nodes that repel the pod are domains": (
+        [make_node("a", labels=zone("1")), make_node("b", labels=zone("2"), taints=[TAINT])],
+        {"a": [make_pod("x", labels={"app": "web"})]},
+        make_pod("p", labels={"app": "web"}, topologySpreadConstraints=spread(ZONE)),
+        "0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints,"
+        " 1 node(s) had untolerated taint {gpu: yes}.",
+    ),
+    "unless the policy leaves them out": (
+        [make_node("a", labels=zone("1")), make_node("b", labels=zone("2"), taints=[TAINT])],
+        {"a": [make_pod("x", labels={"app": "web"})]},
+        make_pod("p", labels={"app": "web"}, topologySpreadConstraints=spread(ZONE, nodeTaintsPolicy="Honor")),
+        {"a"},
     ),
     "with soft spread a node without the label comes last": (
         [make_node("a", labels=zone("1")), make_node("b", allocatable={"cpu": "400"})],
