@@ -7,7 +7,8 @@ Source: kube-scheduler DefaultPreemption (reprieve order, choice among nodes, me
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from api.objects import Object, is_deleting, namespace_of
@@ -106,6 +107,26 @@ def choose(
             if len(found) >= wanted and any(not one.violations for one in found):
                 break
     return min(found, key=_cost) if found else None
+
+
+def weaker(pod: PodInfo, snapshot: Snapshot, nominated: Mapping[str, str]) -> list[PodInfo]:
+    """The holders of places, by key with their nodes, that are less important than the pod: they do not bind it."""
+    nodes = ((key, snapshot.node(name)) for key, name in nominated.items() if key != pod.key)
+    held = [node.pods[key] for key, node in nodes if node is not None and key in node.pods]
+    return [one for one in held if one.priority < pod.priority]
+
+
+@contextmanager
+def set_aside(holders: Sequence[PodInfo], snapshot: Snapshot) -> Iterator[None]:
+    """Take the holders of places away for a while."""
+    places = [(one, snapshot.place_of(one.key)) for one in holders]
+    for one, _ in places:
+        snapshot.remove_pod(one.key)
+    try:
+        yield
+    finally:
+        for one, place in places:
+            snapshot.place(one, place)
 
 
 def explain(decision: Decision, total: int) -> str:

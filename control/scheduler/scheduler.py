@@ -105,7 +105,12 @@ class Scheduler:
         nominated = self._nominated.get(pod.key)
         if nominated is not None:
             self._snapshot.remove_pod(pod.key)
-        decision = self._deciders[_scheduler_name(pod)].decide(pod, self._snapshot)
+        decider = self._deciders[_scheduler_name(pod)]
+        decision = decider.decide(pod, self._snapshot)
+        if not decision.node and (holders := preemption.weaker(pod, self._snapshot, self._nominated)):
+            with preemption.set_aside(holders, self._snapshot):
+                found = decider.decide(pod, self._snapshot)
+            decision = found if found.node else decision
         if decision.node:
             self._nominated.pop(pod.key, None)
         elif nominated is not None:

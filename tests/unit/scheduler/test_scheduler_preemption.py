@@ -10,7 +10,7 @@ from scheduler_objects import decide, make_node, make_pod, make_snapshot
 
 from control.scheduler.cycle import CandidateNodes
 from control.scheduler.pod import PodInfo
-from control.scheduler.preemption import ENDED, budget, choose, eligible, explain
+from control.scheduler.preemption import ENDED, budget, choose, eligible, explain, set_aside, weaker
 from control.scheduler.profiles import default_profile
 
 pytestmark = pytest.mark.unit
@@ -185,6 +185,19 @@ def test_a_node_that_breaks_no_budget_is_looked_for_beyond_the_number_of_candida
     profile = replace(default_profile(), candidates=CandidateNodes(0, 1))
     chosen = choose(STRONG, snapshot, profile, ["a", "b", "c"], [budget(pdb({"app": "db"}, 0))])
     assert chosen is not None and (chosen.node, chosen.violations) == ("b", 0)
+
+
+def test_who_only_holds_a_place_does_not_keep_it_from_a_more_important_pod() -> None:
+    holder, equal = weak("holder", "", "4", 5), weak("equal", "", "4", 10)
+    snapshot = make_snapshot([make_node("a"), make_node("b")], {"a": [holder], "b": [equal]})
+    nominated = {holder.key: "a", equal.key: "b", "default/gone": "c"}
+    assert decide(STRONG, snapshot).node == ""
+    holders = weaker(STRONG, snapshot, nominated)
+    assert [one.name for one in holders] == ["holder"]
+    with set_aside(holders, snapshot):
+        assert decide(STRONG, snapshot).node == "a"
+    assert decide(STRONG, snapshot).node == ""
+    assert weaker(holder, snapshot, nominated) == []
 
 
 def test_the_sentence_says_where_ending_pods_would_not_help() -> None:
