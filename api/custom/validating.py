@@ -31,6 +31,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     ),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
 }
+_COMBINATION = "combination"
 _INVALID_TYPE = "FieldValueTypeInvalid"
 
 
@@ -38,9 +39,14 @@ def validate(check: Check, new: Object, old: Object | None) -> list[Cause]:
     """The causes against `new`; on an update those about values that stayed as they were are forgiven."""
     causes: list[Cause] = []
     check(new, "", causes)
-    if old is None:
-        return causes
-    return [cause for cause in causes if not cause.field or _at(new, cause.field) != _at(old, cause.field)]
+    if old is not None:
+        causes = [cause for cause in causes if not cause.field or _at(new, cause.field) != _at(old, cause.field)]
+    return [settled(cause, "<nil>") for cause in causes]
+
+
+def settled(cause: Cause, place: str) -> Cause:
+    """The cause as it is told: of a failed combination the original names not the place but that of the whole."""
+    return Cause("FieldValueInvalid", cause.message, place) if cause.reason == _COMBINATION else cause
 
 
 def _at(value: Any, path: str) -> Any:
@@ -63,10 +69,7 @@ def compiled(schema: Schema) -> Check:
     def run(value: Any, path: str, causes: list[Cause]) -> None:
         if value is None and schema.get("nullable"):
             return
-        before = len(causes)
         type_check(value, path, causes)
-        if len(causes) > before:
-            return
         for check in checks:
             check(value, path, causes)
         inner(value, path, causes)
@@ -314,11 +317,17 @@ def _least(results: list[list[Cause]]) -> list[Cause]:
     return sorted(results, key=lambda found: len(found))[0]
 
 
+def _composite(path: str, sentence: str) -> Cause:
+    """A failed combination, to be settled."""
+    return Cause(_COMBINATION, fields.invalid("", "", f"{fields.shown(path)} {sentence}").message, path)
+
+
 def _all(checks: list[Check]) -> Check:
     def run(value: Any, path: str, causes: list[Cause]) -> None:
         failed = [found for found in _failures(checks, value, path) if found]
         if failed:
-            causes.append(fields.invalid(path, value, f"{path} in body must validate all the schemas (allOf)"))
+            none = ". None validated" if len(failed) == len(checks) else ""
+            causes.append(_composite(path, f"must validate all the schemas (allOf){none}"))
             causes += [cause for found in failed for cause in found]
 
     return run
@@ -328,7 +337,7 @@ def _any(checks: list[Check]) -> Check:
     def run(value: Any, path: str, causes: list[Cause]) -> None:
         results = _failures(checks, value, path)
         if all(results):
-            causes.append(fields.invalid(path, value, f"{path} in body must validate at least one schema (anyOf)"))
+            causes.append(_composite(path, "must validate at least one schema (anyOf)"))
             causes += _least(results)
 
     return run
@@ -340,8 +349,7 @@ def _one(checks: list[Check]) -> Check:
         valid = sum(not found for found in results)
         if valid != 1:
             why = "Found none valid" if not valid else f"Found {valid} valid alternatives"
-            sentence = f"{path} in body must validate one and only one schema (oneOf). {why}"
-            causes.append(fields.invalid(path, value, sentence))
+            causes.append(_composite(path, f"must validate one and only one schema (oneOf). {why}"))
             causes += [] if valid else _least(results)
 
     return run
@@ -350,7 +358,7 @@ def _one(checks: list[Check]) -> Check:
 def _not(check: Check) -> Check:
     def run(value: Any, path: str, causes: list[Cause]) -> None:
         if not _failures([check], value, path)[0]:
-            causes.append(fields.invalid(path, value, f"{path} in body must not validate the schema (not)"))
+            causes.append(_composite(path, "must not validate the schema (not)"))
 
     return run
 

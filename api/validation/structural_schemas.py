@@ -318,7 +318,7 @@ def _defaults(path: str, schema: Schema) -> Iterator[Any]:
         if unknown:
             yield fields.invalid(f"{path}.default", schema["default"], "must not have unknown fields")
         validating.compiled(schema)(schema["default"], "", causes)
-        for cause in causes:
+        for cause in (validating.settled(cause, "") for cause in causes):
             place = f"{path}.default" + (f".{cause.field}" if cause.field else "")
             yield type(cause)(cause.reason, cause.message, place)
     for name, inner in _below(schema):

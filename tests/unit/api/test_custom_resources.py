@@ -120,8 +120,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"size": 1, "parts": [{}]}, "spec.parts[0].id", "Required value"),
     ({"size": 1, "tags": ["a", "a"]}, "spec.tags[1]", 'Duplicate value: "a"'),
     ({"size": 1, "name": None}, "spec.name", BODY.format('"null"', "spec.name", 'must be of type string: "null"')),
-    ({"size": 1, "either": {"x": 1, "y": 1}}, "spec.either",
-     'Invalid value: {"x":1,"y":1}: spec.either in body must validate one and only one schema (oneOf).'),
+    ({"size": 1, "either": {"x": 1, "y": 1}}, "<nil>",
+     'Invalid value: "": "spec.either" must validate one and only one schema (oneOf). Found 2 valid alternatives'),
 ]  # fmt: skip
 
 
@@ -130,6 +130,32 @@ def test_bad_values_are_refused_in_the_originals_words(spec: dict[str, Any], pat
     causes = CustomSchema(SCHEMA).validate(widget(**spec))
     assert causes[0].field == path
     assert causes[0].message.startswith(sentence)
+
+
+COMBINED = [
+    ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, True,
+     ['<nil>: Invalid value: "": "spec.a" must validate at least one schema (anyOf)',
+      'spec.a: Invalid value: "boolean": spec.a in body must be of type integer: "boolean"']),
+    ({"allOf": [{"minimum": 1}, {"maximum": 2}]}, 3,
+     ['<nil>: Invalid value: "": "spec.a" must validate all the schemas (allOf)',
+      "spec.a: Invalid value: 3: spec.a in body should be less than or equal to 2"]),
+    ({"allOf": [{"minimum": 5}]}, 3,
+     ['<nil>: Invalid value: "": "spec.a" must validate all the schemas (allOf). None validated',
+      "spec.a: Invalid value: 3: spec.a in body should be greater than or equal to 5"]),
+    ({"not": {"enum": [3]}}, 3, ['<nil>: Invalid value: "": "spec.a" must not validate the schema (not)']),
+    ({"type": "string", "enum": ["x"]}, 3,
+     ['spec.a: Invalid value: "integer": spec.a in body must be of type string: "integer"',
+      'spec.a: Unsupported value: 3: supported values: "x"']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "value", "wanted"), COMBINED, ids=lambda value: str(value)[:40])
+def test_combinations_are_told_with_what_misses_them_least(schema: Any, value: Any, wanted: list[str]) -> None:
+    spec = {"type": "object", "properties": {"a": schema}}
+    judge = CustomSchema({"type": "object", "properties": {"spec": spec}})
+    found = judge.validate({"metadata": {}, "spec": {"a": value}})
+    assert [f"{cause.field}: {cause.message}" for cause in found] == wanted
+    assert judge.validate({"metadata": {}, "spec": {"a": value}}, {"metadata": {}, "spec": {"a": value}}) == []
 
 
 def test_an_update_is_forgiven_what_it_leaves_alone() -> None:
