@@ -6,7 +6,6 @@ Source: Kubernetes, Service.spec.healthCheckNodePort.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,14 +15,17 @@ from agents.proxy.rules import ServiceRules
 from api.objects import split_key
 from api.serving import ListenError, Server
 
-log = logging.getLogger(__name__)
-
 
 class HealthPorts:
-    """One small HTTP server a service, at `address`; `healthy` tells whether the rules are what they shall be."""
+    """One small HTTP server a service, at `address`; `healthy` tells whether the rules are what they shall be.
 
-    def __init__(self, healthy: Callable[[], bool], address: str) -> None:
+    `tell` is told the key of a service whose port is somebody else's, and why, once.
+    """
+
+    def __init__(self, healthy: Callable[[], bool], address: str, tell: Callable[[str, str], None]) -> None:
         self._healthy = healthy
+        self._tell = tell
+        self._told: set[int] = set()
         self._address = address
         self._servers: dict[int, Server] = {}
         self._state: dict[int, tuple[str, int]] = {}
@@ -40,14 +42,22 @@ class HealthPorts:
                 self._state[part.health_check_port] = (key, max(known, part.local_endpoints))
         for port in self._servers.keys() - self._state.keys():
             self._servers.pop(port).stop()
+        self._told &= self._state.keys()
+        self.listen()
+
+    def listen(self) -> None:
+        """Listen on the ports that were not to be had before."""
         for port in self._state.keys() - self._servers.keys():
             try:
                 server = Server(self._application(port), f"{self._address}:{port}")
             except ListenError as error:
-                log.warning("health of service %s: %s", self._state[port][0], error)
+                if port not in self._told:
+                    self._told.add(port)
+                    self._tell(self._state[port][0], str(error))
                 continue
             server.start()
             self._servers[port] = server
+            self._told.discard(port)
 
     def close(self) -> None:
         """Stop listening."""

@@ -56,7 +56,7 @@ class ServiceProxy:
         self._runtime = runtime
         self._cluster_networks = cluster_networks
         everywhere = "[::]" if any(map(Family.IP6.has, cluster_networks)) else "0.0.0.0"
-        self._health = HealthPorts(lambda: self.in_sync, everywhere)
+        self._health = HealthPorts(lambda: self.in_sync, everywhere, self._port_taken)
         self._node = NodeView(node_name)
         self._gateways: dict[Family, str] = {}
         self._events = events
@@ -155,7 +155,13 @@ class ServiceProxy:
                 self._runtime.sleep(0)
             yield key, self._rules_of(key, family) or ServiceRules()
 
+    def _port_taken(self, key: str, why: str) -> None:
+        message = f"node {self._events.node_name} does not answer the health checks of service {key}: {why}"
+        log.warning("%s", message)
+        self._events.service_warning(key, "FailedToStartServiceHealthcheck", message)
+
     def _repair(self) -> None:
+        self._health.listen()
         for one in self.tables:
             found = one.repair()
             if found:

@@ -32,8 +32,13 @@ def healthy() -> list[bool]:
 
 
 @pytest.fixture
-def ports(healthy: list[bool]) -> Iterator[HealthPorts]:
-    made = HealthPorts(lambda: healthy[0], "[::]")
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def ports(healthy: list[bool], told: list[str]) -> Iterator[HealthPorts]:
+    made = HealthPorts(lambda: healthy[0], "[::]", lambda key, why: told.append(f"{key}: {why}"))
     yield made
     made.close()
 
@@ -77,3 +82,15 @@ def test_a_port_that_is_given_up_is_closed_and_another_service_may_have_it(ports
     ports.sync([{"shop/db": ServiceRules(health_check_port=port, local_endpoints=3)}])
     status, told = asked("127.0.0.1", port)
     assert (status, told["service"]["name"], told["localEndpoints"]) == (200, "db", 3)
+
+
+def test_a_port_that_somebody_has_is_said_once_and_taken_when_it_is_free(
+    ports: HealthPorts, told: list[str], port: int
+) -> None:
+    part = {"shop/web": ServiceRules(health_check_port=port, local_endpoints=1)}
+    with socket.create_server(("::", port), family=socket.AF_INET6):
+        ports.sync([part])
+        ports.listen()
+        assert len(told) == 1 and "shop/web" in told[0] and str(port) in told[0], told
+    ports.listen()
+    assert asked("127.0.0.1", port)[0] == 200
