@@ -23,7 +23,7 @@ from dns.rcode import Rcode
 from dns.rdata import Rdata
 from dns.rdataclass import IN
 from dns.rdatatype import RdataType
-from dns.rdtypes.ANY import CNAME, PTR, SOA, TXT
+from dns.rdtypes.ANY import CNAME, NS, PTR, SOA, TXT
 from dns.rdtypes.IN import AAAA, SRV, A
 from dns.rrset import RRset
 
@@ -40,6 +40,7 @@ _ADDRESSES = (RdataType.A, RdataType.AAAA)
 _address4, _address6 = partial(A.A, IN, RdataType.A), partial(AAAA.AAAA, IN, RdataType.AAAA)
 _alias, _pointer = partial(CNAME.CNAME, IN, RdataType.CNAME), partial(PTR.PTR, IN, RdataType.PTR)
 _location, _text = partial(SRV.SRV, IN, RdataType.SRV, 0, 100), partial(TXT.TXT, IN, RdataType.TXT)
+_server = partial(NS.NS, IN, RdataType.NS)
 _authority = partial(SOA.SOA, IN, RdataType.SOA)
 
 
@@ -162,7 +163,7 @@ def _nothing(_: str) -> tuple[Rdata, ...]:
 class Zone:
     """The names of all services, and the answers to questions about them.
 
-    `further` has the records of names that are not kept here, but looked up.
+    `further` has the records of names that are not kept here, but looked up; `servers` are the zone's own addresses.
     """
 
     def __init__(
@@ -170,8 +171,10 @@ class Zone:
         domain: str,
         networks: Iterable[str] = (),
         further: Callable[[str], tuple[Rdata, ...]] = _nothing,
+        servers: Iterable[str] = (),
     ) -> None:
         self._further = further
+        self._servers = tuple(map(_address, servers))
         self.domain = domain.lower().rstrip(".")
         self._networks = tuple(ip_network(network) for network in networks)
         self._parts: dict[str, Names] = {}
@@ -179,6 +182,9 @@ class Zone:
         self._above: Counter[str] = Counter()
         self._serial = 0
         self._version = f"dns-version.{self.domain}"
+        self._server = f"ns.dns.{self.domain}"
+        # Names that exist without any records, whatever the cluster has.
+        self._always = {f"svc.{self.domain}", f"pod.{self.domain}", f"dns.{self.domain}", self._server}
 
     def replace(self, owner: str, names: Names) -> frozenset[str]:
         """Put names in place of the owner's present ones; the names whose answers that may have changed."""
@@ -222,7 +228,7 @@ class Zone:
         ]
         if not wanted:
             return Answer(authority=(self._soa(),))
-        targets = dict.fromkeys(record.target for record in wanted if isinstance(record, SRV.SRV))
+        targets = dict.fromkeys(record.target for record in wanted if isinstance(record, SRV.SRV | NS.NS))
         glue = [rrset for target in targets for rrset in self._glue(target)]
         return Answer(answers=tuple(_sets(asked, wanted)), additional=tuple(glue))
 
@@ -234,7 +240,9 @@ class Zone:
         if name == self._version:
             return (_text([SPECIFICATION]),)
         if name == self.domain:
-            return (self._start_of_authority(),)
+            return (self._start_of_authority(), _server(_name(self._server)))
+        if name == self._server:
+            return self._servers
         return self._pod_records(name) or self._further(name)
 
     def follows_from(self, name: str) -> tuple[str, ...]:
@@ -268,7 +276,7 @@ class Zone:
                 del self._above[above]
 
     def _exists(self, name: str) -> bool:
-        return name in self._records or self._above[name] > 0 or name in (f"svc.{self.domain}", f"pod.{self.domain}")
+        return name in self._records or self._above[name] > 0 or name in self._always
 
     def _is_own_reverse(self, name: str) -> bool:
         if not name.endswith((".in-addr.arpa", ".ip6.arpa")):
@@ -280,7 +288,7 @@ class Zone:
         return any(found in network for network in self._networks)
 
     def _start_of_authority(self) -> Rdata:
-        names = (_name(f"ns.dns.{self.domain}"), _name(f"hostmaster.{self.domain}"))
+        names = (_name(self._server), _name(f"hostmaster.{self.domain}"))
         return _authority(*names, self._serial & 0xFFFFFFFF, 7200, 1800, 86400, NEGATIVE_TTL)
 
     def _soa(self) -> RRset:

@@ -174,7 +174,8 @@ def _parts(
     upstream = NodeUpstream(arguments.resolv_conf, cluster_dns, runtime)
     domain = arguments.cluster_domain
     members = Members(informers, domain)
-    resolver = Resolver(Zone(domain, (*cluster_networks, *service_networks), members.records), upstream, runtime)
+    zone = Zone(domain, (*cluster_networks, *service_networks), members.records, cluster_dns)
+    resolver = Resolver(zone, upstream, runtime)
     metrics.count_queries(resolver)
     dns = ClusterDns(informers, members, resolver, domain)
     return proxy, [*parts, NodeDns(informers, runtime, name, resolver, dns, cluster_dns)]

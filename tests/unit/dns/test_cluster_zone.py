@@ -130,6 +130,17 @@ def test_locations_come_with_the_addresses_of_their_targets(zone: Zone) -> None:
         "10.244.1.5", "10.244.1.7", "10.244.2.5"]  # fmt: skip
 
 
+def test_the_zone_names_its_own_server() -> None:
+    made = Zone(DOMAIN, servers=("10.96.0.10", "fd00:96::a"))
+    found = made.resolve(dns.name.from_text(DOMAIN), dns.rdatatype.NS)
+    assert [record.to_text() for rrset in found.answers for record in rrset] == ["ns.dns.cluster.local."]
+    assert [record.to_text() for rrset in found.additional for record in rrset] == ["10.96.0.10", "fd00:96::a"]
+    assert made.resolve(dns.name.from_text(f"ns.dns.{DOMAIN}"), dns.rdatatype.A).answers[0][0].to_text() == "10.96.0.10"
+    for name, kind in (("dns", "A"), ("ns.dns", "TXT"), ("svc", "NS")):
+        answer = made.resolve(dns.name.from_text(f"{name}.{DOMAIN}"), dns.rdatatype.from_text(kind))
+        assert (answer.code, answer.answers) == (Rcode.NOERROR, ())
+
+
 def test_names_go_with_their_service_and_stay_while_another_has_them() -> None:
     made = Zone(DOMAIN)
     slices = [endpoint_slice(endpoint("10.244.1.5", "db-0"))]
