@@ -121,6 +121,10 @@ def _last_due(cronjob: Object, schedule: cron.Schedule, zone: str, now: float) -
     limit = cronjob["spec"].get("startingDeadlineSeconds")
     if limit is not None:
         since = max(since, now - int(limit))
+    if schedule.every:
+        # Counted from the last one, however long ago that was.
+        passed = int((now - since) // schedule.every)
+        return (since - since % 1 + passed * schedule.every, passed) if passed > 0 else (None, 0)
     due, count = None, 0
     moment = schedule.next_after(since, zone)
     while moment is not None and moment <= now:

@@ -284,6 +284,23 @@ def test_cron_jobs(case: str) -> None:
     assert plan.again == pytest.approx(3570.1)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "last", "due"),
+    [
+        ("@every 7m", "2026-03-01T09:55:00Z", None),
+        ("@every 7m", "2026-03-01T09:50:00Z", "2026-03-01T09:57:00Z"),
+        ("@every 7m", "2026-02-27T10:00:00Z", "2026-03-01T09:57:00Z"),
+        ("30 10,11,12 * * 1-5", "2026-02-27T10:30:00Z", "2026-02-27T12:30:00Z"),
+        ("*/5 * * * *", "2026-01-01T00:00:00Z", "2026-03-01T10:00:00Z"),
+        ("0 0 1 * *", "2012-01-01T00:00:00Z", "2026-03-01T00:00:00Z"),
+        ("59 23 31 2 *", "2026-01-01T00:00:00Z", None),
+    ],
+)
+def test_of_all_that_were_missed_the_latest_is_due(schedule: str, last: str, due: str | None) -> None:
+    plan = cronjob.decide(served(last, schedule=schedule), [], parse_timestamp("2026-03-01T10:00:30Z"))
+    assert (None if plan.due is None else timestamp(plan.due)) == due
+
+
 def test_replacing_ends_what_runs() -> None:
     plan = cronjob.decide(cron_job(concurrencyPolicy="Replace"), [RUNNING], parse_timestamp("2026-03-01T10:00:30Z"))
     assert (names(plan.replace), plan.due is not None) == (["running"], True)
