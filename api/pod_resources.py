@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from api.objects import condition
 from api.quantities import ZERO, Quantity, parse
 
 Amounts = dict[str, Quantity]
@@ -21,7 +22,40 @@ def requests_of(spec: Mapping[str, Any], assumed: Mapping[str, Quantity] | None 
 
     `assumed` stands for what a container does not say a word about.
     """
-    total = _together(spec, lambda one: {**(assumed or {}), **_requests(one)})
+    return _requested(spec, lambda one: {**(assumed or {}), **_requests(one)})
+
+
+def given(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """What the kubelet says that the containers have, by their names, before anything is asked anew."""
+    status = pod.get("status") or {}
+    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    found = ((one["name"], (one.get("resources") or {}).get("requests")) for one in statuses)
+    return {name: requests for name, requests in found if requests}
+
+
+def taken_by(pod: Mapping[str, Any]) -> Amounts:
+    """What a pod takes of the node that it is on.
+
+    While it is being resized that is the greater of what it has and what it asks for; if it can never get that, what
+    it has.
+    """
+    have, pending = given(pod), condition(pod, "PodResizePending") or {}
+    if not have:
+        return requests_of(pod["spec"])
+    never = pending.get("reason") == "Infeasible"
+
+    def amounts(container: Mapping[str, Any]) -> Amounts:
+        asked = _requests(container)
+        if container["name"] not in have:
+            return asked
+        found = _parsed(have[container["name"]])
+        return found if never else {name: max(asked.get(name, ZERO), found.get(name, ZERO)) for name in asked | found}
+
+    return _requested(pod["spec"], amounts)
+
+
+def _requested(spec: Mapping[str, Any], amounts: Callable[[Mapping[str, Any]], Amounts]) -> Amounts:
+    total = _together(spec, amounts)
     # The pod's own level, where given, stands above its containers' sum.
     total |= _parsed((spec.get("resources") or {}).get("requests") or {})
     _add(total, _parsed(spec.get("overhead") or {}))

@@ -17,7 +17,7 @@ from agents.kubelet.pods.resizes import ResizeProblem
 from agents.network.interface import HostPort
 from api.node_selection import wanted
 from api.objects import Object, labels_of, name_of, uid_of
-from api.pod_resources import requests_of
+from api.pod_resources import requests_of, taken_by
 from api.quantities import Quantity, parse
 from api.tolerations import tolerated
 
@@ -124,7 +124,7 @@ def shortfalls(pod: Object, others: Iterable[Object], node: Object) -> list[Shor
         found.append(Shortfall("pods", 1, len(present), parse(allocatable["pods"]).value()))
     used: dict[str, Quantity] = {}
     for other in present:
-        _add(used, requests_of(other["spec"]))
+        _add(used, taken_by(other))
     asked = requests_of(pod["spec"])
     for name in sorted(asked, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
         if asked[name].nano == 0 or (_is_extended(name) and name not in allocatable):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from api.informers import Informers
-from api.objects import Object, is_deleting, key_of, labels_of, name_of, namespace_of, uid_of
+from api.objects import Object, condition, is_deleting, key_of, labels_of, name_of, namespace_of, uid_of
+from api.pod_resources import given, taken_by
 from control.scheduler.cycle import Profile, first_rejections
 from control.scheduler.framework import Wake
 from control.scheduler.pod import PodInfo, controller_uid
@@ -121,8 +122,10 @@ class Observer:
         else:
             placed = PodInfo(new)
             self._snapshot.place(placed, new["spec"]["nodeName"])
-            # One that was there before is another for others now: it may let in whom it kept out.
+            # One that was there before is another for others now: it may let in whom it kept out, or give up room.
             self._queue.wake(Wake.POD_ADDED, None if place else self._by_pod(placed))
+            if place:
+                self._queue.wake(Wake.POD_REMOVED, self._by_node(place))
         if self.hindered:
             hindered, self.hindered = self.hindered, set()
             self._queue.wake(Wake.POD_REMOVED, lambda pod, _: pod.key in hindered)
@@ -172,7 +175,13 @@ def _moved(old: Object, new: Object) -> bool:
         or is_deleting(old) != is_deleting(new)
         or controller_uid(old) != controller_uid(new)
         or any(old["spec"].get(name) != new["spec"].get(name) for name in ("containers", "initContainers", "resources"))
+        or (_standing(old) != _standing(new) and taken_by(old) != taken_by(new))
     )
+
+
+def _standing(pod: Object) -> object:
+    """What tells, at little cost, that a pod takes what it took."""
+    return given(pod), (condition(pod, "PodResizePending") or {}).get("reason")
 
 
 def _node_events(old: Object | None, new: Object) -> list[Wake]:

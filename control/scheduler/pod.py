@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from api.objects import Object, controller_of, is_deleting, key_of, labels_of, name_of, namespace_of, uid_of
-from api.pod_resources import requests_of
+from api.pod_resources import requests_of, taken_by
 from api.quantities import ZERO, Quantity, parse
 from api.volumes import claim_keys
 from control.scheduler.affinity import parse as parse_affinity
@@ -51,7 +51,7 @@ class PodInfo:
         self.deleting = is_deleting(pod)
         self.node_name = str(spec.get("nodeName") or "")
         self.priority = int(spec.get("priority") or 0)
-        asked = ((name, _counted(name, quantity)) for name, quantity in requests_of(spec).items())
+        asked = ((name, _counted(name, quantity)) for name, quantity in taken_by(pod).items())
         self.requests = {name: value for name, value in asked if value}
         self.score_requests = _assumed(spec, self.requests)
         self.ports = tuple(host_ports(spec))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.pod_resources import limits_of, requests_of
+from api.pod_resources import limits_of, requests_of, taken_by
 
 pytestmark = pytest.mark.unit
 
@@ -43,3 +43,26 @@ def test_a_pod_asks_for(case: str) -> None:
     spec = {"containers": containers, "initContainers": inits} | rest
     assert {name: str(amount) for name, amount in requests_of(spec).items()} == ({"cpu": requests} if requests else {})
     assert {name: str(amount) for name, amount in limits_of(spec).items()} == ({"cpu": limits} if limits else {})
+
+
+def resized(asked: str, has: str, reason: str = "") -> dict[str, Any]:
+    """A pod of one container that has so much cpu and asks for so much now."""
+    conditions = [{"type": "PodResizePending", "status": "True", "reason": reason}] if reason else []
+    statuses = [{"name": "c", "resources": {"requests": {"cpu": has}}}] if has else []
+    spec = {"containers": [{"name": "c"} | step(asked)], "overhead": {"cpu": "100m"}}
+    return {"spec": spec, "status": {"containerStatuses": statuses, "conditions": conditions}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "taken"),
+    [
+        pytest.param(resized("1", ""), "1100m", id="nothing is known"),
+        pytest.param(resized("1", "1"), "1100m", id="it has what it asks for"),
+        pytest.param(resized("2", "1"), "2100m", id="it grows"),
+        pytest.param(resized("1", "2"), "2100m", id="it shrinks"),
+        pytest.param(resized("9", "1", "Deferred"), "9100m", id="it may grow later"),
+        pytest.param(resized("9", "1", "Infeasible"), "1100m", id="it can never grow so much"),
+    ],
+)
+def test_a_pod_on_its_node_takes(pod: dict[str, Any], taken: str) -> None:
+    assert {name: str(amount) for name, amount in taken_by(pod).items()} == {"cpu": taken}

@@ -120,6 +120,18 @@ def test_a_relabelled_pod_may_let_in_whom_it_kept_out() -> None:
     assert world.woken()
 
 
+@pytest.mark.parametrize(("has", "woken"), [("3", False), ("1", True)])
+def test_a_pod_that_is_made_smaller_gives_up_room_once_it_is_smaller(has: str, woken: bool) -> None:
+    def state(asked: str, given: str) -> Any:
+        pod = on(db(requests={"cpu": asked}), "a")
+        return pod | {"status": {"containerStatuses": [{"name": "c", "resources": {"requests": {"cpu": given}}}]}}
+
+    world = World(waiting(requests={"cpu": "2"}, nodeSelector={HOST: "a"}), FIT)
+    world.snapshot.place(PodInfo(state("3", "3")), "a")
+    world.observer.on_pod(state("3", "3"), state("1", has))
+    assert world.woken() == woken
+
+
 @pytest.mark.parametrize(("plugin", "woken"), [(SPREAD, True), (FIT, False)])
 def test_a_node_where_it_does_not_fit_may_be_a_domain_that_it_lacked(plugin: str, woken: bool) -> None:
     world = World(waiting(**ONLY_B), plugin)
