@@ -6,11 +6,11 @@ Source: kubelet's convertToAPIContainerStatuses; core/v1 ContainerStatus.
 
 from __future__ import annotations
 
-from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods import backoff, recorded, spec
 from agents.kubelet.pods.sync import reading_of
 from agents.kubelet.pods.view import Memory, PodView
 from agents.kubelet.runtime.interface import Container, ProcessUser, State
-from api.objects import Object
+from api.objects import Object, is_deleting
 from api.runtime import timestamp
 
 OOM_EXIT_CODE = 137
@@ -137,7 +137,8 @@ def crash_message(pod: Object, name: str, memory: Memory) -> str:
 
 def _absent(pod: Object, container: Object, memory: Memory, before: Object | None) -> Object:
     name = container["name"]
-    if before is not None and (spec.is_terminal(pod) or pod["metadata"].get("deletionTimestamp")):
+    ends = spec.is_terminal(pod) or is_deleting(pod) or recorded.is_over(pod, container)
+    if before is not None and ends:
         return _lost(before)
     problem = memory.problems.get(name)
     if problem is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods import backoff, recorded, spec
 from agents.kubelet.pods.view import Memory, PodView, Reading
 from agents.kubelet.runtime.interface import Container, State
 from api.objects import Object, is_true
@@ -158,8 +158,11 @@ def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
 
 def _have_ended(pod: Object, view: PodView) -> bool:
     """Whether each of the pod's regular containers has run and will not again."""
-    latest = [view.latest(container["name"]) for container in spec.containers(pod)]
-    return all(found is not None and not _restarts(pod, found) for found in latest)
+    return all(
+        recorded.is_over(pod, container) if found is None else not _restarts(pod, found)
+        for container in spec.containers(pod)
+        for found in [view.latest(container["name"])]
+    )
 
 
 def starts_over(pod: Object, view: PodView, memory: Memory) -> Container | None:
@@ -251,6 +254,8 @@ def _renew_sandbox(pod: Object, view: PodView) -> Plan:
 def _keep_running(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
     draft = _Draft()
     _clear_leftovers(view, draft)
+    for container in spec.ephemeral_containers(pod):
+        _consider_added(pod, container, view, memory, now, draft)
     blocking = None if _has_started(pod, view) else _next_init(pod, view, memory)
     for container in spec.init_containers(pod):
         if spec.is_sidecar(container):
@@ -262,7 +267,7 @@ def _keep_running(pod: Object, view: PodView, memory: Memory, now: float) -> Pla
     if blocking is not None:
         draft.reasons.append(f"init container {blocking['name']} is not done")
         return draft.plan()
-    for container in [*spec.ephemeral_containers(pod), *spec.containers(pod)]:
+    for container in spec.containers(pod):
         _consider(pod, container, view, memory, now, draft)
     return draft.plan()
 
@@ -291,9 +296,11 @@ def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now
     """What to do about one container that should have its turn now."""
     name = container["name"]
     latest = view.latest(name)
+    if latest is None and recorded.is_over(pod, container):
+        return
     if latest is None or latest.state is State.CREATED:
-        attempt = latest.attempt if latest is not None else _recorded_attempts(pod, name)
-        _start(name, attempt, "it has not run yet", memory, now, draft, _target(container, view))
+        attempt = latest.attempt if latest is not None else recorded.attempts(pod, name)
+        _start(name, attempt, "it has not run yet", memory, now, draft)
     elif latest.state is State.RUNNING:
         _check_running(pod, container, latest, memory, draft)
     elif _restarts(pod, latest):
@@ -304,6 +311,13 @@ def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now
             draft.reasons.append(f"container {name} waits {pause:.0f} s before its next start")
         else:
             _start(name, latest.attempt + 1, f"it ended with {latest.exit_code}", memory, now, draft)
+
+
+def _consider_added(pod: Object, container: Object, view: PodView, memory: Memory, now: float, draft: _Draft) -> None:
+    """A container added to the running pod starts once, whatever the others do."""
+    latest = view.latest(container["name"])
+    if (latest is None and not recorded.is_over(pod, container)) or (latest and latest.state is State.CREATED):
+        _start(container["name"], 0, "it was added", memory, now, draft, _target(container, view))
 
 
 def _target(container: Object, view: PodView) -> str:
@@ -347,17 +361,6 @@ def resize_of(container: Object, found: Container, memory: Memory) -> str:
     """The resources that a running container should get and does not have yet, or ""."""
     wanted, present = spec.resources_text(container), memory.resized.get(found.id, found.resources)
     return wanted if present and wanted != present else ""
-
-
-def _recorded_attempts(pod: Object, name: str) -> int:
-    """The attempt number to go on with when the runtime has lost a container that the API knows."""
-    status = pod.get("status") or {}
-    for field_name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-        for entry in status.get(field_name) or []:
-            ran = entry.get("containerID") or (entry.get("lastState") or {}).get("terminated")
-            if entry["name"] == name and ran:
-                return int(entry.get("restartCount") or 0) + 1
-    return 0
 
 
 def _restarts(pod: Object, found: Container) -> bool:

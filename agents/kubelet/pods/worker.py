@@ -97,10 +97,7 @@ class Worker:
         if pod is None:
             return self._look_at_orphan(uid) if self.pods.synced() else _AFTER_FAILURE
         state = self.states.setdefault(uid, PodState(seen=self.clock.time()))
-        reported = state.reported
-        if reported is not None and _newer(reported, pod):
-            pod = pod | {"status": reported["status"]}
-        return self._advance(pod, state)
+        return self._advance(_up_to_date(pod, state), state)
 
     def _advance(self, pod: Object, state: PodState) -> float | None:
         uid = pod["metadata"]["uid"]
@@ -110,6 +107,10 @@ class Worker:
             plan = self._plan(pod, view, state)
             if plan.gone:
                 return self._finish(pod, view, state)
+            if plan.sandbox is SandboxAction.CREATE and plan.removals:
+                # What has ended well must be known before its record goes, or it would run again.
+                self._publish(pod, view, state)
+                pod = _up_to_date(pod, state)
             try:
                 acted = self._perform(pod, plan, view, state)
             except NotReadyToStart as problem:
@@ -220,9 +221,7 @@ class Worker:
     def _publish(self, pod: Object, view: PodView, state: PodState) -> None:
         """Write the status if it differs from what the API has."""
         view = self.results(pod, view)
-        reported = state.reported
-        if reported is not None and _newer(reported, pod):
-            pod = pod | {"status": reported["status"]}
+        pod = _up_to_date(pod, state)
         readings = self.probes.readings(pod, view)
         fresh = pod_status(pod, view, state.memory(readings), self.facts(), self.clock.time())
         patch, shown = status_patch(pod, fresh), self.pods.shown(pod)
@@ -245,6 +244,10 @@ class Worker:
         return view_of(self.performer.runtime.list(uid), uid)
 
 
-def _newer(reported: Object, pod: Object) -> bool:
-    """Whether what the API answered to our last write is newer than what the watch has brought."""
-    return int(reported["metadata"]["resourceVersion"]) > int(pod["metadata"].get("resourceVersion") or 0)
+def _up_to_date(pod: Object, state: PodState) -> Object:
+    """The pod with the status that the API answered to our last write, if the watch has not brought a newer one."""
+    reported = state.reported
+    if reported is None:
+        return pod
+    newer = int(reported["metadata"]["resourceVersion"]) > int(pod["metadata"].get("resourceVersion") or 0)
+    return pod | {"status": reported["status"]} if newer else pod

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from pod_case import BUSYBOX
+from pod_case import BUSYBOX, shell
 from podman_host import NODE, Node, eventually
 from traces import NAMESPACE, container, create, messages, pod, ready
 
@@ -86,12 +86,17 @@ def test_a_killed_container_starts_again(clean: Node) -> None:
 
 
 def test_a_lost_sandbox_is_made_again(clean: Node) -> None:
-    create(clean, "shaken")
-    ready(clean, "shaken")
+    unwell = shell("trap 'exit 3' TERM; while true; do sleep 0.1; done")
+    create(clean, "shaken", containers=[unwell, {**shell("exit 0"), "name": "done"}], restartPolicy="OnFailure")
+
+    def states() -> list[tuple[str, int]]:
+        entries = pod(clean, "shaken")["status"].get("containerStatuses") or []
+        return [(next(iter(entry["state"])), entry["restartCount"]) for entry in entries]
+
+    eventually(lambda: states() == [("running", 0), ("terminated", 0)], "one runs and one has ended", 60)
     (sandbox,) = (clean.directory / "kubelet" / "sandboxes").iterdir()
     clean.run("umount", "--lazy", str(sandbox / "ipc"))
-    eventually(lambda: container(clean, "shaken")["restartCount"] == 1, "the container was started again")
-    ready(clean, "shaken")
+    eventually(lambda: states() == [("running", 1), ("terminated", 0)], "the one that ran was started again")
 
 
 def test_a_lost_process_that_holds_a_sandbox_is_made_again(clean: Node) -> None:

@@ -128,6 +128,13 @@ def test_waiting_reason(init: tuple[str, ...], memory: Memory, reason: str) -> N
     assert entry["state"]["waiting"]["reason"] == reason
 
 
+def test_a_container_that_ended_well_stays_so_when_its_record_is_gone() -> None:
+    ended = {"name": "app", "restartCount": 2, "containerID": "podman://x", "state": {"terminated": {"exitCode": 0}}}
+    status = status_of(make_pod("OnFailure", containerStatuses=[ended | {"ready": True}]))
+    assert status["containerStatuses"] == [ended | {"ready": False, "started": False}]
+    assert status["phase"] == "Succeeded"
+
+
 def test_a_container_initializes_until_it_runs() -> None:
     (entry,) = status_of(make_pod(init=("i",)), container("i", state="exited"))["containerStatuses"]
     assert entry["state"] == {"waiting": {"reason": "PodInitializing"}}

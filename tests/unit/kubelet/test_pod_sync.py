@@ -87,6 +87,15 @@ def readings(text: str, **values: Any) -> Memory:
 
 
 RESTARTING = {"status": {"conditions": [{"type": "AllContainersRestarting", "status": "True"}]}}
+RAN = {"name": "app", "restartCount": 0, "containerID": "podman://x", "state": {"running": {}}}
+RECORDED = {"containerStatuses": [RAN | {"state": {"terminated": {"exitCode": 0}}}, RAN | {"name": "b"}]}
+
+
+def added(**fields: Any) -> dict[str, Any]:
+    """A pod to which a container was added while it ran."""
+    return pod(ephemeralContainers=[{"name": "debug", "image": "x:1"}], **fields)
+
+
 STARTING = [
     ("a new pod gets its sandbox first", pod(), view(sandbox=None), Memory(), "create sandbox"),
     ("then its containers", pod("a b"), view(), Memory(), "start b:0, start a:0"),
@@ -126,7 +135,18 @@ STARTING = [
         Memory(),
         "start app:5",
     ),
-]
+    ("one that ended well starts no more for that", pod("app b", restartPolicy="OnFailure", status=RECORDED), view(),
+     Memory(), "start b:1"),
+    ("nor does it keep the pod from its end", pod("app b", restartPolicy="OnFailure", status=RECORDED),
+     view("b:1:exited:0"), Memory(), "stop sandbox"),
+    ("where all runs for ever it does", pod("app b", status=RECORDED), view(), Memory(), "start app:1, start b:1"),
+    ("an added container starts once", added(), view("app:0:running"), readings("app-0"), "start debug:0"),
+    ("whatever the first containers do", added(init="i"), view("i:0:running"), Memory(), "start debug:0"),
+    ("and not again when it has ended", added(), view("app:0:running debug:0:exited:1"), readings("app-0"), ""),
+    ("nor when nobody knows how", added(), view("app:0:running debug:0:unknown"), readings("app-0"), ""),
+    ("nor with another sandbox", added(status={"ephemeralContainerStatuses": [RAN | {"name": "debug"}]}),
+     view("app:1:running"), readings("app-1"), ""),
+]  # fmt: skip
 
 OVER = [
     ("the others are ended first", over("app b", init="i"), view("i:0:exited:0 app:0:exited:7 b:0:running"), Memory(),
