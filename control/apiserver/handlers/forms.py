@@ -96,7 +96,9 @@ class _TableForm:
 
 def _table_text(server: ApiServer, endpoint: Endpoint, request: Request, form: Accepted, text: bytes) -> bytes:
     obj = codec.decode(text)
-    return table_text(server, endpoint, request, form, [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]})
+    # What is not stored has no revision.
+    metadata = {key: value for key, value in obj["metadata"].items() if key == "resourceVersion"}
+    return table_text(server, endpoint, request, form, [obj], metadata)
 
 
 def table_text(

@@ -43,6 +43,8 @@ def test_components_are_selected_shown_alone_and_as_tables(cluster):
     assert cluster.request("GET", f"{PATH}/kubelet")[0] == 404
     _, table, _ = cluster.request("GET", f"{PATH}?fieldSelector=metadata.name%3Detcd-0", headers=TABLE)
     assert [row["cells"] for row in table["rows"]] == [["etcd-0", "Healthy", "ok", ""]]
+    status, table, _ = cluster.request("GET", f"{PATH}/etcd-0", headers=TABLE)
+    assert (status, table["metadata"], [row["cells"][0] for row in table["rows"]]) == (200, {}, ["etcd-0"])
     assert cluster.request("GET", f"{PATH}?watch=true")[0] == 405
     (resource,) = [one for one in cluster.request("GET", "/api/v1")[1]["resources"] if one["name"] == PATH[8:]]
     assert resource["verbs"] == ["get", "list"]
