@@ -44,7 +44,7 @@ class DeleteOptions:
 def delete(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """DELETE of one object."""
     op = operation(server, endpoint, request, DELETE)
-    options = read_options(op, request)
+    options = _options(op, request)
     found, gone = delete_object(op, options)
     if not gone or endpoint.strategy.returns_deleted:
         accepted_only = not gone and options.propagation in (FOREGROUND, BACKGROUND) and bool(options.propagation)
@@ -55,7 +55,7 @@ def delete(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 def delete_collection(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """DELETE of all selected objects; answers with the list of them."""
     op = operation(server, endpoint, request, DELETE)
-    options = read_options(op, request)
+    options = _options(op, request)
     chosen = selection(request, endpoint.entry.resource, endpoint.fields, endpoint.labels)
     server.cache.catch_up()
     with server.cache.lock():
@@ -138,10 +138,10 @@ def _shortened(op: Operation, metadata: dict[str, Any], period: int) -> int:
 
 def _finalizers(op: Operation, present: list[str], options: DeleteOptions) -> list[str]:
     """The finalizers that the propagation policy leaves and adds."""
-    own = op.endpoint.strategy.default_finalizers
-    if not options.propagation:
-        return [*present, *(name for name in own if name not in present)]
     kept = [name for name in present if name not in _FINALIZERS.values()]
+    if not options.propagation:
+        decided = not op.endpoint.strategy.orphans or len(kept) < len(present)
+        return list(present) if decided else [*present, _FINALIZERS[ORPHAN]]
     wanted = _FINALIZERS.get(options.propagation)
     return [*kept, wanted] if wanted else kept
 
@@ -163,6 +163,13 @@ def check_preconditions(op: Operation, obj: Object, options: DeleteOptions) -> N
     if why:
         # Here the original names the kind, not the resource.
         raise errors.conflict(resource.kind, resource.group, op.name, why)
+
+
+def _options(op: Operation, request: Request) -> DeleteOptions:
+    options = read_options(op, request)
+    if op.endpoint.strategy.delete_warning and not options.propagation:
+        op.warnings.append(op.endpoint.strategy.delete_warning)
+    return options
 
 
 def read_options(op: Operation, request: Request) -> DeleteOptions:

@@ -29,7 +29,10 @@ class Strategy:
     returns_deleted = False
     lease_seconds = 0
     allocates = False
-    default_finalizers: tuple[str, ...] = ()
+    orphans = False
+    """Whether dependents stay, unless who deletes their owner says otherwise."""
+    delete_warning = ""
+    """What somebody is told who does not say."""
     graceful = False
 
     def prepare_create(self, operation: Operation, obj: Object) -> None:

@@ -78,6 +78,8 @@ _CONDITIONAL_ONLY = frozenset(
         ("apiextensions.k8s.io", "customresourcedefinitions"),
     }
 )
+# As before there was a garbage collector.
+_ORPHANS = frozenset({("", "replicationcontrollers"), ("batch", "jobs")})
 
 
 def strategy_for(entry: Entry, special: dict[Address, Callable[[], Strategy]]) -> Strategy:
@@ -88,6 +90,7 @@ def strategy_for(entry: Entry, special: dict[Address, Callable[[], Strategy]]) -
     made.has_generation = made.has_generation or address in _GENERATION
     made.returns_deleted = made.returns_deleted or address in RETURNS_DELETED
     made.create_on_update = made.create_on_update or address in _CREATE_ON_UPDATE
+    made.orphans = address in _ORPHANS
     if address in _CONDITIONAL_ONLY:
         made.unconditional_update = False
     return made

@@ -17,6 +17,11 @@ _PREFIX = "batch.kubernetes.io/"
 class JobStrategy(Strategy):
     """Jobs."""
 
+    delete_warning = (
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+        "set propagationPolicy=Orphan to suppress this warning"
+    )
+
     def prepare_create(self, operation: Operation, obj: Object) -> None:
         super().prepare_create(operation, obj)
         spec = obj["spec"]

@@ -183,6 +183,38 @@ def test_propagation_leaves_a_finalizer_for_the_collector(client, policy, finali
     assert held["metadata"]["finalizers"] == [finalizer]
 
 
+POD_SPEC = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+CONTROLLER = {"metadata": {"name": "r"}, "spec": {"selector": {"a": "b"}, "template": {
+    "metadata": {"labels": {"a": "b"}}, "spec": POD_SPEC | {"restartPolicy": "Always"}}}}  # fmt: skip
+JOB = {"metadata": {"name": "j"}, "spec": {"template": {"spec": POD_SPEC}}}
+PRESERVED = "child pods are preserved by default when jobs are deleted"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "warned"),
+    [
+        ("/api/v1/namespaces/default/replicationcontrollers", CONTROLLER, False),
+        ("/apis/batch/v1/namespaces/default/jobs", JOB, True),
+    ],
+)
+def test_what_is_older_than_the_collector_leaves_its_pods_unless_told_otherwise(cluster, path, body, warned):
+    where = f"{path}/{body['metadata']['name']}"
+    assert cluster.request("POST", path, body)[0] == 201
+    status, held, headers = cluster.request("DELETE", where)
+    assert (status, held["metadata"]["finalizers"]) == (200, ["orphan"])
+    assert (PRESERVED in headers.get("Warning", "")) == warned
+    status, gone, headers = cluster.request("DELETE", where, {"propagationPolicy": "Background"})
+    assert (status, gone["kind"], headers.get("Warning", "")) == (200, "Status", "")
+
+
+def test_a_deletion_in_the_foreground_is_not_turned_by_a_second_one_that_says_nothing(cluster):
+    path = "/apis/batch/v1/namespaces/default/jobs"
+    assert cluster.request("POST", path, JOB)[0] == 201
+    for body in ({"propagationPolicy": "Foreground"}, None):
+        held = cluster.request("DELETE", f"{path}/j", body)[1]
+        assert held["metadata"]["finalizers"] == ["foregroundDeletion"]
+
+
 def test_a_pod_on_a_node_is_deleted_gracefully(client):
     client.create("pods", pod("p", nodeName="n1"))
     first = client.delete("pods", "p", "default")
