@@ -27,8 +27,8 @@ suite() {
     echo "running the $name tests; the log is $directory/report/$name.log"
     ./ginkgo -nodes="$nodes" -noColor "$@" ./e2e.test -- --kubeconfig="$config" --host="$host" --provider=skeleton \
         --kubectl-path="$directory/kubectl" --report-dir="$directory/report" >"report/$name.log" 2>&1 || status=1
-    sed -n 's/^{"msg":"\(FAILED [^"]*\)".*/\1/p' "report/$name.log"
-    passed=$(grep -c '^{"msg":"PASSED' "report/$name.log" || :) failed=$(grep -c '^{"msg":"FAILED' "report/$name.log" || :)
+    sed -n 's/.*{"msg":"\(FAILED [^"]*\)".*/\1/p' "report/$name.log"
+    passed=$(grep -c '{"msg":"PASSED' "report/$name.log" || :) failed=$(grep -c '{"msg":"FAILED' "report/$name.log" || :)
     echo "$name: $passed passed, $failed failed"
 }
 status=0
