@@ -27,6 +27,7 @@ from agents.kubelet.stats import summary
 from agents.kubelet.streaming import handshake
 from agents.kubelet.streaming.command_session import serve_command
 from agents.kubelet.streaming.connections import SocketConnection, TunnelConnection, WebSocketConnection
+from agents.kubelet.streaming.lasting_input import LastingInput
 from agents.kubelet.streaming.log_messages import send_log
 from agents.kubelet.streaming.port_forward import ChannelForward, SpdyForward
 from agents.kubelet.streaming.remote import RemoteStreams, SpdyStreams, Wanted, WebSocketStreams
@@ -132,7 +133,13 @@ class Endpoints:
         terminal = bool(described.get("tty"))
         wanted = _wanted(terminal)
         stdin = wanted.stdin and bool(described.get("stdin"))
-        return self._stream(wanted, lambda: self._kubelet.runtime.attach(found.id, terminal=terminal, stdin=stdin))
+        kubelet = self._kubelet
+
+        def attached() -> Session:
+            session = kubelet.runtime.attach(found.id, terminal=terminal, stdin=stdin)
+            return LastingInput(kubelet.clock, session) if stdin and not described.get("stdinOnce") else session
+
+        return self._stream(wanted, attached)
 
     def _run(self, namespace: str, pod: str, container: str, uid: str = "") -> flask.Response:
         _, found = self._running(namespace, pod, container)
