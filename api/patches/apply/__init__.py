@@ -120,10 +120,11 @@ def update_managed_fields(
     """The new object of a plain write, with managedFields that say who set what.
 
     What differs from the live object (None for a create) becomes the manager's; other managers lose it. A new object
-    without managedFields keeps those of the live one; a list of one empty entry resets them.
+    without managedFields keeps those of the live one, and so does one that comes by a subresource; a list that is
+    empty, or has one empty entry, resets them.
     """
-    given = (new.get("metadata") or {}).get("managedFields")
-    if given == [{}]:
+    given = None if subresource else (new.get("metadata") or {}).get("managedFields")
+    if given in ([], [{}]):
         return _with_managers(new, {})
     entries = _entries(live, given)
     if live and not entries:
@@ -236,11 +237,12 @@ def _has_status(definition: Definition) -> bool:
 
 
 def _abandoned(last: Paths, held: Managers) -> set[Path]:
-    """What the manager stated before and nobody states now, at or below."""
+    """What the manager stated before and nobody states now, at or below; an item of a list nobody but at."""
     stated: set[Path] = set()
     for entry in held.values():
+        stated |= entry.fields
         for path in entry.fields:
-            stated.update(path[:depth] for depth in range(1, len(path) + 1))
+            stated.update(path[:depth] for depth in range(1, len(path)) if path[depth - 1].startswith("f:"))
     return {path for path in last if path not in stated}
 
 

@@ -13,7 +13,7 @@ from api.objects import Object
 from control.apiserver.operation import Operation
 from control.apiserver.storage import MODIFIED
 
-_LEFT_OUT_IF_EMPTY = ("labels", "annotations", "ownerReferences", "finalizers", "managedFields", "generateName")
+_LEFT_OUT_IF_EMPTY = ("labels", "annotations", "ownerReferences", "finalizers", "generateName")
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 

@@ -24,14 +24,24 @@ def track_creation(op: Operation, obj: Object) -> None:
     name = op.user.name
     if not op.applies and (name.startswith(_ACCOUNTS) or not name.startswith(_COMPONENTS)):
         _track(op, obj, None, op.endpoint.entry.definition or op.endpoint.definition)
+    else:
+        _without_reset(obj)
 
 
 def track_update(op: Operation, new: Object, old: Object) -> None:
     """Note in a changed object, if it is tracked, who changed what."""
     if old["metadata"].get("managedFields") and not op.applies:
         _track(op, new, old, op.endpoint.definition)
+    else:
+        _without_reset(new)
 
 
 def _track(op: Operation, new: Object, old: Object | None, definition: Definition) -> None:
     tracked = update_managed_fields(old, new, op.field_manager, UPDATE, op.subresource, op.now, definition)
     new["metadata"] = tracked["metadata"]
+
+
+def _without_reset(obj: Object) -> None:
+    """An object that nobody tracks has nothing to reset."""
+    if obj["metadata"].get("managedFields") in ([], [{}]):
+        del obj["metadata"]["managedFields"]

@@ -104,3 +104,38 @@ def test_the_scale_of_a_custom_resource_is_applied_where_its_definition_has_it(c
     status, found = applied(cluster, f"{WIDGETS}/w/scale", body, "scaler", force="true")
     assert (status, found["spec"]) == (200, {"replicas": 5})
     assert cluster.request("GET", f"{WIDGETS}/w")[1]["spec"]["size"] == 5
+
+
+def test_an_item_goes_with_who_stated_it_whatever_others_set_in_it(cluster):
+    path = f"{DEPLOYMENTS}/d"
+    containers = [{"name": name, "image": "web:1"} for name in ("a", "b")]
+    applied(cluster, path, with_pod(containers=containers[:1]))
+    made = cluster.request("GET", path)[1]
+    made["spec"]["template"]["spec"]["containers"][0]["workingDir"] = "/w"
+    assert cluster.request("PUT", f"{path}?fieldManager=you", made)[0] == 200
+    status, found = applied(cluster, path, with_pod(containers=containers[1:]))
+    assert (status, [one["name"] for one in found["spec"]["template"]["spec"]["containers"]]) == (200, ["b"])
+
+
+def managers(obj: Any) -> list[str]:
+    return [entry["manager"] for entry in obj["metadata"].get("managedFields") or []]
+
+
+@pytest.mark.parametrize("nobody", [[], [{}]])
+def test_an_empty_list_of_managers_ends_tracking(cluster, nobody):
+    path = f"{DEPLOYMENTS}/d"
+    made = applied(cluster, path, deployment("d"))[1]
+    assert managers(made) == ["me"]
+    made["metadata"] |= {"managedFields": nobody, "labels": {"a": "b"}}
+    assert managers(cluster.request("PUT", path, made)[1]) == []
+    merge = {"Content-Type": "application/merge-patch+json"}
+    changed = cluster.request("PATCH", path, {"metadata": {"labels": {"a": "c"}, "managedFields": nobody}}, merge)[1]
+    assert "managedFields" not in changed["metadata"]
+
+
+def test_a_subresource_does_not_say_who_manages_what(cluster):
+    path = f"{DEPLOYMENTS}/d"
+    made = applied(cluster, path, deployment("d"))[1]
+    made["metadata"]["managedFields"][0]["manager"] = "you"
+    made["status"] = {"replicas": 0, "observedGeneration": 1}
+    assert managers(cluster.request("PUT", f"{path}/status?fieldManager=it", made)[1]) == ["me", "it"]
