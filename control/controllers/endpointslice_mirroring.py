@@ -64,8 +64,9 @@ def slices_for(endpoints: Object) -> list[Object]:
         left = _MOST
         for kind, ready in (("addresses", True), ("notReadyAddresses", False)):
             for address in (subset.get(kind) or [])[:left]:
-                family = f"IPv{ipaddress.ip_address(address['ip']).version}"
-                by_family.setdefault(family, []).append(_endpoint(address, ready))
+                family = _family(address["ip"])
+                if family:
+                    by_family.setdefault(family, []).append(_endpoint(address, ready))
             left -= min(left, len(subset.get(kind) or []))
         found += [_slice(endpoints, family, ports, shown) for family, shown in sorted(by_family.items())]
     return found
@@ -86,6 +87,14 @@ def decide(wanted: Sequence[Object], present: Iterable[Object]) -> Changes:
             changes.update.append(match | {"metadata": metadata, "endpoints": one["endpoints"]})
     changes.delete = free
     return changes
+
+
+def _family(text: str) -> str:
+    """The family of an address, "" of what is none: it is left out, and the others are shown."""
+    try:
+        return f"IPv{ipaddress.ip_address(text).version}"
+    except ValueError:
+        return ""
 
 
 def _endpoint(address: Object, ready: bool) -> Object:

@@ -303,6 +303,12 @@ def test_endpoints_by_hand_become_a_slice_for_each_family() -> None:
     }
 
 
+def test_what_is_no_address_is_left_out_of_mirrors() -> None:
+    addresses = [{"ip": "192.0.2.1"}, {"ip": "192.0.2.01"}, {"ip": "here"}]
+    found = mirroring.slices_for({"metadata": meta("db"), "subsets": [{"addresses": addresses}]})
+    assert [one["addresses"] for slice_ in found for one in slice_["endpoints"]] == [["192.0.2.1"]]
+
+
 def test_mirrors_are_changed_only_where_they_differ() -> None:
     present = [
         one | {"metadata": one["metadata"] | {"name": f"s{n}"}} for n, one in enumerate(mirroring.slices_for(BY_HAND))
