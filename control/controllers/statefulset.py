@@ -64,12 +64,13 @@ class StatefulSetController(Loop):
         current, update = self._revisions_of(found)
         now = self.runtime.time()
         steps = decide(found, pods, current, update, now)
+        # A claim that is to go with its pod has to know it before that goes: afterwards nobody would tell it.
+        self._retain(found, pods)
         error = self._carry_out(found, steps)
         for pod in pods:
             if phase_of(pod) == "Pending" and not is_deleting(pod) and not is_deleting(found):
                 # It may wait for a claim that somebody deleted.
                 self._make_claims(found, pod)
-        self._retain(found, pods)
         pods = self._own(key, found) if steps.create or steps.delete else pods
         again = self._report(found, pods, current, update)
         live = {pod["metadata"].get("labels", {}).get("controller-revision-hash") or "" for pod in pods}
