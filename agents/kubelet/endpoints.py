@@ -29,7 +29,7 @@ from agents.kubelet.streaming.command_session import serve_command
 from agents.kubelet.streaming.connections import SocketConnection, TunnelConnection, WebSocketConnection
 from agents.kubelet.streaming.lasting_input import LastingInput
 from agents.kubelet.streaming.log_messages import send_log
-from agents.kubelet.streaming.port_forward import ChannelForward, SpdyForward
+from agents.kubelet.streaming.port_forward import ChannelForward, SpdyForward, named_ports
 from agents.kubelet.streaming.remote import RemoteStreams, SpdyStreams, Wanted, WebSocketStreams
 from agents.kubelet.volumes.local import remove_directory
 from agents.kubelet.volumes.payload import VolumeError
@@ -170,15 +170,16 @@ class Endpoints:
         environ = flask.request.environ
         websocket = (handshake.TUNNEL, handshake.CHANNELS_V4, handshake.PORT_FORWARD_V1)
         agreement = _negotiate(environ, websocket, (handshake.PORT_FORWARD_V1,))
-        ports = tuple(int(text) for part in flask.request.args.getlist("ports") for text in part.split(","))
+        by_channels = agreement.framing is handshake.Framing.WEBSOCKET and agreement.protocol != handshake.TUNNEL
+        ports = _ports() if by_channels else ()
         connection = self._take_over(environ, agreement)
         clock, dial = self._kubelet.clock, self._dial(owner)
         if agreement.framing is handshake.Framing.SPDY:
             SpdyForward(clock, connection, dial, pod).run()
-        elif agreement.protocol == handshake.TUNNEL:
-            SpdyForward(clock, TunnelConnection(WebSocketConnection(connection)), dial, pod).run()
-        else:
+        elif by_channels:
             ChannelForward(clock, WebSocketConnection(connection), dial, ports, pod).run()
+        else:
+            SpdyForward(clock, TunnelConnection(WebSocketConnection(connection)), dial, pod).run()
         connection.close()
         return _nothing()
 
@@ -351,6 +352,13 @@ def _wanted(terminal: bool | None = None) -> Wanted:
         stderr=_flag("stderr", "error") and not tty,
         terminal=tty,
     )
+
+
+def _ports() -> tuple[int, ...]:
+    try:
+        return named_ports(flask.request.args.getlist("port"))
+    except ValueError as error:
+        raise Refused(400, str(error)) from error
 
 
 def _flag(*names: str) -> bool:

@@ -20,7 +20,26 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 65536
 
+_MOST = 65535
+
 Dial = Callable[[int], socket.socket]
+
+
+def named_ports(values: list[str]) -> tuple[int, ...]:
+    """The ports that a request over WebSocket channels names (`port=80,81&port=82`). Raises ValueError."""
+    if not values:
+        raise ValueError('query parameter "port" is required')
+    ports = []
+    for value in values:
+        if not value:
+            raise ValueError('query parameter "port" cannot be empty')
+        for text in value.split(","):
+            if not (text.isascii() and text.isdigit()) or int(text) > _MOST:
+                raise ValueError(f'unable to parse "{value}" as a port: "{text}" is no number up to {_MOST}')
+            if not int(text):
+                raise ValueError(f'port "{value}" must be > 0')
+            ports.append(int(text))
+    return tuple(ports)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agents.kubelet.streaming import spdy
 from agents.kubelet.streaming.handshake import Framing, UpgradeRefused, negotiate
+from agents.kubelet.streaming.port_forward import named_ports
 from api import websocket
 from api.websocket import Message, Opcode, ProtocolError
 
@@ -148,3 +149,22 @@ def test_a_client_that_names_no_protocol_is_told_none() -> None:
 def test_other_upgrades_are_refused(environ: dict[str, str]) -> None:
     with pytest.raises(UpgradeRefused):
         negotiate(environ, ("v4.channel.k8s.io",), ("v4.channel.k8s.io",))
+
+
+def test_ports_are_named_one_by_one_or_together() -> None:
+    assert named_ports(["80,81", "82"]) == (80, 81, 82)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([], '"port" is required'),
+        ([""], '"port" cannot be empty'),
+        (["80,x"], 'unable to parse "80,x" as a port'),
+        (["65536"], "unable to parse"),
+        (["0"], "must be > 0"),
+    ],
+)
+def test_what_is_no_port_is_refused(values: list[str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        named_ports(values)
