@@ -24,7 +24,10 @@ lookups may be written with the prefix `ansible.builtin.`.
 
 Where Wherry goes further than ansible-core, or is more lenient:
 
-- `when` takes any value and goes by its truth, as ansible-core did before 2.19.
+- What is sure to fail when it is reached (an included file that is not there, a parameter that is missing or has a
+  wrong value) is refused before the first task runs, too, unless the play provides for it: by a condition, a loop, a
+  `rescue`, `ignore_errors`, `failed_when`, as a handler, or by the tag `never`.
+- A unit that fails as soon as systemd has started it fails its task.
 - `async` begins a job on the host for whatever runs there alone; for actions with a near half (`template`, `copy`,
   `script`, …), which Ansible refuses to do so, it limits the task's time.
 - The messages of failures are Wherry's own sentences.

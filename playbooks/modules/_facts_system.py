@@ -187,7 +187,8 @@ def _virtualization() -> dict[str, Any]:
     product = _read("/sys/class/dmi/id/product_name") + _read("/sys/class/dmi/id/sys_vendor")
     environ = _read("/proc/1/environ")
     if "container=" in environ:
-        kind, role = environ.split("container=", 1)[1].split("\0")[0], "guest"
+        name, role = environ.split("container=", 1)[1].split("\0")[0], "guest"
+        kind = name if name in ("docker", "lxc", "podman") else "container"
     elif os.path.exists("/.dockerenv"):
         kind, role = "docker", "guest"
     elif os.path.exists("/run/.containerenv"):

@@ -42,8 +42,6 @@ def run(call: Call) -> dict[str, Any]:
     if call["masked"] is not None:
         changed = _mask(call, name, status) or changed
     if status.get("LoadState") == "not-found" and not _has_init_script(call, name):
-        if (call["state"] == "stopped" or call["state"] is None) and call["enabled"] is False and call.check:
-            return {**result, "changed": False}
         raise Failure(f"Could not find the requested service {name}: host")
     if call["enabled"] is not None:
         changed = _enable(call, name) or changed

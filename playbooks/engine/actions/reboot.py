@@ -34,22 +34,34 @@ def run(call: ActionCall) -> Result:
     before = _shell(call, call["boot_time_command"])
     paths = ":".join(call["search_paths"])
     command = call["reboot_command"] or f"PATH={paths}:$PATH shutdown -r +0 '{call['msg']}'"
-    _shell(call, f"(sleep {call['pre_reboot_delay'] + 1}; {command}) >/dev/null 2>&1 </dev/null &")
-    call.wait(call["pre_reboot_delay"] + 2)
-    while True:
-        left = call["reboot_timeout"] - (time.monotonic() - started)
-        if left <= 0:
-            raise TaskError("Timed out waiting for the host to come back", rebooted=False, elapsed=int(-left))
-        until_answer(call, left, 1)
-        try:
-            if _shell(call, call["boot_time_command"]) != before:
-                break
-        except Unreachable:
-            continue
-        call.wait(1)
+    try:
+        # That the host goes away while it answers is no fault; that it refuses to is one.
+        _shell(call, f"sleep {call['pre_reboot_delay']}; {command}")
+    except TaskError as error:
+        raise TaskError(f"Reboot command failed: {error}", rebooted=False, elapsed=0) from error
+    except Unreachable:
+        pass
+    try:
+        _until_booted_anew(call, started, before)
+    except TaskError as error:
+        raise TaskError(str(error), rebooted=True, elapsed=int(time.monotonic() - started)) from error
     call.wait(call["post_reboot_delay"])
     _shell(call, call["test_command"])
     return {"changed": True, "rebooted": True, "elapsed": int(time.monotonic() - started)}
+
+
+def _until_booted_anew(call: ActionCall, started: float, before: str) -> None:
+    while True:
+        call.wait(1)
+        left = call["reboot_timeout"] - (time.monotonic() - started)
+        if left <= 0:
+            raise TaskError("Timed out waiting for the host to come back")
+        until_answer(call, left, 1)
+        try:
+            if _shell(call, call["boot_time_command"]) != before:
+                return
+        except Unreachable:
+            continue
 
 
 def _shell(call: ActionCall, command: str) -> str:

@@ -202,6 +202,26 @@ def test_a_jump_host_is_taken(remote: Playbooks, server: Server) -> None:
     assert (server.directory / "log").read_text().count("Accepted publickey") == 2
 
 
+RESTARTS = """
+- hosts: all
+  gather_facts: false
+  module_defaults: {reboot: {boot_time_command: "cat {{ here }}/boot-{{ name }}", reboot_timeout: 30}}
+  tasks:
+    - {name: first, copy: {content: one, dest: "{{ here }}/boot-{{ name }}"}}
+    - {name: refused, reboot: {reboot_command: "exit 7"}, ignore_errors: true}
+    - {name: restarted, reboot: {reboot_command: "echo two > {{ here }}/boot-{{ name }}"}}
+    - {name: still there, reboot: {reboot_command: "true", reboot_timeout: 1}, ignore_errors: true}
+"""
+
+
+def test_a_restart_ends_with_another_boot_and_a_refused_one_at_once(remote: Playbooks) -> None:
+    done = remote(RESTARTS)
+    assert "Reboot command failed" in done.of("refused", "node1").result["msg"]
+    assert done.of("restarted", "node2").result == {**done.of("restarted", "node2").result, "rebooted": True}
+    assert done.of("still there", "node2").result["msg"] == "Timed out waiting for the host to come back"
+    assert done.result.status == 0
+
+
 def test_a_task_ends_at_its_timeout(remote: Playbooks) -> None:
     done = remote(
         "- hosts: node1\n  gather_facts: false\n  tasks:\n    - name: slow\n      command: sleep 60\n      timeout: 1\n"
