@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.node_selection import wanted
-from api.objects import Object, annotations_of, copy, is_deleting, labels_of, name_of
+from api.objects import Object, annotations_of, copy, is_deleting, labels_of, name_of, uid_of
 from api.tolerations import tolerated
+from control.controllers.backoff import Backoff
 from control.controllers.deployment.rolling import scaled
 from control.controllers.pods import available_in, from_template, is_ready, phase_of
 
@@ -112,6 +113,20 @@ def decide(daemonset: Object, nodes: Sequence[Object], pods: Sequence[Object], d
     if (daemonset["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate":
         _roll(plan, daemonset, nodes, on_node, digest, now)
     return plan
+
+
+def leave_alone(daemonset: Object, plan: Plan, backoff: Backoff, now: float) -> float | None:
+    """Keep failed pods where others failed lately: they are not made anew yet. Seconds until the first of them is."""
+    waits: list[float] = []
+    for pod in [one for one in plan.failed if phase_of(one) == "Failed"]:
+        key = f"{uid_of(daemonset)}/{daemonset['metadata'].get('generation', 0)}/{node_of(pod)}"
+        left = backoff.left(key, now)
+        if left > 0:
+            plan.failed.remove(pod)
+            waits.append(left)
+        else:
+            backoff.failed(key, now)
+    return min(waits, default=None)
 
 
 def _settle_node(plan: Plan, name: str, pods: list[Object], run: bool, stay: bool, surging: bool) -> None:

@@ -14,6 +14,7 @@ from api.loop import Loop, owner_keys
 from api.objects import Object, copy, is_deleting, key_of, labels_of, name_of
 from api.resources import find
 from api.selectors import LabelSelector
+from control.controllers.backoff import Backoff
 from control.controllers.batches import BURST_REPLICAS, slow_start
 from control.controllers.claims import Claimer, claimant_keys
 from control.controllers.context import Context
@@ -21,6 +22,7 @@ from control.controllers.daemon_rules import (
     HASH_LABEL,
     Plan,
     decide,
+    leave_alone,
     node_of,
     pod_for,
     should_run,
@@ -31,7 +33,7 @@ from control.controllers.pods import phase_of
 from control.controllers.replicaset import create_pod, delete_pod
 from control.controllers.revisions import Revisions
 
-_FAILED_POD_PAUSE = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 900.0
 
 
 class DaemonSetController(Loop):
@@ -52,6 +54,8 @@ class DaemonSetController(Loop):
         self._nodes.add_handler(self._on_node)
         self._claimer = Claimer(context.client, self._pods, self._resource)
         self._ledger = Ledger(self._pods)
+        # Where pods fail again and again, a node refuses them, say: that must not become a race of the two.
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
 
     def reconcile(self, key: str) -> float | None:
         """Create, replace and delete pods, then report."""
@@ -70,13 +74,14 @@ class DaemonSetController(Loop):
         pods = self._ledger.view(key, self._claimer.claim(found, selector))
         now = self.runtime.time()
         plan = decide(found, nodes, pods, digest, now)
+        pause = leave_alone(found, plan, self._backoff, self.runtime.monotonic())
         error = self._carry_out(found, plan, digest)
         pods = self._ledger.view(key, self._claimer.claim(found, selector)) if plan.create or plan.delete else pods
         again = self._report(found, nodes, pods, digest)
         self._revisions.clean(found, {f"{name_of(found)}-{labels_of(pod).get(HASH_LABEL)}" for pod in pods})
         if error is not None:
             raise error
-        return _FAILED_POD_PAUSE if plan.failed else again
+        return min((wait for wait in (pause, again) if wait is not None), default=None)
 
     def _carry_out(self, found: Object, plan: Plan, digest: str) -> ApiError | None:
         def create(node_name: str) -> None:

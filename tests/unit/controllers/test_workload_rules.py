@@ -11,6 +11,7 @@ from controller_objects import NOW, meta, names, pod
 from api.objects import Object
 from api.resources import find
 from control.controllers import daemon_rules, revisions, statefulset_rules
+from control.controllers.backoff import Backoff
 from control.controllers.claims import claimant_keys
 from control.controllers.statefulset_rules import NAME_LABEL, REVISION_LABEL, Revision
 
@@ -96,6 +97,33 @@ def test_daemon_pods(case: str) -> None:
 def test_a_failed_daemon_pod_is_replaced() -> None:
     plan = daemon_rules.decide(daemonset(), [node("a")], [daemon("x", "a", phase="Failed")], "new", NOW)
     assert (names(plan.failed), plan.delete, plan.create) == (["x"], [], [])
+
+
+def test_where_daemon_pods_fail_again_and_again_they_are_replaced_ever_more_slowly() -> None:
+    backoff, owner, waited = Backoff(1.0, 4.0), daemonset(), []
+    moment = 0.0
+    for _ in range(5):
+        for tried in (moment, moment + 0.25):
+            plan = daemon_rules.decide(owner, [node("a")], [daemon("x", "a", phase="Failed")], "new", NOW)
+            waits = daemon_rules.leave_alone(owner, plan, backoff, tried)
+            assert names(plan.failed) == ([] if waits else ["x"])
+        assert waits is not None
+        waited.append(waits + 0.25)
+        moment += waits + 0.25
+    assert waited == [1.0, 2.0, 4.0, 4.0, 4.0]
+    plan = daemon_rules.decide(owner, [node("b")], [daemon("y", "b", phase="Failed")], "new", NOW)
+    assert daemon_rules.leave_alone(owner, plan, backoff, moment) is None, "another node is another matter"
+    plan = daemon_rules.decide(owner, [node("a")], [daemon("x", "a", phase="Succeeded")], "new", NOW)
+    assert daemon_rules.leave_alone(owner, plan, backoff, moment) is None, "so is an end as it should be"
+
+
+def test_what_has_not_failed_for_long_begins_anew() -> None:
+    backoff = Backoff(1.0, 4.0)
+    for moment in (0.0, 1.0, 3.0):
+        backoff.failed("k", moment)
+    assert (backoff.left("k", 3.0), backoff.left("k", 7.0), backoff.left("other", 0.0)) == (4.0, 0.0, 0.0)
+    backoff.failed("k", 12.0)
+    assert backoff.left("k", 12.0) == 1.0
 
 
 def test_a_daemon_pod_is_tied_to_its_node_and_tolerates_its_troubles() -> None:
