@@ -18,7 +18,7 @@ from api.patches.apply import last_applied, typed
 from api.patches.apply import managers as known
 from api.patches.apply.fitting import faults, told
 from api.patches.apply.managers import APPLY, UPDATE, Managed, Manager, Managers
-from api.patches.apply.paths import Path, Paths, including, text, without
+from api.patches.apply.paths import Path, Paths, changed, text
 from api.patches.apply.shapes import Shape, shape_of
 
 _SYSTEM_META = (
@@ -168,12 +168,8 @@ def _moved(entries: list[Object], changes: Paths, gone: set[Path], who: Manager)
     """The entries after the manager's change: what it set leaves the others, what went leaves all."""
     kept = []
     for entry in entries:
-        fields = entry.get("fieldsV1") or {}
-        for path in gone:
-            fields = without(fields, path)
-        if known.identity(entry) != who:
-            for path in changes:
-                fields = without(fields, path)
+        lost = gone if known.identity(entry) == who else gone | changes
+        fields = changed(entry.get("fieldsV1") or {}, removed=lost)
         if fields:
             kept.append(entry | {"fieldsV1": fields})
     return kept
@@ -183,9 +179,7 @@ def _credited(entries: list[Object], changes: Paths, who: Manager, version: str,
     """The entries with the manager's own grown by what it set; a new one where it has none."""
     for index, entry in enumerate(entries):
         if known.identity(entry) == who:
-            fields = entry["fieldsV1"]
-            for path in changes:
-                fields = including(fields, path)
+            fields = changed(entry["fieldsV1"], added=changes)
             return known.in_order([*entries[:index], entry | {"time": time, "fieldsV1": fields}, *entries[index + 1 :]])
     added = known.write({who: Managed(changes, version, time)})
     if len(entries) < known.MAX_UPDATERS:

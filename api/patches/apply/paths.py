@@ -9,13 +9,14 @@ Source: `FieldsV1` in the API reference; structured-merge-diff's fieldpath seria
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import lru_cache
 from typing import Any
 
 Path = tuple[str, ...]
 Paths = frozenset[Path]
 NOTHING: Paths = frozenset()
+_FEW = 32
 
 
 def compact(value: Any) -> str:
@@ -97,6 +98,18 @@ def including(fields: dict[str, Any], path: Path) -> dict[str, Any]:
             return fields
     grown = fields | {first: below}
     return grown if inner is not None else dict(sorted(grown.items()))
+
+
+def changed(fields: dict[str, Any], *, added: Set[Path] = NOTHING, removed: Set[Path] = NOTHING) -> dict[str, Any]:
+    """A FieldsV1 object with more members and without others."""
+    if len(added) + len(removed) > _FEW:
+        # Each member on its own costs a copy of what it lies in.
+        return encode((decode(fields) - removed) | added)
+    for path in removed:
+        fields = without(fields, path)
+    for path in added:
+        fields = including(fields, path)
+    return fields
 
 
 def text(path: Path) -> str:

@@ -303,3 +303,12 @@ def test_a_note_is_kept_true_but_never_begun_and_goes_when_it_is_too_long() -> N
     live = client_side_applied(config(a="1"))
     assert json.loads(applied(live, config(a="1"), "someone")["metadata"]["annotations"][NOTE]) == config(a="1")
     assert NOTE not in applied(live, config(a="x" * (256 << 10)), "kubectl")["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_few_and_many_members_change_a_set_alike(count: int) -> None:
+    before = frozenset(("f:data", f"f:{number}") for number in range(count)) | {("f:data",)}
+    removed = frozenset(("f:data", f"f:{number}") for number in range(0, count, 2))
+    added = frozenset(("f:data", f"f:{number}", "f:x") for number in range(1, 2 * count))
+    assert paths.decode(paths.changed(paths.encode(before), added=added, removed=removed)) == (before - removed) | added
+    assert paths.changed(paths.encode(before), removed=before) == {}
