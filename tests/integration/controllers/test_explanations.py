@@ -9,6 +9,7 @@ import pytest
 
 from api.errors import ApiError
 from api.objects import condition
+from api.runtime import timestamp
 
 pytestmark = pytest.mark.integration
 
@@ -109,3 +110,19 @@ def test_nodes_and_sets_tell_what_happened_to_them(plane: Any) -> None:
     plane.until(lambda: first not in {pod["metadata"]["uid"] for pod in plane.pods(app="db")}, "it is made anew")
     told = ("RecreatingFailedPod", "StatefulSet default/db is recreating failed Pod db-0")
     plane.until(lambda: told in said(plane, "db"), "and that is told")
+
+
+def test_a_pod_that_was_to_be_ended_and_was_not_says_so_no_more(plane: Any) -> None:
+    plane.start()
+    plane.until(lambda: plane.find("serviceaccounts", "default", "default"), "pods may be made")
+    spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "away"}
+    plane.client.create("pods", {"metadata": {"name": "p", "namespace": "default"}, "spec": spec})
+    said_once = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "m"}
+    said_once["lastTransitionTime"] = timestamp(plane.runtime.time() - 180)
+    plane.client.patch("pods", "p", {"status": {"conditions": [said_once]}}, "default", subresource="status")
+
+    def verdict() -> Any:
+        return condition(plane.find("pods", "p", "default"), "DisruptionTarget")
+
+    plane.until(lambda: verdict()["status"] == "False", "its end is no longer expected")
+    assert not verdict().get("reason") and not verdict().get("message")
