@@ -9,7 +9,16 @@ from typing import Any
 
 from api import names
 from api.objects import Object, copy
-from api.validation import containers, fields, pod_status, resources, scheduling, security_contexts, volumes
+from api.validation import (
+    containers,
+    fields,
+    operating_systems,
+    pod_status,
+    resources,
+    scheduling,
+    security_contexts,
+    volumes,
+)
 from api.validation.fields import Causes
 from api.validation.metadata import annotation_map
 from api.validation.service_addresses import ip_address
@@ -132,8 +141,7 @@ def pod_spec(path: str, spec: Object, *, is_pod: bool = False) -> Causes:
         found += fields.one_of(f"{path}.preemptionPolicy", policy, ("PreemptLowerPriority", "Never"))
     if spec.get("overhead"):
         found += resources.requirements(f"{path}.overhead", {"limits": spec["overhead"]})
-    if spec.get("os") is not None:
-        found += fields.one_of(f"{path}.os.name", spec["os"].get("name"), ("linux", "windows"))
+    found += operating_systems.judged(path, spec)
     if spec.get("resources"):
         found += resources.requirements(f"{path}.resources", spec["resources"])
     return found

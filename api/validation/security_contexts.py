@@ -10,6 +10,7 @@ import re
 from api.objects import Object
 from api.validation import fields
 from api.validation.fields import Causes
+from api.validation.operating_systems import windows_options
 
 _MAX_ID = 2**31 - 1
 _LONGEST_PROFILE = 4095
@@ -23,7 +24,7 @@ _WITHOUT_HOST_USERS = "when `pod.Spec.HostUsers` is false"
 
 def container(path: str, context: Object, host_users: bool) -> Causes:
     """The context of one container; `host_users` says that the pod shares the host's users."""
-    found = _ids(path, context)
+    found = _ids(path, context) + windows_options(f"{path}.windowsOptions", context.get("windowsOptions"))
     mount = context.get("procMount")
     if mount is not None:
         found += fields.one_of(f"{path}.procMount", mount, ("Default", "Unmasked"))
@@ -47,6 +48,7 @@ def pod(path: str, spec: Object) -> Causes:
     if spec.get("shareProcessNamespace") and spec.get("hostPID"):
         detail = "ShareProcessNamespace and HostPID cannot both be enabled"
         found.append(fields.invalid(f"{place}.shareProcessNamespace", True, detail))
+    found += windows_options(f"{place}.windowsOptions", context.get("windowsOptions"))
     found += _sysctls(place, context)
     choices = (
         ("fsGroupChangePolicy", ("Always", "OnRootMismatch")),
