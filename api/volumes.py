@@ -102,7 +102,7 @@ def find(claim: Object, volumes: Iterable[Object], usable: Callable[[Object], bo
 def suits(claim: Object, volume: Object) -> bool:
     """Whether the volume may become the claim's, apart from where it can be used."""
     wanted, offered = claim["spec"], volume["spec"]
-    if is_deleting(volume) or wanted.get("volumeMode", "Filesystem") != offered.get("volumeMode", "Filesystem"):
+    if is_deleting(volume) or mode_of(claim) != mode_of(volume):
         return False
     if _capacity(volume) < _requested(claim):
         return False
@@ -117,6 +117,11 @@ def suits(claim: Object, volume: Object) -> bool:
     )
 
 
+def mode_of(obj: Object) -> str:
+    """Filesystem or Block, of a claim or a volume."""
+    return str(obj["spec"].get("volumeMode") or "Filesystem")
+
+
 def unfit(claim: Object, volume: Object) -> str:
     """Why a free volume that the claim asks for by name cannot be the claim's; "" if it can."""
     wanted, offered = claim["spec"], volume["spec"]
@@ -124,7 +129,7 @@ def unfit(claim: Object, volume: Object) -> str:
         return "requested PV is too small"
     if class_of(volume) != class_of(claim):
         return "storageClassName does not match"
-    if wanted.get("volumeMode", "Filesystem") != offered.get("volumeMode", "Filesystem"):
+    if mode_of(claim) != mode_of(volume):
         return "incompatible volumeMode"
     if not set(wanted.get("accessModes") or []) <= set(offered.get("accessModes") or []):
         return "incompatible accessMode"

@@ -167,6 +167,8 @@ class VolumeBinder(Loop):
             # The phase tells its protection that it may go.
             volume = self._set_phase(volume, fate.phase)
             return self._reclaim(volume) if may_end(volume, claim) else None
+        if fate.action == "tell" and claim is not None:
+            self._tell_of_modes(volume, claim)
         if fate.action == "free":
             volume = self.client.update(_VOLUMES, rules.freed_volume(volume))
         if fate.action != "delete" or PROVISIONED_BY in annotations_of(volume):
@@ -178,6 +180,13 @@ class VolumeBinder(Loop):
             self.events.warning(volume, "VolumeFailedDelete", why)
             self._set_phase(volume, "Failed", why)
         return None
+
+    def _tell_of_modes(self, volume: Object, claim: Object) -> None:
+        why = "due to incompatible volumeMode."
+        to_claim = f'Cannot bind PersistentVolume to requested PersistentVolumeClaim "{name_of(claim)}" {why}'
+        self.events.warning(volume, "VolumeMismatch", to_claim)
+        to_volume = f'Cannot bind PersistentVolume "{name_of(volume)}" to requested PersistentVolumeClaim {why}'
+        self.events.warning(claim, "VolumeMismatch", to_volume)
 
     def _reclaim(self, volume: Object) -> float | None:
         """Remove the volume's directory unless it is to be retained, then the volume."""

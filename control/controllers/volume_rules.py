@@ -19,6 +19,7 @@ from api.volumes import (
     class_of,
     find,
     is_bound,
+    mode_of,
     provisions,
     refers_to,
     reserved,
@@ -148,7 +149,10 @@ def claim_status(claim: Object, phase: str, volume: Object | None = None) -> Obj
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """A volume's phase, and what else is to be done: "" nothing, "delete" it, "free" it from a claim."""
+    """A volume's phase, and what else is to be done: "" nothing, "delete" it, "free" it from a claim.
+
+    "tell": the claim that it is reserved for wants a volume of another mode.
+    """
 
     phase: str
     action: str = ""
@@ -163,7 +167,8 @@ def decide_volume(volume: Object, claim: Object | None) -> Fate:
         return Fate("Released", "delete" if _deletes(volume) else "")
     holds = claim["spec"].get("volumeName") or ""
     if not holds:
-        return Fate((volume.get("status") or {}).get("phase") or "Available")
+        alike = mode_of(claim) == mode_of(volume)
+        return Fate((volume.get("status") or {}).get("phase") or "Available", "" if alike else "tell")
     if holds == name_of(volume):
         return Fate("Bound")
     if PROVISIONED_BY in annotations_of(volume) and _deletes(volume):

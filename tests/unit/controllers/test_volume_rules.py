@@ -201,6 +201,7 @@ OURS = {"name": "c", "uid": "c"}
         (volume(holder={"name": "c"}), None, Fate("Available")),
         (volume(holder=OURS), claim(volume="v"), Fate("Bound")),
         (volume(holder=OURS), claim(), Fate("Available")),
+        (volume(holder=OURS, spec={"volumeMode": "Block"}), claim(), Fate("Available", "tell")),
         (volume(holder=OURS), None, Fate("Released")),
         (volume(holder={"name": "c", "uid": "former"}), claim(volume="v"), Fate("Released")),
         (volume(holder=OURS, spec=DELETE), None, Fate("Released", "delete")),
