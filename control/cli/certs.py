@@ -38,11 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
         found = _status(arguments)
         print(json.dumps(found, indent=1) if arguments.json else "\n".join(table(found, SystemRuntime().time())))
         return 0
+    wanted = provision.Run.of(arguments)
+    provision.hosts(arguments.inventory, wanted.limit, wanted.secrets)
     variables = up.prepare(print)
     if arguments.lifetime:
         variables["control_certificate_lifetime"] = arguments.lifetime
     target = up.beside(arguments.inventory[0])
-    up.with_kubeconfig(arguments.inventory, target, "certs.yml", variables, provision.Run.of(arguments))
+    up.with_kubeconfig(arguments.inventory, target, "certs.yml", variables, wanted)
     print(f"all certificates are new; so is {target}")
     return 0
 

@@ -44,6 +44,8 @@ class Cluster:
 
 def up(inventories: Sequence[str], target: Path, run: provision.Run, say: Callable[[str], None]) -> Cluster | None:
     """Provision; the kubeconfig goes to `target`. None if the run was a check. Raises CommandError."""
+    # What is wrong with the inventory is said before anything is packed.
+    provision.hosts(inventories, run.limit, run.secrets)
     changed = with_kubeconfig(inventories, target, "site.yml", prepare(say), run)
     if run.check:
         return None

@@ -27,10 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `wherry upgrade`."""
-    variables = up.prepare(print) | {"drain_timeout": arguments.drain_timeout, "drain_force": arguments.force}
     wanted = provision.Run.of(arguments)
-    changed = provision.play("upgrade.yml", arguments.inventory, variables, wanted)
     workers = provision.hosts(arguments.inventory, wanted.limit, wanted.secrets).workers
+    variables = up.prepare(print) | {"drain_timeout": arguments.drain_timeout, "drain_force": arguments.force}
+    changed = provision.play("upgrade.yml", arguments.inventory, variables, wanted)
     if not arguments.check:
         try:
             client = kubeconfig.client(arguments.kubeconfig or up.beside(arguments.inventory[0]), "wherry-upgrade")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,9 @@ def execute(playbook: Playbook, inventory: Inventory, options: Options, loader: 
         state.close()
         pool.shutdown(wait=not interrupted, cancel_futures=True)
     seconds, failures = time.monotonic() - started, tuple(state.failures)
-    result = Result(state.counts, failures, seconds, interrupted, state.broken_off, frozenset(state.failed))
+    # As in Ansible, a host of which no task was to run is not told of.
+    counts = {host: counts for host, counts in state.counts.items() if any(astuple(counts))}
+    result = Result(counts, failures, seconds, interrupted, state.broken_off, frozenset(state.failed))
     display.finished(result)
     return result
 

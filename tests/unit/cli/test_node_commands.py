@@ -12,7 +12,7 @@ from apiserver_in_process import running
 
 from api.client import Client
 from api.runtime import SystemRuntime, micro_timestamp
-from control.cli import membership, nodes, provision, up
+from control.cli import certs, membership, nodes, provision, up, upgrade
 from control.cli.errors import CommandError
 from inventory import vault
 
@@ -147,11 +147,18 @@ def test_only_workers_of_the_inventory_join(names: list[str], refusal: str, inve
         membership.check(inventory, names)
 
 
-def test_an_inventory_without_a_control_host_is_refused(tmp_path: Path) -> None:
+def test_an_inventory_without_a_control_host_is_refused_before_anything_is_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "hosts"
     path.write_text("[workers]\none\n")
-    with pytest.raises(CommandError, match="no host is in group `control`; put one there"):
-        provision.hosts([str(path)])
+    monkeypatch.setattr(up, "prepare", lambda say: pytest.fail("packed"))
+    for module in (up, upgrade, certs):
+        parser = argparse.ArgumentParser()
+        module.configure(parser)
+        words = [*(["rotate"] if module is certs else []), "-i", str(path)]
+        with pytest.raises(CommandError, match="no host is in group `control`; put one there"):
+            module.run(parser.parse_args(words))
 
 
 def test_settings_are_read_as_yaml_and_refused_with_what_is_wrong() -> None:
