@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from agents.kubelet.pods import backoff, recorded, spec
 from agents.kubelet.pods.sync import reading_of
-from agents.kubelet.pods.view import Memory, PodView
-from agents.kubelet.runtime.interface import Container, ProcessUser, State
+from agents.kubelet.pods.view import RUN_ERROR, Memory, PodView
+from agents.kubelet.runtime.interface import UNSTARTED, Container, ProcessUser, State
 from api.objects import Object, is_deleting
 from api.runtime import timestamp
 
@@ -119,7 +119,7 @@ def _wait_for_restart(
     init_done = container in spec.init_containers(pod) and not spec.is_sidecar(container) and ended.exit_code == 0
     if not again or init_done or spec.is_terminal(pod) or pod["metadata"].get("deletionTimestamp"):
         return
-    if problem is not None:
+    if problem is not None and not (problem.reason == RUN_ERROR and pause > 0):
         waiting = {"reason": problem.reason, "message": problem.message}
     elif pause > 0:
         waiting = {"reason": "CrashLoopBackOff", "message": crash_message(pod, name, memory)}
@@ -205,6 +205,8 @@ def state_of(found: Container, runtime: str) -> Object:
 def _reason(found: Container) -> str:
     if found.exit_code == 0:
         return "Completed"
+    if found.exit_code == UNSTARTED and not found.started:
+        return "StartError"
     return "OOMKilled" if found.out_of_memory else "Error"
 
 

@@ -16,13 +16,15 @@ from agents.kubelet.pods.limits import container_limits
 from agents.kubelet.pods.resizes import Standing
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.sync import Plan, Resize, SandboxAction, Start
-from agents.kubelet.pods.view import BackOff, Eviction, Memory, PodView, Problem, Reading
+from agents.kubelet.pods.view import RUN_ERROR, BackOff, Eviction, Memory, PodView, Problem, Reading
 from agents.kubelet.runtime.interface import (
+    UNSTARTED,
     Container,
     ContainerRuntime,
     ContainerRuntimeError,
     ContainerSpec,
     Image,
+    RuntimeDown,
     Sandbox,
     SandboxSpec,
     State,
@@ -59,6 +61,25 @@ class NotReadyToStart(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+def _unstarted(wanted: ContainerSpec, container_id: str, why: str, now: float) -> Container:
+    return Container(
+        id=container_id,
+        pod=wanted.pod,
+        name=wanted.name,
+        attempt=wanted.attempt,
+        sandbox_id=wanted.sandbox_id,
+        state=State.EXITED,
+        image=wanted.image,
+        image_id=wanted.image_id,
+        image_digest=wanted.image_digest,
+        created=now,
+        finished=now,
+        exit_code=UNSTARTED,
+        message=why,
+        log_path=wanted.log_path,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +145,7 @@ class PostStart(Protocol):
 
 @dataclass(slots=True)
 class PodState:
-    """What a worker remembers of a pod between two looks."""
+    """What a worker remembers of a pod between two looks; `unstarted` are attempts that did not come to run."""
 
     backoffs: dict[str, BackOff] = field(default_factory=dict)
     problems: dict[str, Problem] = field(default_factory=dict)
@@ -140,6 +161,7 @@ class PodState:
     unresized: frozenset[str] = frozenset()
     resize_error: str = ""
     starting_over: str = ""
+    unstarted: dict[str, Container] = field(default_factory=dict)
     reported: Object | None = None
 
     def memory(self, readings: dict[str, Reading]) -> Memory:
@@ -192,6 +214,8 @@ class Performer:
             self.runtime.remove_container(dead.id)
             self.builder.removed(dead)
             state.resized.pop(dead.id, None)
+            if (known := state.unstarted.get(dead.name)) is not None and known.id == dead.id:
+                del state.unstarted[dead.name]
         for resize in plan.resizes:
             self._resize(pod, resize, state)
         if plan.sandbox is SandboxAction.CREATE:
@@ -310,7 +334,7 @@ class Performer:
         container_id = self._create(pod, wanted, path)
         if latest is not None and latest.state is not State.CREATED:
             state.backoffs[name] = backoff.following(state.backoffs.get(name), latest.finished, self.clock.time())
-        self._run(pod, container_id, name, path)
+        self._run(pod, wanted, container_id, state, path)
         self.builder.started(wanted, container_id)
         failure = self.post_start(pod, container, container_id)
         if failure:
@@ -336,14 +360,19 @@ class Performer:
         self.recorder.record(pod, "Normal", "Created", f"Created container: {wanted.name}", path)
         return container_id
 
-    def _run(self, pod: Object, container_id: str, name: str, path: str) -> None:
+    def _run(self, pod: Object, wanted: ContainerSpec, container_id: str, state: PodState, path: str) -> None:
+        """Start a container. One that cannot be counts as ended; runtimes differ in what they keep of it."""
         try:
             self.runtime.start_container(container_id)
+        except RuntimeDown:
+            # It may have started: the next look tells.
+            raise
         except ContainerRuntimeError as error:
             self.recorder.record(pod, "Warning", "Failed", f"Error: {error}", path)
             self.runtime.remove_container(container_id)
-            raise StartProblem("RunContainerError", str(error), backoff.FIRST) from error
-        self.recorder.record(pod, "Normal", "Started", f"Started container {name}", path)
+            state.unstarted[wanted.name] = _unstarted(wanted, container_id, str(error), self.clock.time())
+            raise StartProblem(RUN_ERROR, str(error)) from error
+        self.recorder.record(pod, "Normal", "Started", f"Started container {wanted.name}", path)
 
     def _stop_after_failed_hook(self, pod: Object, container_id: str, path: str) -> None:
         found: Container = self.runtime.inspect(container_id)

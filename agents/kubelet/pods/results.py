@@ -13,7 +13,7 @@ from pathlib import Path
 from agents.kubelet.logs import LogOptions, entry_text
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import PodView
-from agents.kubelet.runtime.interface import Container, State
+from agents.kubelet.runtime.interface import UNSTARTED, Container, State
 from api.objects import Object
 
 _LONGEST_MESSAGE = 4096
@@ -34,7 +34,7 @@ def with_results(pod: Object, view: PodView, file_of: TerminationLog, was_killed
 
 
 def _completed(pod: Object, found: Container, file_of: TerminationLog, was_killed: Callable[[str], bool]) -> Container:
-    if found.state is not State.EXITED:
+    if found.state is not State.EXITED or (found.exit_code == UNSTARTED and found.message):
         return found
     container = spec.find_container(pod, found.name) or {}
     limited = bool(((container.get("resources") or {}).get("limits") or {}).get("memory"))

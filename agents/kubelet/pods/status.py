@@ -52,6 +52,9 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
     if memory.evicted is not None and not view.running():
         status |= {"phase": "Failed", "reason": memory.evicted.reason, "message": memory.evicted.message}
     status["conditions"] = _conditions(pod, status, view, memory, now)
+    if status["phase"] in spec.TERMINAL and view.running() and not spec.is_terminal(pod):
+        # Whoever replaces the pod must not do so while something of it still runs.
+        status |= {"phase": old.get("phase") or "Pending", "reason": old.get("reason"), "message": old.get("message")}
     return {name: value for name, value in status.items() if value not in (None, "", [])}
 
 

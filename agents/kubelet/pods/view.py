@@ -6,10 +6,13 @@ at a restart without harm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from agents.kubelet.runtime.interface import Container, Inventory, Sandbox, State
+
+# Why a container waits that could not be started.
+RUN_ERROR = "RunContainerError"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,14 @@ def view_of(inventory: Inventory, uid: str) -> PodView:
         reverse=True,
     )
     return PodView(sandboxes[0] if sandboxes else None, tuple(sandboxes[1:]), tuple(containers))
+
+
+def with_unstarted(view: PodView, unstarted: Iterable[Container]) -> PodView:
+    """The view with attempts that never came to run, of which the runtime has nothing, as ended ones."""
+    known = {(found.name, found.attempt) for found in view.containers}
+    more = [found for found in unstarted if (found.name, found.attempt) not in known]
+    ordered = sorted((*view.containers, *more), key=lambda found: (found.name, found.attempt), reverse=True)
+    return replace(view, containers=tuple(ordered)) if more else view
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from agents.kubelet.pods import resizes, spec
 from agents.kubelet.pods.performer import NotReadyToStart, Performer, PodState
 from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
 from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of, starts_over
-from agents.kubelet.pods.view import PodView, Reading, view_of
+from agents.kubelet.pods.view import PodView, Reading, view_of, with_unstarted
 from agents.kubelet.runtime.interface import ContainerRuntimeError, State
 from agents.network.interface import NetworkError
 from api.client import STRATEGIC_MERGE_PATCH, Client
@@ -103,7 +103,7 @@ class Worker:
         uid = pod["metadata"]["uid"]
         failed = False
         for _ in range(_STEPS):
-            view = self.results(pod, self._view(uid))
+            view = self.results(pod, self._view(uid, state))
             plan = self._plan(pod, view, state)
             if plan.gone:
                 return self._finish(pod, view, state)
@@ -123,7 +123,7 @@ class Worker:
             log.debug("pod %s/%s: %s", namespace_of(pod), name_of(pod), plan.because)
         else:
             plan = Plan(again=0.1)
-        self._publish(pod, self._view(uid) if plan.starts or plan.stops or failed else view, state)
+        self._publish(pod, self._view(uid, state) if plan.starts or plan.stops or failed else view, state)
         return _AFTER_FAILURE if failed else min(self.regular_look, plan.again or self.regular_look)
 
     def _plan(self, pod: Object, view: PodView, state: PodState) -> Plan:
@@ -169,7 +169,9 @@ class Worker:
         try:
             if running and not state.addresses and plan.sandbox is SandboxAction.KEEP:
                 state.addresses = self.performer.addresses(pod)
-            return self.performer.perform(pod, plan, view, state, lambda: self._publish(pod, self._view(uid), state))
+            return self.performer.perform(
+                pod, plan, view, state, lambda: self._publish(pod, self._view(uid, state), state)
+            )
         except (ContainerRuntimeError, NetworkError) as error:
             raise NotReadyToStart("FailedSync", f"error syncing pod: {error}") from error
 
@@ -240,8 +242,9 @@ class Worker:
         except (NotFound, Conflict) as error:
             log.debug("pod %s/%s was deleted meanwhile: %s", namespace_of(pod), name_of(pod), error)
 
-    def _view(self, uid: str) -> PodView:
-        return view_of(self.performer.runtime.list(uid), uid)
+    def _view(self, uid: str, state: PodState | None = None) -> PodView:
+        found = view_of(self.performer.runtime.list(uid), uid)
+        return found if state is None else with_unstarted(found, state.unstarted.values())
 
 
 def _up_to_date(pod: Object, state: PodState) -> Object:

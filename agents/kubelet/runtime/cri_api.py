@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.kubelet import grpc
 from agents.kubelet.runtime import cri_messages
-from agents.kubelet.runtime.interface import ContainerRuntimeError, ImageNotPresent, NoSuchContainer
+from agents.kubelet.runtime.interface import ContainerRuntimeError, ImageNotPresent, NoSuchContainer, RuntimeDown
 from api.protobuf import wire
 
 _AGENT = "kubelet/v1.37.0+wherry"
@@ -19,7 +19,7 @@ _TIMEOUT = 120.0
 _BOILERPLATE = ("failed to create containerd task: ", "failed to create shim task: ")
 
 
-class StillRunning(ContainerRuntimeError):
+class StillRunning(RuntimeDown):
     """The call did not end in its time."""
 
 
@@ -82,7 +82,7 @@ class CriApi:
         for part in _BOILERPLATE:
             message = message.replace(part, "")
         if error.code == grpc.UNAVAILABLE:
-            return ContainerRuntimeError(f"the container runtime does not answer on {self.socket_path}: {message}")
+            return RuntimeDown(f"the container runtime does not answer on {self.socket_path}: {message}")
         if error.code == grpc.DEADLINE_EXCEEDED:
             return StillRunning(message)
         if "image" in message and "not found" in message:

@@ -32,12 +32,18 @@ MOUNTED_IMAGES = "io.kubernetes.container.mountedImages"
 
 # Microseconds in which a container may use its quota of CPU.
 CPU_PERIOD = 100_000
+# The exit status of a container whose process could not be started.
+UNSTARTED = 128
 # Users and groups that a pod with users of its own has.
 USERS = 65536
 
 
 class ContainerRuntimeError(Exception):
     """The runtime refused or failed; the text says what and why."""
+
+
+class RuntimeDown(ContainerRuntimeError):
+    """The runtime does not answer, so that nobody knows what became of what was asked."""
 
 
 class NoSuchContainer(ContainerRuntimeError):

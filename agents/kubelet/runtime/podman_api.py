@@ -17,6 +17,7 @@ from agents.kubelet.runtime.interface import (
     ContainerRuntimeError,
     ImageNotPresent,
     NoSuchContainer,
+    RuntimeDown,
 )
 from api.transport import Request, Response, TransportError, UnixTransport
 
@@ -77,7 +78,7 @@ class PodmanApi:
         try:
             response = self._transport.send(request, timeout=None, stream=True)
         except TransportError as error:
-            raise ContainerRuntimeError(f"podman does not answer: {error}") from error
+            raise RuntimeDown(f"podman does not answer: {error}") from error
         if response.status >= 400:
             body = response.read()
             response.close()
@@ -100,7 +101,7 @@ class PodmanApi:
                 _check(status, rest + sock.recv(65536))
         except OSError as error:
             sock.close()
-            raise ContainerRuntimeError(f"podman does not answer: {error}") from error
+            raise RuntimeDown(f"podman does not answer: {error}") from error
         except ContainerRuntimeError:
             sock.close()
             raise
@@ -110,7 +111,7 @@ class PodmanApi:
         try:
             return self._transport.send(request, timeout=timeout)
         except TransportError as error:
-            raise ContainerRuntimeError(f"podman does not answer on {self.socket_path}: {error}") from error
+            raise RuntimeDown(f"podman does not answer on {self.socket_path}: {error}") from error
 
 
 def stream_lines(response: Response) -> Iterator[Any]:

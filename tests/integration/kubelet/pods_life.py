@@ -133,7 +133,21 @@ LIFE = [
     Case(
         "no-such-command",
         pod({**shell(), "command": ["/none"]}),
-        waiting("RunContainerError|CreateContainerError", "/none"),
+        lambda p: (
+            waiting("RunContainerError|CrashLoopBackOff")(p)
+            and restarted(p)
+            and container(p)["lastState"]["terminated"]["reason"] == "StartError"
+        ),
+        messages=("/none",),
+    ),
+    Case(
+        "no-such-command-and-no-second-try",
+        pod({**shell(), "command": ["/none"]}, restartPolicy="Never"),
+        lambda p: (
+            phase("Failed")(p)
+            and container(p)["state"]["terminated"]["exitCode"] == 128
+            and "/none" in container(p)["state"]["terminated"]["message"]
+        ),
     ),
 ]
 

@@ -25,6 +25,7 @@ CHOSEN = {
     *("capabilities", "privileged", "out-of-memory", "limits", "safe-sysctl", "runtime-class", "unknown-handler"),
     *("shared-processes", "host-network", "not-confined-unasked", "confined-by-the-container", "limits-of-the-pod"),
     *("image-volume", "part-of-an-image-volume", "no-such-part-of-an-image-volume", "image-volume-absent"),
+    "no-such-command-and-no-second-try",
     *("confined-by-a-profile-of-the-node", "sub-path", "starts-over-after-a-container", "starts-over-after-a-sidecar"),
 }
 STEADY = Case("steady", pod())

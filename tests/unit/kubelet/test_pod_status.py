@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
-from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading
+from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading, with_unstarted
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
 from api.runtime import timestamp
 
@@ -135,6 +136,57 @@ def test_a_container_that_ended_well_stays_so_when_its_record_is_gone() -> None:
     assert status["phase"] == "Succeeded"
 
 
+def unstarted(attempt: int) -> Container:
+    found = container(state="exited", code=128, attempt=attempt, message="no such file")
+    return dataclasses.replace(found, started=0.0)
+
+
+def test_a_container_that_could_not_be_started_has_ended() -> None:
+    status = status_of(make_pod("Never"), unstarted(0))
+    ended = status["containerStatuses"][0]["state"]["terminated"]
+    assert (status["phase"], ended["reason"], ended["message"]) == ("Failed", "StartError", "no such file")
+    assert ended["startedAt"] == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(("pause", "reason"), [(0.0, "RunContainerError"), (20.0, "CrashLoopBackOff")])
+def test_it_waits_for_its_next_start_like_any(pause: float, reason: str) -> None:
+    problems = {"app": Problem("RunContainerError", "no such file", NOW)}
+    memory = Memory(problems=problems, backoffs={"app": BackOff(pause, NOW)} if pause else {})
+    (entry,) = status_of(make_pod(), unstarted(1), memory=memory)["containerStatuses"]
+    assert entry["state"]["waiting"]["reason"] == reason and entry["restartCount"] == 1
+    assert entry["lastState"]["terminated"]["reason"] == "StartError"
+
+
+def test_attempts_of_which_the_runtime_has_nothing_count() -> None:
+    view = PodView(SANDBOX, (), (container(attempt=1),))
+    found = with_unstarted(view, [unstarted(0), unstarted(1), unstarted(2)])
+    assert [(entry.attempt, entry.state.value) for entry in found.containers] == [
+        (2, "exited"), (1, "running"), (0, "exited"),
+    ]  # fmt: skip
+    assert with_unstarted(view, []) is view
+
+
+HELD = [
+    ("deadline", "Always", {"activeDeadlineSeconds": 10}, [container()], [container(state="exited")]),
+    ("sidecar", "Never", {}, [container(state="exited"), container("s")],
+     [container(state="exited"), container("s", "exited", 137)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "more", "ending", "ended"), [pytest.param(*row[1:], id=row[0]) for row in HELD])
+def test_a_pod_has_not_ended_while_something_of_it_runs(
+    policy: str, more: dict[str, Any], ending: list[Container], ended: list[Container]
+) -> None:
+    pod = make_pod(policy, startTime=timestamp(NOW - 20), phase="Running")
+    pod["spec"] |= more
+    if len(ending) > 1:
+        pod["spec"]["initContainers"] = [{"name": "s", "image": "x:1", "restartPolicy": "Always"}]
+    status = status_of(pod, *ending)
+    assert (status["phase"], status.get("reason")) == ("Running", None)
+    assert conditions(status)["Ready"] == "False"
+    assert status_of(pod, *ended)["phase"] == ("Failed" if more else "Succeeded")
+
+
 def test_a_container_initializes_until_it_runs() -> None:
     (entry,) = status_of(make_pod(init=("i",)), container("i", state="exited"))["containerStatuses"]
     assert entry["state"] == {"waiting": {"reason": "PodInitializing"}}
@@ -169,7 +221,7 @@ def test_a_refused_pod_fails_with_the_reason() -> None:
 def test_a_deadline_fails_the_pod() -> None:
     pod = make_pod(startTime=timestamp(NOW - 20))
     pod["spec"]["activeDeadlineSeconds"] = 10
-    status = status_of(pod, container())
+    status = status_of(pod, container(state="exited", code=143))
     assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
 
 
