@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pod_case import Case, container, once, phase, pod, rejected, shell, terminated, waiting
 from podman_host import NODE, SPEAKER
 
@@ -36,6 +38,9 @@ def speaker(command: str = "", **more: object) -> Object:
     return {"restartPolicy": "Never", "containers": [{"name": "app", "image": SPEAKER, **words, **more}]}
 
 
+SAYS_MESSAGES = "readlink /proc/self/ns/ipc"
+# The node of the tests shares them with the tests themselves.
+MESSAGES_OF_THE_NODE = os.readlink("/proc/self/ns/ipc")
 NON_ROOT = {"runAsNonRoot": True}
 POLICY = "container's runAsUser breaks non-root policy"
 
@@ -80,6 +85,13 @@ AS_WHOM = [
         once("test $(cat /proc/1/comm) != sh && echo others", hostPID=True),
         phase("Succeeded"),
         log="others",
+    ),
+    Case("messages-of-the-node", once(SAYS_MESSAGES, hostIPC=True), phase("Succeeded"), log=MESSAGES_OF_THE_NODE),
+    Case(
+        "messages-of-its-own",
+        once(f'test "$({SAYS_MESSAGES})" != "{MESSAGES_OF_THE_NODE}" && echo apart'),
+        phase("Succeeded"),
+        log="apart",
     ),
     Case(
         "link-without-privileges",

@@ -306,6 +306,12 @@ def test_what_a_pod_may_use_as_a_whole(
     assert pod_limits(made) == wanted
 
 
+def test_what_the_runtime_itself_needs_counts_for_the_pod() -> None:
+    made = pod("a")
+    made["spec"] |= {"containers": [{"name": "c", "resources": SMALL}], "overhead": amounts("100m", "8Mi")}
+    assert pod_limits(made) == Limits(204, 20_000, 24 * MIB)
+
+
 SCORES = [
     ("best effort", {}, {}, 1000),
     ("burstable", {"requests": amounts("1m", "400Mi")}, {}, 600),
