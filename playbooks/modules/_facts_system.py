@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from typing import Any
@@ -23,6 +24,11 @@ _NAMES = {
     "debian": "Debian", "ubuntu": "Ubuntu", "rhel": "RedHat", "centos": "CentOS", "fedora": "Fedora", "rocky": "Rocky",
     "almalinux": "AlmaLinux", "ol": "OracleLinux", "amzn": "Amazon", "alpine": "Alpine", "arch": "Archlinux",
     "raspbian": "Raspbian", "opensuse-leap": "openSUSE Leap", "sles": "SLES",
+}  # fmt: skip
+_LSB = {
+    "Distributor ID": "id", "Description": "description", "Release": "release", "Codename": "codename",
+    "DISTRIB_ID": "id", "DISTRIB_DESCRIPTION": "description", "DISTRIB_RELEASE": "release",
+    "DISTRIB_CODENAME": "codename",
 }  # fmt: skip
 _MANAGERS = (
     ("apt", "/usr/bin/apt-get"), ("dnf", "/usr/bin/dnf"), ("yum", "/usr/bin/yum"), ("zypper", "/usr/bin/zypper"),
@@ -41,11 +47,25 @@ def facts() -> dict[str, Any]:
     found["selinux_python_present"] = False
     found["apparmor"] = {"status": "enabled" if os.path.isdir("/sys/kernel/security/apparmor") else "disabled"}
     found["fips"] = _read("/proc/sys/crypto/fips_enabled").strip() == "1"
-    found["lsb"] = {}
+    found["lsb"] = _lsb()
     found["is_chroot"] = False
     found["cgroup"] = _cgroup()
     found.update(_host_keys())
     found["machine_id"] = _read("/etc/machine-id").strip()
+    return found
+
+
+def _lsb() -> dict[str, str]:
+    """What `lsb_release` says, or else /etc/lsb-release; {} where the host has neither."""
+    try:
+        done = subprocess.run(["lsb_release", "-a"], capture_output=True, text=True, timeout=10, check=False)
+        lines, sign = done.stdout.splitlines(), ":"
+    except (OSError, subprocess.TimeoutExpired):
+        lines, sign = _read("/etc/lsb-release").splitlines(), "="
+    said = {name: value.strip().strip("'\"") for name, _, value in (line.partition(sign) for line in lines)}
+    found = {fact: said[name] for name, fact in _LSB.items() if name in said}
+    if "release" in found:
+        found["major_release"] = found["release"].split(".")[0]
     return found
 
 

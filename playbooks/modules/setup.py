@@ -36,12 +36,9 @@ def run(call: Call) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in _chosen(list(call["gather_subset"])):
         found.update(_SUBSETS[name]())
-    found["gather_subset"] = list(call["gather_subset"])
-    local = _local(call, os.path.expanduser(call["fact_path"] or ""))
-    if local:
-        found["local"] = local
+    found["local"] = _local(call, os.path.expanduser(call["fact_path"] or ""))
     facts = {f"ansible_{name}": value for name, value in found.items()}
-    facts["module_setup"] = True
+    facts.update(module_setup=True, gather_subset=list(call["gather_subset"]))
     patterns = [pattern for pattern in call["filter"] if pattern not in ("", "*")]
     if patterns:
         wanted = [*patterns, *(f"ansible_{pattern}" for pattern in patterns)]

@@ -145,10 +145,13 @@ class Linear(Strategy):
     def _lose(self, which: Callable[[HostState], bool], times: int = 1) -> None:
         """Fail hosts for what another one failed: what rescues them lets them end this play, but begin no other."""
         for state in self.play.hosts.values():
-            if which(state) and state.alive:
+            if not which(state) or state.unreachable:
+                continue
+            if state.alive:
                 for _ in range(times):
                     self.settler.fail(state, None)
-                self.run.failed.add(state.name)
+            # One that has ended this play by itself begins no other, either.
+            self.run.failed.add(state.name)
 
     def _parallel(self, pool: ThreadPoolExecutor, states: Sequence[HostState], tasks: dict[str, Task]) -> list[Outcome]:
         if len(states) == 1:
