@@ -38,6 +38,11 @@ TASK = (
     }
 )  # fmt: skip
 HANDLER = TASK | {"listen"}
+# What an include does not say of itself, its tasks get by `apply`.
+INCLUDE = LOOPS | {
+    "action", "args", "collections", "ignore_errors", "listen", "loop", "loop_control", "name", "no_log", "register",
+    "run_once", "tags", "timeout", "vars", "when",
+}  # fmt: skip
 PLAY = (COMMON - {"delegate_to", "delegate_facts"}) | {
     "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts", "max_fail_percentage",
     "order", "post_tasks", "pre_tasks", "roles", "serial", "strategy", "tasks", "vars_files", "vars_prompt", "user",

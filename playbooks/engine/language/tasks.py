@@ -132,6 +132,8 @@ class TaskParser:
     def _task(self, item: MarkedDict, scope: Scope, handler: bool) -> tuple[Node, ...]:
         action, given, mark = self._action(item, handler)
         expressions.check(item)
+        if action in ("include_tasks", "include_role"):
+            _check_include_words(action, item)
         module = modules.module(action)
         assert module is not None
         arguments, late = _arguments(module, given, item, mark)
@@ -302,6 +304,12 @@ def _arguments(module: modules.Module, given: Any, item: MarkedDict, mark: Mark)
         raise PlaybookError(f"{mark}: {module.name} takes parameters, not the text {free!r}")
     free = free if module.name == "shell" else free.rstrip()
     return {**merged, **pairs, **({module.free_form: free} if free else {})}, late
+
+
+def _check_include_words(action: str, item: MarkedDict) -> None:
+    for word in item:
+        if word in keywords.TASK and word not in keywords.INCLUDE:
+            raise PlaybookError(f"{item.mark_of(word)}: {word!r} cannot stand on {action}; put it under `apply`")
 
 
 def _is_foreseen(task: Task) -> bool:
