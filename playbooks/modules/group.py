@@ -21,6 +21,8 @@ OPTIONS = {
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `group`."""
+    if call["local"]:
+        raise Failure("local needs libuser's own tools, which Wherry does not call; leave it out")
     name = call["name"]
     if call["non_unique"] and call["gid"] is None:
         raise Failure("non_unique is True but all of the following are missing: gid")

@@ -9,7 +9,7 @@ import shutil
 import time
 from typing import Any
 
-from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
 
 OPTIONS = {
@@ -59,6 +59,8 @@ _EXPIRY = 7
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `user`."""
+    if call["local"]:
+        raise Failure("local needs libuser's own tools, which Wherry does not call; leave it out")
     name = call["name"]
     result: dict[str, Any] = {"name": name, "state": call["state"], "changed": False}
     current = _current(name)

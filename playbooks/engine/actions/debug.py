@@ -5,6 +5,7 @@ from __future__ import annotations
 from jinja2.utils import missing
 
 from playbooks.engine.actions.context import ActionCall, Result
+from playbooks.engine.evaluation.evaluator import OMIT
 from playbooks.engine.helper.options import Option
 from playbooks.errors import TaskError, TemplateError
 
@@ -23,7 +24,7 @@ def run(call: ActionCall) -> Result:
         raise TaskError("parameters are mutually exclusive: var|msg")
     if call["var"] is None:
         # A message that comes to None is shown as that: only one that is not given is the default.
-        unsaid = call["msg"] is None and "msg" not in call.task.arguments
+        unsaid = call["msg"] is None and call.scope.template(call.task.arguments.get("msg", OMIT)) is OMIT
         return {"msg": "Hello world!" if unsaid else call["msg"], "changed": False}
     name = call["var"]
     if not isinstance(name, str):

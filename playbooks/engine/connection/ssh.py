@@ -10,6 +10,7 @@ import getpass
 import os
 import re
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -150,27 +151,46 @@ def _trust(client: paramiko.SSHClient, settings: Settings, options: dict[str, An
         return
     user_files = _user_files(options)
     system_files = str(options.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts")).split()
-    for name in (*system_files, *user_files):
-        file = Path(name).expanduser()
-        if file.is_file():
+    files = [file for name in (*system_files, *user_files) if (file := Path(name).expanduser()).is_file()]
+    alias = str(options.get("hostkeyalias", ""))
+    if alias:
+        _know_as(client, alias, _server_name(settings, options), files)
+    else:
+        for file in files:
             client.load_system_host_keys(str(file))
     if checking == "accept-new":
-        client.set_missing_host_key_policy(_Remember(Path(user_files[0]).expanduser()))
+        client.set_missing_host_key_policy(_Remember(Path(user_files[0]).expanduser(), alias))
     else:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
+
+
+def _know_as(client: paramiko.SSHClient, alias: str, name: str, files: Iterable[Path]) -> None:
+    """Of all known keys only those of `alias` count, for the host that paramiko calls `name`."""
+    keys = paramiko.HostKeys()
+    for file in files:
+        keys.load(str(file))
+    for kind, key in (keys.lookup(alias) or {}).items():
+        client.get_host_keys().add(name, kind, key)
+
+
+def _server_name(settings: Settings, options: dict[str, Any]) -> str:
+    address = str(options.get("hostname", settings.address))
+    port = int(settings.port or options.get("port") or 22)
+    return address if port == 22 else f"[{address}]:{port}"
 
 
 class _Remember(paramiko.MissingHostKeyPolicy):
     """Trusts a host seen for the first time and writes its key down."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, alias: str = "") -> None:
         self._file = file
+        self._alias = alias
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         """Append the key to the user's known hosts."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._file.open("a", encoding="ascii") as stream:
-            stream.write(f"{hostname} {key.get_name()} {key.get_base64()}\n")
+            stream.write(f"{self._alias or hostname} {key.get_name()} {key.get_base64()}\n")
 
 
 def _watch(transport: paramiko.Transport, settings: Settings, options: dict[str, Any]) -> None:

@@ -134,6 +134,7 @@ _COMPUTED: dict[str, _Compute] = {
     "group_names": _group_names,
     "playbook_dir": lambda play, host, task: str(play.run.playbook.directory.absolute()),
     "play_hosts": lambda play, host, task: play.batch(),
+    "ansible_search_path": lambda play, host, task: [str(place.absolute()) for place in play.places(task)],
     "ansible_play_name": lambda play, host, task: play.play.name,
     "ansible_play_hosts": lambda play, host, task: play.alive_in_play(),
     "ansible_play_hosts_all": lambda play, host, task: list(play.all_hosts),

@@ -10,6 +10,7 @@ import random
 import string
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from inventory import patterns
@@ -24,7 +25,7 @@ from playbooks.engine.executor.run_state import RunState
 from playbooks.engine.executor.strategies import STRATEGIES
 from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.values import Node, Play, Prompt, Scope, Task
-from playbooks.errors import PlaybookError
+from playbooks.errors import PlaybookError, TemplateError
 
 
 class PlayRunner:
@@ -38,6 +39,7 @@ class PlayRunner:
 
     def go(self, pool: ThreadPoolExecutor) -> bool:
         """Run the play; False if the playbook must stop after it. Raises PlaybookError."""
+        self._play = replace(self._play, name=self._name())
         everyone = self.hosts()
         ordered = _ordered(everyone, self._play.order)
         self._warn_of_strangers()
@@ -78,6 +80,15 @@ class PlayRunner:
 
     def _pattern(self) -> Any:
         return self._plain().template(self._play.hosts)
+
+    def _name(self) -> str:
+        if "{{" not in self._play.name:
+            return self._play.name
+        try:
+            return str(self._plain().template(self._play.name))
+        except TemplateError:
+            # A name may speak of what only a host knows; it is shown as it is written.
+            return self._play.name
 
     def _warn_of_strangers(self) -> None:
         for name in patterns.strangers(self._run.inventory, self._pattern()):

@@ -127,6 +127,10 @@ class PlayState:
                 self._shown[task] = replace(task, name=name)
             return self._shown[task]
 
+    def places(self, task: Task | None) -> tuple[Path, ...]:
+        """Where a task's files are looked for."""
+        return search_path(self.run.playbook.directory, task)
+
     def absorb(self, host: str, task: Task, result: Mapping[str, Any], delegate: str = "") -> None:
         """Take over the variables that a result brings, at once: the next turn of a loop may read them."""
         facts = result.get("ansible_facts")
@@ -173,7 +177,7 @@ class PlayState:
             task=task,
             implied={"ansible_host": host, "environment": []} if task else {"ansible_host": host},
         )
-        return Evaluator(run.templates, layers, Services(run.loader, search_path(run.playbook.directory, task)))
+        return Evaluator(run.templates, layers, Services(run.loader, self.places(task)))
 
     def _variable_files(self, host: str, evaluator: Evaluator) -> Mapping[str, Any]:
         """The play's `vars_files` for a host; a name that needs facts waits until there are facts."""

@@ -294,7 +294,9 @@ def _arguments(module: modules.Module, given: Any, item: MarkedDict, mark: Mark)
     if module.open_ended and text.startswith("{{") and "=" not in text:
         return merged, text
     try:
-        known = None if not module.free_form else frozenset(option_names(module.options)) - {module.free_form}
+        # In what a shell is to read, only parameters of the module itself are no text.
+        plain = module.name not in ("command", "shell", "script", "raw")
+        known = None if plain else frozenset(option_names(module.options)) - {module.free_form}
         free, pairs = freeform.pairs(text, known)
     except ValueError as error:
         raise PlaybookError(f"{mark}: {module.name}: {error} in {text!r}") from error

@@ -135,6 +135,20 @@ def test_an_unknown_host_key_is_refused_unless_asked_otherwise(remote: Playbooks
     assert f"[127.0.0.1]:{server.port} ssh-ed25519" in known.read_text()
 
 
+def test_a_key_may_be_known_by_an_alias(remote: Playbooks, server: Server) -> None:
+    known = server.directory / "known_hosts"
+    known.write_text("gate " + known.read_text().split(" ", 1)[1])
+    plain = remote(PING).last
+    assert "the host key of 127.0.0.1" in plain
+    for variables in remote.hosts.values():
+        variables["ansible_ssh_common_args"] = f"-o UserKnownHostsFile={known} -o HostKeyAlias=gate"
+    assert remote(PING).result.status == 0
+    server.stop()
+    server.new_host_key()
+    server.start()
+    assert remote(PING).result.status == 4
+
+
 def test_a_name_that_does_not_resolve_is_said(remote: Playbooks) -> None:
     remote.hosts = {"node1": {**remote.hosts["node1"], "ansible_host": "no-such-host.invalid"}}
     assert "'no-such-host.invalid' cannot be resolved; set ansible_host" in remote(PING).last

@@ -59,7 +59,10 @@ REFUSED = [
     (in_play("- import_tasks: gone.yml"), r"site\.yml:3: the file 'gone\.yml' was not found"),
     (in_play("- block: [{ping: }]", "  rescue: [{copy: {src: a}}]"), r"missing required arguments: dest"),
     (in_play("- copy: {src: a, dst: b}", "  when: false"), r"parameter of copy 'dst' .* 'dest'"),
-    (in_play("- include_tasks: {file: a.yml}", "  become: true"), r"site\.yml:4: 'become' cannot stand on include_tasks"),
+    (
+        in_play("- include_tasks: {file: a.yml}", "  become: true"),
+        r"site\.yml:4: 'become' cannot stand on include_tasks",
+    ),
     (in_play("- include_role: {name: a}", "  delegate_to: b"), r"site\.yml:4: 'delegate_to' cannot stand"),
     (in_play("- meta: end_plya", "  when: false"), r"must be one of"),
     (in_play("- include_tasks: gone.yml"), r"site\.yml:3: the file 'gone\.yml' was not found"),
