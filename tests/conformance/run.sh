@@ -25,8 +25,9 @@ mkdir -p "$directory/report" && cd "$directory"
 suite() {
     nodes=$1 name=$2 && shift 2
     echo "running the $name tests; the log is $directory/report/$name.log"
-    ./ginkgo -nodes="$nodes" -noColor "$@" ./e2e.test -- --kubeconfig="$config" --host="$host" --provider=skeleton \
-        --kubectl-path="$directory/kubectl" --report-dir="$directory/report" >"report/$name.log" 2>&1 || status=1
+    ./ginkgo -nodes="$nodes" -noColor "$@" ./e2e.test -- --kubeconfig="$config" --host="$host" --num-nodes=2 \
+        --provider=skeleton --kubectl-path="$directory/kubectl" --report-dir="$directory/report" \
+        >"report/$name.log" 2>&1 || status=1
     sed -n 's/.*{"msg":"\(FAILED [^"]*\)".*/\1/p' "report/$name.log"
     passed=$(grep -c '{"msg":"PASSED' "report/$name.log" || :) failed=$(grep -c '{"msg":"FAILED' "report/$name.log" || :)
     echo "$name: $passed passed, $failed failed"
