@@ -34,12 +34,12 @@ def _faults(value: Any, shape: Shape, path: Path) -> Iterator[tuple[Path, str]]:
             yield path, why
     elif shape.kind == "fields":
         if not isinstance(value, dict):
-            yield path, f"expected map, got &{{{_plain(value)}}}"
+            yield path, f"expected map, got &{{{plain(value)}}}"
             return
         for name, inner in value.items():
             yield from _faults(inner, shape.child(name), (*path, f"f:{name}"))
     elif not isinstance(value, list):
-        yield path, f"expected list, got &{{{_plain(value)}}}"
+        yield path, f"expected list, got &{{{plain(value)}}}"
     else:
         yield from _in_list(value, shape, path)
 
@@ -78,18 +78,18 @@ def _misfit(value: Any, scalar: str) -> str:
     if scalar == "string" and not isinstance(value, str):
         return f"expected string, got &value.valueUnstructured{{Value:{_literal(value)}}}"
     if scalar == "boolean" and not isinstance(value, bool):
-        return f"expected boolean, got &{{{_plain(value)}}}"
+        return f"expected boolean, got &{{{plain(value)}}}"
     return ""
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """A value as Go's %v prints it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_plain(inner)}" for key, inner in sorted(value.items())) + "]"
+        return "map[" + " ".join(f"{key}:{plain(inner)}" for key, inner in sorted(value.items())) + "]"
     if isinstance(value, list):
-        return "[" + " ".join(map(_plain, value)) + "]"
+        return "[" + " ".join(map(plain, value)) + "]"
     return "<nil>" if value is None else str(value)
 
 

@@ -29,6 +29,7 @@ def check_kind(operation: Operation, obj: Object) -> None:
                 f"couldn't get version/kind; json parse error: json: cannot unmarshal {_json_type(value)} "
                 f"into Go struct field .{field} of type string"
             )
+    version = version.removeprefix("/") if version else version
     if version and version != resource.api_version:
         raise errors.BadRequest(
             f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"

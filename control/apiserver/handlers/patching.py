@@ -14,7 +14,9 @@ import orjson
 from api import errors
 from api.objects import Object
 from api.patches import apply, json_patch, merge, strategic
+from api.patches.apply.fitting import plain
 from api.schema.check import CheckResult
+from api.validation.fields import invalid
 from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import check_fields, completed, known_fields, repeated_sentences, undeclared
@@ -57,9 +59,21 @@ def patcher(op: Operation, request: Request) -> Make:
         repeated = (_operation_sentences if is_json_patch else repeated_sentences)(request, _parsed(request))
 
     def make(old: Object) -> Object:
-        return completed(op, check_fields(op, change(old), repeated))
+        new = change(old)
+        try:
+            return completed(op, check_fields(op, new, repeated))
+        except errors.BadRequest as error:
+            raise _unfit(request, new, error.message) from error
 
     return make
+
+
+def _unfit(request: Request, new: Object, why: str) -> errors.Invalid:
+    """The original's words for a patch that leaves no object of its kind: it shows the text that it could not read, or
+    the strategic patch itself."""
+    said = why.partition(" cannot be handled as a ")[2].partition(": ")[2] or why
+    text = plain(_parsed(request)) if request.content_type == STRATEGIC else orjson.dumps(new).decode()
+    return errors.invalid("", "", "", [invalid("patch", text, said)])
 
 
 def _operation_sentences(request: Request, operations: list[Any]) -> list[str]:

@@ -292,3 +292,32 @@ def test_an_event_is_judged_by_the_group_that_is_asked(client):
     with pytest.raises(errors.Invalid, match="eventTime: Required value"):
         client.create("events.events.k8s.io", event | {"apiVersion": "events.k8s.io/v1", "regarding": {"kind": "Node"}})
     client.create("events", event | {"apiVersion": "v1", "involvedObject": {"kind": "Node"}})
+
+
+LABELS = {"metadata": {"labels": {"a": ["b"]}}}
+READ = "json: cannot unmarshal array into Go struct field"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "query", "shown", "why"),
+    [
+        ("merge-patch", LABELS, "", '"{', READ),
+        ("strategic-merge-patch", LABELS, "", '"map[metadata:map[labels:map[a:[b]]]]": ', READ),
+        ("json-patch", [{"op": "add", "path": "/metadata/labels", "value": ["b"]}], "", '"{', READ),
+        ("merge-patch", {"datum": {}}, "?fieldValidation=Strict", '"{', 'strict decoding error: unknown field "datum"'),
+    ],
+)
+def test_a_patch_that_leaves_no_object_of_its_kind_is_invalid(cluster, kind, body, query, shown, why):
+    cluster.client().create("configmaps", config_map("a", x="1"))
+    path = f"/api/v1/namespaces/default/configmaps/a{query}"
+    status, refused, _ = cluster.request("PATCH", path, body, {"Content-Type": f"application/{kind}+json"})
+    assert (status, refused["reason"]) == (422, "Invalid")
+    assert refused["message"].startswith(f' "" is invalid: patch: Invalid value: {shown}')
+    assert why in refused["message"]
+    assert refused["details"]["causes"][0]["field"] == "patch"
+
+
+def test_the_core_group_may_be_named_as_the_empty_one(cluster):
+    body = config_map("a") | {"apiVersion": "/v1"}
+    status, made, _ = cluster.request("POST", "/api/v1/namespaces/default/configmaps", body)
+    assert (status, made["apiVersion"]) == (201, "v1")
