@@ -108,7 +108,7 @@ def _fetch(
         if os.path.exists(name):
             os.unlink(name)
     changed = _files.apply_attributes(call, dest) or changed
-    result.update(
-        changed=changed, status_code=response.status, msg=f"OK ({os.path.getsize(dest)} bytes)"
-    )  # fmt: skip
+    # A file: or ftp: address has no status.
+    code = response.status if call["url"].lower().startswith("http") else None
+    result.update(changed=changed, status_code=code, msg=f"OK ({os.path.getsize(dest)} bytes)")
     return {**result, **_files.describe(dest)}
