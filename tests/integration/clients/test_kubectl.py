@@ -252,6 +252,10 @@ def test_nodes_are_drained_and_certificates_signed(newest: Program) -> None:
     assert f"node/{node} drained" in newest(*drain)
     newest("rollout", "status", "deployment/moved", "--timeout=60s")
     assert newest("get", "pods", "--output=jsonpath={.items[*].spec.nodeName}") != node
+    assert "already cordoned" in newest("cordon", node), "draining does that"
+    assert "SchedulingDisabled" in newest("get", "node", node)
+    assert "uncordoned" in newest("uncordon", node)
+    assert f"node/{node} cordoned" in newest("cordon", node)
     assert "uncordoned" in newest("uncordon", node)
     newest("taint", "node", node, "a=b:NoSchedule")
     newest("taint", "node", node, "a:NoSchedule-")

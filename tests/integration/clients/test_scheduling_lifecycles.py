@@ -187,6 +187,8 @@ def test_the_less_important_pod_makes_room(
         room.until(lambda: is_deleting(room.get("pods", "low")), "the least important goes")
         disrupted = condition(room.get("pods", "low"), "DisruptionTarget")
         assert (disrupted["status"], disrupted["reason"]) == ("True", "PreemptionByScheduler")
+        nominated = lambda: system.status("pods", "preemptor").get("nominatedNodeName")  # noqa: E731
+        system.until(lambda: nominated() == offered[0], "the place that it waits for is told")
         room.patch("pods", "low", {"metadata": {"finalizers": None}})
         system.until(lambda: runs(system, "preemptor"), "the important one runs")
         assert place(system, "preemptor") == offered[0]
