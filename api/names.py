@@ -25,6 +25,7 @@ _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 _C_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 _HTTP_HEADER = r"[-A-Za-z0-9]+"
 _PERCENT = r"[0-9]+%"
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 _WILDCARD = rf"\*\.{_SUBDOMAIN}"
 
 
@@ -161,6 +162,13 @@ def label_key_problems(value: str) -> list[str]:
 def label_value_problems(value: str) -> list[str]:
     """A label's value: empty, or up to 63 characters of a qualified name."""
     return _problems(value, _LABEL_VALUE, _LABEL_VALUE_MESSAGE, DNS1123_LABEL_MAX)
+
+
+def whole_number_problems(value: str) -> list[str]:
+    """A whole number, as values of taints are compared: there is one way to write each."""
+    if not value:
+        return ["must be non-empty"]
+    return [] if _WHOLE_NUMBER.fullmatch(value) else ["must be a valid decimal integer in canonical form"]
 
 
 def config_key_problems(value: str) -> list[str]:

@@ -5,12 +5,10 @@ Source: Kubernetes "Taints and tolerations"; core/v1 Toleration.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# As whole numbers are written in taints: one way for each.
-_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
+from api import names
 
 
 def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
@@ -34,6 +32,6 @@ def tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Mapping[str, Any]
 
 def _compares(found: str, operator: str, bound: str) -> bool:
     """Whether the taint's value is on the tolerated side of the bound; what is no whole number is on neither."""
-    if not _WHOLE.fullmatch(found) or not _WHOLE.fullmatch(bound):
+    if names.whole_number_problems(found) or names.whole_number_problems(bound):
         return False
     return int(found) > int(bound) if operator == "Gt" else int(found) < int(bound)

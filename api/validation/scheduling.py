@@ -36,7 +36,9 @@ def tolerations(path: str, spec: Object) -> Causes:
             if value:
                 detail = "value must be empty when `operator` is 'Exists'"
                 found.append(fields.invalid(f"{place}.operator", value, detail))
-        elif operator not in ("Gt", "Lt"):
+        elif operator in ("Gt", "Lt"):
+            found += fields.problems(f"{place}.value", value, names.whole_number_problems)
+        else:
             found.append(fields.not_supported(f"{place}.operator", operator, ("Equal", "Exists")))
         if effect and effect not in _EFFECTS:
             found.append(fields.not_supported(f"{place}.effect", effect, _EFFECTS))
@@ -133,6 +135,9 @@ def node_selector(path: str, selector: Object) -> Causes:
     found: Causes = []
     for place, term in fields.each(selector, "nodeSelectorTerms", path):
         found += _node_term(place, term)
+        for spot, expression in fields.each(term, "matchExpressions", place):
+            for index, value in enumerate(expression.get("values") or []):
+                found += fields.problems(f"{spot}.values[{index}]", value, names.label_value_problems)
     return found
 
 

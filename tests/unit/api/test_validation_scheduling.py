@@ -34,11 +34,34 @@ def spread(**constraint: Any) -> dict[str, Any]:
     return {"topologySpreadConstraints": [usual | constraint]}
 
 
+def labelled(kind: str = REQUIRED, **requirement: Any) -> dict[str, Any]:
+    term = {"matchExpressions": [{"key": "rank", "operator": "In", "values": ["-1"]} | requirement]}
+    wanted = {"nodeSelectorTerms": [term]} if kind == REQUIRED else [{"weight": 1, "preference": term}]
+    return {"affinity": {"nodeAffinity": {kind: wanted}}}
+
+
+def tolerating(value: str, operator: str = "Gt") -> dict[str, Any]:
+    return {"tolerations": [{"key": "rank", "operator": operator, "value": value}]}
+
+
+NO_VALUE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+LABELLED = f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0]"
+TOLERATING = "spec.tolerations[0].value: Invalid value: "
 FIELD = f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchFields[0]"
 NEAR = f"spec.affinity.podAffinity.{REQUIRED}[0]"
 SPREAD = "spec.topologySpreadConstraints[0]"
 HOST_PORT = {"ports": [{"containerPort": 80, "hostPort": 80}]}
 SPECS: list[tuple[dict[str, Any], list[str]]] = [
+    (labelled(), [f'{LABELLED}.values[0]: Invalid value: "-1": {NO_VALUE}']),
+    (labelled("preferredDuringSchedulingIgnoredDuringExecution"), []),
+    (labelled(values=["1"]), []),
+    (tolerating("-950", "Lt"), []),
+    (tolerating("0100"), [f'{TOLERATING}"0100": must be a valid decimal integer in canonical form']),
+    (tolerating(""), [f'{TOLERATING}"": must be non-empty']),
     (by_field(), []),
     (by_field(operator="Exists"), [f'{FIELD}.operator: Invalid value: "Exists": not a valid selector operator']),
     (by_field(values=["a", "b"]),
