@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from api.cel.declaring import holds
 from api.custom import structure
 from api.custom.structure import Schema
 from api.errors import Cause
@@ -264,23 +265,12 @@ def _format(schema: Schema) -> Check:
     return run
 
 
-def _parses(read: Callable[[str], Any]) -> Callable[[str], bool]:
-    def run(text: str) -> bool:
-        try:
-            read(text)
-        except ValueError:
-            return False
-        return True
-
-    return run
-
-
 _FORMATS: dict[str, Callable[[str], bool]] = {
-    "date-time": lambda text: "T" in text.upper() and _parses(parse_timestamp)(text),
-    "date": lambda text: bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text)) and _parses(parse_timestamp)(text),
-    "ipv4": _parses(ipaddress.IPv4Address),
-    "ipv6": _parses(ipaddress.IPv6Address),
-    "cidr": _parses(lambda text: ipaddress.ip_network(text, strict=False) if "/" in text else int("x")),
+    "date-time": lambda text: "T" in text.upper() and holds(parse_timestamp)(text),
+    "date": lambda text: bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text)) and holds(parse_timestamp)(text),
+    "ipv4": holds(ipaddress.IPv4Address),
+    "ipv6": holds(ipaddress.IPv6Address),
+    "cidr": holds(lambda text: ipaddress.ip_network(text, strict=False) if "/" in text else int("x")),
     "uuid": lambda text: bool(_UUID.fullmatch(text)),
     "email": lambda text: bool(re.fullmatch(r"[^@\s]+@[^@\s]+", text)),
     "hostname": lambda text: bool(re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*", text)),
