@@ -80,6 +80,13 @@ def test_podman_on_the_node_shows_the_containers_under_plain_names(steady: Lab) 
         assert any(pod["metadata"]["name"] in line and "web" in line for line in listing.splitlines()), listing
 
 
+def test_looking_at_containers_mounts_nothing_over_those_that_run(steady: Lab) -> None:
+    for pod in steady.running_pods("app=demo"):
+        mounts = steady.ssh(pod["spec"]["nodeName"], "podman images --quiet >/dev/null; cat /proc/self/mounts")
+        places = [line.split()[1] for line in mounts.splitlines() if "/containers/storage/overlay" in line]
+        assert places and all(place.endswith("/merged") for place in places), places
+
+
 def test_another_run_changes_nothing_and_says_so(steady: Lab) -> None:
     said = steady.lab("up", "--workers", str(len(WORKERS)), *steady.settings).stdout
     assert "nothing had to be changed" in said, said
