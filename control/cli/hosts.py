@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.command == "ssh":
         words = client(arguments.node, variables, arguments.words)
     else:
-        words = client(arguments.node, variables, ["sudo", "-n", *_journal(arguments)], terminal=arguments.follow)
+        words = client(arguments.node, variables, journal(arguments), terminal=arguments.follow)
     try:
         os.execvp(words[0], words)
     except FileNotFoundError as error:
@@ -84,12 +84,20 @@ def client(host: str, variables: dict[str, Any], words: Sequence[str] = (), *, t
     return [*command, address, *(["--", shlex.join(words) if len(words) > 1 else words[0]] if words else [])]
 
 
-def _journal(arguments: argparse.Namespace) -> list[str]:
-    words = ["journalctl", "--no-pager", "--output", "cat", f"--unit=wherry-{arguments.component}"]
-    words.append(f"--lines={arguments.lines}")
+def journal(arguments: argparse.Namespace) -> list[str]:
+    """The command that shows a component's log on its host, or says that there is none of it."""
+    unit = f"wherry-{arguments.component}"
+    words = ["journalctl", "--no-pager", "--output", "cat", f"--unit={unit}", f"--lines={arguments.lines}"]
     if arguments.since:
         words.append(f"--since={arguments.since}")
-    return [*words, "--follow"] if arguments.follow else words
+    if arguments.follow:
+        words.append("--follow")
+    absent = (
+        f"wherry logs: {arguments.node}: no {arguments.component} runs there, for it has no unit {unit}; "
+        f"`wherry ssh {arguments.node} systemctl list-units 'wherry-*'` shows what does"
+    )
+    said = f"{{ echo {shlex.quote(absent)} >&2; exit 1; }}"
+    return ["sudo", "-n", "sh", "-c", f"systemctl cat {unit} >/dev/null 2>&1 || {said}; exec {shlex.join(words)}"]
 
 
 def _variables(inventories: Sequence[str], node: str, access: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,30 @@ def test_an_inventory_may_stand_after_the_host(tmp_path: Path, monkeypatch: pyte
     assert started == [["ssh", "-l", "ops", "10.0.0.1", "--", "ls -i"]] * 2
     with pytest.raises(CommandError, match="which inventory"):
         hosts.run(parser.parse_args(["node1"]))
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [
+        (True, (0, "--no-pager --output cat --unit=wherry-proxy --lines=5 --since=10 min ago\n", "")),
+        (False, (1, "", "wherry logs: node1: no proxy runs there, for it has no unit wherry-proxy; ")),
+    ],
+)
+def test_a_log_is_shown_or_it_is_said_that_there_is_none(
+    tmp_path: Path, known: bool, wanted: tuple[int, str, str]
+) -> None:
+    for program, script in (("systemctl", f"exit {0 if known else 1}"), ("journalctl", 'echo "$@"')):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / program).chmod(0o755)
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(command="logs")
+    hosts.configure(parser)
+    words = hosts.journal(parser.parse_args(["node1", "proxy", "--lines=5", "--since=10 min ago"]))
+    assert words[:2] == ["sudo", "-n"]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(words[2:], env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == wanted[:2]
+    assert done.stderr.startswith(wanted[2])
 
 
 def test_certificates_that_end_first_stand_first() -> None:
