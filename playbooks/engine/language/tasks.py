@@ -238,7 +238,7 @@ def _build(item: MarkedDict, action: str, arguments: Mapping[str, Any], late: An
         environment=own.environment,
         notify=own.notify,
         listen=tuple(str(topic) for topic in many(item.get("listen"))),
-        register=str(item.get("register") or ""),
+        register=_register(item),
         loop=_loop(item),
         loop_control=_loop_control(item),
         until=many(item.get("until")),
@@ -250,6 +250,13 @@ def _build(item: MarkedDict, action: str, arguments: Mapping[str, Any], late: An
         word=next((word for word in item if modules.canonical(word) == action), ""),
         given={**own.given, **(variables_of(item) if action in ("include_tasks", "include_role") else {})},
     )
+
+
+def _register(item: MarkedDict) -> str:
+    name = str(item.get("register") or "")
+    if name and not name.isidentifier():
+        raise PlaybookError(f"{item.mark_of('register')}: {name!r} is no name of a variable: letters, digits and _ are")
+    return name
 
 
 def _loop(item: MarkedDict) -> Loop | None:

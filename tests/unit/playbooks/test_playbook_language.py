@@ -56,6 +56,7 @@ REFUSED = [
     (in_play("- ping:", "  become: maybe"), r"site\.yml:4: become must be true or false"),
     (in_play("- ping:", "  loop: [1]", "  with_items: [2]"), r"a task has one loop"),
     (in_play("- ping:", "  loop: [1]", "  loop_control: {var: x}"), r"keyword of loop_control 'var' .* 'loop_var'"),
+    (in_play("- ping:", "  register: a-b"), r"site\.yml:4: 'a-b' is no name of a variable"),
     (in_play("- import_tasks: gone.yml"), r"site\.yml:3: the file 'gone\.yml' was not found"),
     (in_play("- block: [{ping: }]", "  rescue: [{copy: {src: a}}]"), r"missing required arguments: dest"),
     (in_play("- copy: {src: a, dst: b}", "  when: false"), r"parameter of copy 'dst' .* 'dest'"),
