@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from lifecycles import Room, workload
 
-from api.objects import annotations_of, condition, controller_of, is_deleting, is_true, labels_of, name_of, uid_of
+from api.objects import (
+    annotations_of,
+    condition,
+    controller_of,
+    is_deleting,
+    is_true,
+    labels_of,
+    name_of,
+    owner_reference,
+    uid_of,
+)
 from api.runtime import SystemRuntime, timestamp
 
 pytestmark = pytest.mark.integration
@@ -280,12 +290,28 @@ def cron(room: Room, **spec: Any) -> None:
     room.make(CRON_JOBS, workload(CRON_JOBS, "tick", **{"schedule": "@every 2s"} | spec))
 
 
+def busy_cron(room: Room, policy: str) -> str:
+    """A CronJob one of whose Jobs runs, as the next is due; the uid of that Job.
+
+    A Job is called after its minute, so one that the controller makes itself meets no other before the next.
+    """
+    cron(room, concurrencyPolicy=policy, suspend=True)
+    owner = room.get(CRON_JOBS, "tick")
+    reference = owner_reference(owner, api_version="batch/v1", kind="CronJob")
+    earlier = workload(JOBS, "tick-earlier")
+    earlier["metadata"]["ownerReferences"] = [reference]
+    made = room.make(JOBS, earlier)
+    room.until(lambda: room.status(CRON_JOBS, "tick").get("active"), "it is known to be active")
+    room.patch(CRON_JOBS, "tick", {"spec": {"suspend": False}})
+    return uid_of(made)
+
+
 def jobs(room: Room) -> list[Any]:
     return room.items(JOBS)
 
 
 def test_a_schedule_makes_jobs_beside_each_other(room: Room) -> None:
-    cron(room, concurrencyPolicy="Allow")
+    busy_cron(room, "Allow")
     room.until(lambda: len(room.status(CRON_JOBS, "tick").get("active") or []) >= 2, "two are active at once")
     assert {reason for reason, _ in room.events("tick")} == {"SuccessfulCreate"}
     (kept,) = jobs(room)[:1]
@@ -297,15 +323,13 @@ def test_a_schedule_makes_jobs_beside_each_other(room: Room) -> None:
 
 
 def test_a_schedule_waits_for_the_job_that_runs(room: Room) -> None:
-    cron(room, concurrencyPolicy="Forbid")
+    busy_cron(room, "Forbid")
     room.until(lambda: "JobAlreadyActive" in {reason for reason, _ in room.events("tick")}, "a second is not started")
     assert len(jobs(room)) == len(room.status(CRON_JOBS, "tick")["active"]) == 1
 
 
 def test_a_schedule_replaces_the_job_that_runs(room: Room) -> None:
-    cron(room, concurrencyPolicy="Replace")
-    room.until(lambda: jobs(room), "a job is there")
-    first = uid_of(jobs(room)[0])
+    first = busy_cron(room, "Replace")
     room.until(lambda: [one for one in jobs(room) if uid_of(one) != first], "another is there")
     room.until(lambda: first not in {uid_of(one) for one in jobs(room)}, "the first is gone")
     assert len(room.status(CRON_JOBS, "tick")["active"]) <= 1
