@@ -21,6 +21,18 @@ _DESCRIPTION = (
 )
 
 
+def decide(namespace: Object | None, present: Object | None, authority: str) -> Object | None:
+    """The ConfigMap that has to be written for a namespace: made if there is none `present`, else mended."""
+    if namespace is None or is_deleting(namespace) or not authority:
+        return None
+    data = {"ca.crt": authority}
+    if present is None:
+        annotations = {"kubernetes.io/description": _DESCRIPTION}
+        metadata = {"name": NAME, "namespace": name_of(namespace), "annotations": annotations}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    return present | {"data": data} if present.get("data") != data else None
+
+
 class RootCaController(Loop):
     """Creates and repairs kube-root-ca.crt."""
 
@@ -29,32 +41,22 @@ class RootCaController(Loop):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.options = context.options
+        self._authority = context.options.authority_certificate.decode()
         self._namespaces = self.watch("namespaces")
         self._maps = self.watch("configmaps", _namespace)
 
     def reconcile(self, key: str) -> float | None:
         """Make the namespace's ConfigMap so."""
-        namespace = self._namespaces.get(key)
-        if namespace is None or is_deleting(namespace) or not self.options.authority_certificate:
-            return None
-        data = {"ca.crt": self.options.authority_certificate.decode()}
         present = self._maps.get(f"{key}/{NAME}")
-        if present is None:
-            self._create(key, data)
-        elif present.get("data") != data:
-            self.client.update("configmaps", present | {"data": data})
+        wanted = decide(self._namespaces.get(key), present, self._authority)
+        if wanted is not None and present is not None:
+            self.client.update("configmaps", wanted)
+        elif wanted is not None:
+            try:
+                self.client.create("configmaps", wanted)
+            except AlreadyExists:
+                return None
         return None
-
-    def _create(self, namespace: str, data: dict[str, str]) -> None:
-        metadata: Object = {"name": NAME, "namespace": namespace}
-        metadata["annotations"] = {"kubernetes.io/description": _DESCRIPTION}
-        try:
-            self.client.create(
-                "configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-            )
-        except AlreadyExists:
-            return
 
 
 def _namespace(obj: Object) -> Iterable[str]:

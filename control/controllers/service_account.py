@@ -16,6 +16,14 @@ from control.controllers.context import Context
 DEFAULT = "default"
 
 
+def decide(namespace: Object | None, present: Object | None) -> Object | None:
+    """The account that has to be made for a namespace, if any; `present` is its default one."""
+    if namespace is None or is_deleting(namespace) or present is not None:
+        return None
+    metadata = {"name": DEFAULT, "namespace": name_of(namespace)}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+
+
 class ServiceAccountController(Loop):
     """Creates the default service account."""
 
@@ -29,18 +37,12 @@ class ServiceAccountController(Loop):
 
     def reconcile(self, key: str) -> float | None:
         """Make the namespace's default service account if it lacks one."""
-        namespace = self._namespaces.get(key)
-        if namespace is None or is_deleting(namespace) or self._accounts.get(f"{key}/{DEFAULT}") is not None:
-            return None
-        account = {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": DEFAULT, "namespace": name_of(namespace)},
-        }
-        try:
-            self.client.create("serviceaccounts", account)
-        except AlreadyExists:
-            return None
+        wanted = decide(self._namespaces.get(key), self._accounts.get(f"{key}/{DEFAULT}"))
+        if wanted is not None:
+            try:
+                self.client.create("serviceaccounts", wanted)
+            except AlreadyExists:
+                return None
         return None
 
 
