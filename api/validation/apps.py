@@ -99,7 +99,7 @@ def _deployment_strategy(strategy: Object) -> Causes:
         if rolling is None:
             return [fields.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
         return _rolling_update(f"{path}.rollingUpdate", rolling)
-    return [fields.not_supported(path, strategy, ("Recreate", "RollingUpdate"))]
+    return [] if kind == "Recreate" else [fields.not_supported(path, strategy, ("Recreate", "RollingUpdate"))]
 
 
 def _rolling_update(path: str, rolling: Object) -> Causes:

@@ -127,6 +127,12 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("apps/v1/Deployment",
      {"metadata": {"name": "x", "namespace": "default"}, "spec": WORKLOAD | {"strategy": {"type": "Random"}}},
      ['spec.strategy: Unsupported value: {"type":"Random"}: supported values: "Recreate", "RollingUpdate"']),
+    *(("apps/v1/Deployment",
+       {"metadata": {"name": "x", "namespace": "default"}, "spec": WORKLOAD | {"strategy": {"type": kind}}}, [])
+      for kind in ("Recreate", "RollingUpdate")),
+    ("apps/v1/DaemonSet",
+     {"metadata": {"name": "x", "namespace": "default"}, "spec": WORKLOAD | {"updateStrategy": {"type": "OnDelete"}}},
+     []),
 ]  # fmt: skip
 
 
