@@ -319,9 +319,18 @@ class PodmanRuntime:
         except NoSuchContainer:
             return listed
 
+    def _inspection(self, container_id: str) -> dict[str, Any]:
+        try:
+            return dict(self._api.get(f"/containers/{container_id}/json"))
+        except ContainerRuntimeError as error:
+            # Its process ended while Podman looked at it.
+            if "no such process" not in str(error):
+                raise
+            return dict(self._api.get(f"/containers/{container_id}/json"))
+
     def _look(self, container_id: str) -> dict[str, Any]:
         """An inspection in the form of the list's."""
-        found = self._api.get(f"/containers/{container_id}/json")
+        found = self._inspection(container_id)
         if _is_lost(found["State"]):
             # Without its monitor Podman does not learn of the end; asked to stop it, it looks for itself.
             self._api.post(f"/containers/{container_id}/stop", query={"timeout": "0"})
