@@ -10,6 +10,7 @@ import pytest
 from namespace_lab import CIDRS, Host, Lab, node, two_nodes
 from proxy_site import wait_for
 
+from agents.network.nftables.values import Endpoint
 from control.cli import trace_hops
 from control.cli.trace_hops import Frontend, Hop
 
@@ -103,16 +104,17 @@ def test_a_services_rule_is_read_from_the_kernel(way: Way) -> None:
     assert (standing["masquerade"], standing["proxy"]) == (False, False)
     way.one.services(services=services, slices=slices, node="one")
     assert way.one.observe(query={"target": way.target})["masquerade"]
-    ends = sorted(f"{address}:8080" for address in (way.source, way.target))
+    both = sorted(Endpoint(address, 8080) for address in (way.source, way.target))
+    ends = [one.written() for one in both]
 
-    def hop(name: str, address: str, *endpoints: str) -> Hop:
+    def hop(name: str, address: str, *endpoints: Endpoint) -> Hop:
         front = Frontend(name, address, "TCP", 80, endpoints)
         return trace_hops.service_hop("one", front, way.one.observe_service(address=address, protocol="TCP", port=80))
 
-    assert hop("web", "10.96.0.80", *ends) == Hop(
+    assert hop("web", "10.96.0.80", *both) == Hop(
         "one", f"service web 10.96.0.80:80/TCP: chain spread-2, translated to {' or '.join(ends)}")  # fmt: skip
-    assert hop("sticky", "10.96.0.81", *ends).problem == ""
-    assert all(end in hop("sticky", "10.96.0.81", *ends).what for end in ends)
+    assert hop("sticky", "10.96.0.81", *both).problem == ""
+    assert all(end in hop("sticky", "10.96.0.81", *both).what for end in ends)
     assert "has no ready endpoints" in hop("idle", "10.96.0.82").problem
-    assert "the rule of one is behind the API" in hop("web", "10.96.0.80", ends[0]).problem
-    assert "one has no rule for it" in hop("unknown", "10.96.0.83", *ends).problem
+    assert "the rule of one is behind the API" in hop("web", "10.96.0.80", both[0]).problem
+    assert "one has no rule for it" in hop("unknown", "10.96.0.83", *both).problem
