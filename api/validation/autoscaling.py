@@ -100,16 +100,19 @@ def _target(path: str, target: Object) -> Causes:
     return found
 
 
-def _of_resource(path: str, target: Object) -> Causes:
-    raw, share = target.get("averageValue"), target.get("averageUtilization")
-    if raw is None and share is None:
-        detail = "must set either a target raw value or a target utilization"
-        return [fields.required(f"{path}.averageUtilization", detail)]
-    if raw is not None and share is not None:
-        return [
-            fields.forbidden(f"{path}.averageValue", "may not set both a target raw value and a target utilization")
-        ]
+def _either(path: str, target: Object, one: tuple[str, str], other: tuple[str, str]) -> Causes:
+    """Of two fields, each given with what it stands for, exactly one is set."""
+    given = [target.get(field) is not None for field, _ in (one, other)]
+    if not any(given):
+        return [fields.required(f"{path}.{other[0]}", f"must set either {one[1]} or {other[1]}")]
+    if all(given):
+        return [fields.forbidden(f"{path}.{one[0]}", f"may not set both {one[1]} and {other[1]}")]
     return []
+
+
+def _of_resource(path: str, target: Object) -> Causes:
+    raw, share = ("averageValue", "a target raw value"), ("averageUtilization", "a target utilization")
+    return _either(path, target, raw, share)
 
 
 def _of_pods(path: str, target: Object) -> Causes:
@@ -123,14 +126,7 @@ def _of_object(path: str, target: Object) -> Causes:
 
 
 def _of_external(path: str, target: Object) -> Causes:
-    value, average = target.get("value"), target.get("averageValue")
-    if value is None and average is None:
-        detail = "must set either a target value for metric or a per-pod target"
-        return [fields.required(f"{path}.averageValue", detail)]
-    if value is not None and average is not None:
-        detail = "may not set both a target value for metric and a per-pod target"
-        return [fields.forbidden(f"{path}.value", detail)]
-    return []
+    return _either(path, target, ("value", "a target value for metric"), ("averageValue", "a per-pod target"))
 
 
 _JUDGES = {
