@@ -68,6 +68,9 @@ class HollowBuilder:
     def sandbox(self, pod: Object, attempt: int, namespace_path: str) -> SandboxSpec:
         return SandboxSpec(spec.identity(pod), attempt, pod["metadata"]["name"], namespace_path)
 
+    def warnings(self, pod: Object) -> list[tuple[str, str]]:
+        return []
+
     def container(
         self,
         pod: Object,

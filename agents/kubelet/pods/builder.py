@@ -107,6 +107,10 @@ class PodBuilder:
             resolver=hosts.resolver(pod, self.settings.dns),
         )
 
+    def warnings(self, pod: Object) -> list[tuple[str, str]]:
+        """Reason and sentence of what users should know of the sandbox to make."""
+        return hosts.resolver_warnings(pod, self.settings.dns)
+
     def _first_user(self, pod: Object) -> int:
         return users.first_user(self.volumes.directory(uid_of(pod))) if spec.has_own_users(pod) else 0
 

@@ -101,33 +101,62 @@ class Resolver(NamedTuple):
 
 def resolver(pod: Object, dns: DnsSettings) -> Resolver:
     """Whom a pod asks, by its dnsPolicy and dnsConfig."""
-    servers, search, options = _parse(dns.node_file)
+    found = _wanted(pod, dns)
+    return Resolver(found.servers[:_MOST_SERVERS], _fitting(found.searches), found.options)
+
+
+def resolver_warnings(pod: Object, dns: DnsSettings) -> list[tuple[str, str]]:
+    """Reason and sentence of each event that tells why a pod does not resolve names as it asks to."""
+    found, told = _wanted(pod, dns), []
+    if _asks_cluster(pod) and not dns.cluster_servers:
+        message = (
+            'kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. '
+            'Falling back to "Default" policy.'
+        )
+        told.append(("MissingClusterDNS", f'pod: "{spec.long_name(pod)}". {message}'))
+    if len(found.servers) > _MOST_SERVERS:
+        told.append(_omitted("Nameserver", "nameservers", "nameserver", found.servers[:_MOST_SERVERS]))
+    if (kept := _fitting(found.searches)) != found.searches:
+        told.append(_omitted("Search Line", "search paths", "search", kept))
+    return told
+
+
+def _omitted(limits: str, what: str, line: str, kept: Sequence[str]) -> tuple[str, str]:
+    message = f"{limits} limits were exceeded, some {what} have been omitted, the applied {line} line is: "
+    return "DNSConfigForming", message + " ".join(kept)
+
+
+def _asks_cluster(pod: Object) -> bool:
     policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
-    if policy == "ClusterFirst" and spec.is_host_network(pod):
-        policy = "Default"
-    if policy == "None":
+    return policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not spec.is_host_network(pod))
+
+
+def _wanted(pod: Object, dns: DnsSettings) -> Resolver:
+    """Whom a pod asks if nothing limited it."""
+    servers, search, options = _parse(dns.node_file)
+    if pod["spec"].get("dnsPolicy") == "None":
         servers, search, options = [], [], []
-    elif policy in ("ClusterFirst", "ClusterFirstWithHostNet") and dns.cluster_servers:
-        namespace = namespace_of(pod)
-        own = [f"{namespace}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
-        servers, search, options = list(dns.cluster_servers), own + search, ["ndots:5"]
-    config = pod["spec"].get("dnsConfig") or {}
-    servers = _unique(servers + list(config.get("nameservers") or []))[:_MOST_SERVERS]
-    search = _fitting(_unique(search + list(config.get("searches") or [])))
+    elif _asks_cluster(pod) and dns.cluster_servers:
+        own = [f"{namespace_of(pod)}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
+        servers, search, options = list(dns.cluster_servers), _unique(own + search), ["ndots:5"]
+    config = pod["spec"].get("dnsConfig")
+    if config:
+        servers = _unique(servers + list(config.get("nameservers") or []))
+        search = _unique(search + list(config.get("searches") or []))
     merged = dict(_option(text) for text in options)
-    merged |= {entry["name"]: entry.get("value") or "" for entry in config.get("options") or []}
+    merged |= {entry["name"]: entry.get("value") or "" for entry in (config or {}).get("options") or []}
     written = (f"{name}:{value}" if value else name for name, value in merged.items())
     return Resolver(tuple(servers), tuple(search), tuple(written))
 
 
-def _fitting(domains: list[str]) -> list[str]:
+def _fitting(domains: tuple[str, ...]) -> tuple[str, ...]:
     """As many of the search domains as resolvers take. Source: network/dns formDNSSearchFitsLimits."""
     chosen: list[str] = []
-    for domain in [entry for entry in domains if len(entry) <= _LONGEST_DOMAIN][:_MOST_DOMAINS]:
+    for domain in [entry for entry in domains[:_MOST_DOMAINS] if len(entry) <= _LONGEST_DOMAIN]:
         if len(" ".join([*chosen, domain])) > _LONGEST_SEARCH:
             break
         chosen.append(domain)
-    return chosen
+    return tuple(chosen)
 
 
 def _parse(text: str) -> tuple[list[str], list[str], list[str]]:

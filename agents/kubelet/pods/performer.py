@@ -99,6 +99,9 @@ class SpecBuilder(Protocol):
     def sandbox(self, pod: Object, attempt: int, namespace_path: str) -> SandboxSpec:
         """The sandbox to make."""
 
+    def warnings(self, pod: Object) -> list[tuple[str, str]]:
+        """Reason and sentence of what users should know of the sandbox to make."""
+
     def container(
         self,
         pod: Object,
@@ -258,6 +261,8 @@ class Performer:
                 self.runtime.stop_sandbox(old.id)
                 self.runtime.remove_sandbox(old.id)
         self.builder.prepare(pod)
+        for reason, message in self.builder.warnings(pod):
+            self.recorder.record(pod, "Warning", reason, message)
         try:
             if spec.is_host_network(pod):
                 self.runtime.create_sandbox(self.builder.sandbox(pod, attempt, ""))

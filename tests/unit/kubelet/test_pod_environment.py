@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.kubelet.pods.environment import Surroundings, environment, expand, service_variables
-from agents.kubelet.pods.hosts import DnsSettings, resolver
+from agents.kubelet.pods.hosts import DnsSettings, resolver, resolver_warnings
 from agents.kubelet.pods.performer import StartProblem
 from agents.kubelet.pods.references import field_value
 from agents.kubelet.volumes.payload import Collector, File, VolumeError
@@ -224,6 +224,37 @@ RESOLV = [
 def test_how_a_pod_resolves_names(node_file: str, spec: dict[str, Any], text: str) -> None:
     pod = POD | {"spec": POD["spec"] | spec}
     assert resolver(pod, DnsSettings(("10.96.0.10",), "c.l", node_file)).file() == text
+
+
+OMITTED = "limits were exceeded, some"
+TOLD = [
+    # (the cluster's name servers, the pod's policy and settings, the events)
+    (("10.96.0.10",), {}, []),
+    (("10.96.0.10",), {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]}}, []),
+    ((), {"dnsPolicy": "Default"}, []),
+    ((), {"hostNetwork": True}, []),
+    ((), {}, [("MissingClusterDNS", 'pod: "web_shop(u1)". kubelet does not have ClusterDNS IP configured and cannot '
+               'create Pod using "ClusterFirst" policy. Falling back to "Default" policy.')]),
+    (("10.96.0.10", "10.96.0.11"), {"dnsConfig": {"nameservers": ["3.3.3.3", "4.4.4.4"]}},
+     [("DNSConfigForming", f"Nameserver {OMITTED} nameservers have been omitted, the applied nameserver line is: "
+       "10.96.0.10 10.96.0.11 3.3.3.3")]),
+    (("10.96.0.10",), {"dnsPolicy": "None", "dnsConfig": {"searches": [f"d{place}" for place in range(33)]}},
+     [("DNSConfigForming", f"Search Line {OMITTED} search paths have been omitted, the applied search line is: "
+       f"{' '.join(f'd{place}' for place in range(32))}")]),
+    # Of the first 32 those that are too long are left out; none that comes later takes their place.
+    (("10.96.0.10",),
+     {"dnsPolicy": "None", "dnsConfig": {"searches": ["x" * 254, *(f"d{place}" for place in range(32))]}},
+     [("DNSConfigForming", f"Search Line {OMITTED} search paths have been omitted, the applied search line is: "
+       f"{' '.join(f'd{place}' for place in range(31))}")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("servers", "spec", "told"), TOLD)
+def test_what_a_pod_is_told_of_its_resolver(
+    servers: tuple[str, ...], spec: dict[str, Any], told: list[tuple[str, str]]
+) -> None:
+    pod = POD | {"spec": POD["spec"] | spec}
+    assert resolver_warnings(pod, DnsSettings(servers, "c.l", "nameserver 8.8.8.8")) == told
 
 
 OF_SIGNER = {"signerName": "example.com/s", "path": "ca.pem"}
