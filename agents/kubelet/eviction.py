@@ -25,23 +25,45 @@ _DISK = "ephemeral-storage"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a pod uses: bytes of memory and processes, by container; bytes of disk, by container and by volume."""
+    """What a pod uses: bytes of memory and processes; bytes of disk: logs and written roots by container, volumes by
+    name; files of logs and volumes, and of roots.
+
+    `in_memory` names the volumes that take memory and no disk; `images_apart` says that roots lie on another disk.
+    """
 
     memory: Mapping[str, int] = field(default_factory=dict)
     processes: int = 0
-    disk: Mapping[str, int] = field(default_factory=dict)
+    logs: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, int] = field(default_factory=dict)
     volumes: Mapping[str, int] = field(default_factory=dict)
     inodes: int = 0
+    root_inodes: int = 0
+    in_memory: frozenset[str] = frozenset()
+    images_apart: bool = False
 
     def of(self, signal: Signal) -> int:
-        """What the pod has of what a signal measures."""
+        """What the pod has of what a signal measures. Source: eviction's buildSignalToRankFunc."""
         if signal is Signal.MEMORY:
             return sum(self.memory.values())
         if signal is Signal.PROCESSES:
             return self.processes
-        if signal in (Signal.NODE_INODES, Signal.IMAGE_INODES):
-            return self.inodes
-        return sum(self.disk.values()) + sum(self.volumes.values())
+        inodes = signal in (Signal.NODE_INODES, Signal.IMAGE_INODES)
+        roots = self.root_inodes if inodes else sum(self.roots.values())
+        rest = self.inodes if inodes else sum(self.logs.values()) + sum(self._volumes_on_disk())
+        if not self.images_apart:
+            return roots + rest
+        return roots if signal in (Signal.IMAGE_DISK, Signal.IMAGE_INODES) else rest
+
+    def of_container(self, name: str) -> int:
+        """The bytes of disk that a container has written, wherever they lie."""
+        return self.logs.get(name, 0) + self.roots.get(name, 0)
+
+    def limited(self, name: str) -> int:
+        """The bytes of disk of a container that count for its own limit."""
+        return self.logs.get(name, 0) if self.images_apart else self.of_container(name)
+
+    def _volumes_on_disk(self) -> list[int]:
+        return [amount for name, amount in self.volumes.items() if name not in self.in_memory]
 
 
 def victim(
@@ -75,10 +97,10 @@ def _message(shortage: Shortage, pod: Object, use: Use) -> str:
     binary = shortage.signal not in (Signal.NODE_INODES, Signal.IMAGE_INODES, Signal.PROCESSES)
     wanted, available = _shown(shortage.wanted, binary), _shown(shortage.available, binary)
     text = f"The node was low on resource: {resource}. Threshold quantity: {wanted}, available: {available}. "
-    amounts = {"memory": use.memory, "ephemeral-storage": use.disk}.get(resource, {})
-    for container in spec.containers(pod):
+    amounts = {"memory": lambda name: use.memory.get(name, 0), "ephemeral-storage": use.of_container}
+    for container in spec.containers(pod) if resource in amounts else ():
         request = ((container.get("resources") or {}).get("requests") or {}).get(resource, "0")
-        amount = amounts.get(container["name"], 0)
+        amount = amounts[resource](container["name"])
         if amount > parse(request).value():
             text += (
                 f"Container {container['name']} was using {_shown(amount, True)}, request is {request}, "
@@ -108,7 +130,7 @@ def over_own_limit(pod: Object, use: Use) -> Eviction | None:
         return Eviction(REASON, message, AT_ONCE)
     for container in spec.containers(pod):
         name, limit = container["name"], _disk_limit(container)
-        if limit and use.disk.get(name, 0) > parse(limit).value():
+        if limit and use.limited(name) > parse(limit).value():
             message = f'Container {name} exceeded its local ephemeral storage limit "{limit}". '
             return Eviction(REASON, message, AT_ONCE)
     return None

@@ -69,7 +69,7 @@ class EvictionManager:
         found = self._shortages(self._patience.since)
         self._tell(found)
         found = self._patience.over(found, self._clock.monotonic())
-        if any(CONDITIONS[shortage.signal] == "DiskPressure" for shortage in found):
+        if any(self._helps(shortage.signal) for shortage in found):
             log.warning("the node is short of disk: unused images and ended containers are removed")
             self._node.reclaim()
             left = {entry.key for entry in self._shortages([entry.key for entry in found])}
@@ -85,6 +85,11 @@ class EvictionManager:
 
     def _shortages(self, unresolved: Collection[tuple[Signal, float]]) -> list[Shortage]:
         return shortages(self._node.pressure(), self._thresholds, unresolved)
+
+    def _helps(self, signal: Signal) -> bool:
+        """Whether removing what nobody uses helps. Source: eviction's buildSignalToNodeReclaimFuncs."""
+        of_images = signal in (Signal.IMAGE_DISK, Signal.IMAGE_INODES)
+        return CONDITIONS[signal] == "DiskPressure" and (of_images or not self._node.pressure().images_apart)
 
     def _tell(self, found: list[Shortage]) -> None:
         conditions = self._conditions.update(found, self._clock.monotonic())

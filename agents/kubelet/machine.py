@@ -35,7 +35,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """What is short on the machine now, in bytes and counts."""
+    """What is short on the machine now, in bytes and counts; whether images lie on a disk of their own."""
 
     memory_available: int
     disk_available: int
@@ -49,6 +49,7 @@ class Pressure:
     image_inodes_available: int = 0
     image_inodes_total: int = 0
     processes_total: int = 0
+    images_apart: bool = False
 
 
 def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
@@ -71,7 +72,8 @@ def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
 def read_pressure(root_directory: Path, image_directory: Path) -> Pressure:
     """How much of memory, disk and processes is left now; images lie on the disk of `image_directory`."""
     disk = os.statvfs(root_directory)
-    images = os.statvfs(image_directory if image_directory.exists() else root_directory)
+    of_images = image_directory if image_directory.exists() else root_directory
+    images = os.statvfs(of_images)
     memory = _meminfo()
     # A thread takes an id as a process does: the fourth word is running/all.
     running = int(_text("/proc/loadavg").split()[3].partition("/")[2])
@@ -89,6 +91,7 @@ def read_pressure(root_directory: Path, image_directory: Path) -> Pressure:
         image_inodes_available=images.f_favail,
         image_inodes_total=images.f_files,
         processes_total=limit,
+        images_apart=of_images.stat().st_dev != root_directory.stat().st_dev,
     )
 
 

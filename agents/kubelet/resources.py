@@ -19,7 +19,7 @@ from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction, PodView, views
 from agents.kubelet.processes import systems
-from agents.kubelet.runtime.interface import ContainerRuntime, State
+from agents.kubelet.runtime.interface import ContainerRuntime, State, Written
 from agents.kubelet.sampling import Sample, Sampler, read_node_use
 from agents.kubelet.stats import PodDisk
 from agents.kubelet.thresholds import DEFAULT, Threshold, parse_thresholds
@@ -80,12 +80,17 @@ class NodeResources:
         """The disk that a pod uses; the written roots are asked of the runtime."""
         directory = self._logs.directory(spec.identity(pod))
         names = [container["name"] for container in spec.all_containers(pod)]
-        volumes = [volume["name"] for volume in pod["spec"].get("volumes") or [] if volume.get("emptyDir") is not None]
+        sources = {
+            volume["name"]: volume["emptyDir"]
+            for volume in pod["spec"].get("volumes") or []
+            if volume.get("emptyDir") is not None
+        }
         return PodDisk(
             logs={name: disk_use(directory / name) for name in names},
             roots=self._runtime.disk_use(uid_of(pod)) if roots else {},
-            volumes={name: disk_use(self._volumes.path(pod, name)) for name in volumes},
-            spaces={name: found for name in volumes if (found := self._space(pod, name)) is not None},
+            volumes={name: disk_use(self._volumes.path(pod, name)) for name in sources},
+            spaces={name: found for name in sources if (found := self._space(pod, name)) is not None},
+            in_memory=frozenset(name for name, source in sources.items() if source.get("medium")),
         )
 
     def _space(self, pod: Object, name: str) -> Space | None:
@@ -115,16 +120,20 @@ class NodeResources:
         running = {found.id: found.name for found in view.running()}
         measured = pod_usage(self._cgroups, uid_of(pod), list(running), self._clock.time())
         disk = self.disk(pod)
-        written = dict.fromkeys(disk.logs, 0)
+        roots = dict.fromkeys(disk.logs, 0)
         for found in view.containers:
-            written[found.name] = written.get(found.name, 0) + disk.roots.get(found.id, 0)
+            roots[found.name] = roots.get(found.name, 0) + disk.roots.get(found.id, Written()).bytes
         containers = measured.containers if measured is not None else {}
         return Use(
             memory={name: containers[key].working_set for key, name in running.items() if key in containers},
             processes=measured.pod.processes if measured is not None else 0,
-            disk={name: amount + disk.logs[name].bytes for name, amount in written.items() if name in disk.logs},
+            logs={name: found.bytes for name, found in disk.logs.items()},
+            roots=roots,
             volumes={name: found.bytes for name, found in disk.volumes.items()},
-            inodes=sum(found.inodes for found in [*disk.logs.values(), *disk.volumes.values()]),
+            inodes=sum(found.inodes for found in [*disk.logs.values(), *disk.on_disk()]),
+            root_inodes=sum(found.files or 0 for found in disk.roots.values()),
+            in_memory=disk.in_memory,
+            images_apart=self.pressure().images_apart,
         )
 
     def _sample(self) -> Sample:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.kubelet.processes import System
-from agents.kubelet.usage import Interface, PodUsage, interfaces
+from agents.kubelet.usage import STALLING, Interface, PodUsage, Stalls, interfaces, read_stalls
 from api.runtime import Runtime
 
 _NANO = 1_000_000_000
@@ -40,6 +40,9 @@ class NodeUse:
     major_page_faults: int = 0
     network: Mapping[str, Interface] = field(default_factory=dict)
     uplink: str = ""
+    swap_used: int = 0
+    swap_free: int = 0
+    stalls: Mapping[str, Stalls] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,9 @@ def read_node_use(now: float) -> NodeUse:
         major_page_faults=int(faults.get("pgmajfault", 0)),
         network=interfaces("\n".join(_lines("self/net/dev"))),
         uplink=next((words[0] for line in _lines("self/net/route")[1:] if (words := line.split())[1] == _ANYWHERE), ""),
+        swap_used=memory.get("SwapTotal", 0) - memory.get("SwapFree", 0),
+        swap_free=memory.get("SwapFree", 0),
+        stalls=read_stalls({name: Path("/proc/pressure", name) for name in STALLING}),
     )
 
 

@@ -6,6 +6,7 @@ Source: k8s.io/kubelet stats/v1alpha1 Summary.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,9 +14,9 @@ from typing import NamedTuple
 from agents.kubelet.machine import Pressure
 from agents.kubelet.pods.view import PodView
 from agents.kubelet.processes import System
-from agents.kubelet.runtime.interface import Container
+from agents.kubelet.runtime.interface import Container, Written
 from agents.kubelet.sampling import NodeUse, Sample
-from agents.kubelet.usage import DiskUse, Interface, PodUsage, Space, Usage
+from agents.kubelet.usage import DiskUse, Interface, PodUsage, Space, Stalls, Usage
 from api.objects import Object, name_of, namespace_of, uid_of
 from api.runtime import timestamp
 
@@ -27,14 +28,27 @@ class PodDisk:
     """The disk that a pod uses: logs and written roots by container, volumes by name.
 
     `claims` are the volumes behind persistent volume claims, each with its claim's name; `spaces` are the file systems
-    of the other volumes.
+    of the other volumes; `in_memory` names those of these that take memory and no disk.
     """
 
     logs: Mapping[str, DiskUse]
-    roots: Mapping[str, int]
+    roots: Mapping[str, Written]
     volumes: Mapping[str, DiskUse]
     claims: Mapping[str, tuple[str, Space]] = field(default_factory=dict)
     spaces: Mapping[str, Space] = field(default_factory=dict)
+    in_memory: frozenset[str] = frozenset()
+
+    def on_disk(self) -> list[DiskUse]:
+        """The volumes that take disk."""
+        return [found for name, found in self.volumes.items() if name not in self.in_memory]
+
+    def ephemeral(self) -> DiskUse:
+        """What the pod uses of the node's disk as long as it lives."""
+        every = [*self.logs.values(), *self.on_disk()]
+        return DiskUse(
+            sum(found.bytes for found in every) + sum(found.bytes for found in self.roots.values()),
+            sum(found.inodes for found in every) + sum(found.files or 0 for found in self.roots.values()),
+        )
 
 
 def summary(
@@ -55,11 +69,21 @@ def summary(
             "systemContainers": [
                 _system(name, found, before.systems.get(name)) for name, found in sorted(now.systems.items())
             ],
-            "cpu": _cpu(now.node.time, now.node.cpu_nanoseconds, before.node.time, before.node.cpu_nanoseconds),
-            "memory": _node_memory(now.node),
+            "cpu": _cpu(now.node.time, now.node.cpu_nanoseconds, before.node.time, before.node.cpu_nanoseconds)
+            | _stalls(now.node.stalls, "cpu"),
+            "memory": _node_memory(now.node) | _stalls(now.node.stalls, "memory"),
+            **_io(now.node.time, now.node.stalls),
+            "swap": {
+                "time": timestamp(now.node.time),
+                "swapAvailableBytes": now.node.swap_free,
+                "swapUsageBytes": now.node.swap_used,
+            },
             **_network(now.node.time, now.node.network, now.node.uplink),
             "fs": {"time": timestamp(now.node.time)} | _space(node_disks.own),
-            "runtime": {"imageFs": {"time": timestamp(now.node.time)} | _space(node_disks.images)},
+            "runtime": {
+                name: {"time": timestamp(now.node.time)} | _space(node_disks.images)
+                for name in ("imageFs", "containerFs")
+            },
             "rlimit": {
                 "time": timestamp(now.node.time),
                 "maxpid": pressure.processes_total,
@@ -112,6 +136,7 @@ def _pod(
         ],
         "cpu": _cpu_of(use.pod, earlier, view.sandbox.created if view.sandbox is not None else 0.0),
         "memory": _memory_of(use.pod),
+        **_io(use.pod.time, use.pod.stalls),
         "swap": _swap_of(use.pod),
         "process_stats": {"process_count": use.pod.processes},
         **_network(use.pod.time, use.network),
@@ -120,10 +145,7 @@ def _pod(
 
 
 def _pod_disk(namespace: str, disk: PodDisk, moment: str, node: _NodeDisks) -> Object:
-    every = [*disk.logs.values(), *disk.volumes.values()]
-    written = DiskUse(
-        sum(found.bytes for found in every) + sum(disk.roots.values()), sum(found.inodes for found in every)
-    )
+    written = disk.ephemeral()
     return {
         "volume": [
             {"name": name, "time": moment} | _part(found, disk.spaces.get(name, node.own))
@@ -138,9 +160,10 @@ def _pod_disk(namespace: str, disk: PodDisk, moment: str, node: _NodeDisks) -> O
 
 
 def _container_disk(found: Container, disk: PodDisk, moment: str, node: _NodeDisks) -> Object:
-    root = _part(DiskUse(disk.roots.get(found.id, 0)), node.images)
-    # Runtimes count the bytes that a container has written, not its files.
-    del root["inodesUsed"]
+    written = disk.roots.get(found.id, Written())
+    root = _part(DiskUse(written.bytes, written.files or 0), node.images)
+    if written.files is None:
+        del root["inodesUsed"]
     logs = disk.logs.get(found.name, DiskUse())
     return {"rootfs": {"time": moment} | root, "logs": {"time": moment} | _part(logs, node.own)}
 
@@ -168,6 +191,7 @@ def _container(found: Container, use: Usage, before: PodUsage | None) -> Object:
         "startTime": timestamp(found.started),
         "cpu": _cpu_of(use, earlier, found.started),
         "memory": _memory_of(use),
+        **_io(use.time, use.stalls),
         "swap": _swap_of(use),
     }
 
@@ -178,14 +202,15 @@ def _system(name: str, found: System, before: System | None) -> Object:
         "startTime": timestamp(found.started),
         "cpu": _cpu_of(found.use, before.use if before is not None else None, found.started),
         "memory": _memory_of(found.use),
+        **_io(found.use.time, found.use.stalls),
+        "swap": _swap_of(found.use),
     }
 
 
 def _cpu_of(use: Usage, before: Usage | None, began: float) -> Object:
     """What was not there at the sample before is averaged over its life."""
-    if before is None:
-        return _cpu(use.time, use.cpu_nanoseconds, began, 0)
-    return _cpu(use.time, use.cpu_nanoseconds, before.time, before.cpu_nanoseconds)
+    since, count = (began, 0) if before is None else (before.time, before.cpu_nanoseconds)
+    return _cpu(use.time, use.cpu_nanoseconds, since, count) | _stalls(use.stalls, "cpu")
 
 
 def _cpu(time: float, count: int, before_time: float, before_count: int) -> Object:
@@ -202,11 +227,25 @@ def _memory_of(use: Usage) -> Object:
         "rssBytes": use.resident,
         "pageFaults": use.page_faults,
         "majorPageFaults": use.major_page_faults,
+        **_stalls(use.stalls, "memory"),
     }
 
 
 def _swap_of(use: Usage) -> Object:
-    return {"time": timestamp(use.time), "swapUsageBytes": use.swap}
+    left = {} if use.swap_limit is None else {"swapAvailableBytes": max(0, use.swap_limit - use.swap)}
+    return {"time": timestamp(use.time), "swapUsageBytes": use.swap} | left
+
+
+def _io(time: float, known: Mapping[str, Stalls]) -> Object:
+    told = _stalls(known, "io")
+    return {"io": {"time": timestamp(time)} | told} if told else {}
+
+
+def _stalls(known: Mapping[str, Stalls], of: str) -> Object:
+    """`psi`, where the kernel tells of waiting."""
+    if (found := known.get(of)) is None:
+        return {}
+    return {"psi": {"full": dataclasses.asdict(found.full), "some": dataclasses.asdict(found.some)}}
 
 
 def _node_memory(node: NodeUse) -> Object:

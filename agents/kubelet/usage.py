@@ -4,7 +4,7 @@ The kernel counts; whichever runtime made a container, its group lies in the pod
 its name.
 
 Invariant: reading costs a few small files a container; what has gone meanwhile reads as nothing.
-Source: cgroups(7), Documentation/admin-guide/cgroup-v1 and cgroup-v2; proc_pid_net(5).
+Source: cgroups(7), Documentation/admin-guide/cgroup-v1 and cgroup-v2, Documentation/accounting/psi; proc_pid_net(5).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from agents.kubelet.cgroups import PodCgroups
 _BLOCK = 512
 _MICRO = 1_000
 _UNLIMITED = 1 << 62
+STALLING = ("cpu", "memory", "io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,29 @@ class DiskTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """For how many microseconds in all somebody waited, and what part of the last seconds, in percent."""
+
+    total: int = 0
+    avg10: float = 0.0
+    avg60: float = 0.0
+    avg300: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stalls:
+    """When some of the processes waited for something, and when all of them did."""
+
+    some: Stalled = Stalled()
+    full: Stalled = Stalled()
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """CPU nanoseconds so far; bytes of memory: all, what cannot be dropped, anonymous, swapped; processes.
 
-    `memory_limit` is 0 for none; `out_of_memory` counts those that the kernel ended for want of memory in the group.
+    `memory_limit` is 0 for none; `swap_limit` None for none or an unknown one; `out_of_memory` counts those that the
+    kernel ended for want of memory in the group. `stalls` is by what was waited for: cpu, memory, io.
     """
 
     time: float
@@ -60,6 +80,8 @@ class Usage:
     memory_limit: int = 0
     throttling: Throttling = Throttling()
     disk: DiskTraffic = DiskTraffic()
+    swap_limit: int | None = None
+    stalls: Mapping[str, Stalls] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +184,31 @@ def _read_unified(group: Path, now: float) -> Usage:
             cpu.get("nr_periods", 0), cpu.get("nr_throttled", 0), cpu.get("throttled_usec", 0) * _MICRO
         ),
         disk=DiskTraffic(*(_io(group, name) for name in ("rios", "wios", "rbytes", "wbytes"))),
+        swap_limit=int(text) if (text := _text(group / "memory.swap.max").strip()).isdigit() else None,
+        stalls=read_stalls({name: group / f"{name}.pressure" for name in STALLING}),
     )
+
+
+def read_stalls(files: Mapping[str, Path]) -> dict[str, Stalls]:
+    """What the kernel tells of waiting, by what was waited for; what it does not tell of is left out."""
+    found = {name: stalls(_text(path)) for name, path in files.items()}
+    return {name: entry for name, entry in found.items() if entry is not None}
+
+
+def stalls(text: str) -> Stalls | None:
+    """The lines `some avg10=0.00 avg60=0.00 avg300=0.00 total=0` and `full …`; None if there are none."""
+    lines = {
+        words[0]: dict(word.split("=", 1) for word in words[1:])
+        for line in text.splitlines()
+        if (words := line.split())
+    }
+    if "some" not in lines:
+        return None
+    return Stalls(*(_stalled(lines.get(name, {})) for name in ("some", "full")))
+
+
+def _stalled(values: Mapping[str, str]) -> Stalled:
+    return Stalled(int(values.get("total", 0)), *(float(values.get(name, 0)) for name in ("avg10", "avg60", "avg300")))
 
 
 def _io(group: Path, name: str) -> int:

@@ -37,6 +37,7 @@ from agents.kubelet.runtime.interface import (
     Session,
     State,
     Version,
+    Written,
 )
 from agents.kubelet.runtime.snapshots import Snapshots
 from api.runtime import Runtime
@@ -208,13 +209,10 @@ class CriRuntime:
         url = self._api.runtime("Attach", "AttachRequest -> StreamResponse", request)["url"]
         return CriSession(url, terminal=terminal, stdin=stdin)
 
-    def disk_use(self, pod_uid: str) -> dict[str, int]:
+    def disk_use(self, pod_uid: str) -> dict[str, Written]:
         kinds = "ListContainerStatsRequest -> ListContainerStatsResponse"
         answer = self._api.runtime("ListContainerStats", kinds, {"filter": {"label_selector": {POD_UID: pod_uid}}})
-        return {
-            entry["attributes"]["id"]: ((entry.get("writable_layer") or {}).get("used_bytes") or {}).get("value", 0)
-            for entry in answer.get("stats") or []
-        }
+        return {entry["attributes"]["id"]: _written(entry) for entry in answer.get("stats") or []}
 
     def events(self) -> Iterator[RuntimeEvent]:
         kinds = "ListContainersRequest -> ListContainersResponse"
@@ -246,3 +244,10 @@ class CriRuntime:
             self._api.runtime(method, kinds, values, timeout)
         except (NoSuchContainer, ImageNotPresent):
             return
+
+
+def _written(entry: dict[str, Any]) -> Written:
+    """What ContainerStats says of a container's writable layer."""
+    layer = entry.get("writable_layer") or {}
+    files = layer.get("inodes_used")
+    return Written((layer.get("used_bytes") or {}).get("value", 0), None if files is None else files.get("value", 0))

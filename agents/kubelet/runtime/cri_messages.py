@@ -68,7 +68,7 @@ PullImageRequest image=1:ImageSpec auth=2:AuthConfig
 PullImageResponse image_ref=1:string
 FilesystemIdentifier mountpoint=1:string
 UInt64Value value=1:int
-FilesystemUsage fs_id=2:FilesystemIdentifier used_bytes=3:UInt64Value
+FilesystemUsage fs_id=2:FilesystemIdentifier used_bytes=3:UInt64Value inodes_used=4:UInt64Value
 ImageFsInfoResponse image_filesystems=1:FilesystemUsage[]
 ContainerAttributes id=1:string
 ContainerStats attributes=1:ContainerAttributes writable_layer=4:FilesystemUsage

@@ -28,6 +28,7 @@ from agents.kubelet.runtime.interface import (
     Session,
     State,
     Version,
+    Written,
 )
 from api.runtime import Runtime
 
@@ -155,7 +156,7 @@ class FakeRuntime:
     def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
         raise ContainerRuntimeError("the fake runtime has no processes to attach to")
 
-    def disk_use(self, pod_uid: str) -> dict[str, int]:
+    def disk_use(self, pod_uid: str) -> dict[str, Written]:
         return {}
 
     def events(self) -> Iterator[RuntimeEvent]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -270,6 +270,13 @@ class Container:
     mounted_images: tuple[str, ...] = ()
 
 
+class Written(NamedTuple):
+    """What a container has written into its own root; `files` is None where the runtime cannot tell."""
+
+    bytes: int = 0
+    files: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """What the runtime has of one pod, or of all."""
@@ -391,8 +398,8 @@ class ContainerRuntime(Protocol):
     def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
         """Join the streams of the container's own process."""
 
-    def disk_use(self, pod_uid: str) -> dict[str, int]:
-        """The bytes that each container of a pod has written into its own root, by id."""
+    def disk_use(self, pod_uid: str) -> dict[str, Written]:
+        """What each container of a pod has written into its own root, by id."""
 
     def events(self) -> Iterator[RuntimeEvent]:
         """Hints as they come, until the connection breaks (ContainerRuntimeError)."""

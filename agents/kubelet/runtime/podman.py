@@ -4,8 +4,8 @@ A sandbox is a set of pinned namespaces (`pinned_sandboxes`), or, where the pod 
 container; the pod's containers join it, and the network namespace that the pod network has made. (Podman's own pods
 refuse a network namespace given by path.)
 
-Invariant: nothing is remembered here but what cannot change: an image's accounts, and who a process began as. All else
-comes from Podman and the sandboxes' records.
+Invariant: nothing is remembered here but what cannot change: an image's accounts, who a process began as, and where a
+container's layer lies. All else comes from Podman and the sandboxes' records.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ from agents.kubelet.runtime.interface import (
     Session,
     State,
     Version,
+    Written,
 )
 from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes, is_enough
 from agents.kubelet.runtime.podman_api import PodmanApi, stream_lines
 from agents.kubelet.runtime.podman_images import credentials_header, pull_result
 from agents.kubelet.runtime.podman_session import AttachSession, ExecSession
+from agents.kubelet.usage import disk_use
 from agents.network import namespaces
 from api.transport import Response
 
@@ -92,6 +94,7 @@ class PodmanRuntime:
         self._events: Response | None = None
         self._bundles: Path | None = None
         self._layered: bool | None = None
+        self._layers: dict[str, Path] = {}
         self._users: dict[str, ProcessUser | None] = {}
         self._known_accounts: dict[str, Accounts] = {}
 
@@ -230,6 +233,7 @@ class PodmanRuntime:
     def remove_container(self, container_id: str) -> None:
         self._api.delete(f"/containers/{container_id}", _REMOVE)
         self._users.pop(container_id, None)
+        self._layers.pop(container_id, None)
 
     def inspect(self, container_id: str) -> Container:
         return self._whole(podman_spec.container_of(self._look(container_id)))
@@ -345,9 +349,24 @@ class PodmanRuntime:
     def attach(self, container_id: str, *, terminal: bool, stdin: bool) -> Session:
         return AttachSession(self._api, container_id, terminal=terminal, stdin=stdin)
 
-    def disk_use(self, pod_uid: str) -> dict[str, int]:
-        query = {"all": "true", "size": "true", "filters": {"label": [f"{POD_UID}={pod_uid}"]}}
-        return {entry["Id"]: int((entry.get("Size") or {}).get("rwSize") or 0) for entry in self._listed(query)}
+    def disk_use(self, pod_uid: str) -> dict[str, Written]:
+        query = {"all": "true", "filters": {"label": [f"{POD_UID}={pod_uid}"]}}
+        if self._layered:
+            layers = {entry["Id"]: self._layer(entry["Id"]) for entry in self._listed(query)}
+            used = {key: disk_use(layer) for key, layer in layers.items() if layer is not None}
+            return {key: Written(found.bytes, found.inodes) for key, found in used.items()}
+        sizes = {entry["Id"]: entry.get("Size") or {} for entry in self._listed(query | {"size": "true"})}
+        return {key: Written(int(size.get("rwSize") or 0)) for key, size in sizes.items()}
+
+    def _layer(self, container_id: str) -> Path | None:
+        """The directory that holds what a container writes; None if it has gone."""
+        if container_id not in self._layers:
+            try:
+                driver = self._api.get(f"/containers/{container_id}/json").get("GraphDriver") or {}
+            except NoSuchContainer:
+                return None
+            self._layers[container_id] = Path((driver.get("Data") or {})["UpperDir"])
+        return self._layers[container_id]
 
     def events(self) -> Iterator[RuntimeEvent]:
         # No filter by label: it would have to name a value, and with a name alone nothing comes.

@@ -346,7 +346,7 @@ def test_limits_hold_and_can_be_changed(real: Driver) -> None:
 def test_what_a_container_writes_is_counted(real: Driver) -> None:
     container = real.run(f"dd if=/dev/zero of=/f bs=1M count=3 2>/dev/null; {FOREVER}")
     pod = real.runtime.inspect(container).pod.uid
-    eventually(lambda: real.runtime.disk_use(pod).get(container, 0) >= 3 * 1024**2, "three megabytes are counted", 60)
+    eventually(lambda: real.runtime.disk_use(pod)[container].bytes >= 3 * 1024**2, "three megabytes are counted", 60)
 
 
 def test_a_log_that_grows_is_begun_anew_and_what_was_before_is_kept(real: Driver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -191,18 +192,33 @@ def test_disk_beyond_a_limit_is_said_of_whom_it_is() -> None:
     made["spec"]["containers"][0]["resources"] = {"limits": {"ephemeral-storage": "2Mi"}}
     cases = [
         (Use(volumes={"v": 2 * MIB}), 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '),
-        (Use(disk={"app": 2 * MIB}, volumes={"v": MIB}),
+        (Use(logs={"app": 2 * MIB}, volumes={"v": MIB}),
          "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "),
     ]  # fmt: skip
     assert [found.message for use, _ in cases if (found := over_own_limit(made, use))] == [text for _, text in cases]
-    assert over_own_limit(made, Use(disk={"app": MIB}, volumes={"v": MIB})) is None
+    assert over_own_limit(made, Use(logs={"app": MIB}, volumes={"v": MIB})) is None
     made["spec"]["containers"].append({"name": "side", "resources": {"limits": {"ephemeral-storage": "2Mi"}}})
-    found = over_own_limit(made, Use(disk={"app": 3 * MIB}))
+    found = over_own_limit(made, Use(logs={"app": 3 * MIB}))
     assert found is not None and found.message == 'Container app exceeded its local ephemeral storage limit "2Mi". '
     made["spec"]["initContainers"] = [{"name": "i", "resources": {"limits": {"ephemeral-storage": "8Mi"}}}]
-    assert over_own_limit(made, Use(disk={"side": MIB, "app": 2 * MIB}, volumes={"v": MIB, "w": 3 * MIB})) is None
+    assert over_own_limit(made, Use(logs={"side": MIB, "app": 2 * MIB}, volumes={"v": MIB, "w": 3 * MIB})) is None
     made["spec"]["priority"] = 2_000_000_000
     assert over_own_limit(made, Use(volumes={"v": 2 * MIB})) is None
+
+
+USES = Use(
+    memory={"a": 1}, processes=2, logs={"a": 10}, roots={"a": 100}, volumes={"v": 1000, "m": 5}, inodes=20,
+    root_inodes=200, in_memory=frozenset({"m"}),
+)  # fmt: skip
+ALL_SIGNALS = [Signal.MEMORY, Signal.NODE_DISK, Signal.NODE_INODES, Signal.IMAGE_DISK, Signal.IMAGE_INODES,
+               Signal.PROCESSES]  # fmt: skip
+
+
+def test_what_counts_where_images_lie_on_a_disk_of_their_own() -> None:
+    assert [USES.of(signal) for signal in ALL_SIGNALS] == [1, 1110, 220, 1110, 220, 2]
+    apart = dataclasses.replace(USES, images_apart=True)
+    assert [apart.of(signal) for signal in ALL_SIGNALS] == [1, 1010, 20, 100, 200, 2]
+    assert (USES.limited("a"), apart.limited("a"), apart.of_container("a")) == (110, 10, 110)
 
 
 def tolerating(pressure: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from agents.kubelet.exposition import OwnMetrics, cadvisor_metrics, probe_metric
 from agents.kubelet.machine import Machine, Pressure
 from agents.kubelet.pods.view import PodView
 from agents.kubelet.processes import System, of_processes
-from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
+from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State, Written
 from agents.kubelet.sampling import NodeUse, Sample
 from agents.kubelet.stats import PodDisk, summary
-from agents.kubelet.usage import DiskUse, Interface, PodUsage, Space, Usage
+from agents.kubelet.usage import DiskUse, Interface, PodUsage, Space, Stalled, Stalls, Usage, stalls
 
 pytestmark = pytest.mark.unit
 
@@ -40,7 +40,7 @@ def sample(time: float, seconds: float, *, pod: bool = True) -> Sample:
 )
 def test_rates_are_of_two_samples_or_of_a_life(before: Sample, rate: float) -> None:
     claims = {"d": ("data", Space(100, 60, 10, 4))}
-    disks = {"u1": PodDisk({"app": DiskUse(10, 1)}, {"c": 5}, {"v": DiskUse(20, 2)}, claims)}
+    disks = {"u1": PodDisk({"app": DiskUse(10, 1)}, {"c": Written(5, 3)}, {"v": DiskUse(20, 2)}, claims)}
     found = summary("n", [POD], {"u1": VIEW}, (sample(110.0, 2.0), before), Pressure(1, 2, 3, 4), disks)
     (pod,) = found["pods"]
     assert pod["containers"][0]["cpu"]["usageNanoCores"] == rate * NANO
@@ -54,7 +54,7 @@ def test_rates_are_of_two_samples_or_of_a_life(before: Sample, rate: float) -> N
 
 def test_every_part_tells_what_is_left_for_it() -> None:
     spaces = {"v": Space(50, 30, 8, 3)}
-    disks = {"u1": PodDisk({"app": DiskUse(10, 1)}, {"c": 5}, {"v": DiskUse(20, 2)}, {}, spaces)}
+    disks = {"u1": PodDisk({"app": DiskUse(10, 1)}, {"c": Written(5, 3)}, {"v": DiskUse(20, 2)}, {}, spaces)}
     pressure = Pressure(1, 200, 300, 4, 0, 20, 30, 2000, 3000, 200, 300)
     use = Usage(110.0, 2 * NANO, 100, 60, 40, 7, 1, 2, swap=9, memory_limit=100)
     links = {"eth0": Interface(1, 0, 2, 0), "away": Interface(3)}
@@ -65,13 +65,13 @@ def test_every_part_tells_what_is_left_for_it() -> None:
     (told,) = found["pods"]
     (container,) = told["containers"]
     assert container["memory"]["availableBytes"] == 40 and container["swap"]["swapUsageBytes"] == 9
-    amounts = ("usedBytes", "availableBytes", "capacityBytes", "inodesFree", "inodes")
+    amounts = ("usedBytes", "availableBytes", "capacityBytes", "inodesFree", "inodes", "inodesUsed")
     assert [[part[name] for name in amounts] for part in (
         container["rootfs"], container["logs"], told["volume"][0], told["ephemeral-storage"], found["node"]["fs"],
-        found["node"]["runtime"]["imageFs"],
+        found["node"]["runtime"]["imageFs"], found["node"]["runtime"]["containerFs"],
     )] == [
-        [5, 2000, 3000, 200, 300], [10, 200, 300, 20, 30], [20, 30, 50, 3, 8], [35, 200, 300, 20, 30],
-        [100, 200, 300, 20, 30], [1000, 2000, 3000, 200, 300],
+        [5, 2000, 3000, 200, 300, 3], [10, 200, 300, 20, 30, 1], [20, 30, 50, 3, 8, 2], [35, 200, 300, 20, 30, 6],
+        [100, 200, 300, 20, 30, 10], [1000, 2000, 3000, 200, 300, 100], [1000, 2000, 3000, 200, 300, 100],
     ]  # fmt: skip
     (system,) = found["node"]["systemContainers"]
     assert (system["name"], system["cpu"]["usageNanoCores"]) == ("pods", 2 * NANO // 50)
@@ -79,6 +79,32 @@ def test_every_part_tells_what_is_left_for_it() -> None:
     assert found["node"]["memory"]["rssBytes"] == 300 and found["node"]["memory"]["majorPageFaults"] == 5
     network = found["node"]["network"]
     assert (network["name"], [entry["name"] for entry in network["interfaces"]]) == ("eth0", ["away", "eth0"])
+
+
+PSI = "some avg10=1.50 avg60=0.25 avg300=0.00 total=42\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"
+
+
+def test_waiting_and_swap_are_told_where_the_kernel_counts_them() -> None:
+    waited = stalls(PSI)
+    assert waited == Stalls(Stalled(42, 1.5, 0.25), Stalled(7)) and stalls("") is None
+    use = Usage(110.0, swap=9, swap_limit=10, stalls={"cpu": waited, "memory": waited, "io": waited})
+    node = NodeUse(110.0, 0, 500, 1000, swap_used=3, swap_free=4, stalls={"io": waited})
+    now = Sample(node, {"u1": PodUsage(use, {"c": use}, {})})
+    disks = {"u1": PodDisk({}, {"c": Written(5)}, {"v": DiskUse(20, 2), "m": DiskUse(9, 9)}, in_memory=frozenset("m"))}
+    found = summary("n", [POD], {"u1": VIEW}, (now, now), Pressure(1, 2, 3, 4), disks)
+    (told,) = found["pods"]
+    shown = {
+        "some": {"total": 42, "avg10": 1.5, "avg60": 0.25, "avg300": 0.0},
+        "full": {"total": 7, "avg10": 0.0, "avg60": 0.0, "avg300": 0.0},
+    }
+    for part in (told, told["containers"][0]):
+        assert [part[name]["psi"] for name in ("cpu", "memory", "io")] == [shown] * 3
+        assert (part["swap"]["swapUsageBytes"], part["swap"]["swapAvailableBytes"]) == (9, 1)
+    assert found["node"]["io"]["psi"] == shown and "psi" not in found["node"]["cpu"]
+    assert (found["node"]["swap"]["swapUsageBytes"], found["node"]["swap"]["swapAvailableBytes"]) == (3, 4)
+    assert (told["ephemeral-storage"]["usedBytes"], told["ephemeral-storage"]["inodesUsed"]) == (25, 2)
+    # A runtime that does not count files says nothing of them.
+    assert "inodesUsed" not in told["containers"][0]["rootfs"]
 
 
 def test_a_part_of_the_system_is_the_sum_of_its_processes(tmp_path: Path) -> None:
