@@ -72,6 +72,11 @@ class PodCgroups:
             for name, value in (_unified_values if unified else _values)(limits).items():
                 _write(hierarchy / name, value)
 
+    def limits_huge_pages(self) -> bool:
+        """Whether the kernel counts huge pages by group here."""
+        unified = self.root / "cgroup.controllers"
+        return "hugetlb" in unified.read_text().split() if unified.exists() else (self.root / "hugetlb").is_dir()
+
     def _controllers(self, unified: bool, group: str) -> list[Path]:
         """The group's directories that have the controllers needed."""
         relative = group.strip("/")

@@ -211,6 +211,7 @@ class Kubelet:
                 version.recursive_read_only,
                 settings.pids_limit,
                 self.machine.memory,
+                tuple(kind.size for kind in self.machine.huge_pages if kind.pages and self.cgroups.limits_huge_pages()),
             ),
             VolumeManager(settings.root, clock, sources),
             self.cgroups,

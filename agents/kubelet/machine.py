@@ -13,8 +13,17 @@ import platform
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+_HUGE_PAGES = Path("/sys/kernel/mm/hugepages")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "s390x": "s390x", "ppc64le": "ppc64le"}
+
+
+class HugePages(NamedTuple):
+    """How many pages of a size, in bytes, the machine keeps for who asks for them."""
+
+    size: int
+    pages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class Machine:
     boot_id: str = ""
     kernel: str = ""
     os_image: str = ""
+    huge_pages: tuple[HugePages, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,17 @@ def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
         kernel=platform.release(),
         os_image=_os_image(),
+        huge_pages=read_huge_pages(_HUGE_PAGES),
     )
+
+
+def read_huge_pages(root: Path) -> tuple[HugePages, ...]:
+    """The sizes that the kernel knows, the smallest first, each with its pages."""
+    found = []
+    for entry in root.glob("hugepages-*kB"):
+        size = int(entry.name.removeprefix("hugepages-").removesuffix("kB")) * 1024
+        found.append(HugePages(size, int(_text(str(entry / "nr_hugepages")) or 0)))
+    return tuple(sorted(found))
 
 
 def read_pressure(root_directory: Path, image_directory: Path) -> Pressure:

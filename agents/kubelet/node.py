@@ -83,8 +83,7 @@ def node_status(
         "memory": canonical(f"{machine.memory // 1024}Ki"),
         "ephemeral-storage": canonical(f"{machine.disk // 1024}Ki"),
         "pods": str(settings.max_pods),
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
+        **{f"hugepages-{_amount(kind.size)}": _amount(kind.size * kind.pages) for kind in machine.huge_pages},
     }
     allocatable = capacity | allocatable_of(settings, machine)
     return {
@@ -118,18 +117,24 @@ def _extended_resources(old: Object) -> dict[str, str]:
 
 
 def allocatable_of(settings: NodeSettings, machine: Machine) -> dict[str, str]:
-    """What pods may ask for: all but what is reserved for the system, and memory that eviction keeps free."""
+    """What pods may ask for: all but what is reserved for the system, memory that eviction keeps free, and huge pages,
+    which are asked for by their own names."""
 
     def reserved(name: str) -> Quantity:
         return parse(settings.reserved.get(name, "0"))
 
-    memory = max(0, machine.memory - reserved("memory").value() - settings.kept_memory)
+    huge = sum(kind.size * kind.pages for kind in machine.huge_pages)
+    memory = max(0, machine.memory - reserved("memory").value() - settings.kept_memory - huge)
     disk = max(0, machine.disk * 9 // 10 - reserved("ephemeral-storage").value())
     return {
         "cpu": canonical(f"{max(0, machine.cpus * 1000 - reserved('cpu').milli())}m"),
         "memory": canonical(f"{memory // 1024}Ki"),
         "ephemeral-storage": canonical(disk),
     }
+
+
+def _amount(size: int) -> str:
+    return canonical(f"{size // 1024}Ki")
 
 
 def _node_info(machine: Machine, version: Version) -> Object:

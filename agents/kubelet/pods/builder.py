@@ -53,6 +53,7 @@ class BuilderSettings:
     recursive_read_only: bool = False
     pids_limit: int = 4096
     node_memory: int = 0
+    huge_page_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class PodBuilder:
                 )
                 for mount, _ in spec.image_mounts(pod, container)
             ),
-            limits=limits.container_limits(pod, container, self.settings.pids_limit),
+            limits=limits.container_limits(pod, container, self.settings.pids_limit, self.settings.huge_page_sizes),
             security=security(pod, container, images.own, self.settings.seccomp),
             share_processes=spec.shares_processes(pod),
             target_id=start.target_id,

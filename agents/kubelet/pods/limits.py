@@ -6,6 +6,9 @@ GetContainerOOMScoreAdjust; kuberuntime getCPULimit and getMemoryLimit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from agents.kubelet.pods import spec
 from agents.kubelet.runtime.interface import CPU_PERIOD, Limits
 from api.objects import Object
@@ -16,11 +19,27 @@ _LEAST_SHARES, _MOST_SHARES = 2, 262144
 _LEAST_QUOTA = 1000
 
 
-def container_limits(pod: Object, container: Object, pids: int) -> Limits:
-    """A container's own limits, and where it has none, those of the pod as a whole; processes by the node's limit."""
+def container_limits(pod: Object, container: Object, pids: int, page_sizes: Sequence[int] = ()) -> Limits:
+    """A container's own limits, and where it has none, those of the pod as a whole; processes by the node's limit.
+
+    Of huge pages of the node's sizes it may have those that it asks for, and no others.
+    """
     own, of_pod = (holder.get("resources") or {} for holder in (container, pod["spec"]))
     limits = (of_pod.get("limits") or {}) | (own.get("limits") or {})
-    return _limits({"requests": own.get("requests"), "limits": limits}, pids)
+    found = _limits({"requests": own.get("requests"), "limits": limits}, pids)
+    return replace(found, huge_pages=tuple((_named(size), _huge_pages(limits, size)) for size in page_sizes))
+
+
+def _named(size: int) -> str:
+    """A size of pages as runtimes name it: 2MB, 1GB."""
+    power = (size.bit_length() - 1) // 10
+    return f"{size >> 10 * power}{'KMG'[power - 1]}B"
+
+
+def _huge_pages(limits: Object, size: int) -> int:
+    """The bytes of pages of that size. Source: kubelet/util GetHugepageLimitsFromResources."""
+    named = ((name.removeprefix("hugepages-"), text) for name, text in limits.items() if name.startswith("hugepages-"))
+    return sum(parse(text).value() for page, text in named if parse(page).value() == size)
 
 
 def _limits(resources: Object, pids: int = 0) -> Limits:

@@ -33,7 +33,8 @@ ListPodSandboxResponse items=1:PodSandbox[]
 ImageSpec image=1:string
 Mount container_path=1:string host_path=2:string readonly=3:bool propagation=5:int recursive_read_only=8:bool
 KeyValue key=1:string value=2:string
-LinuxContainerResources cpu_period=1:int cpu_quota=2:int cpu_shares=3:int memory_limit_in_bytes=4:int oom_score_adj=5:int unified=9:map memory_swap_limit_in_bytes=10:int
+HugepageLimit page_size=1:string limit=2:int
+LinuxContainerResources cpu_period=1:int cpu_quota=2:int cpu_shares=3:int memory_limit_in_bytes=4:int oom_score_adj=5:int hugepage_limits=8:HugepageLimit[] unified=9:map memory_swap_limit_in_bytes=10:int
 Capability add_capabilities=1:string[] drop_capabilities=2:string[]
 LinuxContainerSecurityContext capabilities=1:Capability privileged=2:bool namespace_options=3:NamespaceOption run_as_user=5:Int64Value run_as_username=6:string readonly_rootfs=7:bool supplemental_groups=8:int[] no_new_privs=11:bool run_as_group=12:Int64Value masked_paths=13:string[] readonly_paths=14:string[] seccomp=15:SecurityProfile
 LinuxContainerConfig resources=1:LinuxContainerResources security_context=2:LinuxContainerSecurityContext

@@ -125,12 +125,16 @@ class ImageMount:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Cgroup limits; 0 is no limit. Memory in bytes, CPU quota in microseconds of each CPU_PERIOD."""
+    """Cgroup limits; 0 is no limit. Memory in bytes, CPU quota in microseconds of each CPU_PERIOD.
+
+    `huge_pages` has for each size of pages, as 2MB, how many bytes of such pages may be taken; here 0 is none at all.
+    """
 
     cpu_shares: int = 0
     cpu_quota: int = 0
     memory: int = 0
     pids: int = 0
+    huge_pages: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

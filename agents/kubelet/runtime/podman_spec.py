@@ -219,6 +219,8 @@ def resource_limits(limits: Limits) -> dict[str, Any]:
         found["memory"] = {"limit": limits.memory, "swap": limits.memory}
     if limits.pids:
         found["pids"] = {"limit": limits.pids}
+    if limits.huge_pages:
+        found["hugepageLimits"] = [{"pageSize": size, "limit": amount} for size, amount in limits.huge_pages]
     return found
 
 

@@ -10,7 +10,6 @@ Source: kubelet's volume manager and the volume plugins named in each function.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import stat
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ from pathlib import Path
 
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.environment import Sources
-from agents.kubelet.volumes.mounts import mount_tmpfs, unmount_under
+from agents.kubelet.volumes import empty
+from agents.kubelet.volumes.mounts import unmount_under
 from agents.kubelet.volumes.ownership import hand_over, wanted_group
 from agents.kubelet.volumes.payload import Collector, VolumeError
 from agents.kubelet.volumes.sub_paths import bind_sub_path, read_file
 from agents.kubelet.volumes.writer import write_payload
 from api.errors import ApiError
 from api.objects import Object, annotations_of, name_of, namespace_of, uid_of
-from api.quantities import parse
 from api.runtime import Runtime
 from api.transport import TransportError
 from api.volumes import LOCAL_PATH, PROVISIONED_BY
@@ -120,7 +119,7 @@ class VolumeManager:
         path = self.path(pod, volume["name"])
         group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
         if volume.get("emptyDir") is not None:
-            self._empty_directory(path, volume["emptyDir"], group)
+            empty.set_up(pod, volume["emptyDir"], path, collector.around.allocatable.get("memory", ""))
             return
         try:
             payload = collector.collect(pod, volume)
@@ -136,18 +135,6 @@ class VolumeManager:
             return
         stamp = f"{int(self.clock.time() * 1_000_000)}"
         write_payload(path, payload, stamp, group)
-
-    def _empty_directory(self, path: Path, source: Object, group: int | None) -> None:
-        """Source: kubernetes.io/empty-dir."""
-        if not path.exists():
-            path.mkdir(parents=True)
-            path.chmod(0o777)
-            if source.get("medium") == "Memory":
-                limit = source.get("sizeLimit")
-                mount_tmpfs(path, parse(limit).value() if limit else 0)
-            if group is not None:
-                os.chown(path, -1, group)
-                path.chmod(0o2777)
 
     def _take(self, pod: Object, volume: Object, path: Path) -> None:
         """Note that the pod has the volume of a claim, which is handed to its group if no other pod has it.

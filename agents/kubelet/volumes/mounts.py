@@ -26,6 +26,11 @@ def mount_tmpfs(path: Path, size: int = 0, mode: str = "0777") -> None:
     _mount(b"tmpfs", path, b"tmpfs", _NOSUID | _NODEV, options.encode())
 
 
+def mount_huge_pages(path: Path, page: int) -> None:
+    """Mount a file system of huge pages of `page` bytes. Raises OSError."""
+    _mount(b"nodev", path, b"hugetlbfs", _NOSUID | _NODEV, f"pagesize={page},mode=0777".encode())
+
+
 def bind(source: Path, path: Path) -> None:
     """Mount a file or directory, without what is mounted below it, at another one. Raises OSError."""
     _mount(os.fsencode(source), path, None, _BIND, None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.kubelet.volumes import sub_paths
+from agents.kubelet.volumes import empty, sub_paths
 from agents.kubelet.volumes.mounts import bind, mount_tmpfs, mounts_under, unmount_under
 from agents.kubelet.volumes.payload import VolumeError
 from agents.network.namespaces import share
@@ -184,3 +184,19 @@ def test_two_tasks_may_unmount_the_same(volume: Path) -> None:
             for done in [tasks.submit(unmount_under, volume / "many") for _ in range(4)]:
                 done.result()
             assert not mounts_under(volume / "many")
+
+
+def test_a_volume_in_memory_is_mounted_again_and_one_of_huge_pages_has_them(tmp_path: Path) -> None:
+    pod = {"spec": {"containers": [{"name": "app", "resources": {"requests": {"hugepages-2Mi": "4Mi"}}}]}}
+    memory, huge = tmp_path / "memory", tmp_path / "huge"
+    memory.mkdir()
+    try:
+        for _ in range(2):
+            empty.set_up(pod, {"medium": "Memory", "sizeLimit": "2Mi"}, memory, "1Gi")
+            empty.set_up(pod, {"medium": "HugePages"}, huge, "1Gi")
+        assert sorted(mounts_under(tmp_path)) == [huge, memory]
+        assert os.statvfs(huge).f_bsize == 2 * 1024**2
+        assert os.statvfs(memory).f_blocks * os.statvfs(memory).f_frsize == 2 * 1024**2
+        assert stat.S_IMODE(huge.stat().st_mode) == stat.S_IMODE(memory.stat().st_mode) == 0o777
+    finally:
+        unmount_under(tmp_path)
