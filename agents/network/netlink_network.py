@@ -26,6 +26,7 @@ from agents.network.hostports import HostPortTable
 from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
 from agents.network.ipam import AddressBook, Reservation, gateway_of
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
+from agents.network.notices import LinkNotices
 from agents.network.rtnetlink import encode
 from agents.network.rtnetlink.values import Link, Network, Route, VethPair, mac_of
 from api.runtime import Runtime
@@ -58,6 +59,8 @@ class NetlinkPodNetwork:
         self._networks: tuple[Network, ...] = ()
         # What was wired by this process, and is looked after until it shall go.
         self._wired: dict[str, Bandwidth] = {}
+        self._notices = LinkNotices()
+        self._links_are_right = False
 
     def configure(self, pod_cidrs: tuple[str, ...]) -> None:
         """Take the node's podCIDRs, and make the bridge and let the node forward. Raises NetworkError."""
@@ -126,10 +129,7 @@ class NetlinkPodNetwork:
         """Make again what somebody took away of what `attach` made here, and say what. Raises NetworkError."""
         with self._lock:
             try:
-                present = {link.name: link for link in links.links(self._kernel).values()}
-                self._remove_left(present.values())
-                changes = [self._repair_link(name, present.get(host_interface(name))) for name in self._wired]
-                return [*filter(None, changes), *self._host_ports.repair()]
+                return [*self._repair_links(), *self._host_ports.repair()]
             except (OSError, NetlinkError, sysctl.SysctlError) as error:
                 raise NetworkError(f"the network of pods cannot be repaired: {error}") from error
 
@@ -199,6 +199,17 @@ class NetlinkPodNetwork:
             sandbox = link.alias.removeprefix(links.SANDBOX_ALIAS)
             if link.kind == "veth" and sandbox != link.alias and sandbox not in known:
                 self._delete_link(link.name)
+
+    def _repair_links(self) -> list[str]:
+        if self._notices.anything():
+            self._links_are_right = False
+        if self._links_are_right:
+            return []
+        present = {link.name: link for link in links.links(self._kernel).values()}
+        self._remove_left(present.values())
+        changes = [self._repair_link(name, present.get(host_interface(name))) for name in self._wired]
+        self._links_are_right = True
+        return list(filter(None, changes))
 
     def _repair_link(self, sandbox: str, present: Link | None) -> str:
         """Make a sandbox's link again, or bring it up; what was done, "" for nothing."""
