@@ -13,6 +13,7 @@ from api.validation import (
     containers,
     fields,
     operating_systems,
+    pod_annotations,
     pod_status,
     resources,
     scheduling,
@@ -25,7 +26,6 @@ from api.validation.service_addresses import ip_address
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
-_MIRROR = "kubernetes.io/config.mirror"
 _MAX_DEADLINE = 2**31 - 1
 _MOST_NAMESERVERS, _MOST_SEARCHES, _LONGEST_SEARCHES = 3, 32, 2048
 _MUTABLE = (
@@ -43,9 +43,11 @@ def pod(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "ephemeralcontainers" and old is not None:
         return _ephemeral_update(spec, old["spec"])
     found = pod_spec("spec", spec, is_pod=True) + containers.for_pods("spec", spec, "containers", "initContainers")
-    found += _mirrored(new, old)
+    found += pod_annotations.judged("metadata.annotations", new["metadata"], spec)
     if old is not None:
+        found += pod_annotations.changed(new, old)
         return found + _spec_update(spec, old["spec"], resize=subresource == "resize")
+    found += pod_annotations.agreeing(new)
     found += _tokens_without_account(spec)
     found += volumes.brought_claims("spec", spec, new["metadata"].get("name") or "")
     if spec.get("ephemeralContainers"):
@@ -53,21 +55,6 @@ def pod(new: Object, old: Object | None, subresource: str) -> Causes:
     if spec.get("nodeName") and spec.get("schedulingGates"):
         detail = "cannot be set until all schedulingGates have been cleared"
         found.append(fields.forbidden("spec.nodeName", detail))
-    return found
-
-
-def _mirrored(new: Object, old: Object | None) -> Causes:
-    """The mark of a pod that comes from a node's own files: on a node from the start, and never changed."""
-    path = f"metadata.annotations[{_MIRROR}]"
-    now = (new["metadata"].get("annotations") or {}).get(_MIRROR)
-    found: Causes = []
-    if now is not None and not new["spec"].get("nodeName"):
-        found.append(fields.invalid(path, now, "must set spec.nodeName if mirror pod annotation is set"))
-    before = now if old is None else (old["metadata"].get("annotations") or {}).get(_MIRROR)
-    if before is None and now is not None:
-        found.append(fields.forbidden(path, "may not add mirror pod annotation"))
-    elif before != now:
-        found.append(fields.forbidden(path, "may not remove or update mirror pod annotation"))
     return found
 
 
@@ -89,6 +76,7 @@ def template(path: str, value: Object | None) -> Causes:
         return [fields.required(path)]
     spec = value.get("spec") or {}
     found = template_metadata(path, value) + pod_spec(f"{path}.spec", spec)
+    found += pod_annotations.judged(f"{path}.annotations", value.get("metadata") or {}, spec)
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         found.append(fields.forbidden(f"{path}.spec.ephemeralContainers", detail))

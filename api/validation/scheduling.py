@@ -188,23 +188,34 @@ def _pod_term(path: str, term: Object) -> Causes:
     if not key:
         found.append(fields.required(f"{path}.topologyKey", "can not be empty"))
     found += fields.problems(f"{path}.topologyKey", key, names.label_key_problems)
-    matched, mismatched = term.get("matchLabelKeys") or [], term.get("mismatchLabelKeys") or []
+    return found + _label_keys(path, term)
+
+
+def _label_keys(path: str, holder: Object) -> Causes:
+    """Labels whose values come from the pod itself and were added to a selector, which therefore has to be there.
+
+    They are merged before they are judged: a key that is asked for twice is its author's, too.
+    """
+    selector, found = holder.get("labelSelector"), []
+    matched, mismatched = holder.get("matchLabelKeys") or [], holder.get("mismatchLabelKeys") or []
     for field, keys in (("matchLabelKeys", matched), ("mismatchLabelKeys", mismatched)):
-        found += _label_keys(f"{path}.{field}", keys, term.get("labelSelector"))
-    for index, key in enumerate(mismatched):
-        if key in matched:
+        if keys and selector is None:
+            detail = "must not be specified when labelSelector is not set"
+            found.append(fields.forbidden(f"{path}.{field}", detail))
+            continue
+        for index, key in enumerate(keys):
+            found += fields.problems(f"{path}.{field}[{index}]", key, names.label_key_problems)
+    seen = {*((selector or {}).get("matchLabels") or {})}
+    for expression in (selector or {}).get("matchExpressions") or []:
+        key = str(expression.get("key"))
+        if key in matched and key in seen:
+            detail = "exists in both matchLabelKeys and labelSelector"
+            found.append(fields.invalid(f"{path}[{matched.index(key)}]", key, detail))
+        seen.add(key)
+    for index, key in enumerate(matched):
+        if key in mismatched:
             detail = "exists in both matchLabelKeys and mismatchLabelKeys"
-            found.append(fields.invalid(f"{path}.mismatchLabelKeys[{index}]", key, detail))
-    return found
-
-
-def _label_keys(path: str, keys: list[str], selector: Object | None) -> Causes:
-    """Labels whose values come from the pod itself and are added to a selector, which therefore has to be there."""
-    if keys and selector is None:
-        return [fields.forbidden(path, "must not be specified when labelSelector is not set")]
-    found: Causes = []
-    for index, key in enumerate(keys):
-        found += fields.problems(f"{path}[{index}]", key, names.label_key_problems)
+            found.append(fields.invalid(f"{path}.matchLabelKeys[{index}]", key, detail))
     return found
 
 
@@ -230,7 +241,7 @@ def spread_constraints(path: str, spec: Object) -> Causes:
             policy = constraint.get(field)
             if policy is not None and policy not in ("Honor", "Ignore"):
                 found.append(fields.not_supported(f"{place}.{field}", policy, ("Honor", "Ignore")))
-        found += _keys_of_spread(f"{place}.matchLabelKeys", constraint)
+        found += _label_keys(place, constraint)
         found += fields.label_selector(f"{place}.labelSelector", constraint.get("labelSelector"))
     return found
 
@@ -242,18 +253,6 @@ def _min_domains(path: str, number: int | None, action: str) -> Causes:
     if action != "DoNotSchedule":
         detail = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
         found.append(fields.invalid(path, number, detail))
-    return found
-
-
-def _keys_of_spread(path: str, constraint: Object) -> Causes:
-    selector, keys = constraint.get("labelSelector"), constraint.get("matchLabelKeys") or []
-    found = _label_keys(path, keys, selector)
-    selected = {*((selector or {}).get("matchLabels") or {})}
-    selected |= {str(one.get("key")) for one in (selector or {}).get("matchExpressions") or []}
-    for index, key in enumerate(keys):
-        if key in selected:
-            detail = "exists in both matchLabelKeys and labelSelector"
-            found.append(fields.invalid(f"{path}[{index}]", key, detail))
     return found
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
+from api.app_armor import LONGEST
 from api.objects import Object
 from api.validation import fields
 from api.validation.fields import Causes
 from api.validation.operating_systems import windows_options
 
 _MAX_ID = 2**31 - 1
-_LONGEST_PROFILE = 4095
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL = rf"^({_SEGMENT}[\./])*{_SEGMENT}$"
@@ -124,4 +124,4 @@ def _app_armor(path: str, profile: Object | None) -> Causes:
         found.append(fields.invalid(place, file, "must not be padded with whitespace"))
     elif not file:
         found.append(fields.required(place, "must be set when AppArmor type is Localhost"))
-    return found + [fields.too_long(place, _LONGEST_PROFILE)] * (len(file or "") > _LONGEST_PROFILE)
+    return found + [fields.too_long(place, LONGEST)] * (len(file or "") > LONGEST)

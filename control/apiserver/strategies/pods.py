@@ -13,6 +13,7 @@ from api.objects import Object
 from api.quantities import Quantity
 from control.apiserver.operation import Operation
 from control.apiserver.strategies.base import Strategy, set_generation
+from control.apiserver.strategies.pod_completion import confine_as_annotated, merge_label_keys
 
 _FINAL = ("Succeeded", "Failed")
 _QOS_RESOURCES = ("cpu", "memory")
@@ -31,6 +32,8 @@ class PodStrategy(Strategy):
         if obj["spec"].get("schedulingGates"):
             status["conditions"] = [_gated(operation.now)]
         obj["status"] = status
+        merge_label_keys(obj)
+        operation.warnings += confine_as_annotated(obj)
 
     def prepare_status_update(self, operation: Operation, new: Object, old: Object) -> None:
         super().prepare_status_update(operation, new, old)

@@ -55,6 +55,7 @@ FIELD = f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchFields
 NEAR = f"spec.affinity.podAffinity.{REQUIRED}[0]"
 SPREAD = "spec.topologySpreadConstraints[0]"
 HOST_PORT = {"ports": [{"containerPort": 80, "hostPort": 80}]}
+MERGED = [{"key": "a", "operator": "In", "values": ["b"]}]
 SPECS: list[tuple[dict[str, Any], list[str]]] = [
     (labelled(), [f'{LABELLED}.values[0]: Invalid value: "-1": {NO_VALUE}']),
     (labelled("preferredDuringSchedulingIgnoredDuringExecution"), []),
@@ -81,7 +82,7 @@ SPECS: list[tuple[dict[str, Any], list[str]]] = [
      [f"{NEAR}.namespaceSelector.matchExpressions[0].values: Forbidden: may not be specified when `operator` is "
       "'Exists' or 'DoesNotExist'"]),
     (near(matchLabelKeys=["a"], mismatchLabelKeys=["a"]),
-     [f'{NEAR}.mismatchLabelKeys[0]: Invalid value: "a": exists in both matchLabelKeys and mismatchLabelKeys']),
+     [f'{NEAR}.matchLabelKeys[0]: Invalid value: "a": exists in both matchLabelKeys and mismatchLabelKeys']),
     (near(labelSelector=None, matchLabelKeys=["a"]),
      [f"{NEAR}.matchLabelKeys: Forbidden: must not be specified when labelSelector is not set"]),
     (spread(minDomains=2, nodeAffinityPolicy="Honor", nodeTaintsPolicy="Ignore", matchLabelKeys=["a"]), []),
@@ -93,8 +94,10 @@ SPECS: list[tuple[dict[str, Any], list[str]]] = [
      [f'{SPREAD}.whenUnsatisfiable: Unsupported value: "": supported values: "DoNotSchedule", "ScheduleAnyway"']),
     (spread(nodeTaintsPolicy="Maybe"),
      [f'{SPREAD}.nodeTaintsPolicy: Unsupported value: "Maybe": supported values: "Honor", "Ignore"']),
-    (spread(labelSelector={"matchLabels": {"a": "b"}}, matchLabelKeys=["a"]),
-     [f'{SPREAD}.matchLabelKeys[0]: Invalid value: "a": exists in both matchLabelKeys and labelSelector']),
+    (spread(labelSelector={"matchLabels": {"a": "b"}, "matchExpressions": MERGED}, matchLabelKeys=["a"]),
+     [f'{SPREAD}[0]: Invalid value: "a": exists in both matchLabelKeys and labelSelector']),
+    (near(labelSelector={"matchExpressions": MERGED * 2}, mismatchLabelKeys=["a"]), []),
+    (spread(labelSelector={"matchExpressions": MERGED}, matchLabelKeys=["a"]), []),
     ({"topologySpreadConstraints": spread()["topologySpreadConstraints"] * 2},
      [f'{SPREAD}.{{topologyKey, whenUnsatisfiable}}: Duplicate value: "{{zone, DoNotSchedule}}"']),
     ({"initContainers": [CONTAINER | HOST_PORT | {"name": name} for name in "ab"]}, []),

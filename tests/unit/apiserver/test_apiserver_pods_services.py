@@ -34,6 +34,62 @@ def test_a_new_pod_is_pending_with_account_token_and_tolerations(client):
     }
 
 
+def test_selectors_say_what_they_take_from_the_pods_labels(client):
+    term = {"topologyKey": "zone", "labelSelector": {}, "matchLabelKeys": ["a", "none"], "mismatchLabelKeys": ["b"]}
+    weighted = {"weight": 1, "podAffinityTerm": term}
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+    body = pod(
+        "p",
+        affinity={
+            "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]},
+            "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [weighted]},
+        },
+        topologySpreadConstraints=[spread | {"matchLabelKeys": ["b"]}],
+    )
+    body["metadata"]["labels"] = {"a": "1", "b": "2"}
+    spec = client.create("pods", body)["spec"]
+    near, far = spec["affinity"]["podAffinity"], spec["affinity"]["podAntiAffinity"]
+    taken = [
+        {"key": "a", "operator": "In", "values": ["1"]},
+        {"key": "b", "operator": "NotIn", "values": ["2"]},
+    ]
+    assert near["requiredDuringSchedulingIgnoredDuringExecution"][0]["labelSelector"]["matchExpressions"] == taken
+    preferred = far["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]
+    assert preferred["labelSelector"]["matchExpressions"] == taken
+    own = [{"key": "b", "operator": "In", "values": ["2"]}]
+    assert spec["topologySpreadConstraints"][0]["labelSelector"]["matchExpressions"] == own
+
+
+def test_a_label_is_not_both_taken_from_the_pod_and_asked_for(client):
+    asked = {"matchLabels": {"a": "1"}}
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": asked}
+    body = pod("p", topologySpreadConstraints=[spread | {"matchLabelKeys": ["a"]}])
+    body["metadata"]["labels"] = {"a": "1"}
+    with pytest.raises(errors.Invalid, match="exists in both matchLabelKeys and labelSelector"):
+        client.create("pods", body)
+
+
+ARMOR = "container.apparmor.security.beta.kubernetes.io/main"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "whole", "profile", "warned"),
+    [
+        ("localhost/p", None, {"type": "Localhost", "localhostProfile": "p"}, True),
+        ("runtime/default", None, {"type": "RuntimeDefault"}, True),
+        ("unconfined", {"type": "Unconfined"}, None, False),
+        ("localhost/", None, None, True),
+    ],
+)
+def test_a_profile_that_an_annotation_names_comes_into_its_field(cluster, annotation, whole, profile, warned):
+    body = pod("p", securityContext={"appArmorProfile": whole} if whole else {})
+    body["metadata"]["annotations"] = {ARMOR: annotation}
+    status, made, headers = cluster.request("POST", "/api/v1/namespaces/default/pods", body)
+    assert status == 201
+    assert made["spec"]["containers"][0].get("securityContext", {}).get("appArmorProfile") == profile
+    assert (f"metadata.annotations[{ARMOR}]: deprecated since v1.30" in headers.get("Warning", "")) is warned
+
+
 @pytest.mark.parametrize(
     ("resources", "expected"),
     [
