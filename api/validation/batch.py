@@ -9,7 +9,7 @@ import re
 import zoneinfo
 
 from api.objects import Object
-from api.validation import fields, pods
+from api.validation import fields, job_indexes, job_status, pods
 from api.validation import job_failure as failure
 from api.validation.fields import Causes
 
@@ -17,7 +17,8 @@ _POLICIES = ("OnFailure", "Never")
 _MODES = ("NonIndexed", "Indexed")
 _OWN = "batch.kubernetes.io/controller-uid"
 _SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
-_MOST_PARALLEL = 100_000
+_MOST_PARALLEL, _FEWER = 100_000, 10_000
+_LONGEST_MANAGER = 63
 _CRON_NAME_LIMIT = 52
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -28,7 +29,7 @@ _IMMUTABLE = ("selector", "completionMode", "podFailurePolicy", "backoffLimitPer
 
 def _job(new: Object, old: Object | None, subresource: str) -> Causes:
     if subresource == "status":
-        return _job_status(new.get("status") or {})
+        return job_status.changed(new, old or new)
     spec = new["spec"]
     found = _job_spec("spec", spec)
     labels = (spec.get("template") or {}).get("metadata", {}).get("labels")
@@ -42,23 +43,6 @@ def _job(new: Object, old: Object | None, subresource: str) -> Causes:
     return found
 
 
-def _job_status(status: Object) -> Causes:
-    """Counts are not negative, and a pod that has ended waits once to be counted."""
-    found: Causes = []
-    for field in ("active", "succeeded", "failed", "ready", "terminating"):
-        found += fields.nonnegative(f"status.{field}", status.get(field))
-    seen: set[str] = set()
-    for field in ("succeeded", "failed"):
-        for index, uid in enumerate((status.get("uncountedTerminatedPods") or {}).get(field) or []):
-            place = f"status.uncountedTerminatedPods.{field}[{index}]"
-            if not uid:
-                found.append(fields.invalid(place, uid, "must not be empty"))
-            elif uid in seen:
-                found.append(fields.duplicate(place, uid))
-            seen.add(uid)
-    return found
-
-
 def _job_spec(path: str, spec: Object) -> Causes:
     found: Causes = []
     counts = (
@@ -67,7 +51,10 @@ def _job_spec(path: str, spec: Object) -> Causes:
     )  # fmt: skip
     for field in counts:
         found += fields.nonnegative(f"{path}.{field}", spec.get(field))
-    found += _completion_mode(path, spec) + failure.policies(path, spec)
+    if spec.get("managedBy") is not None:
+        found += fields.domain_path(f"{path}.managedBy", spec["managedBy"])
+        found += [fields.too_long(f"{path}.managedBy", _LONGEST_MANAGER)] * (len(spec["managedBy"]) > _LONGEST_MANAGER)
+    found += _completion_mode(path, spec) + failure.policies(path, spec) + job_indexes.success_policy(path, spec)
     template = spec.get("template") or {}
     found += fields.label_selector(f"{path}.selector", spec.get("selector"))
     found += pods.template(f"{path}.template", template)
@@ -92,12 +79,35 @@ def _completion_mode(path: str, spec: Object) -> Causes:
             found.append(fields.invalid(f"{path}.parallelism", spec["parallelism"], detail))
         if completions is not None and most is not None and most > completions:
             found.append(fields.invalid(f"{path}.maxFailedIndexes", most, "must be less than or equal to completions"))
+        found += _many_indexes(path, spec)
     else:
         for field, value in (("backoffLimitPerIndex", per_index), ("maxFailedIndexes", most)):
             if value is not None:
                 found.append(fields.invalid(f"{path}.{field}", value, "requires indexed completion mode"))
     if most is not None and per_index is None:
         found.append(fields.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+    return found
+
+
+def _many_indexes(path: str, spec: Object) -> Causes:
+    """What a Job of very many indexes may ask for, all of which its status counts."""
+    most, found = spec.get("maxFailedIndexes"), []
+    if most is not None and most > _MOST_PARALLEL:
+        found.append(
+            fields.invalid(f"{path}.maxFailedIndexes", most, f"must be less than or equal to {_MOST_PARALLEL}")
+        )
+    if (spec.get("completions") or 0) <= _MOST_PARALLEL or spec.get("backoffLimitPerIndex") is None:
+        return found
+    if most is None:
+        detail = f"must be specified when completions is above {_MOST_PARALLEL}"
+        found.append(fields.required(f"{path}.maxFailedIndexes", detail))
+    for field in ("parallelism", "maxFailedIndexes"):
+        if (spec.get(field) or 0) > _FEWER:
+            detail = (
+                f"must be less than or equal to {_FEWER} when completions are above {_MOST_PARALLEL} and used with "
+                "backoff limit per index"
+            )
+            found.append(fields.invalid(f"{path}.{field}", spec[field], detail))
     return found
 
 

@@ -6,6 +6,7 @@ Source: apimachinery's `util/validation/field` and `api/validation`, for reasons
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from api.selectors import LabelSelector
 Causes = list[Cause]
 NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 NO_LIST: Any = object()
 """A list that is not there, which messages show otherwise than a value that is not there."""
 
@@ -40,6 +42,11 @@ def required(path: str, detail: str = "") -> Cause:
 def invalid(path: str, value: Any, detail: str) -> Cause:
     """The value is malformed or out of bounds."""
     return Cause("FieldValueInvalid", f"Invalid value: {shown(value)}: {detail}", path)
+
+
+def refused(path: str, detail: str) -> Cause:
+    """As `invalid`, of a value that is too large, or too much spread out, to be shown."""
+    return Cause("FieldValueInvalid", f"Invalid value: {detail}", path)
 
 
 def not_supported(path: str, value: Any, supported: Iterable[str]) -> Cause:
@@ -191,6 +198,19 @@ def at_most_all(path: str, value: int | str | None) -> Causes:
     if isinstance(value, str) and value[:-1].isdigit() and value.endswith("%") and int(value[:-1]) > 100:
         return [invalid(path, value, "must not be greater than 100%")]
     return []
+
+
+def domain_path(path: str, value: str) -> Causes:
+    """A name of somebody's own: a domain, a slash, and what that domain makes of it."""
+    domain, _, rest = value.partition("/")
+    if not value:
+        return [required(path)]
+    if not domain or not rest:
+        return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    found = [invalid(path, domain, sentence) for sentence in names.dns_subdomain_problems(domain)]
+    if not re.fullmatch(_HTTP_PATH, rest):
+        found.append(invalid(path, rest, f"Invalid path (regex used for validation is '{_HTTP_PATH}')"))
+    return found
 
 
 def descending_path(path: str, value: str) -> Causes:

@@ -43,28 +43,24 @@ def _failure_policy(path: str, policy: Object, spec: Object) -> Causes:
     found: Causes = []
     for place, rule in fields.each(policy, "rules", path):
         action, codes, patterns = rule.get("action") or "", rule.get("onExitCodes"), rule.get("onPodConditions") or []
-        if not action:
-            listed = ", ".join(f'"{one}"' for one in _ACTIONS)
-            found.append(fields.required(f"{place}.action", f"valid values: {listed}"))
-        elif action not in _ACTIONS:
-            found.append(fields.not_supported(f"{place}.action", action, _ACTIONS))
-        elif action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
+        found += _word(f"{place}.action", action, _ACTIONS)
+        if action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
             detail = "requires the backoffLimitPerIndex to be set"
             found.append(fields.invalid(f"{place}.action", action, detail))
         found += _exit_codes(f"{place}.onExitCodes", codes, containers) if codes is not None else []
         found += _conditions(f"{place}.onPodConditions", patterns)
         if codes is not None and patterns:
             detail = "specifying both OnExitCodes and OnPodConditions is not supported"
-            found.append(fields.invalid(place, fields.NO_LIST, detail))
+            found.append(fields.refused(place, detail))
         elif codes is None and not patterns:
             detail = "specifying one of OnExitCodes and OnPodConditions is required"
-            found.append(fields.invalid(place, fields.NO_LIST, detail))
+            found.append(fields.refused(place, detail))
     return found
 
 
 def _exit_codes(path: str, codes: Object, containers: set[str | None]) -> Causes:
     operator, values = codes.get("operator") or "", codes.get("values") or []
-    found = fields.one_of(f"{path}.operator", operator, ("In", "NotIn"))
+    found = _word(f"{path}.operator", operator, ("In", "NotIn"))
     name = codes.get("containerName")
     if name is not None and name not in containers:
         detail = "must be one of the container or initContainer names in the pod template"
@@ -90,5 +86,12 @@ def _conditions(path: str, patterns: list[Object]) -> Causes:
     for index, pattern in enumerate(patterns):
         place = f"{path}[{index}]"
         found += fields.problems(f"{place}.type", pattern.get("type") or "", names.label_key_problems)
-        found += fields.one_of(f"{place}.status", pattern.get("status"), ("False", "True", "Unknown"))
+        found += _word(f"{place}.status", pattern.get("status") or "", ("False", "True", "Unknown"))
     return found
+
+
+def _word(path: str, value: str, allowed: tuple[str, ...]) -> Causes:
+    if not value:
+        listed = " ".join(f'"{one}"' for one in allowed)
+        return [fields.required(path, f"valid values: [{listed}]")]
+    return [] if value in allowed else [fields.not_supported(path, value, allowed)]

@@ -174,11 +174,7 @@ def _ingress_class(new: Object, old: Object | None, subresource: str) -> Causes:
     found: Causes = []
     if len(spec.get("controller") or "") > _LONGEST_CONTROLLER:
         found.append(fields.too_long("spec.controller", _LONGEST_CONTROLLER))
-    if not spec.get("controller"):
-        found.append(fields.required("spec.controller"))
-    elif "/" not in spec["controller"]:
-        detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        found.append(fields.invalid("spec.controller", spec["controller"], detail))
+    found += fields.domain_path("spec.controller", spec.get("controller") or "")
     if old is not None:
         found += fields.unchanged("spec.controller", spec.get("controller"), old["spec"].get("controller"))
     parameters = spec.get("parameters")

@@ -207,6 +207,8 @@ class JobController(Loop):
 
     def _finish(self, job: Object, ending: Ending, now: float) -> None:
         kind = _FINAL[ending.kind]
+        # One that was suspended all along may end as well, and nothing ends that did not begin.
+        job["status"].setdefault("startTime", timestamp(now))
         self._condition(job, kind, "True", ending.reason, ending.message, now)
         if kind == "Complete":
             job["status"]["completionTime"] = timestamp(now)

@@ -268,8 +268,7 @@ def test_a_finished_job_goes_when_its_time_is_over(room: Room) -> None:
     room.patch(JOBS, "work", {"metadata": {"finalizers": ["example.com/hold"]}})
     room.until(lambda: work_off(room), "it is over")
     room.until(lambda: is_deleting(room.get(JOBS, "work")), "it is deleted")
-    room.patch(JOBS, "work", {"metadata": {"finalizers": [
-        one for one in room.get(JOBS, "work")["metadata"]["finalizers"] if one != "example.com/hold"]}})  # fmt: skip
+    room.update(JOBS, "work", lambda obj: obj["metadata"]["finalizers"].remove("example.com/hold"))
     room.until(lambda: not room.get(JOBS, "work"), "it is gone")
 
 
