@@ -22,6 +22,8 @@ from playbooks.engine.evaluation.filters_vault import FILTERS as VAULT_FILTERS
 from playbooks.errors import UndefinedError
 
 SCOPE = " scope"
+# The tests whose question is whether there is a value.
+_OF_UNDEFINED = ("defined", "undefined", "vault_encrypted")
 
 # Filters of Jinja2 that give their items on demand, and only once.
 _ITERATING = ("batch", "items", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "slice", "unique")
@@ -114,6 +116,14 @@ def _furnish(environment: Any, globals_: Mapping[str, Any]) -> Any:
     for source in (filters.FILTERS, filters_collections.FILTERS, filters_paths.FILTERS, MARKUP_FILTERS, VAULT_FILTERS):
         _register(environment.filters, source)
     _register(environment.tests, tests.TESTS)
+    for name, test in environment.tests.items():
+        if name.removeprefix("ansible.builtin.") not in _OF_UNDEFINED:
+            environment.tests[name] = _refusing(test)
+    for name in ("items", "pprint"):
+        environment.filters[name] = _refusing(environment.filters[name])
+    environment.filters["list"] = _list
+    for name in ("items", "list", "pprint"):
+        environment.filters[f"ansible.builtin.{name}"] = environment.filters[name]
     environment.globals.update(globals_)
     return environment
 
@@ -127,6 +137,28 @@ def _listing(function: Callable[..., Any]) -> Callable[..., Any]:
         return list(result) if isinstance(result, Iterator) else result
 
     return listed
+
+
+def _list(value: Any) -> list[Any]:
+    """The items of a value, of which none may be undefined."""
+    items = list(value)
+    for item in items:
+        if isinstance(item, Missing):
+            item.refuse()
+    return items
+
+
+def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A test or filter for which an undefined argument is an error, not one more value."""
+
+    @functools.wraps(function)
+    def refused(*arguments: Any, **options: Any) -> Any:
+        for argument in (*arguments, *options.values()):
+            if isinstance(argument, Missing):
+                argument.refuse()
+        return function(*arguments, **options)
+
+    return refused
 
 
 def _register(target: dict[str, Any], source: Mapping[str, Callable[..., Any]]) -> None:
@@ -154,7 +186,7 @@ def join(parts: Iterable[Any]) -> Any:
         values = [value for value in values if value is not None] or [None]
     if len(values) == 1:
         return plain(values[0])
-    return "".join(_text(value) for value in values)
+    return "".join(_text(value) for value in values) if values else None
 
 
 def plain(value: Any) -> Any:

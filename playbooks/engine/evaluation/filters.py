@@ -9,31 +9,31 @@ import base64
 import datetime
 import hashlib
 import math
+import pprint
 import random as randomness
 import re
 import shlex
 import string
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 import jinja2
 from jinja2 import pass_environment
 
-from playbooks.engine.helper import options
 from playbooks.errors import TemplateError
 
 _UUID_NAMESPACE = uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E")
 _UNITS = "YZEPTGMKB"
+_PREFIXES = dict(zip(_UNITS, ("yotta", "zetta", "exa", "peta", "tera", "giga", "mega", "kilo", "")))
+_SIZE = re.compile(r"^([0-9]*\.?[0-9]+)(?:\s*([A-Za-z]+))?\s*$")
 
 
 def to_bool(value: Any) -> Any:
-    """True for Ansible's words of truth."""
-    if isinstance(value, bool):
-        return value
-    return (value.strip().lower() if isinstance(value, str) else value) in options.TRUE
+    """True for the words of truth that this filter knows: fewer than a module's parameters do."""
+    return (str(value).lower() if isinstance(value, str | int) else value) in ("yes", "on", "true", "1", 1)
 
 
 def mandatory(value: Any, msg: str | None = None) -> Any:
@@ -79,22 +79,18 @@ def regex_replace(
 
 def regex_search(value: Any, pattern: str, *groups: str, ignorecase: bool = False, multiline: bool = False) -> Any:
     """The first match, or the groups asked for as `\\\\g<name>` or `\\\\1`; None if there is none."""
+    wanted = [_group(text) for text in groups]
     found = re.search(pattern, str(value), _flags(ignorecase, multiline))
     if not found:
         return None
-    if not groups:
-        return found.group()
-    chosen = []
-    for group in groups:
-        named = re.match(r"\\g<(\S+)>", group)
-        numbered = re.match(r"\\(\d+)", group)
-        if named:
-            chosen.append(found.group(named[1]))
-        elif numbered:
-            chosen.append(found.group(int(numbered[1])))
-        else:
-            raise TemplateError(f"regex_search: unknown argument {group!r}")
-    return chosen
+    return [found.group(group) for group in wanted] if wanted else found.group()
+
+
+def _group(text: str) -> str | int:
+    named, numbered = re.match(r"\\g<(\S+)>", text), re.match(r"\\(\d+)", text)
+    if not named and not numbered:
+        raise TemplateError(f"regex_search: unknown argument {text!r}")
+    return named[1] if named else int(numbered[1])  # type: ignore[index]
 
 
 def regex_findall(value: Any, pattern: str, multiline: bool = False, ignorecase: bool = False) -> list[Any]:
@@ -116,14 +112,16 @@ def split(value: str, separator: str | None = None) -> list[str]:
     return value.split(separator)
 
 
-def b64encode(value: Any, encoding: str = "utf-8") -> str:
+def b64encode(value: Any, encoding: str = "utf-8", urlsafe: bool = False) -> str:
     """Base64 of a text."""
-    return base64.b64encode(str(value).encode(encoding, "surrogateescape")).decode()
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    return encode(str(value).encode(encoding, "surrogateescape")).decode()
 
 
-def b64decode(value: Any, encoding: str = "utf-8") -> str:
+def b64decode(value: Any, encoding: str = "utf-8", urlsafe: bool = False) -> str:
     """The text of a base64 text."""
-    return base64.b64decode(str(value)).decode(encoding, "surrogateescape")
+    decode = base64.urlsafe_b64decode if urlsafe else base64.b64decode
+    return decode(str(value)).decode(encoding, "surrogateescape")
 
 
 def digest(value: Any, algorithm: str = "sha1") -> str:
@@ -139,6 +137,8 @@ def to_uuid(value: Any, namespace: Any = _UUID_NAMESPACE) -> str:
 
 def human_readable(size: Any, isbits: bool = False, unit: str | None = None) -> str:
     """A size with a unit."""
+    if isinstance(size, str):
+        raise TemplateError(f"human_readable: {size!r} is a text, not a number")
     base, number = ("bits" if isbits else "Bytes"), float(size)
     for index, letter in enumerate(_UNITS):
         limit = 1 << (10 * (len(_UNITS) - 1 - index))
@@ -149,9 +149,17 @@ def human_readable(size: Any, isbits: bool = False, unit: str | None = None) -> 
 
 
 def human_to_bytes(size: Any, default_unit: str | None = None, isbits: bool = False) -> int:
-    """Bytes of a size with a unit."""
-    text = str(size)
-    return options.size(text + default_unit if default_unit and text.strip()[-1:].isdigit() else text)
+    """Bytes of a size with a unit, or bits: `MB` is of bytes alone, `Mb` of bits, `M` of either."""
+    found = _SIZE.match(str(size))
+    unit = (found[2] or default_unit or "B") if found else ""
+    power = _UNITS[::-1].find(unit[:1].upper()) if unit else -1
+    if not found or power < 0:
+        raise TemplateError(f"human_to_bytes: {size!r} is no number with one of the units {', '.join(_UNITS)}")
+    short, long = ("b", "bit") if isbits else ("B", "byte")
+    letter = unit[0].upper()
+    if len(unit) > 1 and unit != letter + short and unit.lower() != _PREFIXES[letter] + long:
+        raise TemplateError(f"human_to_bytes: {size!r}: the unit must be {letter}{short} or {letter}")
+    return round(float(found[1]) * (1 << 10 * power))
 
 
 def strftime(pattern: str, second: Any = None, utc: bool = False) -> str:
@@ -195,7 +203,7 @@ def root(value: float, base: float = 2) -> float:
 def url_parts(value: str, query: str = "") -> Any:
     """The parts of a URL, or the one asked for."""
     parsed = urlsplit(value)
-    names = ("scheme", "netloc", "path", "query", "fragment", "username", "password", "hostname", "port")
+    names = ("fragment", "hostname", "netloc", "password", "path", "port", "query", "scheme", "username")
     parts = {name: getattr(parsed, name) for name in names}
     if query and query not in parts:
         raise TemplateError(f"urlsplit: unknown part {query!r}; known: {', '.join(parts)}")
@@ -231,19 +239,26 @@ def comment(text: str, style: str = "plain", **given: Any) -> str:
 
 
 def password_hash(
-    password: str, hashtype: str = "sha512", salt: str | None = None, rounds: int | None = None, **_: Any
+    password: str,
+    hashtype: str = "sha512",
+    salt: str | None = None,
+    rounds: int | None = None,
+    ident: str | None = None,
+    **_: Any,
 ) -> str:
     """The crypt(3) hash of a password. Raises TemplateError for an unknown type."""
-    from playbooks.engine.evaluation.crypt import hashed
+    from playbooks.engine.evaluation.crypt import BCRYPT, hashed
 
     letters = string.ascii_letters + string.digits + "./"
-    chosen = salt or "".join(randomness.SystemRandom().choice(letters) for _ in range(16))
-    return hashed(str(password), hashtype, chosen, rounds)
+    chosen = salt or "".join(randomness.SystemRandom().choice(letters) for _ in range(22 if hashtype in BCRYPT else 16))
+    return hashed(str(password), hashtype, chosen, rounds, ident)
 
 
 def type_debug(value: Any) -> str:
     """The name of the value's type; what is made on demand counts as the list that it becomes."""
-    return "list" if isinstance(value, Iterator) else type(value).__name__
+    if isinstance(value, jinja2.Undefined):
+        return "UndefinedMarker"
+    return "list" if isinstance(value, Iterator | KeysView | ValuesView) else type(value).__name__
 
 
 @pass_environment
@@ -287,7 +302,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "pow": math.pow,
     "root": root,
     "urlsplit": url_parts,
-    "urldecode": lambda value: unquote_plus(str(value)),
+    "urldecode": unquote_plus,
+    "pprint": lambda value: pprint.pformat(value) if isinstance(value, str) else repr(value),
     "comment": comment,
     "password_hash": password_hash,
     "type_debug": type_debug,

@@ -6,6 +6,7 @@ Source: Ansible, "Using filters to manipulate data".
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ def combine(*mappings: Any, recursive: bool = False, list_merge: str = "replace"
         flat.extend(item) if isinstance(item, list) else flat.append(item)
     merged: dict[str, Any] = {}
     for item in flat:
+        if item is None:
+            continue
         if not isinstance(item, Mapping):
             raise TemplateError(f"combine expects mappings, not {type(item).__name__}")
         merged = _merge(merged, item, recursive, list_merge)
@@ -63,6 +66,8 @@ def dict2items(value: Mapping[str, Any], key_name: str = "key", value_name: str 
 
 def items2dict(items: Sequence[Mapping[str, Any]], key_name: str = "key", value_name: str = "value") -> dict[Any, Any]:
     """A list of pairs as a mapping."""
+    if not isinstance(items, list | tuple):
+        raise TemplateError(f"items2dict requires a list, got {type(items).__name__} instead.")
     return {item[key_name]: item[value_name] for item in items}
 
 
@@ -105,24 +110,34 @@ def _each_once(items: Iterable[Any], case_sensitive: bool = True, attribute: Any
 
 def union(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
     """What is in either, each once."""
-    return _each_once([*first, *second])
+    both = _of_numbers(first, second, operator.or_)
+    return _each_once([*first, *second]) if both is None else both
 
 
 def intersect(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
     """What is in both."""
     other = list(second)
-    return _each_once(item for item in first if item in other)
+    both = _of_numbers(first, other, operator.and_)
+    return _each_once(item for item in first if item in other) if both is None else both
 
 
 def difference(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
     """What is in the first alone."""
     other = list(second)
-    return _each_once(item for item in first if item not in other)
+    left = _of_numbers(first, other, operator.sub)
+    return _each_once(item for item in first if item not in other) if left is None else left
+
+
+def _of_numbers(first: Iterable[Any], second: Iterable[Any], how: Callable[[Any, Any], Any]) -> list[Any] | None:
+    """Numbers in the order that sets give them, as Ansible's are; of text that order changes from run to run."""
+    first, second = list(first), list(second)
+    return list(how(set(first), set(second))) if all(isinstance(item, int) for item in (*first, *second)) else None
 
 
 def symmetric_difference(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
     """What is in one of them only."""
-    return union(difference(first, second), difference(second, first))
+    both = intersect(first, second)
+    return [item for item in union(first, second) if item not in both]
 
 
 def subelements(value: Any, path: Any, skip_missing: bool = False) -> list[tuple[Any, Any]]:
@@ -139,6 +154,8 @@ def subelements(value: Any, path: Any, skip_missing: bool = False) -> list[tuple
                     break
                 raise TemplateError(f"could not find {key!r} key in iterated item {item!r}")
             found = found[key]
+        if not isinstance(found, list):
+            raise TemplateError(f"the key {key!r} should point to a list, got {found!r}")
         pairs.extend((item, below) for below in found)
     return pairs
 

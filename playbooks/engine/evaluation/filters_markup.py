@@ -14,8 +14,10 @@ import yaml
 from playbooks.engine.evaluation.undefined import refuse_undefined
 from playbooks.errors import TemplateError
 
+_Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-class _Dumper(yaml.SafeDumper):
+
+class _Dumper(_Base):  # type: ignore[misc]
     """Writes subclasses of the plain types as those, and never an alias."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -71,6 +73,8 @@ def from_yaml(text: Any) -> Any:
 
 def from_yaml_all(text: Any) -> Any:
     """The values of a YAML text of several documents."""
+    if text is None:
+        return []
     return list(yaml.safe_load_all(text)) if isinstance(text, str) else text
 
 

@@ -12,10 +12,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from playbooks.errors import TemplateError
+
 
 def path_join(parts: Any) -> str:
-    """One path of a text or of a list of parts."""
-    return posixpath.join(*parts) if isinstance(parts, list | tuple) else str(parts)
+    """One path of a text or of a list of parts. Raises TemplateError."""
+    if not isinstance(parts, str | list | tuple):
+        raise TemplateError(f"path_join expects a text or a list, not {type(parts).__name__}")
+    return parts if isinstance(parts, str) else posixpath.join(*parts)
+
+
+def commonpath(paths: Any) -> str:
+    """The longest path that all of a list begin with. Raises TemplateError."""
+    if not isinstance(paths, list | tuple):
+        raise TemplateError(f"commonpath expects a list, not {type(paths).__name__}")
+    return posixpath.commonpath(paths)
 
 
 def fileglob(pattern: Any) -> list[str]:
@@ -25,18 +36,18 @@ def fileglob(pattern: Any) -> list[str]:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
-    "basename": lambda path: posixpath.basename(str(path)),
-    "dirname": lambda path: posixpath.dirname(str(path)),
-    "expanduser": lambda path: posixpath.expanduser(str(path)),
-    "expandvars": lambda path: posixpath.expandvars(str(path)),
-    "realpath": lambda path: posixpath.realpath(str(path)),
-    "normpath": lambda path: posixpath.normpath(str(path)),
-    "relpath": lambda path, start=".": posixpath.relpath(str(path), start),
-    "splitext": lambda path: list(posixpath.splitext(str(path))),
-    "commonpath": posixpath.commonpath,
+    "basename": posixpath.basename,
+    "dirname": posixpath.dirname,
+    "expanduser": posixpath.expanduser,
+    "expandvars": posixpath.expandvars,
+    "realpath": posixpath.realpath,
+    "normpath": posixpath.normpath,
+    "relpath": posixpath.relpath,
+    "splitext": lambda path: list(posixpath.splitext(path)),
+    "commonpath": commonpath,
     "path_join": path_join,
     "fileglob": fileglob,
-    "win_basename": lambda path: ntpath.basename(str(path)),
-    "win_dirname": lambda path: ntpath.dirname(str(path)),
-    "win_splitdrive": lambda path: list(ntpath.splitdrive(str(path))),
+    "win_basename": ntpath.basename,
+    "win_dirname": ntpath.dirname,
+    "win_splitdrive": lambda path: list(ntpath.splitdrive(path)),
 }

@@ -6,9 +6,9 @@ Source: Ansible, "Tests".
 from __future__ import annotations
 
 import operator
+import posixpath
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
@@ -135,8 +135,17 @@ def _truthy(value: Any, convert_bool: bool = False) -> bool:
 
 
 def _url(value: Any, schemes: list[str] | None = None) -> bool:
-    parsed = urlparse(str(value))
-    return bool(parsed.scheme and (parsed.netloc or parsed.path)) and (not schemes or parsed.scheme in schemes)
+    parsed = _parsed(value, schemes)
+    return parsed is not None and bool(parsed.netloc or parsed.scheme == "file")
+
+
+def _parsed(value: Any, schemes: list[str] | None = None) -> Any:
+    """The parts of an address; None if it has none, or another scheme than one of those."""
+    try:
+        parsed = urlparse(value)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return parsed if not schemes or parsed.scheme in schemes else None
 
 
 TESTS: dict[str, Callable[..., Any]] = {
@@ -160,18 +169,18 @@ TESTS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("superset", "issuperset"), lambda a, b: all(item in a for item in b)),
     "truthy": _truthy,
     "falsy": lambda value, convert_bool=False: not _truthy(value, convert_bool),
-    **dict.fromkeys(("directory", "is_dir"), lambda path: Path(path).is_dir()),
-    **dict.fromkeys(("file", "is_file"), lambda path: Path(path).is_file()),
-    **dict.fromkeys(("link", "is_link"), lambda path: Path(path).is_symlink()),
-    "exists": lambda path: Path(path).exists(),
-    "link_exists": lambda path: Path(path).is_symlink() or Path(path).exists(),
-    **dict.fromkeys(("mount", "is_mount"), lambda path: Path(path).is_mount()),
-    **dict.fromkeys(("abs", "is_abs"), lambda path: Path(path).is_absolute()),
-    **dict.fromkeys(("same_file", "is_same_file"), lambda path, other: Path(path).samefile(other)),
+    **dict.fromkeys(("directory", "is_dir"), posixpath.isdir),
+    **dict.fromkeys(("file", "is_file"), posixpath.isfile),
+    **dict.fromkeys(("link", "is_link"), posixpath.islink),
+    "exists": posixpath.exists,
+    "link_exists": posixpath.lexists,
+    **dict.fromkeys(("mount", "is_mount"), posixpath.ismount),
+    **dict.fromkeys(("abs", "is_abs"), posixpath.isabs),
+    **dict.fromkeys(("same_file", "is_same_file"), posixpath.samefile),
     **dict.fromkeys(("nan", "isnan"), lambda value: value != value),
     "url": _url,
-    "uri": _url,
-    "urn": lambda value: str(value).lower().startswith("urn:"),
+    "uri": lambda value, schemes=None: _parsed(value, schemes) is not None,
+    "urn": lambda value: _parsed(value, ["urn"]) is not None,
     "vaulted_file": is_vaulted_file,
     "vault_encrypted": lambda value: str(value).startswith("$ANSIBLE_VAULT;"),
 }

@@ -52,6 +52,14 @@ VALUES = [
     ("{{ 'ab' | regex_replace('(a)(b)', '\\2\\1') }}", "ba"),
     ("line {{ number }}\n", "line 3\n"),
     ("{{ 'a' if number == 3 else 'b' }}", "a"),
+    ("{% if number == 4 %}x{% endif %}", None),
+    ("{{ [8, 3] | union([1]) }} {{ [8, 3, 1] | difference([8]) }}", "[8, 1, 3] [1, 3]"),
+    ("{{ words | bool }}", False),
+    ("{{ 5 | to_yaml }}", "5\n"),
+    ("{{ {'a': 1} | combine(nothing) }}", {"a": 1}),
+    ("{{ '10 Mb' | human_to_bytes(isbits=true) }}", 10485760),
+    ("{{ '_-' | string is uri }}", True),
+    ("{{ ('s' | password_hash('bcrypt', '1234567890123456789012', rounds=5, ident='2a'))[:7] }}", "$2a$05$"),
 ]
 
 
@@ -110,6 +118,13 @@ FAULTS = [
     ("{{ number | nofilter }}", "nofilter"),
     ("{{ number", "template syntax"),
     ("{{ [missing] }}", "'missing' is undefined"),
+    ("{{ missing is string }}", "'missing' is undefined"),
+    ("{{ words | select('eq', missing) }}", "'missing' is undefined"),
+    ("{{ [result] | map(attribute='nope') | list | length }}", "no attribute 'nope'"),
+    ("{{ '10 Mb' | human_to_bytes }}", "the unit must be MB or M"),
+    ("{{ number | basename }}", "not int"),
+    ("{{ 'a' | regex_search('b', 'c') }}", "unknown argument 'c'"),
+    ("{{ 'ab' | items2dict }}", "requires a list"),
     ("{{ lookup('nope', 1) }}", "lookup 'nope' is not supported"),
     ("{{ missing | mandatory('give it') }}", "give it"),
 ]
