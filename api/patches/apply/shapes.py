@@ -25,6 +25,7 @@ class Shape:
 
     `fields` merges by name (structs and maps), `items` merges list items by `keys`, `set` is a list of scalars.
     `scalar` says what a leaf holds: `numeric`, `string`, `boolean`, or "" for anything.
+    `untyped` is the shape of what no schema describes: a map merges by name, anything else is a leaf.
     `always` names fields that are there, empty, even when nobody set them: structs that the original holds by value,
     and lists and maps that it always writes.
     """
@@ -40,6 +41,7 @@ class Shape:
         self.kind = kind
         self.scalar = scalar
         self.keys = keys
+        self.untyped = False
         self.always: frozenset[str] = frozenset()
         self._properties = properties or {}
         self._element = element
@@ -124,7 +126,9 @@ def _shape(declared: Mapping[str, Any]) -> Shape:
         return Shape("set", element=items) if kind == "set" else LEAF
     properties, element = declared.get("properties"), declared.get("additionalProperties")
     if declared.get("x-kubernetes-preserve-unknown-fields"):
-        return Shape("fields", properties, {"x-kubernetes-preserve-unknown-fields": True})
+        shape = Shape("fields", properties, {"x-kubernetes-preserve-unknown-fields": True})
+        shape.untyped = "type" not in declared
+        return shape
     if properties or isinstance(element, Mapping):
         return Shape("fields", properties, element if isinstance(element, Mapping) else None)
     if declared.get("format") == "int-or-string" or declared.get("x-kubernetes-int-or-string"):

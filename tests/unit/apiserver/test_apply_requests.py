@@ -64,6 +64,15 @@ def test_keys_of_lists_may_be_left_to_their_defaults(cluster):
     assert (status, 'omits key field "id"' in refused["message"]) == (500, True)
 
 
+def test_what_no_schema_describes_may_be_anything(cluster):
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    serve(cluster, widgets(version(schema={"openAPIV3Schema": anything}, subresources={})))
+    status, made = applied(cluster, f"{WIDGETS}/w", widget() | {"text": "a", "list": [{"a": 1}], "map": {"b": [2]}})
+    assert (status, made["list"], made["map"]) == (201, [{"a": 1}], {"b": [2]})
+    owned = made["metadata"]["managedFields"][0]["fieldsV1"]
+    assert (owned["f:text"], owned["f:list"], owned["f:map"]) == ({}, {}, {"f:b": {}})
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
