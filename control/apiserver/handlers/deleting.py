@@ -14,11 +14,12 @@ from api import errors
 from api.errors import Cause
 from api.objects import Object
 from api.runtime import parse_timestamp, timestamp
+from api.selectors import FieldSelector
 from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import object_response
-from control.apiserver.handlers.reading import list_response
+from control.apiserver.handlers.reading import list_response, meant
 from control.apiserver.negotiation import accepted
 from control.apiserver.operation import DELETE, Operation, dry_run_causes, operation
 from control.apiserver.request import Request
@@ -57,12 +58,15 @@ def delete_collection(server: ApiServer, endpoint: Endpoint, request: Request) -
     op = operation(server, endpoint, request, DELETE)
     options = _options(op, request)
     chosen = selection(request, endpoint.entry.resource, endpoint.fields, endpoint.labels)
+    late = FieldSelector()
+    if endpoint.converts_late:
+        chosen, late = chosen.split()
     server.cache.catch_up()
     with server.cache.lock():
         revision = server.cache.revision
-        objects = [found for found in endpoint.collection.select(chosen.namespace) if chosen.matches(found)]
+        objects = endpoint.collection.select(chosen.namespace)
     texts = []
-    for found in objects:
+    for found in meant(endpoint, objects, chosen, late):
         one = replace(op, namespace=found.fields["metadata.namespace"], name=found.fields["metadata.name"])
         try:
             texts.append(delete_object(one, options)[0].text)

@@ -72,9 +72,9 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     if token:
         if version:
             raise errors.BadRequest("specifying resource version is not allowed when using continue")
-        return _page(server, endpoint, request, chosen, decode_token(token), limit, form)
+        return _page(server, endpoint, request, (chosen, late), decode_token(token), limit, form)
     if match == "Exact":
-        return _page(server, endpoint, request, chosen, Continuation(version or 0, ""), limit, form)
+        return _page(server, endpoint, request, (chosen, late), Continuation(version or 0, ""), limit, form)
     if version is None:
         server.cache.catch_up()
     elif version:
@@ -82,11 +82,7 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     with server.cache.lock():
         revision = server.cache.revision
         objects = endpoint.collection.select(chosen.namespace)
-    if not chosen.everything:
-        objects = [found for found in objects if chosen.matches(found)]
-    if not late.empty:
-        shown = endpoint.all_outgoing([found.text for found in objects])
-        objects = [found for found, text in zip(objects, shown, strict=True) if endpoint.selects(late, text)]
+    objects = meant(endpoint, objects, chosen, late)
     metadata: Object = {"resourceVersion": str(revision)}
     if limit and version != 0 and len(objects) > limit:
         _add_continue(metadata, chosen, objects[limit - 1].key, revision, len(objects) - limit)
@@ -94,16 +90,30 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     return list_response(server, endpoint, request, form, [found.text for found in objects], metadata)
 
 
+def meant(
+    endpoint: Endpoint, objects: list[CachedObject], chosen: Selection, late: FieldSelector
+) -> list[CachedObject]:
+    """Those objects that are selected, `late` by the fields that they have at this address."""
+    if not chosen.everything:
+        objects = [found for found in objects if chosen.matches(found)]
+    if late.empty:
+        return objects
+    shown = endpoint.all_outgoing([found.text for found in objects])
+    return [found for found, text in zip(objects, shown, strict=True) if endpoint.selects(late, text)]
+
+
 def _page(
     server: ApiServer,
     endpoint: Endpoint,
     request: Request,
-    chosen: Selection,
+    wanted: tuple[Selection, FieldSelector],
     start: Continuation,
     limit: int,
     form: Accepted,
 ) -> Response:
     """A page at one revision of the past, after the key `start` names."""
+    chosen, late = wanted
+    everything = chosen.everything and late.empty
     base, fields = prefix(endpoint.storage), endpoint.collection.fields
     first, end = prefix_range(endpoint.storage, chosen.namespace)
     if start.after:
@@ -115,12 +125,17 @@ def _page(
         page = _stored_page(server, first, end, revision, limit, start)
         revision = revision or page.revision
         more, remaining = page.more, page.count - len(page.items)
-        for item, text in zip(page.items, texts(page.items), strict=True):
+        named = [(item.key.decode()[len(base) :], item.mod_revision) for item in page.items]
+        held = texts(page.items)
+        if not everything:
+            objects = [CachedObject(*one, text, fields) for one, text in zip(named, held, strict=True)]
+            selected = {one.key for one in meant(endpoint, objects, chosen, late)}
+        for (key, _), text in zip(named, held, strict=True):
             if limit and len(found) == limit:
                 more = True
                 break
-            last = item.key.decode()[len(base) :]
-            if chosen.everything or chosen.matches(CachedObject(last, item.mod_revision, text, fields)):
+            last = key
+            if everything or key in selected:
                 found.append(text)
         if page.items:
             first = page.items[-1].key + b"\x00"

@@ -276,6 +276,14 @@ def test_fields_are_selected_as_the_asked_version_shows_them(cluster, hook):
     assert [(event["type"], event["object"]["spec"]["shade"]) for event in events] == [
         ("ADDED", "red"), ("DELETED", "red"),
     ]  # fmt: skip
+    for name in ("h", "i"):
+        cluster.request("POST", WIDGETS, widget(name, color="green"))
+    green = f"{other}?fieldSelector=spec.shade%3Dgreen"
+    token = cluster.request("GET", f"{green}&limit=1")[1]["metadata"]["continue"]
+    rest = cluster.request("GET", f"{green}&limit=5&continue={token}")[1]["items"]
+    assert [item["metadata"]["name"] for item in rest] == ["h", "i"]
+    assert len(cluster.request("DELETE", green)[1]["items"]) == 3
+    assert [item["metadata"]["name"] for item in cluster.request("GET", other)[1]["items"]] == ["r"]
 
 
 @pytest.mark.parametrize("query", ["", "?fieldValidation=Strict"])
