@@ -20,7 +20,7 @@ from api import cel
 from api.cel import cost
 from api.cel.types import Types
 from api.cel.values import Convert, converter
-from api.custom import rule_costs, structure
+from api.custom import correlating, rule_costs, structure
 from api.custom.rule_costs import Cost
 from api.custom.structure import Schema
 from api.errors import Cause
@@ -100,12 +100,12 @@ class Rules:
         if isinstance(value, dict):
             before = old if isinstance(old, dict) else {}
             for name, part in value.items():
-                inner = self._properties.get(name) or (self._extra if name not in self._known else None)
+                inner = self._properties.get(name) if name in self._known else self._extra
                 if inner is not None:
-                    place = f"{path}.{name}" if path else name
+                    place = f"{path}.{name}".removeprefix(".") if name in self._known else f"{path}[{name}]"
                     found += inner.judge(part, before.get(name), place, name in before)
         elif isinstance(value, list) and self._items is not None:
-            matched = self._matched(value, old)
+            matched = correlating.items(self._schema, value, old)
             for index, part in enumerate(value):
                 found += self._items.judge(part, matched.get(index), f"{path}[{index}]", index in matched)
         return found
@@ -137,22 +137,6 @@ class Rules:
         if reason == "FieldValueDuplicate":
             return fields.duplicate(place, kind)
         return fields.invalid(place, kind, sentence)
-
-    def _matched(self, value: list[Any], old: Any) -> dict[int, Any]:
-        """The old item of each item, where lists are maps; items of other lists have no past."""
-        keys = self._schema.get(structure.LIST_KEYS) or ()
-        if self._schema.get(structure.LIST_TYPE) != "map" or not isinstance(old, list):
-            return {}
-        before = {_identity(item, keys): item for item in old if isinstance(item, dict)}
-        found = {}
-        for index, item in enumerate(value):
-            if isinstance(item, dict) and _identity(item, keys) in before:
-                found[index] = before[_identity(item, keys)]
-        return found
-
-
-def _identity(item: Mapping[str, Any], keys: Any) -> str:
-    return fields.shown([item.get(key) for key in keys])
 
 
 def _one(schema: Any) -> Rules | None:

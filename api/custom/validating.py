@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.cel.declaring import holds
-from api.custom import structure
+from api.custom import correlating, structure
 from api.custom.structure import Schema
 from api.errors import Cause
 from api.objects import Object
@@ -21,6 +21,10 @@ from api.runtime import parse_timestamp
 from api.validation import fields
 
 Check = Callable[[Any, str, list[Cause]], None]
+# The same, of an update: with the old value of that place, or NEW.
+Comparing = Callable[[Any, str, list[Cause], Any], None]
+NEW = object()
+"""The old value where there was none, or where nobody can say which it was."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", re.ASCII)
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -36,12 +40,10 @@ _COMBINATION = "combination"
 _INVALID_TYPE = "FieldValueTypeInvalid"
 
 
-def validate(check: Check, new: Object, old: Object | None) -> list[Cause]:
+def validate(check: Comparing, new: Object, old: Object | None) -> list[Cause]:
     """The causes against `new`; on an update those about values that stayed as they were are forgiven."""
     causes: list[Cause] = []
-    check(new, "", causes)
-    if old is not None:
-        causes = [cause for cause in causes if not cause.field or _at(new, cause.field) != _at(old, cause.field)]
+    check(new, "", causes, NEW if old is None else old)
     return [settled(cause, "<nil>") for cause in causes]
 
 
@@ -50,30 +52,21 @@ def settled(cause: Cause, place: str) -> Cause:
     return Cause("FieldValueInvalid", cause.message, place) if cause.reason == _COMBINATION else cause
 
 
-def _at(value: Any, path: str) -> Any:
-    for step in re.findall(r"[^.\[\]]+", path):
-        if isinstance(value, list):
-            value = value[int(step)] if step.isdigit() and int(step) < len(value) else None
-        elif isinstance(value, dict):
-            value = value.get(step)
-        else:
-            return None
-    return value
-
-
-def compiled(schema: Schema) -> Check:
+def compiled(schema: Schema) -> Comparing:
     """The function for a schema."""
-    type_check = _type_check(schema)
-    checks = [*_value_checks(schema), *_combination_checks(schema)]
-    inner = _children(schema)
+    checks = [_type_check(schema), *_value_checks(schema)]
+    inner = [*_combination_checks(schema), _children(schema)]
 
-    def run(value: Any, path: str, causes: list[Cause]) -> None:
+    def run(value: Any, path: str, causes: list[Cause], old: Any) -> None:
         if value is None and schema.get("nullable"):
             return
-        type_check(value, path, causes)
+        found: list[Cause] = []
         for check in checks:
-            check(value, path, causes)
-        inner(value, path, causes)
+            check(value, path, found)
+        for compare in inner:
+            compare(value, path, found, old)
+        if found and (old is NEW or value != old):
+            causes += found
 
     return run
 
@@ -283,8 +276,8 @@ def _nothing(value: Any, path: str, causes: list[Cause]) -> None:
     return
 
 
-def _combination_checks(schema: Schema) -> list[Check]:
-    found: list[Check] = []
+def _combination_checks(schema: Schema) -> list[Comparing]:
+    found: list[Comparing] = []
     for word, judge in (("allOf", _all), ("anyOf", _any), ("oneOf", _one)):
         if schema.get(word):
             found.append(judge([compiled(part) for part in schema[word]]))
@@ -293,11 +286,11 @@ def _combination_checks(schema: Schema) -> list[Check]:
     return found
 
 
-def _failures(checks: list[Check], value: Any, path: str) -> list[list[Cause]]:
+def _failures(checks: list[Comparing], value: Any, path: str, old: Any) -> list[list[Cause]]:
     results = []
     for check in checks:
         causes: list[Cause] = []
-        check(value, path, causes)
+        check(value, path, causes, old)
         results.append(causes)
     return results
 
@@ -312,9 +305,9 @@ def _composite(path: str, sentence: str) -> Cause:
     return Cause(_COMBINATION, fields.invalid("", "", f"{fields.shown(path)} {sentence}").message, path)
 
 
-def _all(checks: list[Check]) -> Check:
-    def run(value: Any, path: str, causes: list[Cause]) -> None:
-        failed = [found for found in _failures(checks, value, path) if found]
+def _all(checks: list[Comparing]) -> Comparing:
+    def run(value: Any, path: str, causes: list[Cause], old: Any) -> None:
+        failed = [found for found in _failures(checks, value, path, old) if found]
         if failed:
             none = ". None validated" if len(failed) == len(checks) else ""
             causes.append(_composite(path, f"must validate all the schemas (allOf){none}"))
@@ -323,9 +316,9 @@ def _all(checks: list[Check]) -> Check:
     return run
 
 
-def _any(checks: list[Check]) -> Check:
-    def run(value: Any, path: str, causes: list[Cause]) -> None:
-        results = _failures(checks, value, path)
+def _any(checks: list[Comparing]) -> Comparing:
+    def run(value: Any, path: str, causes: list[Cause], old: Any) -> None:
+        results = _failures(checks, value, path, old)
         if all(results):
             causes.append(_composite(path, "must validate at least one schema (anyOf)"))
             causes += _least(results)
@@ -333,9 +326,9 @@ def _any(checks: list[Check]) -> Check:
     return run
 
 
-def _one(checks: list[Check]) -> Check:
-    def run(value: Any, path: str, causes: list[Cause]) -> None:
-        results = _failures(checks, value, path)
+def _one(checks: list[Comparing]) -> Comparing:
+    def run(value: Any, path: str, causes: list[Cause], old: Any) -> None:
+        results = _failures(checks, value, path, old)
         valid = sum(not found for found in results)
         if valid != 1:
             why = "Found none valid" if not valid else f"Found {valid} valid alternatives"
@@ -345,28 +338,30 @@ def _one(checks: list[Check]) -> Check:
     return run
 
 
-def _not(check: Check) -> Check:
-    def run(value: Any, path: str, causes: list[Cause]) -> None:
-        if not _failures([check], value, path)[0]:
+def _not(check: Comparing) -> Comparing:
+    def run(value: Any, path: str, causes: list[Cause], old: Any) -> None:
+        if not _failures([check], value, path, old)[0]:
             causes.append(_composite(path, "must not validate the schema (not)"))
 
     return run
 
 
-def _children(schema: Schema) -> Check:
+def _children(schema: Schema) -> Comparing:
     properties = {name: compiled(inner) for name, inner in (schema.get("properties") or {}).items()}
     extra, item = schema.get("additionalProperties"), schema.get("items")
     others = compiled(extra) if isinstance(extra, Mapping) else None
     each = compiled(item) if isinstance(item, Mapping) else None
 
-    def run(value: Any, path: str, causes: list[Cause]) -> None:
+    def run(value: Any, path: str, causes: list[Cause], old: Any) -> None:
         if isinstance(value, dict):
+            before = old if isinstance(old, dict) else {}
             for name, inner in value.items():
                 check = properties.get(name, others)
                 if check is not None:
-                    check(inner, f"{path}.{name}" if path else name, causes)
+                    check(inner, f"{path}.{name}" if path else name, causes, before.get(name, NEW))
         elif isinstance(value, list) and each is not None:
+            matched = correlating.items(schema, value, old)
             for index, inner in enumerate(value):
-                each(inner, f"{path}[{index}]", causes)
+                each(inner, f"{path}[{index}]", causes, matched.get(index, NEW))
 
     return run

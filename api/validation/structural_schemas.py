@@ -317,7 +317,7 @@ def _defaults(path: str, schema: Schema) -> Iterator[Any]:
         pruning.prune(schema, schema["default"], unknown)
         if unknown:
             yield fields.invalid(f"{path}.default", schema["default"], "must not have unknown fields")
-        validating.compiled(schema)(schema["default"], "", causes)
+        validating.compiled(schema)(schema["default"], "", causes, validating.NEW)
         for cause in (validating.settled(cause, "") for cause in causes):
             place = f"{path}.default" + (f".{cause.field}" if cause.field else "")
             yield type(cause)(cause.reason, cause.message, place)

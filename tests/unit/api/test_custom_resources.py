@@ -164,6 +164,37 @@ def test_an_update_is_forgiven_what_it_leaves_alone() -> None:
     assert CustomSchema(SCHEMA).validate(widget(size=98), old)
 
 
+def holding(items: Any, **more: Any) -> Any:
+    return {"type": "array", "items": items} | more
+
+
+NUMBERED = {"type": "object", "properties": {"id": {"type": "string"}, "n": {"type": "integer", "maximum": 5}}}
+BY_ID = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]}
+SHORT = {"type": "string", "maxLength": 1}
+UPDATES: list[tuple[str, Any, Any, Any, list[str]]] = [
+    ("an item found by its key", holding(NUMBERED, **BY_ID), [{"id": "x", "n": 9}],
+     [{"id": "y", "n": 8}, {"id": "x", "n": 9}], ["spec.a[0].n"]),
+    ("items of a set", holding(SHORT, **{"x-kubernetes-list-type": "set"}), ["xx", "y"], ["xx", "z"], ["spec.a[0]"]),
+    ("items of a list", holding(SHORT), ["xx", "y"], ["xx", "z"], ["spec.a[0]"]),
+    ("a list as it was", holding(SHORT), ["xx", "y"], ["xx", "y"], []),
+    ("a key with a dot", {"type": "object", "additionalProperties": SHORT}, {"a.b": "xx"}, {"a.b": "xy"},
+     ["spec.a.a.b"]),
+    ("a key as it was", {"type": "object", "additionalProperties": SHORT}, {"a.b": "xx"}, {"a.b": "xx", "c": ""}, []),
+    ("a field that was never there", NUMBERED | {"required": ["id"]}, {"n": 1}, {"n": 2}, ["spec.a.id"]),
+    ("a part of an alternative", {"type": "object", "anyOf": [{"properties": {"n": {"maximum": 5}}}]}, {"n": 9},
+     {"n": 9, "m": 1}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "schema", "old", "new", "refused"), UPDATES, ids=[case[0] for case in UPDATES])
+def test_an_update_is_forgiven_only_what_it_was_found_with(
+    name: str, schema: Any, old: Any, new: Any, refused: list[str]
+) -> None:
+    judge = CustomSchema({"type": "object", "properties": {"spec": {"type": "object", "properties": {"a": schema}}}})
+    found = judge.validate({"metadata": {}, "spec": {"a": new}}, {"metadata": {}, "spec": {"a": old}})
+    assert [cause.field for cause in found] == refused
+
+
 def test_server_side_apply_follows_the_schemas_lists() -> None:
     first = apply_patch(None, widget(size=1, parts=[{"id": "a"}]), "me", False, SCHEMA, NOW).obj
     second = apply_patch(first, widget(size=1, parts=[{"id": "b"}]), "you", False, SCHEMA, NOW).obj

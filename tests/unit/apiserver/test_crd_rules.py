@@ -52,6 +52,14 @@ def test_a_rule_refuses_in_the_originals_words(cluster, name, rule, spec, senten
     assert (status, refused["message"]) == (422, f'Widget.example.com "w" is invalid: {sentence}')
 
 
+def test_a_rule_of_a_maps_values_names_their_key(cluster):
+    text = {"type": "string", "x-kubernetes-validations": [{"rule": "self != ''"}]}
+    named = {"type": "object", "additionalProperties": {"type": "object", "properties": {"text": text}}}
+    serve(cluster, ruled({"rule": "true"}, named=named))
+    status, refused, _ = cluster.request("POST", WIDGETS, widget(named={"a.b": {"text": ""}}))
+    assert (status, refused["details"]["causes"][0]["field"]) == (422, "spec.named[a.b].text")
+
+
 def test_transition_rules_compare_with_what_was_there(cluster):
     serve(cluster, ruled({"rule": "self.size >= oldSelf.size", "message": "may not shrink"}))
     made = cluster.request("POST", WIDGETS, widget(size=5))[1]
