@@ -27,11 +27,15 @@ _LEGACY_COUNTS = frozenset(
 )  # fmt: skip
 _FINAL = ("Succeeded", "Failed")
 _ATTRIBUTES = "VolumeAttributesClass"
+_COUNT = "count/"
+_DEVICES = ".deviceclass.resource.k8s.io/devices"
+# A request for all devices counts as so many as a claim can get at most.
+_MOST_DEVICES = 32
 
 
 def count_name(resource: Resource) -> str:
     """`count/deployments.apps`: the name under which any resource may be counted."""
-    return f"count/{resource.name}"
+    return f"{_COUNT}{resource.name}"
 
 
 def usage_of(resource: Resource, obj: Object, now: float = 0.0) -> Usage:
@@ -48,7 +52,16 @@ def usage_of(resource: Resource, obj: Object, now: float = 0.0) -> Usage:
             used |= _service_usage(obj)
         elif resource.plural == "persistentvolumeclaims":
             used |= _claim_usage(obj)
+    elif (resource.group, resource.plural) == ("resource.k8s.io", "resourceclaims"):
+        used |= _device_usage(obj)
     return used
+
+
+def counted_by(name: str) -> str:
+    """The resource whose objects a name of a quota counts, such as `deployments.apps`; "" if others are counted."""
+    if name.startswith(_COUNT):
+        return name.removeprefix(_COUNT)
+    return "resourceclaims.resource.k8s.io" if name.endswith(_DEVICES) else ""
 
 
 def _is_final(pod: Object) -> bool:
@@ -95,6 +108,7 @@ def _claim_usage(claim: Object) -> Usage:
     spec = claim.get("spec") or {}
     used: Usage = {}
     asked = parse(((spec.get("resources") or {}).get("requests") or {}).get("storage", 0))
+    asked = max(asked, parse(((claim.get("status") or {}).get("allocatedResources") or {}).get("storage", 0)))
     storage = Quantity(asked.value() * ONE.nano, asked.format)
     names = ["persistentvolumeclaims"]
     used["requests.storage"] = storage
@@ -104,6 +118,19 @@ def _claim_usage(claim: Object) -> Usage:
         used[f"{prefix}requests.storage"] = storage
         names.append(f"{prefix}persistentvolumeclaims")
     return used | dict.fromkeys(names, ONE)
+
+
+def _device_usage(claim: Object) -> Usage:
+    """The devices that a claim may get, by their class; of alternatives the most of each class."""
+    used: Usage = {}
+    for request in ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ():
+        most: Usage = {}
+        for one in request.get("firstAvailable") or [request.get("exactly") or {}]:
+            name = f"{one.get('deviceClassName')}{_DEVICES}"
+            count = one.get("count", 1) if one.get("allocationMode", "ExactCount") == "ExactCount" else _MOST_DEVICES
+            most[name] = max(most.get(name, ZERO), Quantity(count * ONE.nano))
+        _add(used, most)
+    return used
 
 
 def total(usages: Iterable[Mapping[str, Quantity]]) -> Usage:
@@ -128,6 +155,11 @@ def covers(quota_spec: Mapping[str, Any], resource: Resource, obj: Object) -> bo
     if (resource.group, resource.plural) != ("", "pods"):
         return False
     return all(_in_scope(obj.get("spec") or {}, *term) for term in terms)
+
+
+def moves(old: Object, new: Object) -> bool:
+    """Whether an update of a claim may give back what one quota counted, or be counted by another."""
+    return _classes(old) != _classes(new) or _claim_usage(old) != _claim_usage(new)
 
 
 def _classes(claim: Object) -> set[str]:

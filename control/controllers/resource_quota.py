@@ -31,7 +31,6 @@ _IN_FLIGHT = 10.0
 _ALWAYS = (
     "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "persistentvolumeclaims",
 )  # fmt: skip
-_COUNT = "count/"
 # What is not served now may be served later.
 _REDISCOVER = 30.0
 
@@ -78,9 +77,9 @@ class ResourceQuotaController(Loop):
         informer.add_handler(self._on_change)
 
     def _follows(self, hard: Iterable[str]) -> bool:
-        """Whether all that is counted by `count/NAME` is known; what is not served counts as none."""
+        """Whether all that a quota counts is known; what is not served counts as none."""
         known = {resource.name for resource in self._counted}
-        missing = {name.removeprefix(_COUNT) for name in hard if name.startswith(_COUNT)} - known
+        missing = {quota.counted_by(name) for name in hard} - known - {""}
         now = self.runtime.monotonic()
         if missing and now - self._discovered >= _REDISCOVER:
             self._discovered = now
@@ -131,10 +130,16 @@ class ResourceQuotaController(Loop):
         self._seen[key] = dict(shown)
 
     def _on_change(self, old: Object | None, new: Object | None) -> None:
-        """Something went or ended: what it took is free again. What came was counted by admission."""
-        if old is None:
-            return
-        if new is not None and ("containers" not in new.get("spec", {}) or phase_of(old) == phase_of(new)):
+        """Something went, ended or moved: what it took is free again. What came was counted by admission."""
+        if old is None or (new is not None and not _frees(old, new)):
             return
         for found in self._quotas.items(namespace_of(old)):
             self.queue.add_after(key_of(found), _SETTLE)
+
+
+def _frees(old: Object, new: Object) -> bool:
+    """Whether an update may leave quotas with more than before."""
+    spec = new.get("spec", {})
+    if "containers" in spec:
+        return phase_of(old) != phase_of(new)
+    return "accessModes" in spec and quota.moves(old, new)

@@ -134,16 +134,23 @@ def bound_volume(volume: Object, claim: Object) -> Object:
 
 
 def claim_status(claim: Object, phase: str, volume: Object | None = None) -> Object:
-    """The claim's status in that phase, with what the volume really offers."""
-    status = dict(claim.get("status") or {}) | {"phase": phase}
-    if phase == "Bound" and volume is not None:
-        status |= {
-            "accessModes": volume["spec"].get("accessModes") or [],
-            "capacity": volume["spec"].get("capacity") or {},
-        }
-    else:
-        status.pop("accessModes", None)
-        status.pop("capacity", None)
+    """The claim's status in that phase, with what the volume really offers.
+
+    The class of a volume's attributes is told when the claim is bound; from then on its driver tells it.
+    """
+    before = claim.get("status") or {}
+    status = dict(before) | {"phase": phase}
+    if phase != "Bound" or volume is None:
+        for offered in ("accessModes", "capacity", "currentVolumeAttributesClassName"):
+            status.pop(offered, None)
+        return status
+    status |= {
+        "accessModes": volume["spec"].get("accessModes") or [],
+        "capacity": volume["spec"].get("capacity") or {},
+    }
+    attributes = volume["spec"].get("volumeAttributesClassName")
+    if attributes and before.get("phase") != "Bound":
+        status["currentVolumeAttributesClassName"] = attributes
     return status
 
 

@@ -17,7 +17,7 @@ from control.apiserver.admission.pipeline import PluginBase
 from control.apiserver.operation import CREATE, UPDATE, Operation
 from control.apiserver.storage import Stored
 
-_CHANGING = frozenset({"pods", "services", "persistentvolumeclaims"})
+_CHANGING = frozenset({"services", "persistentvolumeclaims"})
 _COMPUTE_PREFIXES = ("requests.", "limits.")
 _COMPUTE = frozenset({"cpu", "memory", "ephemeral-storage"})
 
@@ -29,8 +29,9 @@ class ResourceQuota(PluginBase):
         resource = operation.resource
         if not resource.namespaced or (operation.subresource and operation.subresource != "resize"):
             return False
-        changes = operation.verb == UPDATE and resource.group == "" and resource.plural in _CHANGING
-        return operation.verb == CREATE or changes
+        if operation.verb == UPDATE and resource.group == "":
+            return resource.plural in _CHANGING or (resource.plural == "pods" and operation.subresource == "resize")
+        return operation.verb == CREATE
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
         server = operation.server
@@ -38,14 +39,14 @@ class ResourceQuota(PluginBase):
         if not quotas:
             return
         resource = operation.endpoint.storage
-        delta = quota.usage_of(resource, new)
-        if old is not None:
-            before = quota.usage_of(resource, old)
-            delta = {name: delta.get(name, ZERO) - before.get(name, ZERO) for name in {*delta, *before}}
+        usage = quota.usage_of(resource, new)
+        before = {} if old is None else quota.usage_of(resource, old)
+        more = {name: usage.get(name, ZERO) - before.get(name, ZERO) for name in {*usage, *before}}
         for cached in quotas:
             spec = cached.object().get("spec") or {}
             if quota.covers(spec, resource, new):
-                self._charge(operation, cached.fields["metadata.name"], new, delta)
+                joins = old is not None and not quota.covers(spec, resource, old)
+                self._charge(operation, cached.fields["metadata.name"], new, usage if joins else more)
 
     def _charge(self, operation: Operation, name: str, new: Object, delta: quota.Usage) -> None:
         """Raise the used amounts of a quota. Raises Forbidden."""

@@ -125,6 +125,28 @@ def test_a_quota_is_charged_and_not_exceeded(client, quota):
     )
 
 
+def test_a_quota_is_charged_in_full_for_a_claim_that_moves_into_its_scope(cluster, client):
+    hard = {"persistentvolumeclaims": "1", "requests.storage": "5Gi"}
+    scope = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["silver"]}
+    spec = {"hard": hard, "scopeSelector": {"matchExpressions": [scope]}}
+    client.create("resourcequotas", {"metadata": {"name": "q", "namespace": "default"}, "spec": spec})
+    status = {"hard": hard, "used": dict.fromkeys(hard, "0")}
+    client.patch("resourcequotas", "q", {"status": status}, "default", subresource="status")
+    cluster.server.cache.catch_up()
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "v"}
+    for name in ("a", "b"):
+        meta = {"name": name, "namespace": "default"}
+        claim = {"metadata": meta, "spec": asked | {"volumeAttributesClassName": "gold"}}
+        client.create("persistentvolumeclaims", claim)
+        client.patch("persistentvolumeclaims", name, {"status": {"phase": "Bound"}}, "default", subresource="status")
+    silver = {"spec": {"volumeAttributesClassName": "silver"}}
+    client.patch("persistentvolumeclaims", "a", silver, "default")
+    used = client.get("resourcequotas", "q", "default")["status"]["used"]
+    assert used == {"persistentvolumeclaims": "1", "requests.storage": "1Gi"}
+    with pytest.raises(errors.Forbidden, match="requested: persistentvolumeclaims=1, used: persistentvolumeclaims=1"):
+        client.patch("persistentvolumeclaims", "b", silver, "default")
+
+
 def test_a_quota_is_exact_under_concurrent_creates(cluster, quota):
     outcomes: list[bool] = []
 

@@ -150,6 +150,39 @@ def test_a_quota_of_attributes_counts_claims_by_their_class_and_custom_resources
         "count/widgets.example.com": "2"}  # fmt: skip
 
 
+def test_a_quota_counts_the_devices_that_claims_may_get_by_their_class() -> None:
+    def asking_for(*ways: dict[str, Any]) -> dict[str, Any]:
+        return {"exactly": ways[0]} if len(ways) == 1 else {"firstAvailable": list(ways)}
+
+    gold, all_gold = {"deviceClassName": "gold", "count": 2}, {"deviceClassName": "gold", "allocationMode": "All"}
+    silver = {"deviceClassName": "silver", "allocationMode": "ExactCount", "count": 3}
+    requests = [asking_for(gold), asking_for({"deviceClassName": "gold", "count": 1}, gold, silver)]
+    claims = [
+        {"spec": {"devices": {"requests": requests}}},
+        {"spec": {"devices": {"requests": [asking_for(all_gold)]}}},
+    ]
+    hard = [f"{name}.deviceclass.resource.k8s.io/devices" for name in ("gold", "silver")]
+    resource = Resource("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", True)
+    assert list(resource_quota.used(hard, {}, {resource: claims}).values()) == ["36", "3"]
+    assert {quota.counted_by(name) for name in hard} == {"resourceclaims.resource.k8s.io"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "moves"),
+    [
+        ({}, {}, False),
+        ({}, {"phase": "Bound"}, False),
+        ({"volumeAttributesClassName": "silver"}, {}, True),
+        ({}, {"currentVolumeAttributesClassName": "gold"}, True),
+        ({}, {"allocatedResources": {"storage": "2Gi"}}, True),
+    ],
+)
+def test_a_claim_that_moves_to_another_class_is_counted_anew(spec: Any, status: Any, moves: bool) -> None:
+    old = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    new = {"spec": old["spec"] | spec, "status": status}
+    assert quota.moves(old, new) is moves
+
+
 def role(name: str, *verbs: str, selector: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:
     rules = [{"verbs": [verb]} for verb in verbs]
     made: dict[str, Any] = {"metadata": {"name": name, "labels": labels}, "rules": rules}

@@ -190,6 +190,21 @@ def test_what_becomes_of_a_claim(
     assert rules.decide_claim(found, volumes, storage, named, consumer) == step
 
 
+@pytest.mark.parametrize(
+    ("before", "phase", "after"),
+    [
+        ({}, "Bound", "gold"),
+        ({"phase": "Pending", "currentVolumeAttributesClassName": "old"}, "Bound", "gold"),
+        ({"phase": "Bound", "currentVolumeAttributesClassName": "silver"}, "Bound", "silver"),
+        ({"phase": "Bound"}, "Bound", None),
+        ({"phase": "Bound", "currentVolumeAttributesClassName": "gold"}, "Lost", None),
+    ],
+)
+def test_the_class_of_a_volumes_attributes_is_told_once_as_it_is_bound(before: Any, phase: str, after: Any) -> None:
+    held = {"spec": {"volumeAttributesClassName": "gold"}}
+    assert rules.claim_status({"status": before}, phase, held).get("currentVolumeAttributesClassName") == after
+
+
 DELETE = {"persistentVolumeReclaimPolicy": "Delete"}
 OURS = {"name": "c", "uid": "c"}
 
