@@ -70,7 +70,7 @@ def test_what_no_schema_describes_may_be_anything(cluster):
     status, made = applied(cluster, f"{WIDGETS}/w", widget() | {"text": "a", "list": [{"a": 1}], "map": {"b": [2]}})
     assert (status, made["list"], made["map"]) == (201, [{"a": 1}], {"b": [2]})
     owned = made["metadata"]["managedFields"][0]["fieldsV1"]
-    assert (owned["f:text"], owned["f:list"], owned["f:map"]) == ({}, {}, {"f:b": {}})
+    assert (owned["f:text"], owned["f:list"], owned["f:map"]) == ({}, {}, {".": {}, "f:b": {}})
 
 
 @pytest.mark.parametrize(
