@@ -23,7 +23,14 @@ _ALLOWED_SECONDS = 300.0
 _DENIED_SECONDS = 30.0
 _REMEMBERED = 1024
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_COARSE = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"))
+_COARSE = (
+    ("/stats", "stats"),
+    ("/metrics", "metrics"),
+    ("/logs", "log"),
+    ("/checkpoint", "checkpoint"),
+    ("/statusz", "statusz"),
+    ("/flagz", "configz"),
+)
 # Whoever has no right to these may still have one to all of the kubelet.
 _FINE = (("/pods", "pods"), ("/runningpods", "pods"), ("/healthz", "healthz"), ("/configz", "configz"))
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from agents.kubelet import healthz
 from agents.kubelet.configuration import configuration
 from agents.kubelet.credentials import Credentials, CredentialsSettings
 from agents.kubelet.fake_network import FakeNetwork
@@ -84,6 +85,7 @@ def _serve(arguments: argparse.Namespace, clock: Runtime, asked: Event) -> int:
     kubelet.start(stop)
     clock.spawn("certificates", credentials.keep, stop)
     clock.spawn("server", server.run, stop)
+    clock.spawn("healthz", healthz.serve, _joined(arguments.healthz_bind_address, arguments.healthz_port), stop)
     asked.wait()
     grace = Grace(arguments.shutdown_grace_period, arguments.shutdown_grace_period_critical_pods)
     if grace.total and is_machine_stopping():
@@ -92,6 +94,10 @@ def _serve(arguments: argparse.Namespace, clock: Runtime, asked: Event) -> int:
     server.close()
     kubelet.close()
     return 0
+
+
+def _joined(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _settings(arguments: argparse.Namespace) -> KubeletSettings:

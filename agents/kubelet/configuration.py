@@ -26,6 +26,8 @@ def _node(arguments: argparse.Namespace) -> Object:
         "enableServer": True,
         "address": address,
         "port": int(port),
+        "healthzPort": arguments.healthz_port,
+        "healthzBindAddress": arguments.healthz_bind_address,
         "authentication": {"x509": {}, "webhook": {"enabled": True}, "anonymous": {"enabled": False}},
         "authorization": {"mode": "Webhook"},
         "rotateCertificates": True,

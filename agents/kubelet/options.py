@@ -80,6 +80,8 @@ def _serving(parser: argparse.ArgumentParser) -> None:
     """Where the kubelet answers."""
     add = parser.add_argument
     add("--listen", default="0.0.0.0:10250", help="ADDR:PORT of logs, exec and metrics, by TLS (%(default)s)")
+    add("--healthz-bind-address", default="127.0.0.1", help="where /healthz answers without TLS (%(default)s)")
+    add("--healthz-port", type=int, default=10248, help="and at which port; 0 for none (%(default)s)")
     add("--ca-file", type=Path, help="whose client certificates the server takes (default: the cluster's authority)")
 
 

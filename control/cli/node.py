@@ -66,6 +66,7 @@ def _kubelet(arguments: argparse.Namespace, state: Path, kubeconfig: Path) -> Co
         *("--root-dir", str(state)),
         *("--pod-logs-dir", str(state / "log" / "pods")),
         *("--listen", listen),
+        *(("--healthz-port", "0") if arguments.runtime == "fake" else ()),
         *("--verbosity", str(arguments.verbosity)),
     ]
     return Component("kubelet", tuple(words), kubeconfig.exists)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,4 +97,6 @@ def test_pods_are_listed_and_commands_run_in_them(watched: Node) -> None:
     assert watched.client.raw("POST", run) == b"hello\n"
     assert get(watched, f"/containerLogs/{NAMESPACE}/watched/app") == "said\n"
     assert get(watched, "/healthz") == "ok"
+    ask = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:10248/healthz').read().decode())"
+    assert watched.run(sys.executable, "-c", ask) == "ok\n"
     assert pod(watched, "watched")["status"]["qosClass"] == "Guaranteed"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.kubelet import node_logs
+from agents.kubelet import healthz, node_logs
 from agents.kubelet.authorization import subresources
 from agents.kubelet.configuration import configuration, duration
 from agents.kubelet.endpoints import connected
@@ -28,6 +28,17 @@ pytestmark = pytest.mark.unit
 @pytest.mark.parametrize(
     ("path", "wanted"),
     [
+        # Source: kubelet/server auth_test.go AuthzTestCases, each path once: the verb changes nothing.
+        ("/stats/", ("stats",)), ("/metrics", ("metrics",)), ("/metrics/probes", ("metrics",)), ("/logs/x", ("log",)),
+        ("/metrics/resource", ("metrics",)), ("/metrics/slis", ("metrics",)), ("/pods/", ("pods", "proxy")),
+        ("/attach/default/web/app", ("proxy",)), ("/attach/default/web/u/app", ("proxy",)), ("/flagz", ("configz",)),
+        ("/checkpoint/default/web/app", ("checkpoint",)), ("/statusz", ("statusz",)), ("/debug/pprof/x", ("proxy",)),
+        ("/containerLogs/default/web/app", ("proxy",)), ("/debug/flags/v", ("proxy",)),
+        ("/healthz", ("healthz", "proxy")),
+        ("/exec/default/web/u/app", ("proxy",)), ("/healthz/log", ("healthz", "proxy")),
+        ("/healthz/syncloop", ("healthz", "proxy")), ("/portForward/default/web", ("proxy",)),
+        ("/portForward/default/web/u", ("proxy",)), ("/run/default/web/app", ("proxy",)),
+        ("/run/default/web/u/app", ("proxy",)),
         ("/stats/summary", ("stats",)), ("/metrics/cadvisor", ("metrics",)), ("/logs/", ("log",)),
         ("/pods", ("pods", "proxy")), ("/runningpods/", ("pods", "proxy")), ("/healthz/ping", ("healthz", "proxy")),
         ("/configz", ("configz", "proxy")), ("/exec/default/web/app", ("proxy",)), ("/podsandmore", ("proxy",)),
@@ -47,6 +58,8 @@ def test_what_was_told_is_shown_beside_the_defaults() -> None:
     wanted = {
         "maxPods": 30,
         "port": 10250,
+        "healthzPort": 10248,
+        "healthzBindAddress": "127.0.0.1",
         "seccompDefault": True,
         "containerLogMaxSize": "1Mi",
         "containerLogMaxFiles": 5,
@@ -189,3 +202,19 @@ def test_a_port_is_reached_by_either_family(family: int, address: str) -> None:
     candidates = [socket.socket(kind) for kind in (socket.AF_INET, socket.AF_INET6)]
     with pytest.raises(ConnectionRefusedError):
         connected(candidates, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/healthz", 200),
+        ("/healthz/ping", 200),
+        ("/healthz/other", 404),
+        ("/metrics", 404),
+        ("/configz", 404),
+        ("/", 404),
+    ],
+)
+def test_anybody_on_the_machine_learns_that_the_kubelet_runs_and_no_more(path: str, status: int) -> None:
+    answer = healthz.application().test_client().get(path)
+    assert (answer.status_code, answer.text == "ok") == (status, status == 200)
