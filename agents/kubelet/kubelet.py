@@ -41,6 +41,7 @@ from agents.kubelet.resources import NodeResources, ResourceSettings
 from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, NoSuchContainer, Version
 from agents.kubelet.static_pods import MirrorPods, StaticPods
 from agents.kubelet.tiers import Tiers
+from agents.kubelet.volumes.certificates import PodCertificates
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.tokens import TokenManager
 from agents.network import telling
@@ -197,6 +198,7 @@ class Kubelet:
     def _make_worker(self, client: Client, states: dict[str, PodState]) -> Worker:
         clock, runtime, settings = self.clock, self.runtime, self.settings
         sources, tokens = Lookup(client, clock), TokenManager(client, clock)
+        certificates = PodCertificates(client, clock, self.recorder, lambda: self.heartbeat.node)
         actions = Actions(clock, runtime)
         hooks = Hooks(actions, self.recorder, self.address)
         stopper = Stopper(clock, runtime, hooks.pre_stop, self.queue.add)
@@ -218,8 +220,8 @@ class Kubelet:
             settings.logs,
             sources,
             tokens,
+            certificates,
             self._surroundings,
-            tokens.forget,
             tiers.keep,
         )
         self.volumes = builder.volumes

@@ -25,6 +25,7 @@ _MODULES = {
     "rbac.authorization.k8s.io": "rbac",
     "storage.k8s.io": "storage",
     "scheduling.k8s.io": "scheduling",
+    "certificates.k8s.io": "certificates",
     "authentication.k8s.io": "authentication",
     "admissionregistration.k8s.io": "admissionregistration",
     "apiextensions.k8s.io": "apiextensions",

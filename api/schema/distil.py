@@ -172,7 +172,7 @@ def _resources(chosen: list[str]) -> list[Json]:
 def _is_served(info: Any) -> bool:
     address = info.parent or info.resource
     stable = bool(_STABLE.fullmatch(address.version))
-    return stable and address.group not in names.LEFT_OUT and info.plural not in names.LEFT_OUT_PLURALS
+    return stable and address.group not in names.LEFT_OUT
 
 
 def _resource(cls: type, info: Any) -> Json:

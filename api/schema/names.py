@@ -8,7 +8,6 @@ from __future__ import annotations
 
 # Groups whose objects need migrations or machinery that a small cluster does not have.
 LEFT_OUT = {"storagemigration.k8s.io", "internal.apiserver.k8s.io", "lifecycle.k8s.io"}
-LEFT_OUT_PLURALS = {"podcertificaterequests"}
 
 SHORT_NAMES = {
     "componentstatuses": ["cs"],

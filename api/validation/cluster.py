@@ -12,7 +12,7 @@ from cryptography import x509
 
 from api import names
 from api.objects import Object
-from api.validation import fields, resources, scheduling
+from api.validation import fields, pod_certificates, resources, scheduling
 from api.validation.fields import Causes
 
 _USAGES = {
@@ -85,7 +85,7 @@ def _signing_request(new: Object, old: Object | None, subresource: str) -> Cause
     found: Causes = []
     if old is None:
         found += _request("spec.request", spec.get("request") or "")
-        found += _signer("spec.signerName", spec.get("signerName") or "")
+        found += pod_certificates.signer_name("spec.signerName", spec.get("signerName") or "")
         if not spec.get("usages"):
             found.append(fields.required("spec.usages"))
         for index, usage in enumerate(spec.get("usages") or []):
@@ -108,27 +108,6 @@ def _request(path: str, encoded: str) -> Causes:
     except (ValueError, binascii.Error):
         return [fields.invalid(path, encoded, "PEM block type must be CERTIFICATE REQUEST")]
     return []
-
-
-def _signer(path: str, name: str) -> Causes:
-    if not name:
-        return [fields.required(path)]
-    if name == "kubernetes.io/legacy-unknown":
-        return [fields.invalid(path, name, "the legacy signerName is not allowed via this API version")]
-    domain, slash, rest = name.partition("/")
-    if not slash or not rest or "/" in rest:
-        return [
-            fields.invalid(
-                path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-            )
-        ]
-    found = [
-        fields.invalid(path, domain, f"validating signer domain: {text}")
-        for text in names.dns_subdomain_problems(domain)
-    ]
-    if "." not in domain:
-        found.append(fields.invalid(path, domain, "should be a domain with at least two segments separated by dots"))
-    return found
 
 
 def _conditions(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -176,4 +155,5 @@ VALIDATORS = {
     "PriorityClass": _priority_class,
     "RuntimeClass": _runtime_class,
     "CertificateSigningRequest": _signing_request,
+    "PodCertificateRequest": pod_certificates.request,
 }

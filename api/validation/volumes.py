@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from api import names, quantities
 from api.objects import Object
-from api.validation import environment, fields, persistent, volume_sources
+from api.validation import environment, fields, persistent, pod_certificates, volume_sources
 from api.validation.fields import Causes
 from api.validation.metadata import annotation_map
 
@@ -135,6 +135,8 @@ def _projections(path: str, source: Object) -> Causes:
                 found += _token_projection(inner_place, inner)
             elif kind == "downwardAPI":
                 found += _downward_files(inner_place, inner)
+            elif kind == "podCertificate":
+                found += pod_certificates.projection(inner_place, inner)
             found += _conflicting_paths(f"{inner_place}", inner, seen)
     return found
 
@@ -157,10 +159,11 @@ def token_lifetime(path: str, seconds: int | None) -> Causes:
 
 def _conflicting_paths(path: str, source: Object, seen: set[str]) -> Causes:
     found: Causes = []
-    files = [item.get("path") for item in source.get("items") or []] + [source.get("path")]
-    for file in filter(None, files):
-        if file in seen:
-            found.append(fields.invalid(f"{path}.path", file, "conflicting duplicate paths"))
+    files = [("path", item.get("path")) for item in source.get("items") or []]
+    files += [(field, source.get(field)) for field in ("path", *pod_certificates.PATHS)]
+    for field, file in files:
+        if file and file in seen:
+            found.append(fields.invalid(f"{path}.{field}", file, "conflicting duplicate paths"))
         seen.add(str(file))
     return found
 

@@ -16,6 +16,7 @@ from control.controllers.autoscaling.controller import HorizontalPodAutoscalerCo
 from control.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
 from control.controllers.certificates.approving import CsrApprovingController
 from control.controllers.certificates.cleaning import CsrCleaningController
+from control.controllers.certificates.pod_requests import PodCertificateCleaningController
 from control.controllers.certificates.signing import CsrSigningController
 from control.controllers.cluster_roles import ClusterRoleAggregationController
 from control.controllers.context import Context, Options
@@ -76,6 +77,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     CsrApprovingController,
     CsrSigningController,
     CsrCleaningController,
+    PodCertificateCleaningController,
     TokenCleaner,
     BootstrapSigner,
     ClusterRoleAggregationController,

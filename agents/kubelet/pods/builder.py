@@ -31,7 +31,7 @@ from agents.kubelet.runtime.interface import (
     SandboxSpec,
 )
 from agents.kubelet.volumes.manager import VolumeManager
-from agents.kubelet.volumes.payload import Collector, Tokens, VolumeError
+from agents.kubelet.volumes.payload import Certificates, Collector, Tokens, VolumeError
 from api.errors import ApiError
 from api.objects import Object, uid_of
 from api.runtime import Runtime
@@ -70,14 +70,15 @@ class PodBuilder:
     logs: PodLogs
     sources: Sources
     tokens: Tokens
+    certificates: Certificates
     around: Callable[[tuple[str, ...]], Surroundings]
-    forget_tokens: Callable[[str], None]
     share: Callable[[], None]
 
     def prepare(self, pod: Object, addresses: tuple[str, ...] = ()) -> None:
         """Set the pod's volumes up, or bring them up to date. Raises NotReadyToStart."""
         try:
-            self.volumes.set_up(pod, Collector(self.sources, self.tokens, self._around(pod, addresses)))
+            around = self._around(pod, addresses)
+            self.volumes.set_up(pod, Collector(self.sources, self.tokens, around, self.certificates))
         except VolumeError as error:
             raise NotReadyToStart("FailedMount", str(error)) from error
 
@@ -220,7 +221,8 @@ class PodBuilder:
 
     def release(self, uid: str) -> None:
         """Take away all that the pod has on the node. Raises NotReadyToStart if that has to wait."""
-        self.forget_tokens(uid)
+        self.tokens.forget(uid)
+        self.certificates.forget(uid)
         try:
             self.cgroups.remove(uid)
             self.share()

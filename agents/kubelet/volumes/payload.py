@@ -40,6 +40,19 @@ class Tokens(Protocol):
     def token(self, pod: Object, audience: str, seconds: int) -> str:
         """A valid token bound to the pod. Raises ApiError or TransportError."""
 
+    def forget(self, uid: str) -> None:
+        """Drop the tokens of a pod that is gone."""
+
+
+class Certificates(Protocol):
+    """Keys and certificates for pods."""
+
+    def credentials(self, pod: Object, volume: str, index: int, source: Object) -> tuple[bytes, bytes]:
+        """A key and the certificates for it, PEM. Raises VolumeError, ApiError or TransportError."""
+
+    def forget(self, uid: str) -> None:
+        """Drop those of a pod that is gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Collector:
@@ -48,6 +61,7 @@ class Collector:
     sources: Sources
     tokens: Tokens
     around: Surroundings
+    certificates: Certificates | None = None
 
     def collect(self, pod: Object, volume: Object) -> Payload | None:
         """The files of a projected kind of volume; None if the volume is of another kind. Raises VolumeError."""
@@ -61,9 +75,14 @@ class Collector:
         if projected is None:
             return None
         files: Payload = {}
-        for entry in projected.get("sources") or []:
+        mode = _mode(projected, DEFAULT_MODE)
+        for index, entry in enumerate(projected.get("sources") or []):
             for kind, source in entry.items():
-                files |= self._source(pod, kind, source, _mode(projected, DEFAULT_MODE))
+                if kind == "podCertificate" and self.certificates is not None:
+                    found = self.certificates.credentials(pod, volume["name"], index, source)
+                    files |= _credentials(pod, source, found, mode)
+                else:
+                    files |= self._source(pod, kind, source, mode)
         return files
 
     def _source(self, pod: Object, kind: str, source: Object, mode: int) -> Payload:
@@ -123,6 +142,13 @@ class Collector:
                 raise VolumeError(str(error)) from error
             files[item["path"]] = File(text.encode(), _mode(item, mode, "mode"))
         return files
+
+
+def _credentials(pod: Object, source: Object, found: tuple[bytes, bytes], mode: int) -> Payload:
+    """A key and its certificates, in one file or in one each."""
+    key, chain = found
+    contents = {"credentialBundlePath": key + chain, "keyPath": key, "certificateChainPath": chain}
+    return {source[field]: _private(pod, text, mode) for field, text in contents.items() if source.get(field)}
 
 
 def _contents(found: Object) -> dict[str, bytes]:

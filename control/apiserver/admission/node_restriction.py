@@ -180,6 +180,35 @@ def _check_token(operation: Operation, node: str, new: Object, old: Object | Non
         raise forbidden(operation, "node requested token bound to a pod scheduled on a different node")
 
 
+def _check_pod_certificate(operation: Operation, node: str, new: Object, old: Object | None) -> None:
+    """A request for a pod that runs on the node, with the identities that the pod and the node have."""
+    if operation.subresource:
+        raise forbidden(operation, f'unexpected subresource "{operation.subresource}"')
+    if operation.verb != CREATE:
+        return
+    spec = new.get("spec") or {}
+    if spec.get("nodeName") != node:
+        why = f'PodCertificateRequest.Spec.NodeName="{spec.get("nodeName")}", which is not the requesting node "{node}"'
+        raise forbidden(operation, why)
+    pod = _read(operation, "pods", str(spec.get("podName")))
+    account = _read(operation, "serviceaccounts", str(spec.get("serviceAccountName")))
+    of_pod = f'PodCertificateRequest for pod "{operation.namespace}/{spec.get("podName")}"'
+    if MIRROR in annotations_of(pod):
+        raise forbidden(operation, f"{of_pod} names a mirror pod")
+    if _bound_to(pod) != node:
+        raise forbidden(operation, f'{of_pod} names a pod that does not run on the node "{node}"')
+    known = (
+        ("nodeUID", "UID", _read(operation, "nodes", node)["metadata"]["uid"], "node"),
+        ("podUID", "pod UID", pod["metadata"]["uid"], "pod"),
+        ("serviceAccountName", "serviceAccountName", (pod.get("spec") or {}).get("serviceAccountName"), "pod"),
+        ("serviceAccountUID", "service account UID", account["metadata"]["uid"], "service account"),
+    )
+    for field, what, true, whose in known:
+        if spec.get(field) != true:
+            why = f'{of_pod} contains {what} ("{spec.get(field)}") which differs from the running {whose} ("{true}")'
+            raise forbidden(operation, why)
+
+
 def _check_lease(operation: Operation, node: str, new: Object, old: Object | None) -> None:
     if operation.namespace != LEASE_NAMESPACE:
         raise forbidden(operation, f'can only access leases in the "{LEASE_NAMESPACE}" system namespace')
@@ -198,5 +227,6 @@ _CHECKS: dict[str, _Check] = {
     "persistentvolumeclaims": _check_claim,
     "serviceaccounts": _check_token,
     "leases.coordination.k8s.io": _check_lease,
+    "podcertificaterequests.certificates.k8s.io": _check_pod_certificate,
     "csinodes.storage.k8s.io": _check_csi_node,
 }

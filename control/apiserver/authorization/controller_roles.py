@@ -26,6 +26,9 @@ CONTROLLERS: dict[str, str] = {
             kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown
         create | authorization.k8s.io | subjectaccessreviews
         events""",
+    "podcertificaterequestcleaner": """
+        delete get list watch | certificates.k8s.io | podcertificaterequests
+        events""",
     "clusterrole-aggregation-controller": """
         escalate get list patch update watch | rbac.authorization.k8s.io | clusterroles""",
     "cronjob-controller": """

@@ -115,6 +115,8 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
         (("get",), ("",), ("endpoints",)),
         (("create", *READ), ("certificates.k8s.io",), ("certificatesigningrequests",)),
         (READ, ("certificates.k8s.io",), ("clustertrustbundles",)),
+        (("create", *READ), ("certificates.k8s.io",), ("podcertificaterequests",)),
+        (("get",), ("",), ("serviceaccounts",)),
         (("create", "delete", "get", "patch", "update"), ("coordination.k8s.io",), ("leases",)),
         (("create",), ("",), ("serviceaccounts/token",)),
         (READ, ("node.k8s.io",), ("runtimeclasses",)),

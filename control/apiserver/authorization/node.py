@@ -42,7 +42,7 @@ class NodeMethod:
             return None
         if self._permits(node, asked):
             return ""
-        if asked.full_resource in _BY_REFERENCE or asked.subresource == "token":
+        if asked.full_resource in _BY_REFERENCE or asked.resource == "serviceaccounts":
             # The pod that refers to it may have been bound by another server a moment ago.
             self._cache.catch_up()
             return "" if self._permits(node, asked) else None
@@ -57,10 +57,14 @@ class NodeMethod:
         if asked.group == "":
             if full in _BY_REFERENCE:
                 return verb in _READ and bool(asked.name) and self._refers(node, full, asked)
+            if full == "serviceaccounts":
+                return verb == "get" and self._refers(node, full, asked)
             if full == "serviceaccounts/token":
                 return verb == "create" and self._refers(node, "serviceaccounts", asked)
             if full == "persistentvolumes":
                 return verb == "get" and self._has_volume(node, asked.name)
+        elif full == "podcertificaterequests" and asked.group == "certificates.k8s.io":
+            return verb == "create" or (verb == "get" and self._is_of(node, asked))
         elif full == "leases" and asked.group == "coordination.k8s.io":
             return self._lease(node, asked)
         elif full == "csinodes" and asked.group == "storage.k8s.io":
@@ -71,6 +75,13 @@ class NodeMethod:
         if asked.namespace != LEASE_NAMESPACE:
             return False
         return asked.verb == "create" or (asked.verb in ("get", "update", "patch", "delete") and asked.name == node)
+
+    def _is_of(self, node: str, asked: Attributes) -> bool:
+        """Whether a request for a pod's certificate is the node's own, or nobody's: that it has gone may be known."""
+        self._cache.catch_up()
+        requests = self._cache.collection("certificates.k8s.io", "podcertificaterequests").objects
+        found = requests.get(f"{asked.namespace}/{asked.name}")
+        return found is None or found.fields["spec.nodeName"] == node
 
     def _refers(self, node: str, plural: str, asked: Attributes) -> bool:
         return (plural, asked.namespace, asked.name) in self._counts.get(node, ())

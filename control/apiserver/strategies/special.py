@@ -13,6 +13,7 @@ from control.apiserver.strategies.events import EventStrategy
 from control.apiserver.strategies.jobs import JobStrategy
 from control.apiserver.strategies.namespaces import NamespaceStrategy
 from control.apiserver.strategies.nodes import NodeStrategy
+from control.apiserver.strategies.pod_certificates import PodCertificateStrategy
 from control.apiserver.strategies.pods import PodStrategy
 from control.apiserver.strategies.requests import RequestStrategy
 from control.apiserver.strategies.secrets import SecretStrategy
@@ -29,4 +30,5 @@ SPECIAL: dict[tuple[str, str], Callable[[], Strategy]] = {
     ("events.k8s.io", "events"): EventStrategy,
     ("batch", "jobs"): JobStrategy,
     ("certificates.k8s.io", "certificatesigningrequests"): RequestStrategy,
+    ("certificates.k8s.io", "podcertificaterequests"): PodCertificateStrategy,
 }

@@ -37,6 +37,15 @@ SCALED = {"scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "a
 EVENT = {"metadata": {"namespace": "default"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}}
 JSON_PATCH = {"patchType": "JSONPatch", "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/x"}]'}}
 DEVICES = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]}}
+# An empty request of a key of kind Ed25519, signed by it.
+STUB = (
+    "MH8wMwIBADAAMCowBQYDK2VwAyEA6jUtL6oqmrXA6X/B+7JHHd+j7PomrnhnBawZPNl44AigADAFBgMrZXADQQCcvSHOxU8dVbLbPlrRoqrRTZ/1RL+S"
+    "aJW8sn1IE5xFLec0UYCWYGyB/vCtPAzl5/KpOse2sl4Cezb5p9sXXcMK"
+)
+ASKED = {
+    "signerName": "o.example/s", "podName": "p", "podUID": "u", "serviceAccountName": "s", "serviceAccountUID": "u",
+    "nodeName": "n", "nodeUID": "u", "stubPKCS10Request": STUB,
+}  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "configmaps": {"data": {"a": "b"}},
     "endpoints": {"subsets": []},
@@ -56,6 +65,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "apiservices.apiregistration.k8s.io": {
         "spec": {"group": "o.example", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1,
                  "service": {"name": "s", "namespace": "default"}, "insecureSkipTLSVerify": True}},
+    "podcertificaterequests.certificates.k8s.io": {"spec": ASKED},
     "controllerrevisions.apps": {"data": {"x": 1}, "revision": 1},
     "daemonsets.apps": {"spec": SELECTED},
     "deployments.apps": {"spec": SELECTED},
