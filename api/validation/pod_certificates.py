@@ -21,6 +21,7 @@ from api.runtime import parse_timestamp
 from api.validation import fields
 from api.validation.fields import Causes
 from api.validation.metadata import annotation_map
+from api.validation.signing_requests import signer_name
 
 KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
 TERMINAL = ("Issued", "Denied", "Failed")
@@ -29,28 +30,6 @@ _SHORTEST, _LONGEST, _LONGEST_OF_KUBERNETES = 3600, 91 * 86400, 86400
 _LARGEST_REQUEST, _LARGEST_CHAIN, _LONGEST_UID = 10 * 1024, 100 * 1024, 128
 _CHAIN = "status.certificateChain"
 _MARGIN = timedelta(minutes=10).total_seconds()
-
-
-def signer_name(path: str, name: str) -> Causes:
-    """Who signs: a domain and a name."""
-    if not name:
-        return [fields.required(path)]
-    if name == "kubernetes.io/legacy-unknown":
-        return [fields.invalid(path, name, "the legacy signerName is not allowed via this API version")]
-    domain, slash, rest = name.partition("/")
-    if not slash or not rest or "/" in rest:
-        return [
-            fields.invalid(
-                path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-            )
-        ]
-    found = [
-        fields.invalid(path, domain, f"validating signer domain: {text}")
-        for text in names.dns_subdomain_problems(domain)
-    ]
-    if "." not in domain:
-        found.append(fields.invalid(path, domain, "should be a domain with at least two segments separated by dots"))
-    return found
 
 
 def projection(path: str, source: Object) -> Causes:

@@ -53,14 +53,13 @@ def _conditions(obj: Object) -> list[dict[str, Any]]:
 
 
 def _keep_decision(new: Object, old: Object) -> None:
-    """Who may write status may not decide."""
-    kept = [condition for condition in _conditions(old) if condition.get("type") in _DECISIONS]
-    mine = [condition for condition in _conditions(new) if condition.get("type") not in _DECISIONS]
-    status = new.setdefault("status", {})
-    if kept or mine:
-        status["conditions"] = [*kept, *mine]
-    else:
-        status.pop("conditions", None)
+    """Who writes status says again what was decided; more or less than that is refused later."""
+    for kind in _DECISIONS:
+        kept = [condition for condition in _conditions(old) if condition.get("type") == kind]
+        said = [index for index, condition in enumerate(_conditions(new)) if condition.get("type") == kind]
+        if len(kept) == len(said):
+            for index, condition in zip(said, kept):
+                new["status"]["conditions"][index] = condition
 
 
 def _stamp(new: Object, old: Object, now: str) -> None:

@@ -280,11 +280,14 @@ def test_approval_writes_any_condition_and_status_no_decision(cluster):
     def write(subresource: str, *types: str) -> list[str]:
         conditions = [{"type": name, "status": "True", "reason": "Test"} for name in types]
         body, merge = {"status": {"conditions": conditions}}, {"Content-Type": "application/merge-patch+json"}
-        found = cluster.request("PATCH", f"{path}/c/{subresource}", body, merge)[1]
+        status, found, _ = cluster.request("PATCH", f"{path}/c/{subresource}", body, merge)
+        if status != 200:
+            return [one["message"] for one in found["details"]["causes"]]
         return sorted(one["type"] for one in found["status"]["conditions"])
 
     assert write("approval", "Approved", "Looked") == ["Approved", "Looked"]
-    assert write("status", "Denied", "Signed") == ["Approved", "Signed"]
+    assert write("status", "Approved", "Signed") == ["Approved", "Signed"]
+    assert write("status", "Denied", "Approved")[-1] == 'Forbidden: updates may not add a condition of type "Denied"'
 
 
 def test_an_event_is_judged_by_the_group_that_is_asked(client):
