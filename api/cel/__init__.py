@@ -15,6 +15,9 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from api.cel import budget
+from api.cel.budget import OUT_OF_BUDGET
+from api.cel.forms import with_optional_values
 from api.cel.functions import FUNCTIONS
 
 DYN = "dyn"
@@ -31,8 +34,6 @@ _STANDARD = (
 )  # fmt: skip
 _MISSING_KEY = re.compile(r'^NOT_FOUND: Key not found in map : "(.*)"$', re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
-OUT_OF_BUDGET = "operation cancelled: actual cost limit exceeded"
-"""What an evaluation says that took too many steps."""
 _OVERLOAD = re.compile(r"^No matching overloads found.*", re.DOTALL)
 
 
@@ -58,6 +59,7 @@ class Program:
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value as plain Python. Raises CelError."""
+        budget.begin()
         try:
             value = self._expression.eval(data=variables)
             if value.type() == cel.Type.ERROR:
@@ -81,7 +83,7 @@ class Environment:
     def compile(self, text: str) -> Program:
         """Raises CelError with the checker's sentences."""
         try:
-            return Program(self._env.compile(text), text)
+            return Program(self._env.compile(with_optional_values(text)), text)
         except (RuntimeError, ValueError) as error:
             raise CelError(_compile_error(str(error))) from error
 
@@ -107,7 +109,7 @@ def _runtime_error(text: str) -> str:
     text = _STATUS.sub("", text)
     if text.startswith("divide by zero"):
         return "division by zero"
-    if text.startswith("Iteration budget exceeded"):
+    if text.startswith("Iteration budget exceeded") or OUT_OF_BUDGET in text:
         return OUT_OF_BUDGET
     return _OVERLOAD.sub("no such overload", text)
 

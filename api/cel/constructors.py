@@ -20,7 +20,7 @@ _TEXTS = (
     r'"""(?:\\.|[^\\])*?"""', r"'''(?:\\.|[^\\])*?'''", r'"(?:\\.|[^"\\\n])*"', r"'(?:\\.|[^'\\\n])*'",
 )  # fmt: skip
 _RAW_TEXTS = (r'""".*?"""', r"'''.*?'''", r'"[^"\n]*"', r"'[^'\n]*'")
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"(?P<space>(?:\s|//[^\n]*)+)"
     rf"|(?P<raw>(?:[bB]?[rR]|[rR][bB])(?:{'|'.join(_RAW_TEXTS)}))"
     rf"|(?P<text>[bB]?(?:{'|'.join(_TEXTS)}))"
@@ -57,7 +57,7 @@ def _pieces(text: str) -> Iterator[str]:
             open_brackets.append(_Bracket(is_literal=True))
             position, last = literal.end(), "{"
             continue
-        token = _TOKEN.match(text, position)
+        token = TOKEN.match(text, position)
         assert token is not None
         position = token.end()
         yield _field(token, open_brackets) or token[0]

@@ -11,6 +11,8 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from api.cel.budget import counted
+
 Implementation = Callable[..., Any]
 
 
@@ -24,7 +26,7 @@ def function(name: str, *overloads: tuple[Any, Sequence[Any], bool, Implementati
                 return_type=result,
                 parameters=list(parameters),
                 is_member=is_member,
-                impl=implementation,
+                impl=counted(name, implementation),
             )
             for index, (result, parameters, is_member, implementation) in enumerate(overloads)
         ],

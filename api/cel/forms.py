@@ -1,8 +1,7 @@
 """`format.dns1123Label().validate(text)` and the like: what is wrong with a text, as an optional list of sentences.
 
-The evaluator takes no optional values from functions, so those of this module are maps with one member or none. They
-have `hasValue` and `value`, and so `optMap` and `optFlatMap`, which are made of these, but not `or` and `orValue`,
-which the evaluator does itself.
+The evaluator takes no optional values from functions, so those of this module are lists of at most one item, and a
+`[?0]` is put after each call.
 
 Invariant: a text that has the form has no sentences, and the optional list is absent.
 Source: apiserver/pkg/cel/library/format.go.
@@ -13,7 +12,7 @@ from __future__ import annotations
 import base64
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -21,12 +20,13 @@ from cel_expr_python import cel
 
 from api import names
 from api.cel.addresses import parse
+from api.cel.constructors import TOKEN
 from api.cel.declaring import holds, method, plain
 
 T = cel.Type
 _FORM = "format"
-_PRESENT = "$optional"
-_OPTIONAL = T.Map(T.STRING, T.DYN)
+_OPTIONAL_CALL = re.compile(r"\.\s*(validate|named)\s*\(")
+_OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 
 Judge = Callable[[str], list[str]]
@@ -81,25 +81,38 @@ _JUDGES: dict[str, Judge] = {
 }
 
 
-def _named(name: str) -> dict[str, Any]:
-    return {_PRESENT: {_FORM: name}} if name in _JUDGES else {}
+def _named(name: str) -> list[dict[str, Any]]:
+    return [{_FORM: name}] if name in _JUDGES else []
 
 
-def _validate(form: Any, text: str) -> dict[str, Any]:
+def _validate(form: Any, text: str) -> list[list[str]]:
     found = _JUDGES[form[_FORM]](text)
-    return {_PRESENT: found} if found else {}
+    return [found] if found else []
 
 
-def _value(optional: Any) -> Any:
-    if _PRESENT not in optional:
-        raise ValueError("optional.none() dereference")
-    return optional[_PRESENT]
+def with_optional_values(text: str) -> str:
+    """The expression with `[?0]` after each call that has an optional value."""
+    return "".join(_pieces(text)) if _OPTIONAL_CALL.search(text) else text
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Tokens; `calls` has an entry for each open bracket, true if what closes it ends such a call."""
+    calls: list[bool] = []
+    before: list[str] = []
+    for token in TOKEN.finditer(text):
+        piece = token[0]
+        yield piece
+        if token["space"] is not None:
+            continue
+        if piece in _OPENING:
+            calls.append(piece == "(" and (before[-2:] == [".", "validate"] or before[-3:] == ["format", ".", "named"]))
+        elif piece in _CLOSING and calls and calls.pop():
+            yield "[?0]"
+        before = [*before[-2:], piece]
 
 
 FORMS = [
-    *(plain(f"format.{name}", _OPTIONAL, [], partial(dict, {_FORM: name})) for name in _JUDGES),
-    plain("format.named", _OPTIONAL, [T.STRING], _named),
-    method("validate", _OPTIONAL, [T.DYN, T.STRING], _validate),
-    method("hasValue", T.BOOL, [_OPTIONAL], lambda optional: _PRESENT in optional),
-    method("value", T.DYN, [_OPTIONAL], _value),
+    *(plain(f"format.{name}", T.DYN, [], partial(dict, {_FORM: name})) for name in _JUDGES),
+    plain("format.named", T.List(T.DYN), [T.STRING], _named),
+    method("validate", T.List(T.List(T.STRING)), [T.DYN, T.STRING], _validate),
 ]

@@ -10,14 +10,13 @@ Source: "Kubernetes CEL libraries" in the documentation; apiserver/pkg/cel/libra
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import Any
 
 from cel_expr_python import cel
 
 from api import quantities
-from api.cel import semver
+from api.cel import patterns, semver
 from api.cel.addresses import ADDRESSES
 from api.cel.declaring import Implementation, function, holds, method, plain
 from api.cel.forms import FORMS
@@ -58,13 +57,11 @@ _LISTS = [
 
 
 def _find(text: str, pattern: str) -> str:
-    match = re.search(pattern, text)
-    return match[0] if match else ""
+    return "".join(patterns.find_all(pattern, text, 1))
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = [match[0] for match in re.finditer(pattern, text)]
-    return found if limit < 0 else found[:limit]
+    return patterns.find_all(pattern, text, limit)
 
 
 _EXPRESSIONS = [

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from api.cel import patterns
 from api.cel.declaring import holds
 from api.custom import correlating, structure
 from api.custom.structure import Schema
@@ -149,22 +150,16 @@ def _multiple(schema: Schema) -> Check:
 
 
 def _pattern(schema: Schema) -> Check:
-    pattern = schema["pattern"]
-    compiled_pattern = expression(pattern)
+    pattern = str(schema["pattern"])
 
     def run(value: Any, path: str, causes: list[Cause]) -> None:
-        if isinstance(value, str) and not compiled_pattern.search(value):
-            causes.append(_body(path, value, f"should match '{pattern}'"))
+        try:
+            if isinstance(value, str) and not patterns.matches(pattern, value):
+                causes.append(_body(path, value, f"should match '{pattern}'"))
+        except patterns.BadPattern as error:
+            causes.append(_body(path, value, f"should match '{pattern}', but pattern is invalid: {error}"))
 
     return run
-
-
-def expression(pattern: str) -> re.Pattern[str]:
-    r"""A pattern in RE2's syntax, compiled. Raises re.error.
-
-    Python spells `\z` differently and lets `$` stand before a last newline.
-    """
-    return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", pattern.replace(r"\z", r"\Z")))
 
 
 def _length(schema: Schema) -> Check:

@@ -7,10 +7,10 @@ Source: apiextensions-apiserver's pkg/apiserver/schema/{validation,complete}.go 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from api.cel import patterns
 from api.custom import pruning, structure, validating
 from api.validation import fields
 from api.validation.fields import Causes
@@ -263,9 +263,9 @@ def _of_values(path: str, schema: Schema, skipped: str = "") -> Causes:
         found += _within_logic(f"{path}.not", schema["not"])
     if schema.get("pattern"):
         try:
-            validating.expression(schema["pattern"])
-        except re.error as error:
-            detail = f"must be a valid regular expression, but isn't: {error}"
+            patterns.check(schema["pattern"])
+        except patterns.BadPattern as error:
+            detail = f"must be a valid regular expression, but isn't: error parsing regexp: {error}"
             found.append(fields.invalid(f"{path}.pattern", schema["pattern"], detail))
     return found
 

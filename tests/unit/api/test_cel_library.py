@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api import cel
+from api.cel import patterns
 
 pytestmark = pytest.mark.unit
 
@@ -84,6 +85,9 @@ TRUE = [
     "!format.datetime().validate('2024-01-31T00:00:00.000Z').hasValue() && format.datetime().validate('x').hasValue()",
     "!format.qualifiedName().validate('a.com/b').hasValue() && format.labelValue().validate('-').hasValue()",
     "!format.dns1123LabelPrefix().validate('my-').hasValue() && format.dns1035LabelPrefix().validate('1-').hasValue()",
+    "format.dns1123Label().validate('a').orValue(['fine']) == ['fine']",
+    "format.named('nothing').or(format.named('uuid')).hasValue()",
+    "format.named('no').orValue(format.uuid()).validate('x').orValue([]).size() == 1 && 'a.validate(b)'.size() == 13",
     "!format.dns1123SubdomainPrefix().validate('a.b-').hasValue()",
     "format.dns1123Label().validate('A').optMap(told, told.size()).orValue(0) == 1",
     # versions, sets, optional values, comprehensions
@@ -117,6 +121,36 @@ def test_what_cannot_be_read_is_an_error(text: str, sentence: str) -> None:
     with pytest.raises(cel.CelError) as caught:
         ENVIRONMENT.compile(text).evaluate({"any": None})
     assert sentence in str(caught.value)
+
+
+@pytest.mark.timeout(10)
+def test_no_pattern_takes_long_over_any_text() -> None:
+    text = "a" * 10_000 + "!"
+    assert ENVIRONMENT.compile("any.find('^(a+)+$') == ''").evaluate({"any": text}) is True
+    assert not patterns.matches("^(a|a)*$", text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "wanted"),
+    [("x*", "ab", ["", "", ""]), ("(b)+", "abb b", ["bb", "b"]), ("b", "a\0b\0b", ["b", "b"]),
+     ("\0", "a\0", ["\0"]), (r"\\", "a\\b", ["\\"]), ("a", "\x01a\x02", ["a"])],
+)  # fmt: skip
+def test_what_a_pattern_finds(pattern: str, text: str, wanted: list[str]) -> None:
+    assert patterns.find_all(pattern, text) == wanted
+    assert patterns.find_all(pattern, text, 1) == wanted[:1]
+
+
+@pytest.mark.parametrize("pattern", ["((", "(?=a)", "a{2000}"])
+def test_what_is_no_pattern(pattern: str) -> None:
+    with pytest.raises(patterns.BadPattern):
+        patterns.check(pattern)
+
+
+def test_an_evaluation_that_costs_too_much_ends() -> None:
+    program = ENVIRONMENT.compile("any.all(one, one.findAll('[a-z]+x').size() == 0)")
+    assert program.evaluate({"any": ["a" * 1000] * 100}) is True
+    with pytest.raises(cel.CelError, match=cel.OUT_OF_BUDGET):
+        program.evaluate({"any": ["a" * 100_000] * 100})
 
 
 @pytest.mark.parametrize(("value", "wanted"), [({"ip": "1.2.3.4"}, "1.2.3.4"), (1, "1"), ("x", "x")])

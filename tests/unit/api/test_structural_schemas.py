@@ -52,8 +52,8 @@ FIELDS: list[tuple[Any, list[str]]] = [
     ({"type": "object", "properties": {"b": TEXT}, "additionalProperties": TEXT},
      [".additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"]),
     (TEXT | {"pattern": "("},
-     ['.pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: missing ), unterminated '
-      "subpattern at position 0"]),
+     ['.pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: error parsing regexp: '
+      "missing ): ("]),
     ({"type": "object", EMBEDDED: True},
      [".properties: Required value: must not be empty if x-kubernetes-embedded-resource is true without "
       "x-kubernetes-preserve-unknown-fields"]),
