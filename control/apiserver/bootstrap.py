@@ -9,6 +9,7 @@ import ipaddress
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import orjson
 
@@ -50,6 +51,9 @@ _LOCAL_CLASS: Object = {
 
 Complete = Callable[[Object, Object], Object | None]
 """From (what is there, what is wanted) to what should be there instead, None if it will do."""
+
+_MAINTAINED_LEVEL: Complete = partial(flow_defaults.maintained, "PriorityLevelConfiguration")
+_MAINTAINED_SCHEMA: Complete = partial(flow_defaults.maintained, "FlowSchema")
 
 
 def _with(*fields: str) -> Complete:
@@ -103,9 +107,9 @@ class Bootstrap:
             for binding in default_roles.role_bindings():
                 self.ensure(_RBAC, "v1", "rolebindings", binding, completed_binding)
             for level in flow_defaults.priority_levels():
-                self.ensure(_FLOW, "v1", "prioritylevelconfigurations", level)
+                self.ensure(_FLOW, "v1", "prioritylevelconfigurations", level, _MAINTAINED_LEVEL)
             for schema in flow_defaults.flow_schemas():
-                self.ensure(_FLOW, "v1", "flowschemas", schema)
+                self.ensure(_FLOW, "v1", "flowschemas", schema, _MAINTAINED_SCHEMA)
             for name, (value, description) in SYSTEM_CLASSES.items():
                 self.ensure(
                     "scheduling.k8s.io",

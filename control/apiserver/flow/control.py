@@ -87,7 +87,7 @@ class FlowControl:
         if new is not None:
             self._specs[new.key] = new.object()["spec"]
             if new.key not in self._levels or self._levels[new.key].uid != new.uid:
-                self._levels[new.key] = Level(new.key, new.uid, self._runtime)
+                self._levels[new.key] = Level(new.key, new.uid, self._runtime, self.levels)
         elif old is not None:
             self._specs.pop(old.key, None)
             self._levels.pop(old.key, None)
@@ -103,10 +103,18 @@ class FlowControl:
             if spec.get("type") == "Exempt":
                 level.resize(None, 0)
                 continue
-            response = (spec.get("limited") or {}).get("limitResponse") or {}
+            limited = spec.get("limited") or {}
+            response = limited.get("limitResponse") or {}
             queuing = response.get("queuing") or {}
             length = int(queuing.get("queueLengthLimit") or 50) if response.get("type") == "Queue" else 0
-            level.resize(-(-_TOTAL_SEATS * shares[name] // total), length)
+            seats = -(-_TOTAL_SEATS * shares[name] // total)
+            most = limited.get("borrowingLimitPercent")
+            borrowable = None if most is None else _percent(seats, most)
+            level.resize(seats, length, _percent(seats, limited.get("lendablePercent") or 0), borrowable)
+
+
+def _percent(seats: int, percent: int) -> int:
+    return round(seats * percent / 100)
 
 
 def _shares(spec: Object) -> int:

@@ -1,20 +1,26 @@
 """The flow schemas and priority levels that every cluster has.
 
-Invariant: this is data; what an administrator has changed stays as it is.
-Source: apiserver/pkg/apis/flowcontrol/bootstrap/default.go.
+Invariant: mandatory ones say what they say here; the others too, unless an administrator has taken off the mark that
+lets them be updated.
+Source: apiserver/pkg/apis/flowcontrol/bootstrap/default.go; pkg/registry/flowcontrol/ensurer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.objects import Object
+from api.defaults import apply_defaults
+from api.objects import Object, copy
 
-_ANNOTATIONS = {"apf.kubernetes.io/autoupdate-spec": "true"}
+_UPDATED = "apf.kubernetes.io/autoupdate-spec"
+MANDATORY = ("exempt", "catch-all")
 _MANAGER, _SCHEDULER = "system:kube-controller-manager", "system:kube-scheduler"
 _EVERYBODY = ("Group", "system:unauthenticated"), ("Group", "system:authenticated")
 _ACCOUNTS = (("Group", "system:serviceaccounts"),)
 _SYSTEM_ACCOUNTS = (("ServiceAccount", "kube-system/*"),)
+_ENDPOINT_ACCOUNTS = tuple(
+    ("ServiceAccount", f"kube-system/{name}") for name in ("endpoint-controller", "endpointslicemirroring-controller")
+)
 
 # Shares, queues (0: reject), hand size, lendable percent.
 _LEVELS: dict[str, tuple[int, int, int, int]] = {
@@ -52,20 +58,20 @@ def flow_schemas() -> list[Object]:
     nodes = (("Group", "system:nodes"),)
     node_rules: tuple[Resources, ...] = (
         (("*",), ("",), ("nodes", "nodes/status"), (), True),
-        (("*",), ("coordination.k8s.io",), ("leases",), ("kube-node-lease",), False),
+        (("*",), ("coordination.k8s.io",), ("leases",), ("*",), False),
     )
     endpoint_rules: tuple[Resources, ...] = (
         (("get", "create", "update"), ("",), ("endpoints",), ("*",), False),
         (("get", "create", "update"), ("discovery.k8s.io",), ("endpointslices",), ("*",), False),
     )
+    leaders = (*_users(_MANAGER, _SCHEDULER), *_SYSTEM_ACCOUNTS)
+    endpoints = (*_users(_MANAGER), *_ENDPOINT_ACCOUNTS)
     probes = ("get",), ("/healthz", "/readyz", "/livez")
     return [
         _schema("exempt", "exempt", 1, "", (("Group", "system:masters"),), (_ALL,), _ANYWHERE),
         _schema("probes", "exempt", 2, "", _EVERYBODY, (), probes),
-        _schema(
-            "system-leader-election", "leader-election", 100, "ByUser", _users(_MANAGER, _SCHEDULER), (_ELECTIONS,)
-        ),
-        _schema("endpoint-controller", "workload-high", 150, "ByUser", _users(_MANAGER), endpoint_rules),
+        _schema("system-leader-election", "leader-election", 100, "ByUser", leaders, (_ELECTIONS,)),
+        _schema("endpoint-controller", "workload-high", 150, "ByUser", endpoints, endpoint_rules),
         _schema("workload-leader-election", "leader-election", 200, "ByUser", _SYSTEM_ACCOUNTS, (_ELECTIONS,)),
         _schema("system-node-high", "node-high", 400, "ByUser", nodes, node_rules),
         _schema("system-nodes", "system", 500, "ByUser", nodes, (_ALL,), _ANYWHERE),
@@ -128,4 +134,29 @@ def _resource_rule(
 
 
 def _object(name: str, spec: Object) -> Object:
-    return {"metadata": {"name": name, "annotations": dict(_ANNOTATIONS)}, "spec": spec}
+    return {"metadata": {"name": name, "annotations": {_UPDATED: "true"}}, "spec": spec}
+
+
+def fixed_spec(kind: str, name: str) -> Object | None:
+    """What a mandatory object says, None if the object of that name is none."""
+    if name not in MANDATORY:
+        return None
+    made = flow_schemas() if kind == "FlowSchema" else priority_levels()
+    return next(_completed(one, kind) for one in made if one["metadata"]["name"] == name)
+
+
+def maintained(kind: str, present: Object, wanted: Object) -> Object | None:
+    """The object with the spec that it should have, None if it has it or is its administrator's."""
+    name, annotations = wanted["metadata"]["name"], present["metadata"].get("annotations") or {}
+    spec = _completed(wanted, kind)
+    if name not in MANDATORY and annotations.get(_UPDATED) != "true":
+        return None
+    if "exempt" in spec and "exempt" in present["spec"]:
+        # How much others may borrow from it is the administrator's, as in the original.
+        spec["exempt"] = present["spec"]["exempt"]
+    return None if present["spec"] == spec else present | {"spec": spec}
+
+
+def _completed(obj: Object, kind: str) -> Object:
+    made = apply_defaults({"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": kind, **copy(obj)})
+    return dict(made["spec"])

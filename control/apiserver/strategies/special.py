@@ -10,6 +10,7 @@ from collections.abc import Callable
 from control.apiserver.strategies.base import Strategy
 from control.apiserver.strategies.definitions import DefinitionStrategy
 from control.apiserver.strategies.events import EventStrategy
+from control.apiserver.strategies.flow import FlowStrategy
 from control.apiserver.strategies.jobs import JobStrategy
 from control.apiserver.strategies.namespaces import NamespaceStrategy
 from control.apiserver.strategies.nodes import NodeStrategy
@@ -31,4 +32,6 @@ SPECIAL: dict[tuple[str, str], Callable[[], Strategy]] = {
     ("batch", "jobs"): JobStrategy,
     ("certificates.k8s.io", "certificatesigningrequests"): RequestStrategy,
     ("certificates.k8s.io", "podcertificaterequests"): PodCertificateStrategy,
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"): FlowStrategy,
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): FlowStrategy,
 }

@@ -11,6 +11,7 @@ from api.errors import TooManyRequests
 from api.objects import condition
 from api.runtime import SystemRuntime
 from control.apiserver.authorization.attributes import Attributes
+from control.apiserver.bootstrap import Bootstrap
 from control.apiserver.flow.levels import Level
 from control.apiserver.identity import User
 
@@ -28,6 +29,8 @@ CASES = [
     (NODE, "list", "", "pods", "default", "system", "system-nodes/system:node:n"),
     (MANAGER, "update", "coordination.k8s.io", "leases", "kube-system", "leader-election",
      "system-leader-election/system:kube-controller-manager"),
+    (DNS, "update", "coordination.k8s.io", "leases", "kube-system", "leader-election",
+     "system-leader-election/system:serviceaccount:kube-system:dns"),
     (MANAGER, "list", "", "pods", "shop", "workload-high", "kube-controller-manager/shop"),
     (DNS, "list", "", "pods", "shop", "workload-high", "kube-system-service-accounts/shop"),
     (ACCOUNT, "list", "", "pods", "shop", "workload-low", "service-accounts/system:serviceaccount:shop:a"),
@@ -107,6 +110,60 @@ def test_a_level_without_queues_refuses_and_one_with_queues_serves_flows_in_turn
         thread.join(10)
     assert served == ["greedy", "modest", "greedy"]
     assert level.executing == 0
+
+
+def test_seats_that_nobody_uses_are_lent_and_taken_back():
+    levels: list[Level] = []
+    busy, idle = (Level(name, name, SystemRuntime(), lambda: levels) for name in ("busy", "idle"))
+    levels += [busy, idle]
+    busy.resize(1, 0, 0, None)
+    idle.resize(4, 0, 2, 0)
+    for _ in range(3):
+        busy.enter("a")
+    with pytest.raises(TooManyRequests):
+        busy.enter("a")
+    for _ in range(4):
+        idle.enter("b")
+    with pytest.raises(TooManyRequests):
+        idle.enter("b")
+    busy.leave()
+    with pytest.raises(TooManyRequests):
+        busy.enter("a")
+    busy.resize(1, 1, 0, None)
+    served = threading.Thread(target=busy.enter, args=("a",))
+    served.start()
+    eventually(lambda: sum(busy.waiting().values()) == 1)
+    for _ in range(4):
+        idle.leave()
+    served.join(10)
+    assert (busy.executing, idle.executing) == (3, 0)
+    busy.resize(1, 0, 0, 1)
+    with pytest.raises(TooManyRequests):
+        busy.enter("a")
+
+
+def test_mandatory_objects_stay_what_they_are_and_suggested_ones_what_their_mark_says(cluster):
+    levels, schemas = f"{FLOW}/prioritylevelconfigurations", f"{FLOW}/flowschemas"
+    merge = {"Content-Type": "application/merge-patch+json"}
+
+    def change(path: str, body: object) -> tuple[int, object]:
+        status, found, _ = cluster.request("PATCH", path, body, merge)
+        return status, found["spec"] if status == 200 else found["message"].rpartition(": ")[2]
+
+    refused = "spec of 'catch-all' must equal the fixed value"
+    assert change(f"{schemas}/catch-all", {"spec": {"matchingPrecedence": 9}}) == (422, refused)
+    assert change(f"{levels}/catch-all", {"spec": {"limited": {"lendablePercent": 9}}}) == (422, refused)
+    assert change(f"{levels}/exempt", {"spec": {"exempt": {"lendablePercent": 9}}})[0] == 200
+    for name, mark in (("service-accounts", "true"), ("probes", "false")):
+        annotations = {"apf.kubernetes.io/autoupdate-spec": mark}
+        body = {"metadata": {"annotations": annotations}, "spec": {"matchingPrecedence": 7}}
+        assert change(f"{schemas}/{name}", body)[0] == 200
+    cluster.server.cache.catch_up()
+    Bootstrap(cluster.server).once()
+    found = [cluster.request("GET", f"{schemas}/{name}")[1]["spec"] for name in ("service-accounts", "probes")]
+    assert [spec["matchingPrecedence"] for spec in found] == [9000, 7]
+    exempt = cluster.request("GET", f"{levels}/exempt")[1]["spec"]["exempt"]
+    assert exempt == {"nominalConcurrencyShares": 0, "lendablePercent": 9}
 
 
 def test_what_is_open_to_all_tells_the_flow_of_who_asks(cluster):
