@@ -17,9 +17,9 @@ from api.registry import Entry, Registry
 from control.apiserver import version
 from control.apiserver.aggregation.remote import Aggregator, Remote
 from control.apiserver.custom.catalog import CustomResources
-from control.apiserver.openapi import protobuf
+from control.apiserver.openapi import converting, protobuf
 from control.apiserver.openapi.custom import definitions as custom_definitions
-from control.apiserver.openapi.merging import merged
+from control.apiserver.openapi.merging import merged, narrowed
 from control.apiserver.openapi.parameters import DESCRIPTIONS
 from control.apiserver.openapi.paths import Operation, operations
 from control.apiserver.openapi.schemas import V2_PREFIX, V3_PREFIX, Schemas
@@ -67,7 +67,7 @@ class Documents:
         remote = self._remotes().get("/".join(parts[2:])) if parts[1] == "v3" else None
         if remote is not None:
             return self._aggregator.proxy(remote, request)
-        if parts[1] == "v3" and "/".join(parts[2:]) in self._addresses():
+        if parts[1] == "v3" and "/".join(parts[2:]) in {*self._addresses(), *self._translated()}:
             return _document(request, self._get("/".join(parts[2:])))
         raise page_not_found()
 
@@ -89,9 +89,15 @@ class Documents:
         found = self._aggregator.remotes()
         return {f"apis/{remote.group}/{remote.version}": remote for remote in found if remote.told.link}
 
+    def _translated(self) -> dict[str, Remote]:
+        """The same, of what add-ons describe in version 2 only."""
+        found = self._aggregator.remotes()
+        silent = [remote for remote in found if not remote.told.link and remote.told.document is not None]
+        return {f"apis/{remote.group}/{remote.version}": remote for remote in silent}
+
     def _index(self) -> bytes:
         paths = {}
-        for address in self._addresses():
+        for address in (*self._addresses(), *self._translated()):
             digest = hashlib.sha256(self._get(address)).hexdigest().upper()
             paths[address] = {"serverRelativeURL": f"/openapi/v3/{address}?hash={digest}"}
         for address, remote in self._remotes().items():
@@ -110,6 +116,10 @@ class Documents:
                 for remote in self._aggregator.remotes():
                     if remote.told.document is not None:
                         document = merged(document, remote.told.document, remote.group, remote.version)
+            elif name in (translated := self._translated()):
+                remote = translated[name]
+                document = narrowed(remote.told.document or {}, remote.group, remote.version)
+                document = converting.version_3(document)
             else:
                 group, served = self._addresses()[name]
                 address = group, served

@@ -17,16 +17,22 @@ _PREFIX = "#/definitions/"
 
 def merged(own: Json, addon: Mapping[str, Any], group: str, version: str) -> Json:
     """`own` with the add-on's paths below /apis/GROUP/VERSION/, as far as it does not have them itself."""
-    below = f"/apis/{group}/{version}/"
-    described = _mapping(addon.get("paths"))
-    paths = {path: value for path, value in described.items() if f"{path}/".startswith(below)}
-    needed = _closure(paths, _mapping(addon.get("definitions")))
+    part = narrowed(addon, group, version)
+    paths, needed = part["paths"], part["definitions"]
     names = {name: _free_name(name, definition, own["definitions"]) for name, definition in needed.items()}
     definitions = {names[name]: _renamed(definition, names) for name, definition in needed.items()}
     return own | {
         "paths": _renamed(paths, names) | own["paths"],
         "definitions": definitions | own["definitions"],
     }
+
+
+def narrowed(addon: Mapping[str, Any], group: str, version: str) -> Json:
+    """Of an add-on's document what one group version needs."""
+    below = f"/apis/{group}/{version}/"
+    described = _mapping(addon.get("paths"))
+    paths = {path: value for path, value in described.items() if f"{path}/".startswith(below)}
+    return {**addon, "paths": paths, "definitions": _closure(paths, _mapping(addon.get("definitions")))}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -128,6 +128,20 @@ def test_what_an_addon_says_of_its_api_is_part_of_the_documents(cluster, addon):
     assert cluster.request("GET", "/openapi/v2")[1]["paths"][f"{METRICS}/pods"] != PODS
 
 
+def test_an_addon_that_describes_itself_in_version_2_only_is_in_version_3_too(cluster, addon):
+    addon.documents["/openapi/v2"] = DOCUMENT
+    serve_addon(cluster, addon)
+    register(cluster, addon)
+    eventually(lambda: (available(cluster, "v1beta1.metrics.k8s.io") or {}).get("status") == "True")
+    cluster.server.cache.catch_up()
+    link = cluster.request("GET", "/openapi/v3")[1]["paths"][METRICS[1:]]["serverRelativeURL"]
+    document = cluster.request("GET", link)[1]
+    assert (document["openapi"], set(document["paths"])) == ("3.0.0", {f"{METRICS}/pods"})
+    answer = document["paths"][f"{METRICS}/pods"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert answer == {"schema": {"$ref": "#/components/schemas/PodMetricsList"}}
+    assert set(document["components"]["schemas"]) == {"PodMetricsList", POD}
+
+
 def test_what_delegated_authentication_reads_is_there(cluster):
     path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
     data = cluster.request("GET", path)[1]["data"]

@@ -11,6 +11,8 @@ import pytest
 from apiserver_in_process import Cluster, running
 from crd_objects import serve, widgets
 
+from control.apiserver.openapi import converting
+
 pytestmark = pytest.mark.unit
 
 NOT_SERVED = re.compile("pod_certificate_request")
@@ -81,3 +83,32 @@ def test_version_3_says_the_same(cluster, paths):
             for word in ("description", "operationId", "tags", "x-kubernetes-action"):
                 assert operation[word] == paths[path][method][word]
             assert set(operation["responses"]) == set(paths[path][method]["responses"])
+
+
+def test_version_2_in_the_words_of_version_3():
+    body = {"name": "body", "in": "body", "required": True, "schema": {"$ref": "#/definitions/A"}}
+    limit = {"name": "limit", "in": "query", "type": "integer", "uniqueItems": True, "description": "how many"}
+    operation = {"operationId": "make", "consumes": ["a/b"], "schemes": ["https"], "parameters": [body, limit],
+                 "responses": {"200": {"description": "OK", "schema": {"items": {"$ref": "#/definitions/A"}}},
+                               "401": {"description": "No"}}}  # fmt: skip
+    path = {"name": "name", "in": "path", "required": True, "type": "string"}
+    document = {"info": {"title": "t"}, "produces": ["c/d"], "definitions": {"A": {"type": "object"}},
+                "paths": {"/x": {"post": operation, "parameters": [path]}}}  # fmt: skip
+    link = {"$ref": "#/components/schemas/A"}
+    query = {"name": "limit", "in": "query", "description": "how many"}
+    made = {
+        "operationId": "make",
+        "requestBody": {"required": True, "content": {"a/b": {"schema": link}}},
+        "parameters": [query | {"schema": {"type": "integer", "uniqueItems": True}}],
+        "responses": {
+            "200": {"description": "OK", "content": {"c/d": {"schema": {"items": link}}}},
+            "401": {"description": "No"},
+        },
+    }
+    shared = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    assert converting.version_3(document) == {
+        "openapi": "3.0.0",
+        "info": {"title": "t"},
+        "paths": {"/x": {"post": made, "parameters": [shared]}},
+        "components": {"schemas": {"A": {"type": "object"}}},
+    }
