@@ -97,13 +97,13 @@ class Application:
     def _answer(self, request: Request) -> Response | None:
         """The answer, or None if the applications around resources have it."""
         server = self.server
+        if "timeout=" in request.environ.get("QUERY_STRING", ""):
+            request.check_timeout()
         if request.path in _OPEN_PATHS:
             self._identify(request)  # what is open to all still refuses a credential that is not good
             admitted = server.flow.classify(attributes(request))
             request.answer_headers = admitted.headers if admitted is not None else ()
             return None
-        if "timeout=" in request.environ.get("QUERY_STRING", ""):
-            request.check_timeout()
         self._identify(request)
         if request.user is ANONYMOUS:
             raise errors.Unauthorized("Unauthorized")

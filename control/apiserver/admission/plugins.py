@@ -5,6 +5,7 @@ Invariant: the order is the original's (kubeapiserver/options/plugins.go).
 
 from __future__ import annotations
 
+from control.apiserver.admission.claim_sizes import ClaimSizes
 from control.apiserver.admission.defaults import DefaultIngressClass, DefaultStorageClass, RuntimeClass
 from control.apiserver.admission.escalation import Escalation
 from control.apiserver.admission.expressions import Expressions
@@ -18,6 +19,7 @@ from control.apiserver.admission.pod_security import PodSecurity
 from control.apiserver.admission.priority import Priority
 from control.apiserver.admission.resource_quota import ResourceQuota
 from control.apiserver.admission.service_account import ServiceAccount
+from control.apiserver.admission.signers import Signers
 from control.apiserver.admission.tolerations import DefaultTolerationSeconds
 from control.apiserver.admission.validating_policies import ValidatingPolicies
 from control.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
@@ -42,7 +44,9 @@ def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer, rbac: RbacMethod
         Priority(cache),
         DefaultStorageClass(cache),
         DefaultIngressClass(cache),
+        ClaimSizes(cache),
         RuntimeClass(cache),
+        Signers(authorizer),
         MutatingPolicies(cache, expressions),
         MutatingWebhooks(cache, hooks, expressions),
         ValidatingPolicies(cache, expressions),

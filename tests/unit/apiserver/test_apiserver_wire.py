@@ -127,6 +127,7 @@ def test_an_unknown_field_selector_is_refused_as_its_kind_does(cluster, plural, 
         (f"{MAPS}?timeout=0", 200),
         (f"{MAPS}?timeout=soon", 400),
         ("/apis?timeout=soon", 400),
+        ("/version?timeout=soon", 400),
         (f"{MAPS}?watch=true&timeoutSeconds=1&timeout=soon", 200),
     ],
 )

@@ -1,0 +1,82 @@
+"""Whose certificates somebody may approve, issue and vouch for: the verbs of `signers`.
+
+Invariant: who may write a request's approval or status, or a trust bundle, decides nothing for a signer without the
+verb for that signer; and nobody gets into `system:masters` by a client certificate of the cluster's own signer.
+Source: plugin/pkg/admission/certificates; pkg/certauthorization.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from api.objects import Object
+from control.apiserver.admission.common import forbidden
+from control.apiserver.admission.pipeline import PluginBase
+from control.apiserver.authorization.attributes import Attributes
+from control.apiserver.authorization.chain import Authorizer
+from control.apiserver.identity import MASTERS_GROUP, User
+from control.apiserver.operation import CREATE, UPDATE, Operation
+
+GROUP = "certificates.k8s.io"
+_CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+_REQUESTS, _BUNDLES = "certificatesigningrequests", "clustertrustbundles"
+
+
+def may(authorizer: Authorizer, user: User, verb: str, signer: str) -> bool:
+    """Whether a user has a verb for a signer, by its name or by its whole domain."""
+    for name in (signer, signer.partition("/")[0] + "/*"):
+        if authorizer.decide(Attributes(user, verb, GROUP, "*", "", "signers", "", name))[0]:
+            return True
+    return False
+
+
+class Signers(PluginBase):
+    """Looks at certificate signing requests and trust bundles."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def handles(self, operation: Operation) -> bool:
+        resource = operation.resource
+        return (
+            resource.group == GROUP
+            and resource.plural in (_REQUESTS, _BUNDLES)
+            and operation.verb in (CREATE, UPDATE)
+        )  # fmt: skip
+
+    def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
+        if operation.resource.plural == _BUNDLES:
+            if old is None or new.get("spec") != old.get("spec"):
+                self._need(operation, new, "attest", "attest for")
+        elif old is None:
+            _check_subject(operation, new["spec"])
+        elif operation.subresource == "approval":
+            self._need(operation, old, "approve", "approve requests with")
+        elif operation.subresource == "status" and _outcome(new) != _outcome(old):
+            self._need(operation, old, "sign", "sign requests with")
+
+    def _need(self, operation: Operation, obj: Object, verb: str, what: str) -> None:
+        signer = (obj.get("spec") or {}).get("signerName")
+        if signer and not may(self._authorizer, operation.user, verb, signer):
+            raise forbidden(operation, f'user not permitted to {what} signerName "{signer}"')
+
+
+def _outcome(request: Object) -> tuple[object, object]:
+    status = request.get("status") or {}
+    return status.get("certificate"), status.get("conditions") or []
+
+
+def _check_subject(operation: Operation, spec: Object) -> None:
+    """A request that nobody can read is left to validation. Raises Forbidden."""
+    if spec.get("signerName") != _CLIENT_SIGNER:
+        return
+    try:
+        subject = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or "")).subject
+    except (ValueError, binascii.Error):
+        return
+    if MASTERS_GROUP in (one.value for one in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)):
+        raise forbidden(operation, f"use of {_CLIENT_SIGNER} signer with {MASTERS_GROUP} group is not allowed")
