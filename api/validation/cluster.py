@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from api import names
 from api.objects import Object
-from api.validation import fields, pod_certificates, resources, scheduling, signing_requests
+from api.validation import fields, pod_certificates, resources, scheduling, signing_requests, trust_bundles
 from api.validation.fields import Causes
 
 _SYSTEM_PRIORITY = 1_000_000_000
@@ -73,4 +73,5 @@ VALIDATORS = {
     "RuntimeClass": _runtime_class,
     "CertificateSigningRequest": signing_requests.judged,
     "PodCertificateRequest": pod_certificates.request,
+    "ClusterTrustBundle": trust_bundles.bundle,
 }

@@ -29,7 +29,7 @@ _STATUSES = ("False", "True", "Unknown")
 _CONDITIONS, _CERTIFICATE = "status.conditions", "status.certificate"
 _MIN_DURATION = 600
 _LONGEST_SIGNER = names.DNS1123_SUBDOMAIN_MAX * 2 + names.DNS1123_LABEL_MAX + 2
-_PEM = re.compile(rb"-----BEGIN ([^-]*)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
+PEM_BLOCKS = re.compile(rb"-----BEGIN ([^-]*)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
 
 
 def judged(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -63,7 +63,7 @@ def _spec(spec: Object) -> Causes:
 def _request(path: str, encoded: str) -> Causes:
     try:
         text = base64.b64decode(encoded)
-        block = _PEM.search(text)
+        block = PEM_BLOCKS.search(text)
         if block is None or block[1] != b"CERTIFICATE REQUEST":
             return [fields.invalid(path, encoded, "PEM block type must be CERTIFICATE REQUEST")]
         if not x509.load_der_x509_csr(base64.b64decode(block[2])).is_signature_valid:
@@ -165,7 +165,7 @@ def certificate_problem(encoded: str) -> str:
     """Why this is no list of certificates, "" if it is, or nothing at all."""
     try:
         text = base64.b64decode(encoded)
-        blocks = _PEM.findall(text)
+        blocks = PEM_BLOCKS.findall(text)
         for kind, content in blocks:
             if kind != b"CERTIFICATE":
                 return f'only CERTIFICATE PEM blocks are allowed, found "{kind.decode()}"'

@@ -2,7 +2,7 @@
 
 Invariant: who may write a request's approval or status, or a trust bundle, decides nothing for a signer without the
 verb for that signer; and nobody gets into `system:masters` by a client certificate of the cluster's own signer.
-Source: plugin/pkg/admission/certificates; pkg/certauthorization.
+Source: plugin/pkg/admission/certificates.
 """
 
 from __future__ import annotations
@@ -16,22 +16,13 @@ from cryptography.x509.oid import NameOID
 from api.objects import Object
 from control.apiserver.admission.common import forbidden
 from control.apiserver.admission.pipeline import PluginBase
-from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.authorization.chain import Authorizer
-from control.apiserver.identity import MASTERS_GROUP, User
+from control.apiserver.authorization.signers import GROUP, may
+from control.apiserver.identity import MASTERS_GROUP
 from control.apiserver.operation import CREATE, UPDATE, Operation
 
-GROUP = "certificates.k8s.io"
 _CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 _REQUESTS, _BUNDLES = "certificatesigningrequests", "clustertrustbundles"
-
-
-def may(authorizer: Authorizer, user: User, verb: str, signer: str) -> bool:
-    """Whether a user has a verb for a signer, by its name or by its whole domain."""
-    for name in (signer, signer.partition("/")[0] + "/*"):
-        if authorizer.decide(Attributes(user, verb, GROUP, "*", "", "signers", "", name))[0]:
-            return True
-    return False
 
 
 class Signers(PluginBase):

@@ -11,11 +11,10 @@ from api.objects import Object
 from api.runtime import parse_timestamp
 from api.validation import fields
 from api.validation.pod_certificates import outcome
-from control.apiserver.authorization.attributes import Attributes
+from control.apiserver.authorization.signers import may
 from control.apiserver.operation import Operation
 from control.apiserver.strategies.base import Strategy
 
-_GROUP = "certificates.k8s.io"
 _NEAR = 300.0
 
 
@@ -34,16 +33,7 @@ class PodCertificateStrategy(Strategy):
                 detail = "must be set to within 5 minutes of kube-apiserver's current time"
                 return [fields.invalid("status.notBefore", begins, detail)]
         signer = str(old["spec"]["signerName"])
-        if not may_sign(operation, signer):
+        if not may(operation.server.authorizer, operation.user, "sign", signer):
             detail = f'User "{operation.user.name}" is not permitted to "sign" for signer "{signer}"'
             return [fields.forbidden("spec.signerName", detail)]
         return []
-
-
-def may_sign(operation: Operation, signer: str) -> bool:
-    """Whether somebody may sign for a signer, by its name or as one of all of its domain."""
-    for name in (signer, f"{signer.partition('/')[0]}/*"):
-        asked = Attributes(operation.user, "sign", _GROUP, "*", "", "signers", "", name)
-        if operation.server.authorizer.decide(asked)[0]:
-            return True
-    return False

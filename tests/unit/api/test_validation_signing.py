@@ -130,3 +130,39 @@ def test_a_changed_request_is_judged(part: str, before: dict[str, Any], now: dic
 def test_what_a_signer_gives(text: bytes, wanted: str) -> None:
     assert certificate_problem(encoded(text)).startswith(wanted)
     assert bool(certificate_problem(encoded(text))) is bool(wanted)
+
+
+ANCHOR = base64.b64decode(CERTIFICATE).decode()
+LEAF = pki.issue(pki.new_authority("ca", now=0.0), pki.Subject("leaf"), 0.0).certificate.decode()
+BAD = 'spec.trustBundle: Invalid value: "<value omitted>": '
+BUNDLES: list[tuple[str, dict[str, Any], dict[str, Any] | None, list[str]]] = [
+    ("a", {"trustBundle": ANCHOR}, None, []),
+    ("a:b", {"trustBundle": ANCHOR}, None,
+     ['metadata.name: Invalid value: "a:b": ClusterTrustBundle without signer name must not have ":" in its name']),
+    ("e.com:x:b", {"trustBundle": ANCHOR, "signerName": "e.com/x"}, None, []),
+    ("b", {"trustBundle": ANCHOR, "signerName": "e.com/x"}, None,
+     ['metadata.name: Invalid value: "b": ClusterTrustBundle for signerName e.com/x must be named with prefix '
+      "e.com:x:"]),
+    ("a", {"trustBundle": ""}, None, [f"{BAD}at least one trust anchor must be provided"]),
+    ("a", {"trustBundle": ANCHOR + LEAF}, None, [f"{BAD}entry 1 does not have the CA bit set"]),
+    ("a", {"trustBundle": ANCHOR.replace("CERTIFICATE", "KEY")}, None, [f"{BAD}entry 0 has bad block type: KEY"]),
+    ("a", {"trustBundle": ANCHOR.replace("-----\n", "-----\na: b\n\n", 1)}, None,
+     [f"{BAD}entry 0 has PEM block headers"]),
+    ("a", {"trustBundle": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, None,
+     [f"{BAD}entry 0 does not parse as X.509"]),
+    ("a", {"trustBundle": ANCHOR * 2}, None, [f"{BAD}duplicate trust anchor (indices [0 1])"]),
+    ("a", {"trustBundle": ""}, {"trustBundle": ""}, []),
+    ("e.com:x:b", {"trustBundle": ANCHOR, "signerName": "e.com/x"}, {"trustBundle": ANCHOR, "signerName": "e.com/y"},
+     ['spec.signerName: Invalid value: "e.com/x": field is immutable']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "spec", "before", "wanted"), BUNDLES, ids=lambda value: str(value)[-40:])
+def test_a_trust_bundle_holds_trust_anchors_of_its_signer(
+    name: str, spec: dict[str, Any], before: dict[str, Any] | None, wanted: list[str]
+) -> None:
+    def made(content: dict[str, Any]) -> Object:
+        kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "ClusterTrustBundle"}
+        return kind | {"metadata": {"name": name}, "spec": content}
+
+    assert sentences(made(spec), None if before is None else made(before)) == wanted

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.pki import Subject, new_key, new_request
+from api.pki import Subject, new_authority, new_key, new_request
 from control.apiserver.identity import AUTHENTICATED_GROUP, User
 
 pytestmark = pytest.mark.unit
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.unit
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GROUP = "/apis/certificates.k8s.io/v1"
 JANE = User("jane", (AUTHENTICATED_GROUP,))
+ANCHOR = new_authority("ca", now=0.0).certificate.decode()
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -64,6 +65,21 @@ def test_a_decision_takes_the_verb_for_the_signer(cluster, subresource, verb, ki
     )
     labels = {"metadata": {"annotations": {"a": "b"}}}
     assert subresource == "approval" or cluster.request("PATCH", path, labels, MERGE, JANE)[0] == 200
+
+
+def test_a_trust_bundle_of_a_signer_takes_the_verb_for_it(cluster):
+    def write(method: str, name: str, **spec: str) -> tuple[int, Any]:
+        body = {"metadata": {"name": name}, "spec": {"trustBundle": ANCHOR} | spec}
+        path = f"{GROUP}/clustertrustbundles" + (f"/{name}" if method == "PUT" else "")
+        return cluster.request(method, path, body, user=JANE)[:2]
+
+    grant(cluster, signers("attest", "example.com/*"))
+    assert write("POST", "mine")[0] == 201
+    assert write("POST", "example.com:x:a", signerName="example.com/x")[0] == 201
+    status, refused = write("POST", "example.org:x:a", signerName="example.org/x")
+    assert (status, "user not permitted to attest for signerName" in refused["message"]) == (403, True)
+    path = f"{GROUP}/clustertrustbundles?fieldSelector=spec.signerName%3Dexample.com/x"
+    assert [one["metadata"]["name"] for one in cluster.request("GET", path)[1]["items"]] == ["example.com:x:a"]
 
 
 def test_nobody_joins_the_masters_by_a_certificate(cluster):
