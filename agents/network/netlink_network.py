@@ -129,7 +129,7 @@ class NetlinkPodNetwork:
         """Make again what somebody took away of what `attach` made here, and say what. Raises NetworkError."""
         with self._lock:
             try:
-                return [*self._repair_links(), *self._host_ports.repair()]
+                return [*self._repair_links(), *self._repair_inside(), *self._host_ports.repair()]
             except (OSError, NetlinkError, sysctl.SysctlError) as error:
                 raise NetworkError(f"the network of pods cannot be repaired: {error}") from error
 
@@ -212,15 +212,33 @@ class NetlinkPodNetwork:
         return list(filter(None, changes))
 
     def _repair_link(self, sandbox: str, present: Link | None) -> str:
-        """Make a sandbox's link again, or bring it up; what was done, "" for nothing."""
+        """Make a sandbox's link again, bring it up, or limit it; what was done, "" for nothing."""
         reservation, name = self._book.get(sandbox), host_interface(sandbox)
         if present is not None and not present.up:
             self._kernel.request(encode.link_up(present.index))
             return f"brought {name} of {sandbox} up"
+        limit = self._wired[sandbox].ingress
+        if present is not None and limit and present.queue != shaping.QUEUE:
+            self._kernel.request(shaping.limit(present.index, limit))
+            return f"limited what {sandbox} takes again"
         if present is not None or reservation is None or not namespaces.exists(self._namespace(sandbox)):
             return ""
         self._wire(sandbox, reservation, self._wired[sandbox], stale=False)
         return f"made {name} of {sandbox} again"
+
+    def _repair_inside(self) -> list[str]:
+        """Limit again what a sandbox sends. Of namespaces other than this one the kernel tells nothing."""
+        changes = []
+        for sandbox, limit in [(name, wanted.egress) for name, wanted in self._wired.items() if wanted.egress]:
+            namespace = self._namespace(sandbox)
+            if not namespaces.exists(namespace):
+                continue
+            with NetlinkSocket(links.NETLINK_ROUTE, str(namespace)) as kernel:
+                inner = links.find_link(kernel, _INTERFACE)
+                if inner is not None and inner.queue != shaping.QUEUE:
+                    kernel.request(shaping.limit(inner.index, limit))
+                    changes.append(f"limited what {sandbox} sends again")
+        return changes
 
     def _create_link(self, sandbox: str, reservation: Reservation, bridge: Link, namespace: Path) -> None:
         pair = VethPair(

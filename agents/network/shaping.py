@@ -10,6 +10,9 @@ import struct
 
 from agents.network.netlink import CREATE, REPLACE, Message, attribute
 
+# The kind of queue that limits, as links name it.
+QUEUE = "tbf"
+
 _NEW_QDISC = 36
 _ROOT, _HANDLE = 0xFFFFFFFF, 0x10000
 _KIND, _OPTIONS = 1, 2
@@ -33,4 +36,6 @@ def limit(link: int, bits_a_second: int) -> Message:
     if rate > small:
         options += attribute(_RATE64, struct.pack("=Q", rate))
     head = _message(0, link, _HANDLE, _ROOT, 0)
-    return Message(_NEW_QDISC, CREATE | REPLACE, head + attribute(_KIND, b"tbf\0") + attribute(_OPTIONS, options))
+    return Message(
+        _NEW_QDISC, CREATE | REPLACE, head + attribute(_KIND, QUEUE.encode() + b"\0") + attribute(_OPTIONS, options)
+    )

@@ -36,6 +36,7 @@ def read_link(payload: bytes) -> Link:
         master=message.get_attr("IFLA_MASTER") or 0,
         loopback=bool(message["flags"] & _LOOPBACK),
         alias=message.get_attr("IFLA_IFALIAS") or "",
+        queue=message.get_attr("IFLA_QDISC") or "",
     )
 
 

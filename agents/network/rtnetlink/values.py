@@ -17,7 +17,7 @@ Network = IPv4Network | IPv6Network
 class Link:
     """A network interface; `kind` is bridge, veth, vxlan … or "" for a device of hardware, `mac` in lower case.
 
-    `alias` is the description that whoever made it gave.
+    `alias` is the description that whoever made it gave, `queue` the kind of its queue (tbf, noqueue …).
     """
 
     index: int
@@ -29,6 +29,7 @@ class Link:
     master: int
     loopback: bool
     alias: str = ""
+    queue: str = ""
 
     @property
     def hardware(self) -> bytes:

@@ -177,11 +177,18 @@ def test_a_pods_bandwidth_is_limited_in_both_directions(host: Host) -> None:
     host.attach(sandbox="slow", bandwidth=limited)
     assert "rate 10Mbit" in host.sh("ip netns exec slow tc qdisc show dev eth0")
     assert host.sh("tc qdisc show").count("rate 20Mbit") == 1
+    assert host.repair_pods() == []
+    host.sh("ip netns exec slow tc qdisc del dev eth0 root")
+    host.sh("tc qdisc del dev $(tc qdisc show | sed -n 's/^qdisc tbf .* dev \\(veth[^ ]*\\).*/\\1/p') root")
+    assert host.repair_pods() == ["limited what slow takes again", "limited what slow sends again"]
+    assert host.repair_pods() == []
     for name in ("free", "slow"):
         host.serve(name, 80, pod=name)
     started = time.monotonic()
     assert host.answer(address, 80, pod="free", size=5_000_000) == "slow"
     assert time.monotonic() - started > 1.0
+    assert "rate 10Mbit" in host.sh("ip netns exec slow tc qdisc show dev eth0")
+    assert host.sh("tc qdisc show").count("rate 20Mbit") == 1
 
 
 def test_an_exhausted_network_is_said_with_its_name(host: Host) -> None:
