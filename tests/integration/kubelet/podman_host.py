@@ -42,6 +42,10 @@ _MONITORS = (b"conmon", b"containerd-shim", b"podman")
 _ROOT = Path(__file__).resolve().parents[3]
 _CONTAINERS_CONF = """[containers]
 log_driver = "k8s-file"
+default_capabilities = [
+  "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
+  "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+]
 default_ulimits = ["nofile=4096:4096", "nproc=8192:8192"]
 [engine]
 events_logger = "file"

@@ -193,6 +193,18 @@ SECURITY = [
         log="0000000000001000",
     ),
     Case(
+        "capabilities-that-all-have",
+        once("grep CapEff /proc/self/status; ping -c 1 127.0.0.1 > /dev/null && mknod /tmp/null c 1 3 && echo both"),
+        phase("Succeeded"),
+        log="00000000a80425fb\nboth\n",
+    ),
+    Case(
+        "capabilities-of-another-user",
+        once("grep -E 'Cap(Eff|Bnd)' /proc/self/status", securityContext={"runAsUser": 1000}),
+        phase("Succeeded"),
+        log="CapEff:\t0000000000000000\nCapBnd:\t00000000a80425fb\n",
+    ),
+    Case(
         "no-new-privileges",
         once("grep NoNewPrivs /proc/self/status", securityContext={"allowPrivilegeEscalation": False}),
         phase("Succeeded"),
