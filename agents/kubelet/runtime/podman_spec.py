@@ -106,7 +106,8 @@ def container_request(spec: ContainerSpec, largest_log: int, pins: Pins | None =
     if whole:
         request["image_volumes"] = [{"Source": one.image_id, "Destination": one.target} for one in whole]
     if spec.working_directory:
-        request["work_dir"] = spec.working_directory
+        # Other runtimes make it where the image has none.
+        request |= {"work_dir": spec.working_directory, "create_working_dir": True}
     return request | _security(spec.security)
 
 

@@ -126,6 +126,7 @@ SAID = [
         ("nothing", {"command": ["/bin/echo", "other"]}, "other\n"),
         ("where", {"command": ["/bin/pwd"]}, "/tmp\n"),
         ("nothing-of-where", {"command": ["/bin/pwd"], "workingDir": "/etc"}, "/etc\n"),
+        ("nothing-of-where-and-has-no-such-place", {"command": ["/bin/pwd"], "workingDir": "/new/one"}, "/new/one\n"),
     ]
 ]
 
