@@ -55,8 +55,8 @@ def sandbox_config(spec: SandboxSpec) -> dict[str, Any]:
         "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "attempt": spec.attempt},
         "hostname": spec.hostname if spec.network_namespace else "",
         "log_directory": spec.log_directory,
-        # Without this the runtime insists on a resolv.conf of the node.
-        "dns_config": dict(zip(("servers", "searches", "options"), spec.resolver, strict=False)),
+        # Where this says nothing the runtime insists on a resolv.conf of the node. Containers have one of their own.
+        "dns_config": dict(zip(("servers", "searches", "options"), _resolver(spec), strict=True)),
         "labels": labels.of_sandbox(spec),
         "linux": {
             "cgroup_parent": spec.cgroup_parent,
@@ -72,6 +72,11 @@ def sandbox_config(spec: SandboxSpec) -> dict[str, Any]:
             },
         },
     }
+
+
+def _resolver(spec: SandboxSpec) -> tuple[tuple[str, ...], ...]:
+    """What the pod's names are resolved with; what holds anyhow if that is nothing."""
+    return spec.resolver if any(spec.resolver) else ((), (), ("ndots:1",))
 
 
 def container_config(spec: ContainerSpec, log_directory: str) -> dict[str, Any]:

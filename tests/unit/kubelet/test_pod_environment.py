@@ -13,6 +13,8 @@ from agents.kubelet.pods.environment import Surroundings, environment, expand, s
 from agents.kubelet.pods.hosts import DnsSettings, resolver, resolver_warnings
 from agents.kubelet.pods.performer import StartProblem
 from agents.kubelet.pods.references import field_value
+from agents.kubelet.runtime.cri_spec import sandbox_config
+from agents.kubelet.runtime.interface import PodIdentity, SandboxSpec
 from agents.kubelet.volumes.payload import Collector, File, VolumeError
 
 pytestmark = pytest.mark.unit
@@ -255,6 +257,14 @@ def test_what_a_pod_is_told_of_its_resolver(
 ) -> None:
     pod = POD | {"spec": POD["spec"] | spec}
     assert resolver_warnings(pod, DnsSettings(servers, "c.l", "nameserver 8.8.8.8")) == told
+
+
+@pytest.mark.parametrize("told", [((), (), ()), (("10.96.0.10",), ("svc",), ("ndots:5",))])
+def test_a_runtime_always_hears_of_some_resolver(told: tuple[tuple[str, ...], ...]) -> None:
+    identity = PodIdentity("web", "shop", "u1")
+    config = sandbox_config(SandboxSpec(identity, 0, "web", resolver=told))["dns_config"]
+    assert list(config) == ["servers", "searches", "options"] and any(config.values())
+    assert told == ((), (), ()) or tuple(config.values()) == told
 
 
 OF_SIGNER = {"signerName": "example.com/s", "path": "ca.pem"}
