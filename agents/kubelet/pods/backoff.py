@@ -1,4 +1,4 @@
-"""How long a container that keeps ending waits before its next start.
+"""How long a container that keeps ending waits before its next start, and a pod that cannot start for its next try.
 
 Source: client-go's flowcontrol.Backoff as the kubelet uses it: 10 s doubling to 5 min, forgotten after twice
 the longest delay without a failure.
@@ -10,6 +10,7 @@ from agents.kubelet.pods.view import BackOff
 
 FIRST = 10.0
 LONGEST = 300.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 16.0
 
 
 def remaining(backoff: BackOff | None, finished: float, now: float) -> float:
@@ -25,3 +26,8 @@ def following(backoff: BackOff | None, finished: float, now: float) -> BackOff:
     if backoff is None or finished - backoff.updated > 2 * LONGEST:
         return BackOff(FIRST, now)
     return BackOff(min(LONGEST, backoff.delay * 2), now)
+
+
+def pause(before: float) -> float:
+    """Seconds until the next try of what keeps a pod as a whole from starting; `before` was the pause before it."""
+    return min(_LONGEST_PAUSE, before * 2 or _FIRST_PAUSE)

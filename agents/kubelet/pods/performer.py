@@ -148,7 +148,11 @@ class PostStart(Protocol):
 
 @dataclass(slots=True)
 class PodState:
-    """What a worker remembers of a pod between two looks; `unstarted` are attempts that did not come to run."""
+    """What a worker remembers of a pod between two looks.
+
+    `unstarted` are attempts that did not come to run. After a failure of the pod as a whole `pause` is how long its
+    next try is waited for, and `resume` until when.
+    """
 
     backoffs: dict[str, BackOff] = field(default_factory=dict)
     problems: dict[str, Problem] = field(default_factory=dict)
@@ -164,6 +168,8 @@ class PodState:
     unresized: frozenset[str] = frozenset()
     resize_error: str = ""
     starting_over: str = ""
+    pause: float = 0.0
+    resume: float = 0.0
     unstarted: dict[str, Container] = field(default_factory=dict)
     reported: Object | None = None
 

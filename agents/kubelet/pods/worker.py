@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.kubelet.pods import resizes, spec
+from agents.kubelet.pods import backoff, resizes, spec
 from agents.kubelet.pods.performer import NotReadyToStart, Performer, PodState
 from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
 from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of, starts_over
@@ -107,6 +107,10 @@ class Worker:
             plan = self._plan(pod, view, state)
             if plan.gone:
                 return self._finish(pod, view, state)
+            if plan.sandbox is SandboxAction.CREATE and (left := state.resume - self.clock.monotonic()) > 0:
+                # The runtime tells of what the failed try made and removed, which is no reason for another.
+                self._publish(pod, view, state)
+                return left
             if plan.sandbox is SandboxAction.CREATE and plan.removals:
                 # What has ended well must be known before its record goes, or it would run again.
                 self._publish(pod, view, state)
@@ -124,7 +128,12 @@ class Worker:
         else:
             plan = Plan(again=0.1)
         self._publish(pod, self._view(uid, state) if plan.starts or plan.stops or failed else view, state)
-        return _AFTER_FAILURE if failed else min(self.regular_look, plan.again or self.regular_look)
+        if failed:
+            state.pause = backoff.pause(state.pause)
+            state.resume = self.clock.monotonic() + state.pause
+            return state.pause
+        state.pause = 0.0
+        return min(self.regular_look, plan.again or self.regular_look)
 
     def _plan(self, pod: Object, view: PodView, state: PodState) -> Plan:
         if not state.admitted and not is_deleting(pod) and not spec.is_terminal(pod):

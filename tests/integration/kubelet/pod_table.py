@@ -12,6 +12,7 @@ from podman_host import Node, eventually
 
 from api.errors import NotFound
 from api.objects import Object
+from api.runtime import parse_timestamp
 
 _RUNTIME_CLASSES = ("other", "unknown")
 # A profile of the node's under which no directory can be made.
@@ -82,6 +83,20 @@ def check(node: Node, case: Case) -> None:
             eventually(lambda text=text: text in _messages(node, case.name), f"an event says {text!r}", 10)
     except AssertionError as error:
         raise AssertionError(f"{error}\nstatus: {found.get('status')}\nevents: {_messages(node, case.name)}") from error
+
+
+def check_that_tries_grow_rare(node: Node, name: str, reason: str) -> None:
+    """A pod that cannot start is tried with ever longer pauses, whatever the tries themselves bring about."""
+
+    def tries() -> tuple[int, float] | None:
+        found = [event for event in _events(node, name) if event["reason"] == reason]
+        seconds = max(parse_timestamp(e["lastTimestamp"]) for e in found) - min(
+            parse_timestamp(e["firstTimestamp"]) for e in found
+        )
+        return (sum(event["count"] for event in found), seconds) if seconds >= 6 else None
+
+    count, seconds = eventually(tries, f"{name} has been tried for a while")
+    assert count <= 3 + seconds / 8
 
 
 def _has_account(node: Node) -> bool:

@@ -258,6 +258,12 @@ SECURITY = [
         log="80\n1\n",
     ),
     Case(
+        "sysctl-that-the-kernel-refuses",
+        pod() | {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "7"}]}},
+        waiting("ContainerCreating"),
+        events=("FailedCreatePodSandBox",),
+    ),
+    Case(
         "forbidden-sysctl",
         pod() | {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "65536"}]}},
         lambda p: (

@@ -35,6 +35,10 @@ def test_pod(table: Node, case: Case) -> None:
     pod_table.check(table, case)
 
 
+def test_a_pod_whose_sandbox_cannot_be_made_is_tried_ever_more_seldom(table: Node) -> None:
+    pod_table.check_that_tries_grow_rare(table, "sysctl-that-the-kernel-refuses", "FailedCreatePodSandBox")
+
+
 def test_logs_lie_where_collectors_look_and_only_of_containers_that_are_there(table: Node) -> None:
     def crashed() -> Object:
         return table.client.get("pods", "crash-loops", NAMESPACE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -353,3 +354,8 @@ def test_back_off_doubles_to_five_minutes_and_is_forgotten_after_ten() -> None:
 
 def _fields(found: Container) -> dict[str, Any]:
     return {name: getattr(found, name) for name in Container.__slots__}
+
+
+def test_what_keeps_a_pod_from_starting_is_tried_ever_more_seldom() -> None:
+    pauses = list(itertools.accumulate(range(6), lambda before, _: backoff.pause(before), initial=0.0))
+    assert pauses == [0, 2, 4, 8, 16, 16, 16]
