@@ -70,7 +70,7 @@ def _phase(pod: Object, status: Object, view: PodView, memory: Memory) -> str:
 
 def phase(pod: Object, status: Object) -> str:
     """The phase that container statuses amount to."""
-    if deadline_exceeded_in(pod, status):
+    if deadline_exceeded_in(status):
         return "Failed"
     initial = _initial_phase(pod, status)
     if initial:
@@ -87,8 +87,8 @@ def phase(pod: Object, status: Object) -> str:
     return "Succeeded" if all(code == 0 for code in codes.values()) else "Failed"
 
 
-def deadline_exceeded_in(pod: Object, status: Object) -> bool:
-    """Whether the status being made says that the deadline has passed."""
+def deadline_exceeded_in(status: Object) -> bool:
+    """Whether a status says that the deadline has passed."""
     return bool(status.get("reason") == "DeadlineExceeded")
 
 

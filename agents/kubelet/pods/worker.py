@@ -17,7 +17,7 @@ from typing import Protocol
 
 from agents.kubelet.pods import backoff, resizes, spec
 from agents.kubelet.pods.performer import NotReadyToStart, Performer, PodState
-from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
+from agents.kubelet.pods.status import NodeFacts, deadline_exceeded_in, pod_status, status_patch
 from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of, starts_over
 from agents.kubelet.pods.view import PodView, Reading, view_of, with_unstarted
 from agents.kubelet.runtime.interface import ContainerRuntimeError, State
@@ -250,6 +250,9 @@ class Worker:
             )
         except (NotFound, Conflict) as error:
             log.debug("pod %s/%s was deleted meanwhile: %s", namespace_of(pod), name_of(pod), error)
+            return
+        if deadline_exceeded_in(fresh) and not deadline_exceeded_in(pod.get("status") or {}):
+            self.performer.recorder.record(pod, "Normal", fresh["reason"], fresh["message"])
 
     def _view(self, uid: str, state: PodState | None = None) -> PodView:
         found = view_of(self.performer.runtime.list(uid), uid)

@@ -96,7 +96,7 @@ LIFE = [
         ),
         lambda p: restarted(p) and container(p)["lastState"]["terminated"]["exitCode"] == 7,
     ),
-    Case("deadline", pod(activeDeadlineSeconds=2), rejected("DeadlineExceeded")),
+    Case("deadline", pod(activeDeadlineSeconds=2), rejected("DeadlineExceeded"), events=("DeadlineExceeded",)),
     Case("message-from-file", once("echo -n why > /dev/termination-log; exit 1"), terminated(1, "Error", "why")),
     Case(
         "message-from-log",
