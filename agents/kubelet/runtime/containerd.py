@@ -1,7 +1,7 @@
 """Any runtime that speaks the Container Runtime Interface; containerd is the one that is tested.
 
 The interface has no events that every version knows, so `events` compares what it lists every second. It has no
-signals either: a container is asked to stop, or it is killed.
+signals either: a container is asked to stop, or it is killed. Others are sent by a service of containerd's own.
 
 Invariant: nothing is remembered here but how containers ended, which cannot change.
 Source: k8s.io/cri-api runtime/v1.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,11 @@ class CriRuntime:
 
     def signal_container(self, container_id: str, signal: str = "") -> None:
         kill = signal == "SIGKILL"
+        if signal and not kill:
+            request = {"container_id": container_id, "signal": cri_spec.signal_number(signal)}
+            with suppress(NoSuchContainer):
+                self._api.own("tasks.v1.Tasks", "Kill", "KillRequest", request)
+            return
         request = {"container_id": container_id, "timeout": 0 if kill else _PATIENCE}
         try:
             # The call lasts until the container has ended; given up, it has still sent the signal.

@@ -42,6 +42,7 @@ ContainerMetadata name=1:string attempt=2:int
 ContainerConfig metadata=1:ContainerMetadata image=2:ImageSpec command=3:string[] args=4:string[] working_dir=5:string envs=6:KeyValue[] mounts=7:Mount[] labels=9:map annotations=10:map log_path=11:string stdin=12:bool stdin_once=13:bool tty=14:bool linux=15:LinuxContainerConfig
 CreateContainerRequest pod_sandbox_id=1:string config=2:ContainerConfig sandbox_config=3:PodSandboxConfig
 ContainerReference container_id=1:string
+KillRequest container_id=1:string signal=3:int
 StopContainerRequest container_id=1:string timeout=2:int
 ContainerFilter id=1:string label_selector=4:map
 ListContainersRequest filter=1:ContainerFilter

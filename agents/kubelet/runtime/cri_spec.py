@@ -6,6 +6,8 @@ Source: k8s.io/cri-api runtime/v1; kubelet's kuberuntime_sandbox and kuberuntime
 
 from __future__ import annotations
 
+import re
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,12 @@ def resources(limits: Limits, oom_score: int = 0) -> dict[str, Any]:
         "oom_score_adj": oom_score,
         "hugepage_limits": [{"page_size": size, "limit": amount} for size, amount in limits.huge_pages],
     }
+
+
+def signal_number(name: str) -> int:
+    """The number of a signal as pods write it: SIGUSR1, SIGRTMIN+3."""
+    first, sign, distance = re.split(r"([+-]|$)", name, maxsplit=1)
+    return signal.Signals[first] + int(f"{sign}{distance}" or 0)
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

@@ -200,6 +200,14 @@ def test_a_container_runs_and_ends_by_a_signal(driver: Driver) -> None:
     driver.runtime.signal_container(container, "SIGKILL")
 
 
+def test_a_container_ends_by_the_signal_that_it_waits_for(real: Driver) -> None:
+    container = real.run("trap 'exit 7' USR1; trap 'exit 8' TERM; echo up; while true; do sleep 0.1; done")
+    eventually(lambda: real.output(container) == "up\n", "it listens")
+    real.runtime.signal_container(container, "SIGUSR1")
+    assert real.ended(container).exit_code == 7
+    real.runtime.signal_container(container, "SIGUSR1")
+
+
 def test_a_container_that_does_not_listen_is_killed(driver: Driver) -> None:
     container = driver.run("trap '' TERM; while true; do sleep 0.1; done")
     if driver.processes:
