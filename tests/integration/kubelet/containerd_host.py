@@ -10,7 +10,9 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from podman_host import BUSYBOX, PAUSE, Host, eventually, missing
+from podman_host import BUSYBOX, PAUSE, SPEAKER, Host, eventually, missing
+
+from api.objects import Object
 
 _CONFIG = """version = 2
 root = "{directory}/containerd-root"
@@ -35,24 +37,34 @@ def containerd_missing() -> str:
 
 
 def start_containerd(host: Host) -> Path:
-    """Start it and give it the two images; the socket's path."""
+    """Start it and give it the images; the socket's path."""
     (host.directory / "containerd.toml").write_text(_CONFIG.format(directory=host.directory, pause=PAUSE))
-    host.start("containerd", "containerd", "--config", f"{host.directory}/containerd.toml")
+    restart_containerd(host)
     sock = host.directory / "containerd.sock"
-    eventually(lambda: sock.exists() and "containerd successfully booted" in host.log("containerd"), "containerd runs")
-    images = {
-        PAUSE: ({"catatonit": shutil.which("catatonit")}, ["/catatonit", "-P"]),
-        BUSYBOX: ({"bin/busybox": shutil.which("busybox")}, []),
+    says = {"Entrypoint": ["/bin/echo", "said"], "Cmd": ["by", "itself"], "User": "1234", "WorkingDir": "/tmp"}
+    images: dict[str, tuple[dict[str, Path], Object]] = {
+        PAUSE: ({"catatonit": Path(shutil.which("catatonit") or "")}, {"Entrypoint": ["/catatonit", "-P"]}),
+        BUSYBOX: (host.small_files(), {}),
+        SPEAKER: (host.small_files(), says),
     }
-    for name, (files, entrypoint) in images.items():
+    for name, (files, config) in images.items():
         archive = host.directory / "image.tar"
-        archive.write_bytes(docker_archive(name, {k: Path(v or "") for k, v in files.items()}, entrypoint))
+        archive.write_bytes(docker_archive(name, files, config))
         host.run("ctr", "--address", str(sock), "--namespace", "k8s.io", "images", "import", str(archive))
     return sock
 
 
-def docker_archive(name: str, files: dict[str, Path], entrypoint: list[str]) -> bytes:
-    """An image of these files in the form of `docker save`; busybox gets links for all that it can do."""
+def restart_containerd(host: Host) -> None:
+    """Start it, or again after it was killed."""
+    booted = "containerd successfully booted"
+    log = host.directory / "containerd.log"
+    before = log.read_text().count(booted) if log.exists() else 0
+    host.start("containerd", "containerd", "--config", f"{host.directory}/containerd.toml")
+    eventually(lambda: host.log("containerd").count(booted) > before, "containerd runs")
+
+
+def docker_archive(name: str, files: dict[str, Path], said: Object) -> bytes:
+    """An image of these files in the form of `docker save`, which says more; busybox gets links for all that it can."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
         for target, source in files.items():
@@ -71,7 +83,7 @@ def docker_archive(name: str, files: dict[str, Path], entrypoint: list[str]) -> 
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Entrypoint": entrypoint, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
+            "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], **said},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()

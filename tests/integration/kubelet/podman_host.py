@@ -168,6 +168,14 @@ class Host:
             *("--tmpdir", f"{self.directory}/tmp", "--storage-driver", "overlay"),
         )
 
+    def small_files(self) -> dict[str, Path]:
+        """What is in images: one program, and who is known."""
+        files = {"bin/busybox": Path(shutil.which("busybox") or "")}
+        for name, text in ACCOUNTS.items():
+            files[f"etc/{name}"] = self.directory / name
+            files[f"etc/{name}"].write_text(text)
+        return files
+
     def close(self) -> None:
         """End everything and leave nothing."""
         try:
@@ -206,20 +214,13 @@ class Node(Host):
     def load_images(self) -> None:
         """The pause image, and small ones for containers."""
         self.import_image(PAUSE, {"catatonit": Path(shutil.which("catatonit") or "")})
-        self.import_image(BUSYBOX, self._small_files(), applets=True)
+        self.import_image(BUSYBOX, self.small_files(), applets=True)
         self.load_speaker()
 
     def load_speaker(self) -> None:
         """The image that has a user, a directory and words of its own."""
         says = ('ENTRYPOINT ["/bin/echo", "said"]', 'CMD ["by", "itself"]', "USER 1234", "WORKDIR /tmp")
-        self.import_image(SPEAKER, self._small_files(), *says, applets=True)
-
-    def _small_files(self) -> dict[str, Path]:
-        files = {"bin/busybox": Path(shutil.which("busybox") or "")}
-        for name, text in ACCOUNTS.items():
-            files[f"etc/{name}"] = self.directory / name
-            files[f"etc/{name}"].write_text(text)
-        return files
+        self.import_image(SPEAKER, self.small_files(), *says, applets=True)
 
     def import_image(self, name: str, files: dict[str, Path], *changes: str, applets: bool = False) -> None:
         """An image of these files; with `applets`, links for all that busybox can do."""
