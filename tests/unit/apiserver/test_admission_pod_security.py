@@ -44,8 +44,90 @@ BASELINE: list[tuple[dict[str, Any], str, str]] = [
      'pod must not set securityContext.seccompProfile.type to "Unconfined"'),
     (main(procMount="Unmasked"), "procMount", 'container "main" must not set securityContext.procMount to "Unmasked"'),
     (main(seLinuxOptions={"type": "x", "user": "u"}), "seLinuxOptions",
-     'container "main" sets forbidden securityContext.seLinuxOptions: type "x"; user may not be set'),
+     'container "main" set forbidden securityContext.seLinuxOptions: type "x"; user may not be set'),
 ]  # fmt: skip
+
+
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/main"
+SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
+PROBED = {"containers": [{"name": "main", "readinessProbe": {"httpGet": {"host": "a.example"}},
+                          "lifecycle": {"preStop": {"tcpSocket": {"host": "b.example"}}}}]}  # fmt: skip
+UNMASKED = main(procMount="Unmasked") | {"hostUsers": False}
+ROOT = main(runAsUser=0, runAsNonRoot=True)
+WINDOWS = main(runAsNonRoot=True) | {"os": {"name": "windows"}}
+
+
+def sysctl(name: str) -> dict[str, Any]:
+    return {"securityContext": {"sysctls": [{"name": name}]}}
+
+
+# The level, the minor version, what is judged, and the reasons of what is wrong with it.
+VERSIONS: list[tuple[str, int, dict[str, Any], list[str]]] = [
+    ("baseline", 26, sysctl("net.ipv4.ip_local_reserved_ports"), ["forbidden sysctls"]),
+    ("baseline", 27, sysctl("net.ipv4.ip_local_reserved_ports"), []),
+    ("baseline", 36, sysctl("net.ipv4.tcp_notsent_lowat"), ["forbidden sysctls"]),
+    ("baseline", 37, sysctl("net.ipv4.tcp_notsent_lowat"), []),
+    ("baseline", 30, main(seLinuxOptions={"type": "container_engine_t"}), ["seLinuxOptions"]),
+    ("baseline", 31, main(seLinuxOptions={"type": "container_engine_t"}), []),
+    ("baseline", 33, PROBED, []),
+    ("baseline", 34, PROBED, ["probe or lifecycle host"]),
+    ("baseline", 34, UNMASKED, ["procMount"]),
+    ("baseline", 35, UNMASKED, []),
+    ("baseline", 18, main(seccompProfile={"type": "Unconfined"}), []),
+    ("baseline", 19, main(seccompProfile={"type": "Unconfined"}), ["seccompProfile"]),
+    ("restricted", 7, main(runAsNonRoot=True), []),
+    ("restricted", 8, main(runAsNonRoot=True), ["allowPrivilegeEscalation != false"]),
+    ("restricted", 7, main(runAsNonRoot=True, capabilities={"add": ["SYS_TIME"]}), ["non-default capabilities"]),
+    ("restricted", 24, WINDOWS,
+     ["allowPrivilegeEscalation != false", "unrestricted capabilities", "seccompProfile"]),
+    ("restricted", 25, WINDOWS, []),
+    ("restricted", 7, ROOT, []),
+    ("restricted", 34, UNMASKED | {"containers": GOOD["containers"]}, ["runAsNonRoot != true", "seccompProfile"]),
+    ("restricted", 35, UNMASKED | {"containers": GOOD["containers"]}, ["seccompProfile"]),
+    ("restricted", 0, {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}, ["restricted volume types"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "minor", "spec", "reasons"), VERSIONS)
+def test_a_rule_holds_as_of_its_version(level, minor, spec, reasons):
+    assert [reason for reason, _ in violations(level, {"spec": spec}, minor)] == reasons
+
+
+def explained(level: str, reason: str, spec: dict[str, Any], **annotations: str) -> str:
+    pod = {"metadata": {"annotations": annotations}, "spec": spec}
+    return dict(violations(level, pod)).get(reason, "")
+
+
+EXPLAINED: list[tuple[str, str, dict[str, Any], dict[str, str], str]] = [
+    ("restricted", "runAsNonRoot != true",
+     main(runAsNonRoot=True) | {"securityContext": {"runAsNonRoot": False}}, {},
+     "pod must not set securityContext.runAsNonRoot=false"),
+    ("baseline", "hostPort",
+     {"containers": [{"name": "a", "ports": [{"hostPort": port} for port in (9, 80, 100)]}]}, {},
+     'container "a" uses hostPorts 100, 80, 9'),
+    ("baseline", "forbidden AppArmor profiles",
+     main(appArmorProfile={"type": "Unconfined"}), {APPARMOR: "unconfined"},
+     'container "main" and annotation must not set AppArmor profile type to '
+     f'"Unconfined", "{APPARMOR}="unconfined""'),
+    ("baseline", "forbidden AppArmor profile", main(), {APPARMOR: "localhost/x"}, ""),
+    ("baseline", "probe or lifecycle host", PROBED, {},
+     'container "main" uses probe or lifecycle hosts "a.example", "b.example"'),
+    ("restricted", "restricted volume types",
+     {"volumes": [{"name": "b", "nfs": {}}, {"name": "a", "hostPath": {}}]}, {},
+     'volumes "b", "a" use restricted volume types "hostPath", "nfs"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "reason", "spec", "annotations", "detail"), EXPLAINED)
+def test_a_violation_is_explained_in_the_originals_words(level, reason, spec, annotations, detail):
+    assert explained(level, reason, spec, **annotations) == detail
+
+
+def test_seccomp_of_old_is_read_from_annotations():
+    spec, bad = main(), {"metadata": {"annotations": {SECCOMP: "unconfined"}}}
+    said = [("seccompProfile", f'forbidden annotation {SECCOMP}="unconfined"')]
+    assert violations("baseline", bad | {"spec": spec}, 18) == said
+    assert violations("baseline", bad | {"spec": spec}, 19) == []
 
 
 @pytest.mark.parametrize(("spec", "reason", "detail"), BASELINE, ids=[case[1] for case in BASELINE])
@@ -85,6 +167,9 @@ def test_tightening_a_namespace_tells_of_the_pods_in_it(cluster):
     cluster.request("POST", PODS, pod("p", hostNetwork=True))
     headers = label(cluster, enforce="baseline")[2]
     assert headers["Warning"] == '299 - "p: host namespaces"'
+    headers = label(cluster, **{"enforce-version": "v1.20"})[2]
+    assert headers["Warning"] == '299 - "p: host namespaces"'
+    assert "Warning" not in label(cluster, enforce="privileged")[2]
     status, refused, _ = label(cluster, enforce="strict")
     assert (status, refused["details"]["causes"][0]["field"]) == (
         422, "metadata.labels[pod-security.kubernetes.io/enforce]",

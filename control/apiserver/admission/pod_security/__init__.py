@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from api import errors
 from api.errors import Cause
-from api.objects import Object
+from api.objects import Object, annotations_of, labels_of
 from control.apiserver.admission.common import forbidden, is_for
 from control.apiserver.admission.pipeline import PluginBase
 from control.apiserver.admission.pod_security.checks import LEVELS, violations
+from control.apiserver.admission.pod_security.judging import LATEST
 from control.apiserver.cache import Cache
 from control.apiserver.operation import CREATE, UPDATE, Operation
 
@@ -28,8 +30,9 @@ _WORKLOADS = frozenset(
         ("apps", "statefulsets"), ("apps", "daemonsets"), ("batch", "jobs"), ("batch", "cronjobs"),
     }
 )  # fmt: skip
-_CONTAINERS = ("initContainers", "containers", "ephemeralContainers", "securityContext")
-_SHOWN_PODS = 10
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+_SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_OF = "container.seccomp.security.alpha.kubernetes.io/"
 
 
 class PodSecurity(PluginBase):
@@ -43,7 +46,7 @@ class PodSecurity(PluginBase):
             return False
         address = operation.resource.group, operation.resource.plural
         if address == ("", "pods"):
-            return operation.subresource in ("", "ephemeralcontainers")
+            return operation.subresource in ("", "ephemeralcontainers", "resize")
         return not operation.subresource and (address in _WORKLOADS or address == ("", "namespaces"))
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
@@ -55,46 +58,50 @@ class PodSecurity(PluginBase):
         if not any(label.startswith(_PREFIX) for label in labels):
             return
         pod = _pod_of(new)
-        if pod is None or (old is not None and _same_containers(pod, _pod_of(old))):
+        if pod is None:
             return
-        if operation.resource.plural == "pods":
-            operation.annotations[f"{_PREFIX}enforce-policy"] = _named(labels, "enforce").strip('"')
-            what = _violation(labels, "enforce", pod)
-            if what:
-                raise forbidden(operation, f"violates PodSecurity {what}")
+        is_pod = operation.resource.plural == "pods"
+        if is_pod and old is not None and not _differs(pod, old):
+            return
         what = _violation(labels, "audit", pod)
         if what:
             operation.annotations[f"{_PREFIX}audit-violations"] = f"would violate PodSecurity {what}"
+        if is_pod:
+            operation.annotations[f"{_PREFIX}enforce-policy"] = _policy(labels, "enforce").text.strip('"')
+            what = _violation(labels, "enforce", pod)
+            if what:
+                raise forbidden(operation, f"violates PodSecurity {what}")
         what = _violation(labels, "warn", pod)
         if what:
             operation.warnings.append(f"would violate PodSecurity {what}")
 
     def _check_labels(self, operation: Operation, new: Object, old: Object | None) -> None:
-        labels = new["metadata"].get("labels") or {}
+        labels, before = labels_of(new), labels_of(old) if old else {}
         causes = _label_causes(labels)
-        if causes:
+        if causes and (old is None or causes != _label_causes(before)):
             raise errors.invalid("Namespace", "", operation.name, causes)
-        before = (old or {}).get("metadata", {}).get("labels") or {}
-        level = labels.get(f"{_PREFIX}enforce")
-        if old is None or level in (None, "privileged") or level == before.get(f"{_PREFIX}enforce"):
-            return
-        self._warn_of_present(operation, labels)
+        if old is not None and _tightens(_policy(labels, "enforce"), _policy(before, "enforce")):
+            self._warn_of_present(operation, _policy(labels, "enforce"))
 
-    def _warn_of_present(self, operation: Operation, labels: Mapping[str, str]) -> None:
-        """Tell who tightens a namespace which pods there would be refused now."""
-        found = []
+    def _warn_of_present(self, operation: Operation, policy: Policy) -> None:
+        """Tell who tightens a namespace which pods there would be refused now, alike ones together."""
+        found: dict[str, list[str]] = {}
         operation.server.cache.catch_up()
         for cached in operation.server.cache.collection("", "pods").select(operation.name):
             pod = cached.object()
-            reasons = ", ".join(reason for reason, _ in violations(labels[f"{_PREFIX}enforce"], pod))
+            reasons = ", ".join(reason for reason, _ in violations(policy.level, pod, policy.minor))
             if reasons:
-                found.append(f"{pod['metadata']['name']}: {reasons}")
+                found.setdefault(reasons, []).append(pod["metadata"]["name"])
         if found:
-            level = _named(labels, "enforce")
             operation.warnings.append(
-                f'existing pods in namespace "{operation.name}" violate the new PodSecurity enforce level {level}'
+                f'existing pods in namespace "{operation.name}" violate the new PodSecurity enforce level {policy.text}'
             )
-            operation.warnings += found[:_SHOWN_PODS]
+            operation.warnings += sorted(f"{_several(names)}: {reasons}" for reasons, names in found.items())
+
+
+def _several(names: list[str]) -> str:
+    others = len(names) - 1
+    return min(names) + (f" (and {others} other pod{'s' * (others > 1)})" if others else "")
 
 
 def _pod_of(obj: Object) -> Object | None:
@@ -109,21 +116,61 @@ def _pod_of(obj: Object) -> Object | None:
     return template if template and template.get("spec") else None
 
 
-def _same_containers(pod: Object, before: Object | None) -> bool:
-    return before is not None and all(pod["spec"].get(field) == before["spec"].get(field) for field in _CONTAINERS)
+def _differs(pod: Object, before: Object) -> bool:
+    """Whether an update touches what is judged: of what may change these are the images and annotations alone."""
+    notes, old_notes = annotations_of(pod), annotations_of(before)
+    if notes.get(_SECCOMP) != old_notes.get(_SECCOMP):
+        return True
+    for field in ("containers", "initContainers"):
+        if len(pod["spec"].get(field) or ()) != len(before["spec"].get(field) or ()):
+            return True
+    old_images = {one["name"]: one.get("image") for one in _containers(before)}
+    return any(
+        one["name"] not in old_images
+        or one.get("image") != old_images[one["name"]]
+        or notes.get(_SECCOMP_OF + one["name"]) != old_notes.get(_SECCOMP_OF + one["name"])
+        for one in _containers(pod)
+    )
 
 
-def _named(labels: Mapping[str, str], mode: str) -> str:
-    return f'"{labels.get(_PREFIX + mode, "privileged")}:{labels.get(f"{_PREFIX}{mode}-version", "latest")}"'
+def _containers(pod: Object) -> list[Object]:
+    return [one for field in _CONTAINERS for one in pod["spec"].get(field) or ()]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A level as of a minor version, and how messages name the two."""
+
+    level: str
+    minor: int
+    text: str
+
+
+def _policy(labels: Mapping[str, str], mode: str) -> Policy:
+    """What a namespace wants; of a level that does not exist only the enforcement is on the safe side."""
+    level, version = labels.get(_PREFIX + mode, "privileged"), labels.get(f"{_PREFIX}{mode}-version", "latest")
+    if level not in LEVELS:
+        level = "restricted" if mode == "enforce" else "privileged"
+    if not _VERSION.fullmatch(version):
+        version = "latest"
+    minor = LATEST if version == "latest" else int(version.partition(".")[2])
+    return Policy(level, minor, f'"{level}:{version}"')
+
+
+def _tightens(policy: Policy, before: Policy) -> bool:
+    """Whether pods that were welcome may now be refused."""
+    if policy == before or policy.level == "privileged":
+        return False
+    return policy.minor != before.minor or LEVELS.index(policy.level) > LEVELS.index(before.level)
 
 
 def _violation(labels: Mapping[str, str], mode: str, pod: Object) -> str:
     """`"LEVEL:VERSION": REASON (DETAIL), …`, or "" if all is well."""
-    level = labels.get(_PREFIX + mode, "privileged")
-    found = violations(level, pod)
+    policy = _policy(labels, mode)
+    found = violations(policy.level, pod, policy.minor)
     if not found:
         return ""
-    return f"{_named(labels, mode)}: " + ", ".join(f"{reason} ({detail})" for reason, detail in found)
+    return f"{policy.text}: " + ", ".join(f"{reason} ({detail})" for reason, detail in found)
 
 
 def _label_causes(labels: Mapping[str, str]) -> list[Cause]:
