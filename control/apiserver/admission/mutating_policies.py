@@ -22,7 +22,7 @@ from control.apiserver.admission.conditions import ConditionFailed, hold
 from control.apiserver.admission.expressions import Expressions, values_of
 from control.apiserver.admission.policies import Composed, Matched, PolicyPlugin, params_of
 from control.apiserver.admission.reinvocation import rounds_of
-from control.apiserver.admission.review import admission_request, from_version, in_version
+from control.apiserver.admission.review import ACTIONS, admission_request, from_version, in_version
 from control.apiserver.cache import Cache
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import completed, known_fields, pruned, undeclared
@@ -102,6 +102,8 @@ class MutatingPolicies(PolicyPlugin):
             after = _applied(endpoint, before, configuration)
         if operation.subresource == "scale" or operation.verb == CONNECT or after is before:
             return new
+        if operation.subresource in ACTIONS:
+            return after
         try:
             return completed(operation, pruned(operation.endpoint, from_version(operation, endpoint, after)))
         except errors.BadRequest as error:

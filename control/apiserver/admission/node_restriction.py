@@ -78,8 +78,12 @@ def _may_set(label: str) -> bool:
 def _check_pod(operation: Operation, node: str, new: Object, old: Object | None) -> None:
     if operation.subresource == "status":
         _check_pod_status(operation, node, new, old or {})
+    elif operation.subresource == "eviction":
+        if _bound_to(_read(operation, "pods", operation.name)) != node:
+            raise forbidden(operation, f"node {node} can only evict pods with spec.nodeName set to itself")
     elif operation.subresource:
-        raise forbidden(operation, f'unexpected pod subresource "{operation.subresource}"')
+        allowed = "only 'status' and 'eviction' are allowed"
+        raise forbidden(operation, f'unexpected pod subresource "{operation.subresource}", {allowed}')
     elif operation.verb == CREATE:
         _check_mirror_pod(operation, node, new)
     elif operation.verb == DELETE:

@@ -21,7 +21,9 @@ from control.apiserver.admission.resource_quota import ResourceQuota
 from control.apiserver.admission.service_account import ServiceAccount
 from control.apiserver.admission.signers import Signers
 from control.apiserver.admission.tolerations import DefaultTolerationSeconds
+from control.apiserver.admission.topology_labels import TopologyLabels
 from control.apiserver.admission.validating_policies import ValidatingPolicies
+from control.apiserver.admission.volumes import StorageProtection
 from control.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
 from control.apiserver.authorization.chain import Authorizer
 from control.apiserver.authorization.rbac import RbacMethod
@@ -43,10 +45,12 @@ def plugins(cache: Cache, hooks: Hooks, authorizer: Authorizer, rbac: RbacMethod
         DefaultTolerationSeconds(),
         Priority(cache),
         DefaultStorageClass(cache),
-        DefaultIngressClass(cache),
+        StorageProtection(),
         ClaimSizes(cache),
         RuntimeClass(cache),
         Signers(authorizer),
+        DefaultIngressClass(cache),
+        TopologyLabels(cache),
         MutatingPolicies(cache, expressions),
         MutatingWebhooks(cache, hooks, expressions),
         ValidatingPolicies(cache, expressions),

@@ -77,6 +77,10 @@ def in_version(operation: Operation, endpoint: Endpoint, obj: Object | None) -> 
     return endpoint.shown(endpoint.opened(stored))
 
 
+ACTIONS = frozenset({"binding", "eviction", "token"})
+"""Subresources whose bodies are said and done, and never stored: nothing of the main resource's schema holds there."""
+
+
 def from_version(operation: Operation, endpoint: Endpoint, obj: Object) -> Object:
     """The inverse of `in_version`."""
     if endpoint is operation.endpoint or obj.get("apiVersion") == operation.resource.api_version:

@@ -25,7 +25,7 @@ from control.apiserver.admission.expressions import Expressions, values_of
 from control.apiserver.admission.matching import Match
 from control.apiserver.admission.pipeline import PluginBase
 from control.apiserver.admission.reinvocation import rounds_of
-from control.apiserver.admission.review import admission_request, from_version, in_version
+from control.apiserver.admission.review import ACTIONS, admission_request, from_version, in_version
 from control.apiserver.cache import Cache
 from control.apiserver.cached import CachedObject
 from control.apiserver.endpoint import Endpoint
@@ -256,5 +256,7 @@ def _patched(webhook: Webhook, operation: Operation, answer: Answer, new: Object
         raise errors.internal(f'failed calling webhook "{webhook.name}": cannot apply the patch: {error}') from error
     if operation.subresource == "scale" or operation.verb == CONNECT:
         return new
+    if operation.subresource in ACTIONS:
+        return after
     changed = from_version(operation, answer.endpoint, after)
     return completed(operation, pruned(operation.endpoint, changed))

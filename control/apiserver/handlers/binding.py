@@ -35,6 +35,8 @@ def bind(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     if not target.get("name"):
         cause = errors.Cause("FieldValueRequired", "Required value", "target.name")
         raise errors.invalid("Binding", "", op.name, [cause])
+    metadata_of(binding)
+    binding = server.admission.mutate(op, binding, None)
     server.admission.validate(op, binding, None)
     if op.dry_run:
         _bound(op, server.storage.get(op.key()).object(), binding)
@@ -59,8 +61,9 @@ def _bound(op: Operation, pod: Object, binding: Object) -> Object:
     if why:
         raise errors.conflict("pods/binding", "", name, why)
     spec["nodeName"] = binding["target"]["name"]
-    if metadata.get("annotations"):
-        pod["metadata"]["annotations"] = (pod["metadata"].get("annotations") or {}) | metadata["annotations"]
+    for field in ("annotations", "labels"):
+        if metadata.get(field):
+            pod["metadata"][field] = (pod["metadata"].get(field) or {}) | metadata[field]
     conditions = pod.setdefault("status", {}).setdefault("conditions", [])
     set_condition(conditions, {"type": "PodScheduled", "status": "True"}, op.now)
     for condition in conditions:

@@ -1,5 +1,7 @@
 """pods/eviction: a deletion that asks the disruption budgets first.
 
+Admission is asked about the eviction, as a create of it, and not again about the deletion that follows.
+
 Invariant: a budget's `disruptionsAllowed` is spent in one conditional write before the pod is deleted, and the pod says
 that it was evicted before it goes.
 Source: pkg/registry/core/pod/storage/eviction.go.
@@ -17,7 +19,7 @@ from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.deleting import DeleteOptions, check_preconditions, delete_object, options_from
 from control.apiserver.handlers.objects import metadata_of
-from control.apiserver.operation import DELETE, Operation, operation
+from control.apiserver.operation import CREATE, DELETE, Operation, operation
 from control.apiserver.request import Request
 from control.apiserver.response import Response, json_response
 from control.apiserver.server import ApiServer
@@ -40,9 +42,12 @@ def evict(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     name = metadata_of(body).get("name")
     if name and name != op.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")
+    asked = replace(op, verb=CREATE)
+    body = server.admission.mutate(asked, body, None)
+    server.admission.validate(asked, body, None)
     op.subresource = ""
     server.cache.catch_up()
-    options = options_from(op, body.get("deleteOptions") or {})
+    options = replace(options_from(op, body.get("deleteOptions") or {}), admitted=True)
     pod = server.storage.get(op.key()).object()
     if not _ignores_budgets(pod):
         for budget in _one_budget(server, pod):

@@ -37,6 +37,7 @@ def test_a_claim_without_a_class_gets_the_newest_default(cluster):
     cluster.server.cache.catch_up()
     assert "storageClassName" not in claim(client)
     client.delete("persistentvolumeclaims", "c", "default")
+    client.patch("persistentvolumeclaims", "c", {"metadata": {"finalizers": None}}, "default")
     storage_class(client, "marked-of-old", beta="true")
     cluster.server.cache.catch_up()
     assert claim(client)["storageClassName"] == "marked-of-old"
