@@ -24,11 +24,14 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
+    def is_node(self) -> bool:
+        """Whether this user is a node, if perhaps one that has no name."""
+        return NODES_GROUP in self.groups and self.name.startswith(NODE_PREFIX)
+
+    @property
     def node_name(self) -> str:
         """The node that this user is, or ""."""
-        if NODES_GROUP in self.groups and self.name.startswith(NODE_PREFIX):
-            return self.name.removeprefix(NODE_PREFIX)
-        return ""
+        return self.name.removeprefix(NODE_PREFIX) if self.is_node else ""
 
 
 SERVER = User("system:apiserver", (MASTERS_GROUP,))

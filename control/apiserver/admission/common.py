@@ -11,8 +11,6 @@ from api import errors
 from api.errors import Cause
 from control.apiserver.operation import CREATE, Operation
 
-MIRROR = "kubernetes.io/config.mirror"
-
 
 def forbidden(operation: Operation, why: str, causes: Iterable[Cause] = ()) -> errors.Forbidden:
     """The refusal of an operation."""

@@ -80,11 +80,10 @@ class Escalation(PluginBase):
         asked = Attributes(operation.user, verb, GROUP, "v1", operation.namespace, plural, "", name)
         return operation.server.authorizer.decide(asked)[0]
 
-    @staticmethod
-    def _confirm(operation: Operation, rules: Iterable[Rule]) -> None:
-        """Raises Forbidden for rules that the user does not hold."""
+    def _confirm(self, operation: Operation, rules: Iterable[Rule]) -> None:
+        """Raises Forbidden for rules that the user does not hold by roles; what others allow is not to be given on."""
         user = operation.user
-        missing = uncovered(operation.server.authorizer.rules_of(user, operation.namespace), rules)
+        missing = uncovered(self._rbac.rules_of(user, operation.namespace), rules)
         if not missing:
             return
         listed = "\n".join(sorted(map(_described, _compact(missing))))

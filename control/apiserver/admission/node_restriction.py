@@ -7,14 +7,19 @@ Source: plugin/pkg/admission/noderestriction.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable
 
 from api.objects import Object, annotations_of, copy, labels_of
-from control.apiserver.admission.common import MIRROR, forbidden
+from api.pki import request_subject
+from control.apiserver.admission.audiences import check_audience
+from control.apiserver.admission.common import forbidden
 from control.apiserver.admission.pipeline import PluginBase
 from control.apiserver.authorization.node import LEASE_NAMESPACE
-from control.apiserver.authorization.references import references
-from control.apiserver.operation import CREATE, DELETE, UPDATE, Operation
+from control.apiserver.authorization.references import MIRROR, references
+from control.apiserver.identity import NODE_PREFIX
+from control.apiserver.operation import CONNECT, CREATE, DELETE, UPDATE, Operation
 
 _RESTRICTED = "node-restriction.kubernetes.io"
 _OWN_LABELS = frozenset(
@@ -26,8 +31,14 @@ _OWN_LABELS = frozenset(
     }
 )  # fmt: skip
 _OWN_PREFIXES = ("kubelet.kubernetes.io", "node.kubernetes.io")
-_REFERRED = {"serviceaccounts": "a service account"}
+# What a mirror pod may not refer to, in the order in which it is looked at, and what it is called.
+_REFERRED = {
+    "serviceaccounts": "a service account", "secrets": "secrets", "configmaps": "configmaps",
+    "clustertrustbundles": "clustertrustbundles", "persistentvolumeclaims": "persistentvolumeclaims",
+    "resourceclaims": "resourceclaims",
+}  # fmt: skip
 _OF_CLAIMS = ("capacity", "conditions", "allocatedResourceStatuses", "allocatedResources")
+_OWN_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 _Check = Callable[[Operation, str, Object, Object | None], None]
 
 
@@ -35,10 +46,15 @@ class NodeRestriction(PluginBase):
     """Looks at what nodes write."""
 
     def handles(self, operation: Operation) -> bool:
-        return bool(operation.user.node_name) and operation.resource.name in _CHECKS
+        return operation.user.is_node
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        _CHECKS[operation.resource.name](operation, operation.user.node_name, new, old)
+        node = operation.user.node_name
+        if not node:
+            raise forbidden(operation, f'could not determine node from user "{operation.user.name}"')
+        check = _CHECKS.get(operation.resource.name)
+        if check is not None and operation.verb != CONNECT:
+            check(operation, node, new, old)
 
 
 def _check_node(operation: Operation, node: str, new: Object, old: Object | None) -> None:
@@ -107,6 +123,9 @@ def _check_pod_status(operation: Operation, node: str, new: Object, old: Object)
     now, before = ((obj.get("status") or {}).get("resourceClaimStatuses") or [] for obj in (new, old))
     if now != before:
         raise forbidden(operation, f'node "{node}" cannot update resource claim statues')
+    extended, old_extended = ((obj.get("status") or {}).get("extendedResourceClaimStatus") for obj in (new, old))
+    if extended != old_extended:
+        raise forbidden(operation, f'node "{node}" cannot update extended resource claim statues')
 
 
 def _check_mirror_pod(operation: Operation, node: str, pod: Object) -> None:
@@ -117,9 +136,17 @@ def _check_mirror_pod(operation: Operation, node: str, pod: Object) -> None:
     if _bound_to(pod) != node:
         raise forbidden(operation, f'node "{node}" can only create pods with spec.nodeName set to itself')
     _check_owner(operation, node, pod["metadata"].get("ownerReferences") or [])
-    for plural, _, _ in sorted(references(pod)):
-        what = "reference " + _REFERRED.get(plural, plural)
-        raise forbidden(operation, f'node "{node}" can not create pods that {what}')
+    spec, referred = pod["spec"], {plural for plural, _, _ in references(pod)}
+    sources = [source for volume in spec.get("volumes") or () for source in _projected(volume)]
+    referred |= {"clustertrustbundles"} if any(source.get("clusterTrustBundle") for source in sources) else set()
+    referred |= {"resourceclaims"} if spec.get("resourceClaims") else set()
+    for plural in _REFERRED:
+        if plural in referred:
+            raise forbidden(operation, f'node "{node}" can not create pods that reference {_REFERRED[plural]}')
+
+
+def _projected(volume: Object) -> list[Object]:
+    return (volume.get("projected") or {}).get("sources") or []
 
 
 def _check_owner(operation: Operation, node: str, owners: list[Object]) -> None:
@@ -151,7 +178,7 @@ def _check_claim(operation: Operation, node: str, new: Object, old: Object | Non
     if operation.subresource != "status" or operation.verb != UPDATE:
         raise forbidden(operation, "may only update PVC status")
     if _beyond_size(new) != _beyond_size(old or {}):
-        why = f'node "{node}" is not allowed to update fields other than status.capacity and status.conditions'
+        why = f'node "{node}" is not allowed to update fields other than status.quantity and status.conditions'
         raise forbidden(operation, why)
 
 
@@ -182,6 +209,7 @@ def _check_token(operation: Operation, node: str, new: Object, old: Object | Non
         raise forbidden(operation, why)
     if _bound_to(pod) != node:
         raise forbidden(operation, "node requested token bound to a pod scheduled on a different node")
+    check_audience(operation, pod, (new.get("spec") or {}).get("audiences") or [])
 
 
 def _check_pod_certificate(operation: Operation, node: str, new: Object, old: Object | None) -> None:
@@ -225,6 +253,25 @@ def _check_csi_node(operation: Operation, node: str, new: Object, old: Object | 
         raise forbidden(operation, "can only access CSINode with the same name as the requesting node")
 
 
+def _check_slice(operation: Operation, node: str, new: Object, old: Object | None) -> None:
+    """What is created, and what goes with others; the authorizer has seen to the rest."""
+    for verb, obj in ((CREATE, new), (DELETE, old or {})):
+        if operation.verb == verb and (obj.get("spec") or {}).get("nodeName") != node:
+            what = f"can only {verb.lower()} ResourceSlice with the same NodeName as the requesting node"
+            raise forbidden(operation, what)
+
+
+def _check_signing_request(operation: Operation, node: str, new: Object, old: Object | None) -> None:
+    if operation.verb != CREATE or new["spec"].get("signerName") not in _OWN_SIGNERS:
+        return
+    try:
+        subject, _ = request_subject(base64.b64decode(new["spec"].get("request") or "", validate=True))
+    except (ValueError, binascii.Error) as error:
+        raise forbidden(operation, f"unable to parse csr: {error}") from error
+    if subject.name != f"{NODE_PREFIX}{node}":
+        raise forbidden(operation, f"can only create a node CSR with CN={NODE_PREFIX}{node}")
+
+
 _CHECKS: dict[str, _Check] = {
     "nodes": _check_node,
     "pods": _check_pod,
@@ -233,4 +280,6 @@ _CHECKS: dict[str, _Check] = {
     "leases.coordination.k8s.io": _check_lease,
     "podcertificaterequests.certificates.k8s.io": _check_pod_certificate,
     "csinodes.storage.k8s.io": _check_csi_node,
+    "resourceslices.resource.k8s.io": _check_slice,
+    "certificatesigningrequests.certificates.k8s.io": _check_signing_request,
 }

@@ -1,22 +1,30 @@
 """ServiceAccount: every pod runs as an account of its namespace and finds that account's token in its file system.
 
-Invariant: an admitted pod names an account that exists.
+An account may bind its pods to the secrets that it names itself, by an annotation.
+
+Invariant: an admitted pod names an account that exists, but for a node's own pods (mirror pods), which name none.
 Source: plugin/pkg/admission/serviceaccount.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
 from api import names
 from api.objects import Object, annotations_of
-from control.apiserver.admission.common import MIRROR, creates_pod, forbidden
+from control.apiserver.admission.common import creates_pod, forbidden
 from control.apiserver.admission.pipeline import PluginBase
-from control.apiserver.operation import Operation
+from control.apiserver.authorization.references import MIRROR, references
+from control.apiserver.operation import UPDATE, Operation
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 
 _DEFAULT = "default"
 _VOLUME_PREFIX = "kube-api-access-"
+_ENFORCE = "kubernetes.io/enforce-mountable-secrets"
+_TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
 _ATTEMPTS = 10
 _PAUSE_SECONDS = 0.1
 
@@ -25,10 +33,13 @@ class ServiceAccount(PluginBase):
     """Completes pods with their account and its token volume."""
 
     def handles(self, operation: Operation) -> bool:
-        return creates_pod(operation)
+        return creates_pod(operation) or _adds_ephemeral(operation)
 
     def mutate(self, operation: Operation, new: Object, old: Object | None) -> Object:
+        if _adds_ephemeral(operation):
+            return new
         if MIRROR in annotations_of(new):
+            _check_mirror(operation, new)
             return new
         spec = new["spec"]
         name = spec.get("serviceAccountName") or _DEFAULT
@@ -41,8 +52,18 @@ class ServiceAccount(PluginBase):
         return new
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        if MIRROR in annotations_of(new) and new["spec"].get("serviceAccountName"):
-            raise forbidden(operation, "a mirror pod may not reference service accounts")
+        if MIRROR in annotations_of(new):
+            if not _adds_ephemeral(operation):
+                _check_mirror(operation, new)
+            return
+        account = self._account(operation, new["spec"].get("serviceAccountName") or _DEFAULT)
+        if annotations_of(account).get(_ENFORCE, "") in _TRUE:
+            why = next(_forbidden_secrets(new["spec"], account, ephemeral=_adds_ephemeral(operation)), "")
+            if why:
+                what = "imagePullSecret" if why.startswith("imagePullSecrets") else "secret"
+                name = account["metadata"]["name"]
+                because = f"is not allowed because service account {name} does not reference that {what}"
+                raise forbidden(operation, f"{why} {because}")
 
     def _account(self, operation: Operation, name: str) -> Object:
         """The account; one that a controller is about to make in a new namespace is waited for. Raises Forbidden."""
@@ -83,6 +104,56 @@ def token_projection() -> Object:
             {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
         ],
     }
+
+
+def _adds_ephemeral(operation: Operation) -> bool:
+    resource = operation.resource
+    is_pod = (resource.group, resource.plural) == ("", "pods")
+    return is_pod and operation.verb == UPDATE and operation.subresource == "ephemeralcontainers"
+
+
+def _check_mirror(operation: Operation, pod: Object) -> None:
+    """Raises Forbidden for a node's own pod that would have the cluster give it something."""
+    referred = {plural for plural, _, _ in references(pod)}
+    if "serviceaccounts" in referred:
+        raise forbidden(operation, "a mirror pod may not reference service accounts")
+    if "secrets" in referred:
+        raise forbidden(operation, "a mirror pod may not reference secrets")
+    volumes = pod["spec"].get("volumes") or ()
+    sources = [source for volume in volumes for source in (volume.get("projected") or {}).get("sources") or ()]
+    if any(source.get("serviceAccountToken") is not None for source in sources):
+        raise forbidden(operation, "a mirror pod may not use ServiceAccountToken volume projections")
+
+
+def _forbidden_secrets(spec: Object, account: Object, *, ephemeral: bool) -> Iterator[str]:
+    """How a pod refers to secrets that its account does not name; of ephemeral containers only, or of all others."""
+    own = {one.get("name") for one in account.get("secrets") or ()}
+    if ephemeral:
+        yield from _of_containers(spec.get("ephemeralContainers") or (), "ephemeral container", own)
+        return
+    for volume in spec.get("volumes") or ():
+        name = (volume.get("secret") or {}).get("secretName")
+        if name is not None and name not in own:
+            yield f'volume with secret.secretName="{name}"'
+    yield from _of_containers(spec.get("initContainers") or (), "init container", own)
+    yield from _of_containers(spec.get("containers") or (), "container", own)
+    pulls = {one.get("name") for one in account.get("imagePullSecrets") or ()}
+    for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
+        if secret.get("name") not in pulls:
+            yield f'imagePullSecrets[{index}].name="{secret.get("name")}"'
+
+
+def _of_containers(containers: Iterable[Object], kind: str, own: AbstractSet[str | None]) -> Iterator[str]:
+    for container in containers:
+        for variable in container.get("env") or ():
+            name = ((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name")
+            if name is not None and name not in own:
+                what = f"with envVar {variable['name']} referencing"
+                yield f'{kind} {container["name"]} {what} secret.secretName="{name}"'
+        for source in container.get("envFrom") or ():
+            name = (source.get("secretRef") or {}).get("name")
+            if name is not None and name not in own:
+                yield f'{kind} {container["name"]} with envFrom referencing secret.secretName="{name}"'
 
 
 def _containers(spec: Object) -> list[Object]:

@@ -1,6 +1,7 @@
 """Authorizers in order: the first that allows decides; if none does, the request is refused.
 
-Invariant: the answer to a request that no authorizer allows is 403 with the original's sentence.
+Invariant: the answer to a request that no authorizer allows is 403 with the original's sentence and what the
+authorizers have to say of it.
 Source: apiserver/pkg/endpoints/handlers/responsewriters.Forbidden.
 """
 
@@ -21,8 +22,8 @@ _ALL_RULES = (Rule(_ANY, _ANY, _ANY), Rule(_ANY, paths=_ANY))
 class Method(Protocol):
     """One source of permission."""
 
-    def allows(self, asked: Attributes) -> str | None:
-        """The reason why it is allowed, or None: no opinion."""
+    def decide(self, asked: Attributes) -> tuple[bool, str]:
+        """(whether it is allowed rather than left to others, why)."""
 
     def rules_of(self, user: User, namespace: str) -> list[Rule]:
         """The rules by which it would allow things."""
@@ -38,11 +39,13 @@ class Authorizer:
         """(whether it is allowed, why)."""
         if MASTERS_GROUP in asked.user.groups:
             return True, ""
+        said = []
         for method in self._methods:
-            reason = method.allows(asked)
-            if reason is not None:
+            allowed, reason = method.decide(asked)
+            if allowed:
                 return True, reason
-        return False, ""
+            said += [reason] * bool(reason)
+        return False, "\n".join(said)
 
     def rules_of(self, user: User, namespace: str) -> list[Rule]:
         """Everything that a user may do in a namespace, as far as rules tell."""
@@ -53,18 +56,19 @@ class Authorizer:
         """Why it is allowed. Raises Forbidden."""
         allowed, reason = self.decide(asked)
         if not allowed:
-            raise forbidden(asked)
+            raise forbidden(asked, reason)
         return reason
 
 
-def forbidden(asked: Attributes) -> errors.Forbidden:
+def forbidden(asked: Attributes, reason: str = "") -> errors.Forbidden:
     """The refusal, worded as by the original."""
     user = asked.user.name
+    why = f": {reason}" if reason else ""
     if not asked.resource:
-        return errors.Forbidden(f'forbidden: User "{user}" cannot {asked.verb} path "{asked.path}"')
+        return errors.Forbidden(f'forbidden: User "{user}" cannot {asked.verb} path "{asked.path}"{why}')
     full = asked.full_resource
     where = f' in the namespace "{asked.namespace}"' if asked.namespace else " at the cluster scope"
-    sentence = f'User "{user}" cannot {asked.verb} resource "{full}" in API group "{asked.group}"{where}'
+    sentence = f'User "{user}" cannot {asked.verb} resource "{full}" in API group "{asked.group}"{where}{why}'
     qualified = errors.qualified(asked.resource, asked.group)
     subject = f'{qualified} "{asked.name}"' if asked.name else qualified
     return errors.Forbidden(

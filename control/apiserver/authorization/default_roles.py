@@ -123,6 +123,8 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
         (READ, ("storage.k8s.io",), ("csidrivers",)),
         (("create", "delete", "get", "patch", "update"), ("storage.k8s.io",), ("csinodes",)),
         (("get",), ("storage.k8s.io",), ("volumeattachments",)),
+        (("get",), ("resource.k8s.io",), ("resourceclaims",)),
+        (("deletecollection",), ("resource.k8s.io",), ("resourceslices",)),
     ),
     "system:node-problem-detector": (
         (("get",), ("",), ("nodes",)),

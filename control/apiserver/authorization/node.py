@@ -1,16 +1,19 @@
 """The node authorizer: a node reads what its pods need, and writes what is its own.
 
-Invariant: a secret, config map or claim is readable by a node exactly while a pod bound to it refers to it.
-Source: plugin/pkg/auth/authorizer/node/node_authorizer.go.
+Invariant: a secret, config map, claim or account is open to a node exactly while a pod bound to it refers to it, itself
+or by the volume of a claim. Pods that a node has made up itself (mirror pods) open nothing.
+Source: plugin/pkg/auth/authorizer/node/node_authorizer.go and graph.go.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
+from api.objects import annotations_of
 from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.authorization.default_roles import RESOURCE_ROLES
-from control.apiserver.authorization.references import Reference, references
+from control.apiserver.authorization.references import MIRROR, Reference, references, volume_secrets
 from control.apiserver.authorization.rules import Rule
 from control.apiserver.cache import Cache
 from control.apiserver.cached import CachedObject
@@ -19,7 +22,8 @@ from control.apiserver.identity import User
 LEASE_NAMESPACE = "kube-node-lease"
 
 _READ = ("get", "list", "watch")
-_BY_REFERENCE = frozenset({"secrets", "configmaps", "persistentvolumeclaims"})
+_WRITES = ("get", "create", "update", "patch", "delete")
+_OF_NODES = frozenset({"volumeattachments", "resourceslices"})
 
 
 class NodeMethod:
@@ -33,48 +37,70 @@ class NodeMethod:
             Rule(frozenset(verbs), frozenset(groups), frozenset(resources))
             for verbs, groups, resources in RESOURCE_ROLES["system:node"]
         ]
+        self._checks: dict[tuple[str, str], Callable[[str, Attributes], str]] = {
+            ("", "secrets"): self._read,
+            ("", "configmaps"): self._read,
+            ("", "persistentvolumeclaims"): self._claim,
+            ("", "persistentvolumes"): self._get,
+            ("", "serviceaccounts"): self._account,
+            ("resource.k8s.io", "resourceclaims"): self._get,
+            ("resource.k8s.io", "resourceslices"): self._slice,
+            ("storage.k8s.io", "volumeattachments"): self._get,
+            ("storage.k8s.io", "csinodes"): _csi_node,
+            ("coordination.k8s.io", "leases"): _lease,
+            ("certificates.k8s.io", "podcertificaterequests"): self._certificate,
+        }
         cache.collection("", "pods").observe(self._pod_changed)
 
-    def allows(self, asked: Attributes) -> str | None:
-        """ "" if the node may, None otherwise."""
+    def decide(self, asked: Attributes) -> tuple[bool, str]:
+        """Whether the node may, and why not."""
+        if not asked.user.is_node:
+            return False, ""
         node = asked.user.node_name
-        if not node or not asked.resource:
-            return None
-        if self._permits(node, asked):
-            return ""
-        if asked.full_resource in _BY_REFERENCE or asked.resource == "serviceaccounts":
-            # The pod that refers to it may have been bound by another server a moment ago.
-            self._cache.catch_up()
-            return "" if self._permits(node, asked) else None
-        return None
+        if not node:
+            return False, f'unknown node for user "{asked.user.name}"'
+        check = self._checks.get((asked.group, asked.resource))
+        if check is None:
+            return any(rule.allows(asked) for rule in self._rules), ""
+        why = check(node, asked)
+        return not why, why
 
     def rules_of(self, user: User, namespace: str) -> list[Rule]:
         """The rules that hold for every node."""
         return list(self._rules) if user.node_name else []
 
-    def _permits(self, node: str, asked: Attributes) -> bool:
-        full, verb = asked.full_resource, asked.verb
-        if asked.group == "":
-            if full in _BY_REFERENCE:
-                return verb in _READ and bool(asked.name) and self._refers(node, full, asked)
-            if full == "serviceaccounts":
-                return verb == "get" and self._refers(node, full, asked)
-            if full == "serviceaccounts/token":
-                return verb == "create" and self._refers(node, "serviceaccounts", asked)
-            if full == "persistentvolumes":
-                return verb == "get" and self._has_volume(node, asked.name)
-        elif full == "podcertificaterequests" and asked.group == "certificates.k8s.io":
-            return verb == "create" or (verb == "get" and self._is_of(node, asked))
-        elif full == "leases" and asked.group == "coordination.k8s.io":
-            return self._lease(node, asked)
-        elif full == "csinodes" and asked.group == "storage.k8s.io":
-            return verb == "create" or asked.name == node
-        return any(rule.allows(asked) for rule in self._rules)
+    # Each check says why not, "" if the node may.
 
-    def _lease(self, node: str, asked: Attributes) -> bool:
-        if asked.namespace != LEASE_NAMESPACE:
-            return False
-        return asked.verb == "create" or (asked.verb in ("get", "update", "patch", "delete") and asked.name == node)
+    def _read(self, node: str, asked: Attributes) -> str:
+        if asked.verb not in _READ:
+            return "can only read resources of this type"
+        if asked.subresource:
+            return "cannot read subresource"
+        return self._related(node, asked) if asked.namespace else "can only read namespaced object of this type"
+
+    def _get(self, node: str, asked: Attributes) -> str:
+        if asked.verb != "get":
+            return "can only get individual resources of this type"
+        return "cannot get subresource" if asked.subresource else self._related(node, asked)
+
+    def _claim(self, node: str, asked: Attributes) -> str:
+        if asked.subresource != "status":
+            return self._get(node, asked)
+        may = asked.verb in ("update", "patch")
+        return self._related(node, asked) if may else "can only get/update/patch this type"
+
+    def _account(self, node: str, asked: Attributes) -> str:
+        if asked.verb == "get" and not asked.subresource:
+            return self._related(node, asked)
+        if asked.verb != "create" or not asked.name:
+            return "can only create tokens for individual service accounts"
+        may = asked.subresource == "token"
+        return self._related(node, asked) if may else "can only create token subresource of serviceaccount"
+
+    def _certificate(self, node: str, asked: Attributes) -> str:
+        if asked.verb == "create" or (asked.verb == "get" and self._is_of(node, asked)):
+            return ""
+        return f"no relationship found between node '{node}' and this object"
 
     def _is_of(self, node: str, asked: Attributes) -> bool:
         """Whether a request for a pod's certificate is the node's own, or nobody's: that it has gone may be known."""
@@ -83,14 +109,46 @@ class NodeMethod:
         found = requests.get(f"{asked.namespace}/{asked.name}")
         return found is None or found.fields["spec.nodeName"] == node
 
-    def _refers(self, node: str, plural: str, asked: Attributes) -> bool:
-        return (plural, asked.namespace, asked.name) in self._counts.get(node, ())
+    def _slice(self, node: str, asked: Attributes) -> str:
+        if asked.subresource:
+            return "cannot authorize ResourceSlice subresources"
+        if asked.verb == "create":
+            return ""
+        if asked.verb in _WRITES:
+            return self._related(node, asked)
+        return "can only list/watch/deletecollection resourceslices with nodeName field selector"
+
+    def _related(self, node: str, asked: Attributes) -> str:
+        if not asked.name:
+            return "No Object name found"
+        if not self._relates(node, asked):
+            # The pod that refers to it may have been bound by another server a moment ago.
+            self._cache.catch_up()
+            if not self._relates(node, asked):
+                return f"no relationship found between node '{node}' and this object"
+        return ""
+
+    def _relates(self, node: str, asked: Attributes) -> bool:
+        plural, wanted = asked.resource, (asked.resource, asked.namespace, asked.name)
+        if plural in _OF_NODES:
+            found = self._cache.collection(asked.group, plural).objects.get(asked.name)
+            return found is not None and (found.object().get("spec") or {}).get("nodeName") == node
+        if plural == "persistentvolumes":
+            return self._has_volume(node, asked.name)
+        return wanted in self._counts.get(node, ()) or (plural == "secrets" and self._by_volume(node, wanted))
 
     def _has_volume(self, node: str, name: str) -> bool:
         found = self._cache.collection("", "persistentvolumes").objects.get(name)
         claim = (found.object().get("spec") or {}).get("claimRef") or {} if found else {}
         wanted = "persistentvolumeclaims", claim.get("namespace", ""), claim.get("name", "")
         return wanted in self._counts.get(node, ())
+
+    def _by_volume(self, node: str, secret: Reference) -> bool:
+        """Whether a volume that a pod of the node has claimed needs the secret."""
+        return any(
+            secret in volume_secrets(found.object()) and self._has_volume(node, found.key)
+            for found in self._cache.collection("", "persistentvolumes").select("")
+        )
 
     def _pod_changed(self, old: CachedObject | None, new: CachedObject | None) -> None:
         found = new or old
@@ -104,6 +162,28 @@ class NodeMethod:
                     del counter[reference]
         node = new.fields["spec.nodeName"] if new else ""
         if new is not None and node:
-            needed = references(new.object())
+            pod = new.object()
+            needed = frozenset[Reference]() if MIRROR in annotations_of(pod) else references(pod)
             self._pods[new.key] = node, needed
             self._counts.setdefault(node, Counter()).update(needed)
+
+
+def _lease(node: str, asked: Attributes) -> str:
+    if asked.verb not in _WRITES:
+        return "can only get, create, update, patch, or delete a node lease"
+    if asked.namespace != LEASE_NAMESPACE:
+        return f'can only access leases in the "{LEASE_NAMESPACE}" system namespace'
+    # The name of what is created is not known here; NodeRestriction looks at it.
+    if asked.verb != "create" and asked.name != node:
+        return "can only access node lease with the same name as the requesting node"
+    return ""
+
+
+def _csi_node(node: str, asked: Attributes) -> str:
+    if asked.verb not in _WRITES:
+        return "can only get, create, update, patch, or delete a CSINode"
+    if asked.subresource:
+        return "cannot authorize CSINode subresources"
+    if asked.verb != "create" and asked.name != node:
+        return "can only access CSINode with the same name as the requesting node"
+    return ""

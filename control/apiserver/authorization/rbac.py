@@ -47,32 +47,43 @@ class RbacMethod:
         self._aggregations: dict[str, tuple[LabelSelector, ...]] = {}
         self._bindings: dict[str, Binding] = {}
         self._by_subject: dict[str, set[Binding]] = {}
-        self._answers: dict[Attributes, str | None] = {}
+        self._answers: dict[Attributes, tuple[bool, str]] = {}
         cache.collection(GROUP, "roles").observe(self._role_changed)
         cache.collection(GROUP, "clusterroles").observe(self._role_changed)
         cache.collection(GROUP, "rolebindings").observe(self._binding_changed)
         cache.collection(GROUP, "clusterrolebindings").observe(self._binding_changed)
 
-    def allows(self, asked: Attributes) -> str | None:
-        """The reason why a role allows it, or None."""
+    def decide(self, asked: Attributes) -> tuple[bool, str]:
+        """Whether a role allows it, and by which binding; which roles are bound and missing if none does."""
         try:
             return self._answers[asked]
         except KeyError:
-            reason = self._decide(asked)
+            answer = self._decide(asked)
         if len(self._answers) >= _CACHED_ANSWERS:
             self._answers.clear()
-        self._answers[asked] = reason
-        return reason
+        self._answers[asked] = answer
+        return answer
 
-    def _decide(self, asked: Attributes) -> str | None:
-        for binding, subject, rule in self._grants(asked.user, asked.namespace):
-            if rule.allows(asked):
-                return binding.describe(subject)
-        return None
+    def _decide(self, asked: Attributes) -> tuple[bool, str]:
+        missing: dict[str, None] = {}
+        for binding, subject in self._bindings_of(asked.user, asked.namespace):
+            rules = self.rules_of_role(binding.role_kind, binding.namespace, binding.role_name)
+            if rules is None:
+                kind = f"{binding.role_kind.lower()}.{GROUP}"
+                missing[f'{kind} "{binding.role_name}" not found'] = None
+            elif any(rule.allows(asked) for rule in rules):
+                return True, binding.describe(subject)
+        if not missing:
+            return False, ""
+        return False, f"RBAC: {', '.join(missing)}" if len(missing) == 1 else f"RBAC: [{', '.join(missing)}]"
 
     def rules_of(self, user: User, namespace: str) -> list[Rule]:
         """All rules that a user has in a namespace ("": those that hold everywhere)."""
-        return [rule for _, _, rule in self._grants(user, namespace)]
+        return [
+            rule
+            for binding, _ in self._bindings_of(user, namespace)
+            for rule in self.rules_of_role(binding.role_kind, binding.namespace, binding.role_name) or ()
+        ]
 
     def rules_of_role(self, kind: str, namespace: str, name: str) -> tuple[Rule, ...] | None:
         """The rules of a Role or ClusterRole, None if there is none of that name."""
@@ -94,7 +105,8 @@ class RbacMethod:
                 found.add(other)
                 self._collect(other, found)
 
-    def _grants(self, user: User, namespace: str) -> Iterator[tuple[Binding, str, Rule]]:
+    def _bindings_of(self, user: User, namespace: str) -> Iterator[tuple[Binding, str]]:
+        """The bindings that concern a user in a namespace, with how each names the user."""
         subjects = [(f"User {user.name}", f'User "{user.name}"')]
         subjects += [(f"Group {group}", f'Group "{group}"') for group in user.groups]
         if user.name.startswith("system:serviceaccount:"):
@@ -103,11 +115,8 @@ class RbacMethod:
             subjects.append((f"ServiceAccount {account_namespace}/{account}", shown))
         for key, shown in subjects:
             for binding in self._by_subject.get(key, ()):
-                if binding.namespace and binding.namespace != namespace:
-                    continue
-                rules = self.rules_of_role(binding.role_kind, binding.namespace, binding.role_name)
-                for rule in rules or ():
-                    yield binding, shown, rule
+                if not binding.namespace or binding.namespace == namespace:
+                    yield binding, shown
 
     def _role_changed(self, old: CachedObject | None, new: CachedObject | None) -> None:
         self._answers.clear()

@@ -259,9 +259,29 @@ MIRRORS = [
     ({"owner": {"blockOwnerDeletion": True}}, "must not set blockOwnerDeletion on an owner reference"),
     ({"owner": {"uid": "u"}}, "node n1 UID mismatch: expected u got "),
     (
-        {"owner": {}, "volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
-        "can not create pods that reference secrets",
+        {"owner": {}, "volumes": [{"name": "v", "configMap": {"name": "c"}}]},
+        'node "n1" can not create pods that reference configmaps',
     ),
+    (
+        {"owner": {}, "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]},
+        "can not create pods that reference persistentvolumeclaims",
+    ),
+    (
+        {
+            "owner": {},
+            "volumes": [{"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"name": "b", "path": "p"}}]}}],
+        },
+        "can not create pods that reference clustertrustbundles",
+    ),
+    (
+        {"owner": {}, "volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+        "a mirror pod may not use ServiceAccountToken volume projections",
+    ),
+    (
+        {"owner": {}, "resourceClaims": [{"name": "r", "resourceClaimName": "x"}]},
+        "can not create pods that reference resourceclaims",
+    ),
+    ({"owner": {}, "imagePullSecrets": [{"name": "s"}]}, "a mirror pod may not reference secrets"),
     ({"owner": {}, "serviceAccountName": "a"}, "a mirror pod may not reference service accounts"),
     ({"owner": {}}, ""),
 ]
