@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+# Kubernetes' own attribute of a subject.
+_UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
 _BACKDATED = datetime.timedelta(minutes=5)
 
 
@@ -129,6 +131,17 @@ def request_subject(request: bytes) -> tuple[Subject, tuple[str, ...]]:
 def certificate_subject(certificate_der: bytes) -> Subject:
     """Who a certificate (DER) speaks for."""
     return _subject(x509.load_der_x509_certificate(certificate_der).subject)
+
+
+def certificate_uid(certificate_der: bytes) -> str:
+    """The identifier of a certificate's (DER) user, "" without one. Raises ValueError for several or an empty one."""
+    subject = x509.load_der_x509_certificate(certificate_der).subject
+    found = [str(one.value) for one in subject.get_attributes_for_oid(_UID)]
+    if len(found) > 1:
+        raise ValueError("expected 1 UID, but found multiple")
+    if found and not found[0]:
+        raise ValueError("UID cannot be an empty string")
+    return found[0] if found else ""
 
 
 def is_issued_by(certificate_der: bytes, authority: bytes) -> bool:

@@ -12,6 +12,7 @@ AUTHENTICATED_GROUP = "system:authenticated"
 MASTERS_GROUP = "system:masters"
 NODES_GROUP = "system:nodes"
 NODE_PREFIX = "system:node:"
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
 
 @dataclass(frozen=True)

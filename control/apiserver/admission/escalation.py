@@ -58,9 +58,10 @@ class Escalation(PluginBase):
         if self._may(operation, "escalate", resource.plural, operation.name):
             return
         self._confirm(operation, (Rule.from_json(rule) for rule in new.get("rules") or ()))
-        if new.get("aggregationRule"):
-            # What will be gathered later is not known, so only who may do everything may ask for it.
-            self._confirm(operation, _EVERYTHING)
+        # What will be gathered later is not known, so only who may do everything may ask for it.
+        gathers = any((obj.get("aggregationRule") or {}).get("clusterRoleSelectors") for obj in (new, old or {}))
+        if gathers and uncovered(self._rbac.rules_of(operation.user, operation.namespace), _EVERYTHING):
+            raise forbidden(operation, "must have cluster-admin privileges to use the aggregationRule")
 
     def _check_binding(self, operation: Operation, new: Object, old: Object | None) -> None:
         if old is not None and all(new.get(field) == old.get(field) for field in ("roleRef", "subjects")):

@@ -12,6 +12,7 @@ import hmac
 import re
 
 from api import errors
+from api.objects import Object
 from api.runtime import Runtime, parse_timestamp
 from control.apiserver.authentication.bearer import bearer_token
 from control.apiserver.authentication.chain import authenticated
@@ -21,6 +22,7 @@ from control.apiserver.request import Request
 
 _TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 _GROUP = "system:bootstrappers"
+_EXTRA = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
 
 
 class BootstrapTokenMethod:
@@ -37,20 +39,31 @@ class BootstrapTokenMethod:
             return None
         identifier, secret = match.groups()
         found = self._cache.collection("", "secrets").objects.get(f"kube-system/bootstrap-token-{identifier}")
-        data = _decoded(found.object().get("data") or {}) if found else {}
-        if not self._good(data, identifier, secret):
+        obj = found.object() if found else {}
+        data = _decoded(obj.get("data") or {}) if _is_token(obj) else {}
+        extra = [group for group in data.get("auth-extra-groups", "").split(",") if group]
+        if not self._good(data, identifier, secret) or not all(map(_EXTRA.fullmatch, extra)):
             raise errors.Unauthorized("Unauthorized")
-        extra = [group for group in data.get("auth-extra-groups", "").split(",") if group.startswith(f"{_GROUP}:")]
-        return authenticated(f"system:bootstrap:{identifier}", (_GROUP, *extra))
+        return authenticated(f"system:bootstrap:{identifier}", sorted({_GROUP, *extra}))
 
     def _good(self, data: dict[str, str], identifier: str, secret: str) -> bool:
-        expiration = data.get("expiration")
         return (
             data.get("token-id") == identifier
-            and hmac.compare_digest(data.get("token-secret", ""), secret)
+            and hmac.compare_digest(data.get("token-secret", "").encode(), secret.encode())
             and data.get("usage-bootstrap-authentication") == "true"
-            and (not expiration or self._runtime.time() < parse_timestamp(expiration))
+            and not self._has_expired(data.get("expiration", ""))
         )
+
+    def _has_expired(self, expiration: str) -> bool:
+        try:
+            return bool(expiration) and parse_timestamp(expiration) <= self._runtime.time()
+        except ValueError:
+            return True
+
+
+def _is_token(secret: Object) -> bool:
+    deleted = (secret.get("metadata") or {}).get("deletionTimestamp")
+    return secret.get("type") == "bootstrap.kubernetes.io/token" and not deleted
 
 
 def _decoded(data: dict[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ Invariant: a credential that is presented and refused is never ignored in favour
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from api import errors
@@ -39,7 +39,9 @@ class Authenticator:
         return ANONYMOUS
 
 
-def authenticated(name: str, groups: Sequence[str], uid: str = "") -> User:
+def authenticated(
+    name: str, groups: Sequence[str], uid: str = "", extra: Mapping[str, tuple[str, ...]] | None = None
+) -> User:
     """A proven user, with the group that all of them are in."""
     found = tuple(groups)
-    return User(name, found if AUTHENTICATED_GROUP in found else (*found, AUTHENTICATED_GROUP), uid)
+    return User(name, found if AUTHENTICATED_GROUP in found else (*found, AUTHENTICATED_GROUP), uid, extra or {})

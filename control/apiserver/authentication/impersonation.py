@@ -29,7 +29,7 @@ def impersonated(request: Request, authorizer: Authorizer) -> User:
     }
     if not name:
         if groups or uid or extra:
-            raise errors.InternalError("requested [groups uid extra] without impersonating a user")
+            raise errors.InternalError(f"requested {_listed(groups, uid, extra)} without impersonating a user")
         return request.user
     for asked in _attributes(request.user, name, groups, uid, extra):
         authorizer.check(asked)
@@ -59,11 +59,22 @@ def _account(name: str) -> tuple[str, str] | None:
     return (parts[2], parts[3]) if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4 else None
 
 
+def _listed(groups: list[str], uid: str, extra: dict[str, tuple[str, ...]]) -> str:
+    """What was asked for, as Go shows references to objects."""
+    group = "authentication.k8s.io/v1"
+    found = [f"{{Group  {name}    }}" for name in groups]
+    found += [f"{{UserExtra  {value}  {group}  {key}}}" for key, values in extra.items() for value in values]
+    found += [f"{{UID  {uid}  {group}  }}"] if uid else []
+    return f"[{' '.join(found)}]"
+
+
 def _user(name: str, groups: list[str], uid: str, extra: dict[str, tuple[str, ...]]) -> User:
+    """The user to act as, in the group of those who are known, or in that of those who are not."""
     account = _account(name)
     if account and not groups:
         return service_account_user(*account, uid, extra)
-    if name == ANONYMOUS.name:
-        return User(name, (*groups, *ANONYMOUS.groups), uid, extra)
-    found = tuple(groups)
-    return User(name, found if AUTHENTICATED_GROUP in found else (*found, AUTHENTICATED_GROUP), uid, extra)
+    (unknown,) = ANONYMOUS.groups
+    if unknown in groups:
+        return User(name, tuple(groups), uid, extra)
+    added = unknown if name == ANONYMOUS.name else AUTHENTICATED_GROUP
+    return User(name, tuple(groups) if added in groups else (*groups, added), uid, extra)

@@ -37,13 +37,12 @@ class RequestHeaderMethod:
             raise errors.Unauthorized("Unauthorized")
         # The server joins repeated headers with commas.
         groups = [group.strip() for group in request.header(GROUP_HEADER).split(",") if group.strip()]
-        user = authenticated(name, groups, request.header("X-Remote-Uid"))
         extra = {
             unquote(key.removeprefix(_EXTRA)).lower().replace("_", "-"): tuple(value.split(","))
             for key, value in request.environ.items()
             if key.startswith(_EXTRA)
         }
-        return User(user.name, user.groups, user.uid, extra)
+        return authenticated(name, groups, request.header("X-Remote-Uid"), extra)
 
     def _judge(self, certificate: bytes) -> bool:
         """Whether the proxy's authority signed it. Raises Unauthorized if for somebody else than the proxy."""

@@ -1,27 +1,30 @@
 """Service account tokens: issued for an account, bound to an object, and good as long as both exist.
 
-Invariant: a token is worth nothing once its account, or the object it is bound to, is deleted or made anew.
+Invariant: a token is worth nothing once its account, or the object it is bound to, is deleted or made anew, or has
+been ending for longer than clocks may differ.
 Source: KEP-1205; pkg/serviceaccount/claims.go and legacy.go.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from api import errors
-from api.objects import Object
-from api.runtime import Runtime
+from api.objects import Object, is_deleting, labels_of
+from api.runtime import Runtime, parse_timestamp
 from control.apiserver.authentication.bearer import bearer_token
 from control.apiserver.authentication.jwt import BadToken, SigningKey, VerifyKey, unverified_claims, verify
 from control.apiserver.cache import Cache
-from control.apiserver.identity import User, service_account_user
+from control.apiserver.identity import CREDENTIAL_ID, User, service_account_user
 from control.apiserver.request import Request
 
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 
 _LEEWAY = 60
+_INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
 _CACHED_TOKENS = 10_000
 _BOUND = {"pod": "pods", "secret": "secrets", "node": "nodes"}
 _EXTRA = "authentication.kubernetes.io/"
@@ -81,8 +84,10 @@ class Tokens:
         if claims.get("iss") == LEGACY_ISSUER:
             return self._legacy_user(claims, token), list(audiences) or [self.issuer]
         now = self._runtime.time()
-        if not claims.get("nbf", 0) - _LEEWAY <= now < claims.get("exp", 0):
-            raise BadToken("the token has expired or is not valid yet")
+        if now - _LEEWAY > claims.get("exp", 0):
+            raise BadToken("service account token has expired")
+        if claims.get("nbf", 0) > now + _LEEWAY or claims.get("iat", 0) > now + _LEEWAY:
+            raise BadToken("service account token is not valid yet")
         wanted = audiences or (self.issuer,)
         shared = [audience for audience in wanted if audience in claims.get("aud", ())]
         if not shared:
@@ -106,7 +111,7 @@ class Tokens:
         self._must_exist("serviceaccounts", namespace, account)
         extra: dict[str, tuple[str, ...]] = {}
         if claims.get("jti"):
-            extra[f"{_EXTRA}credential-id"] = (f"JTI={claims['jti']}",)
+            extra[CREDENTIAL_ID] = (f"JTI={claims['jti']}",)
         for kind, plural in _BOUND.items():
             bound = private.get(kind)
             if bound:
@@ -118,14 +123,26 @@ class Tokens:
         return service_account_user(namespace, account.get("name", ""), account.get("uid", ""), extra)
 
     def _legacy_user(self, claims: dict[str, Any], token: str) -> User:
+        """The account of a token that lies in a Secret: as long as it lies there and nobody has marked it invalid."""
+
         def claim(name: str) -> str:
             return str(claims.get(f"kubernetes.io/serviceaccount/{name}", ""))
 
         namespace, name = claim("namespace"), claim("service-account.name")
+        if claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
+            raise BadToken("sub claim is invalid")
         self._must_exist("serviceaccounts", namespace, {"name": name, "uid": claim("service-account.uid")})
         found = self._cache.collection("", "secrets").objects.get(f"{namespace}/{claim('secret.name')}")
-        if found is None:
-            raise BadToken("the token's secret has been deleted")
+        secret = found.object() if found else {"metadata": {"deletionTimestamp": "gone"}}
+        if is_deleting(secret):
+            raise BadToken("service account token has been invalidated")
+        if (secret.get("data") or {}).get("token") != base64.b64encode(token.encode()).decode():
+            raise BadToken("service account token does not match server's copy")
+        if _INVALID_SINCE in labels_of(secret):
+            where = f"{namespace}/{claim('secret.name')}"
+            raise BadToken(
+                f"the token in secret {where} for service account {namespace}/{name} has been marked invalid"
+            )
         return service_account_user(namespace, name, claim("service-account.uid"), {})
 
     def _must_exist(self, plural: str, namespace: str, wanted: dict[str, str]) -> None:
@@ -137,6 +154,9 @@ class Tokens:
             found = self._cache.collection("", plural).objects.get(f"{namespace}/{name}" if namespace else name)
         if found is None or found.uid != wanted.get("uid"):
             raise BadToken(f"the token's {plural} object {name!r} has been deleted")
+        deleted = found.object()["metadata"].get("deletionTimestamp")
+        if deleted and parse_timestamp(deleted) < self._runtime.time() - _LEEWAY:
+            raise BadToken("service account token has been invalidated")
 
 
 class ServiceAccountMethod:

@@ -68,7 +68,7 @@ def _has(values: frozenset[str], wanted: str) -> bool:
 
 
 def _path_matches(pattern: str, path: str) -> bool:
-    return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern[:-1]))
+    return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern.rstrip("*")))
 
 
 def atoms(rule: Rule) -> Iterable[Rule]:
@@ -78,8 +78,8 @@ def atoms(rule: Rule) -> Iterable[Rule]:
             yield Rule(frozenset({verb}), paths=frozenset({path}))
         for group in rule.groups:
             for resource in rule.resources:
-                for name in rule.names or {""}:
-                    names = frozenset({name}) if name else frozenset[str]()
+                # A name may be "", which is another thing than none: it allows what has no name yet.
+                for names in [frozenset({name}) for name in rule.names] or [frozenset[str]()]:
                     yield Rule(frozenset({verb}), frozenset({group}), frozenset({resource}), names)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from api import errors
-from api.errors import Cause
 from api.objects import Object
+from api.validation import fields
 from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
@@ -39,11 +39,7 @@ def _review(server: ApiServer, endpoint: Endpoint, request: Request, user: User 
     resource = endpoint.entry.resource
     body = action_body(request, endpoint.entry.definition, resource.api_version)
     spec = body.get("spec") or {}
-    _check(resource.kind, spec, need_subject=user is None)
-    if resource.namespaced:
-        namespace = (spec.get("resourceAttributes") or {}).get("namespace", "")
-        if namespace != request.info.namespace:
-            raise errors.BadRequest(f"spec.resourceAttributes.namespace must match namespace: {request.info.namespace}")
+    _check(resource.kind, body, request.info.namespace, need_subject=user is None)
     subject = user or User(
         str(spec.get("user") or ""),
         tuple(spec.get("groups") or ()),
@@ -57,24 +53,51 @@ def _review(server: ApiServer, endpoint: Endpoint, request: Request, user: User 
     return _answer(endpoint, request, body, spec, status)
 
 
-def _check(kind: str, spec: Object, *, need_subject: bool) -> None:
+def _check(kind: str, body: Object, namespace: str, *, need_subject: bool) -> None:
+    """Raises Invalid for a review that does not say whom or what it is about, and BadRequest for one of elsewhere."""
+    spec, metadata = body.get("spec") or {}, body.get("metadata") or {}
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     causes = []
-    if bool(resource) == bool(path):
-        message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        if resource:
-            message = "Invalid value: cannot be specified in combination with resourceAttributes"
-        causes.append(Cause("FieldValueInvalid", message, "spec.resourceAttributes"))
+    if resource is not None and path is not None:
+        detail = "cannot be specified in combination with resourceAttributes"
+        causes.append(fields.invalid("spec.nonResourceAttributes", path, detail))
+    if resource is None and path is None:
+        detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        causes.append(fields.invalid("spec.resourceAttributes", None, detail))
+    for field in ("fieldSelector", "labelSelector"):
+        causes += _selector_causes(f"spec.resourceAttributes.{field}", (resource or {}).get(field))
     if need_subject and not spec.get("user") and not spec.get("groups"):
-        message = 'Invalid value: "": at least one of user or group must be specified'
-        causes.append(Cause("FieldValueInvalid", message, "spec.user"))
+        causes.append(fields.invalid("spec.user", "", "at least one of user or group must be specified"))
+    ignored = ("managedFields", "namespace") if namespace else ("managedFields",)
+    if any(value for field, value in metadata.items() if field not in ignored):
+        detail = "must be empty except for namespace" if namespace else "must be empty"
+        causes.append(fields.invalid("metadata", metadata, detail))
+    if namespace and resource is not None and (resource.get("namespace") or "") != namespace:
+        found = resource.get("namespace") or ""
+        causes.append(fields.invalid("spec.resourceAttributes.namespace", found, "must match metadata.namespace"))
+    if namespace and path is not None:
+        causes.append(fields.invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request"))
     if causes:
         raise errors.invalid(kind, "authorization.k8s.io", "", causes)
+    if namespace and metadata.get("namespace") not in (None, "", namespace):
+        raise errors.BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+
+
+def _selector_causes(path: str, selector: Object | None) -> fields.Causes:
+    if selector is None:
+        return []
+    raw, requirements = selector.get("rawSelector"), selector.get("requirements")
+    if raw and requirements:
+        return [fields.invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")]
+    if not raw and not requirements:
+        detail = f"when {path} is specified, requirements or rawSelector is required"
+        return [fields.required(f"{path}.requirements", detail)]
+    return []
 
 
 def _attributes(user: User, spec: Object) -> Attributes:
     path = spec.get("nonResourceAttributes")
-    if path:
+    if path is not None:
         return Attributes(user, path.get("verb", ""), path=path.get("path", ""))
     wanted = spec["resourceAttributes"]
     names = ("verb", "group", "version", "namespace", "resource", "subresource", "name")
@@ -92,8 +115,10 @@ def self_subject_rules(server: ApiServer, endpoint: Endpoint, request: Request) 
     status = {
         "resourceRules": [rule for rule in rules if "nonResourceURLs" not in rule],
         "nonResourceRules": [rule for rule in rules if "nonResourceURLs" in rule],
-        "incomplete": False,
+        "incomplete": request.user.is_node,
     }
+    if request.user.is_node:
+        status["evaluationError"] = "node authorizer does not support user rule resolution"
     return _answer(endpoint, request, body, spec, status)
 
 
