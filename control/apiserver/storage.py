@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from api import errors
+from api import errors, protobuf
 from api.objects import Object
 from api.resources import Resource
 from api.runtime import Runtime
@@ -38,6 +38,9 @@ ROOT = "/registry/"
 CLAIMS = "/claims/"
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+LARGEST_OBJECT = 1536 * 1024
+"""As many bytes as etcd takes at once."""
 
 _ATTEMPTS = 100
 _LEASE_REUSE_SECONDS = 60
@@ -110,7 +113,7 @@ class Storage:
     def create(self, key: Key, obj: Object, *, lease_seconds: int = 0, claims: Iterable[str] = ()) -> Stored:
         """Store a new object and its claims. Raises AlreadyExists, ClaimTaken."""
         resource = key.resource
-        value = codec.encode(obj, resource.api_version, resource.kind)
+        value = _encoded(obj, resource)
         encoded = key.encoded()
         wanted = [_claim_key(claim) for claim in claims]
         absent = [Compare(one, Target.MOD, 0) for one in (encoded, *wanted)]
@@ -180,7 +183,7 @@ class Storage:
         value = b""
         operations: list[Operation] = [Delete(encoded)]
         if wanted is not None:
-            value = codec.encode(wanted, key.resource.api_version, key.resource.kind)
+            value = _encoded(wanted, key.resource)
             text = codec.attach(value, current.revision)
             # Equal objects have texts of equal length, whatever the order of their fields.
             if len(text) == len(current.text) and codec.decode(text) == codec.decode(current.text):
@@ -232,6 +235,21 @@ class Storage:
             lease = self.store.lease_grant(seconds + _LEASE_REUSE_SECONDS)
             self._leases[seconds] = lease, now + _LEASE_REUSE_SECONDS
         return lease
+
+
+def _encoded(obj: Object, resource: Resource) -> bytes:
+    """What the store holds of an object. Raises Unclassified for one that the original's store would not take.
+
+    That store holds built-in objects as protobuf, so what matters is how large they are as such.
+    """
+    value = codec.encode(obj, resource.api_version, resource.kind)
+    if len(value) > LARGEST_OBJECT:
+        as_kept = value
+        if protobuf.supports(resource.api_version, resource.kind):
+            as_kept = protobuf.encode(codec.decode(value))
+        if len(as_kept) > LARGEST_OBJECT:
+            raise errors.Unclassified("etcdserver: request is too large")
+    return value
 
 
 def _claim_key(claim: str) -> bytes:

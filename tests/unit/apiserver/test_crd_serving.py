@@ -7,6 +7,8 @@ from crd_objects import CRDS, SPEC, WIDGETS, eventually, schema, serve, version,
 
 from api.custom.structure import PRESERVE
 from api.objects import condition, is_true
+from api.resources import find
+from control.apiserver.storage import LARGEST_OBJECT, _encoded
 
 pytestmark = pytest.mark.unit
 
@@ -212,3 +214,17 @@ def test_openapi_describes_embedded_resources_as_resources(cluster, document):
     inner = definitions["com.example.v1.Widget"]["properties"]["spec"]["properties"]["inner"]
     assert set(inner["properties"]) == {"apiVersion", "kind", "metadata", "size"}
     assert inner["required"] == ["kind", "apiVersion"]
+
+
+def test_what_is_too_large_for_the_store_is_refused_as_by_etcd(cluster):
+    serve(cluster, widgets())
+    large = widget(color="x" * LARGEST_OBJECT)
+    status, refused, _ = cluster.request("POST", WIDGETS, large)
+    assert (status, refused["message"], refused.get("reason")) == (500, "etcdserver: request is too large", None)
+    assert cluster.request("POST", WIDGETS, widget())[0] == 201
+    assert cluster.request("PATCH", f"{WIDGETS}/w", {"spec": large["spec"]}, MERGE)[0] == 500
+    assert cluster.request("POST", WIDGETS, widget(color="x" * 2 * LARGEST_OBJECT))[0] == 413
+    # What is built in is not kept as JSON there, where its fields have no names.
+    ports = [{"name": "a", "port": 1}] * 75_000
+    endpoints = {"metadata": {"name": "e"}, "subsets": [{"ports": ports}]}
+    assert len(_encoded(endpoints, find("endpoints"))) > LARGEST_OBJECT
