@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.objects import Object, annotations_of, name_of
+from api.quantities import Quantity, parse
 from control.apiserver.admission.common import creates_pod, forbidden, is_for
 from control.apiserver.admission.pipeline import PluginBase
+from control.apiserver.admission.tolerations import merged
 from control.apiserver.cache import Cache, Collection
 from control.apiserver.operation import CREATE, Operation
 
@@ -36,21 +38,20 @@ class RuntimeClass(PluginBase):
         found = self._find(operation, name)
         overhead = (found.get("overhead") or {}).get("podFixed")
         if overhead:
-            if spec.get("overhead") and spec["overhead"] != overhead:
+            if spec.get("overhead") and _amounts(spec["overhead"]) != _amounts(overhead):
                 raise forbidden(operation, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
-            spec["overhead"] = dict(overhead)
+            spec["overhead"] = spec.get("overhead") or dict(overhead)
         scheduling = found.get("scheduling") or {}
         if scheduling.get("nodeSelector"):
             spec["nodeSelector"] = self._merged(operation, spec.get("nodeSelector") or {}, scheduling["nodeSelector"])
-        present = spec.get("tolerations") or []
-        added = [one for one in scheduling.get("tolerations") or [] if one not in present]
-        if added:
-            spec["tolerations"] = [*present, *added]
+        if scheduling.get("tolerations"):
+            spec["tolerations"] = merged(spec.get("tolerations") or [], scheduling["tolerations"])
         return new
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
         spec = new["spec"]
-        if spec.get("overhead") and not spec.get("runtimeClassName"):
+        name = spec.get("runtimeClassName")
+        if spec.get("overhead") and not (name and self._find(operation, name).get("overhead")):
             raise forbidden(
                 operation, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
             )
@@ -71,6 +72,10 @@ class RuntimeClass(PluginBase):
                 wanted = f"runtimeClass.scheduling.nodeSelector[{key}] = {value}"
                 raise forbidden(operation, f"conflict: {wanted}; pod.spec.nodeSelector[{key}] = {own[key]}")
         return {**own, **added}
+
+
+def _amounts(overhead: Mapping[str, str]) -> dict[str, Quantity]:
+    return {name: parse(text) for name, text in overhead.items()}
 
 
 _DEFAULT_STORAGE = (

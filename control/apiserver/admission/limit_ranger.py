@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.objects import Object
+from api.objects import Object, is_deleting
 from api.pod_resources import Amounts, limits_of, requests_of
 from api.quantities import Quantity, parse
 from control.apiserver.admission.common import forbidden, is_for
@@ -21,31 +21,43 @@ class LimitRanger(PluginBase):
     """Applies the LimitRanges of a namespace."""
 
     def handles(self, operation: Operation) -> bool:
-        if is_for(operation, "", "pods"):
-            return operation.verb == CREATE
+        if (operation.resource.group, operation.resource.plural) == ("", "pods"):
+            return (operation.verb, operation.subresource) in ((CREATE, ""), (UPDATE, "resize"))
         return operation.verb in (CREATE, UPDATE) and is_for(operation, "", "persistentvolumeclaims")
 
     def mutate(self, operation: Operation, new: Object, old: Object | None) -> Object:
-        if operation.resource.plural == "pods":
+        if operation.resource.plural == "pods" and not _ends(old):
             for limit_range in _ranges(operation):
                 _set_defaults(limit_range, new)
         return new
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        problems = _all_problems(operation, new)
+        if _ends(old):
+            return
+        problems = _first_problems(operation, new)
         if problems:
             # A range may just have been widened or removed.
             operation.server.cache.catch_up()
-            problems = _all_problems(operation, new)
+            problems = _first_problems(operation, new)
         if problems:
             different = list(dict.fromkeys(problems))
             text = different[0] if len(different) == 1 else "[" + ", ".join(different) + "]"
             raise forbidden(operation, text)
 
 
-def _all_problems(operation: Operation, new: Object) -> list[str]:
-    items = [item for one in _ranges(operation) for item in (one.get("spec") or {}).get("limits") or ()]
-    return [problem for item in items for problem in _problems(operation, item, new)]
+def _ends(old: Object | None) -> bool:
+    """Whether the object is going away anyway, so that nothing may keep it from losing its finalizers."""
+    return old is not None and is_deleting(old)
+
+
+def _first_problems(operation: Operation, new: Object) -> list[str]:
+    """What breaks the first of the ranges that is broken."""
+    for one in _ranges(operation):
+        items = (one.get("spec") or {}).get("limits") or ()
+        found = [problem for item in items for problem in _problems(operation, item, new)]
+        if found:
+            return found
+    return []
 
 
 def _ranges(operation: Operation) -> list[Object]:
@@ -95,7 +107,8 @@ def _problems(operation: Operation, item: Mapping[str, Any], obj: Object) -> lis
             found += _bounds(item, kind, _parsed(resources.get("requests")), _parsed(resources.get("limits")))
         return found
     if kind == "Pod":
-        spec = obj["spec"]
+        # What the runtime adds is none of the pod's doing.
+        spec = {field: value for field, value in obj["spec"].items() if field != "overhead"}
         return _bounds(item, kind, requests_of(spec), limits_of(spec))
     return []
 

@@ -19,7 +19,8 @@ from control.apiserver.storage import Stored
 
 _CHANGING = frozenset({"services", "persistentvolumeclaims"})
 _COMPUTE_PREFIXES = ("requests.", "limits.")
-_COMPUTE = frozenset({"cpu", "memory", "ephemeral-storage"})
+# Of later resources a quota does not make anybody say anything.
+_SAID = frozenset({"cpu", "memory"})
 
 
 class ResourceQuota(PluginBase):
@@ -93,13 +94,16 @@ def _charged(operation: Operation, obj: Object, new: Object, delta: quota.Usage)
 
 def _check_said(operation: Operation, name: str, hard: dict[str, Quantity], pod: Object) -> None:
     """A quota on cpu or memory makes every container say what it wants."""
-    wanted = sorted(key for key in hard if key in _COMPUTE or _is_compute(key))
+    wanted = sorted(key for key in hard if key in _SAID or _is_compute(key))
+    whole = pod["spec"].get("resources") or {}
     containers = [*(pod["spec"].get("containers") or ()), *(pod["spec"].get("initContainers") or ())]
     missing = []
     for key in wanted:
         kind, resource = (
             ("limits", key[7:]) if key.startswith("limits.") else ("requests", key.removeprefix("requests."))
         )
+        if resource in (whole.get(kind) or {}):
+            continue
         silent = [one["name"] for one in containers if resource not in ((one.get("resources") or {}).get(kind) or {})]
         if silent:
             missing.append(f"{key} for: {','.join(sorted(silent))}")
@@ -108,4 +112,4 @@ def _check_said(operation: Operation, name: str, hard: dict[str, Quantity], pod:
 
 
 def _is_compute(key: str) -> bool:
-    return any(key.removeprefix(prefix) in _COMPUTE for prefix in _COMPUTE_PREFIXES if key.startswith(prefix))
+    return any(key.removeprefix(prefix) in _SAID for prefix in _COMPUTE_PREFIXES if key.startswith(prefix))

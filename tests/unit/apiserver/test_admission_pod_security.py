@@ -184,6 +184,16 @@ def test_a_runtime_class_adds_its_overhead_selector_and_tolerations(cluster):
     made = cluster.request("POST", PODS, pod("p", runtimeClassName="vm"))[1]["spec"]
     assert (made["overhead"], made["nodeSelector"]) == ({"memory": "10Mi"}, {"vm": "yes"})
     assert {"key": "vm", "operator": "Exists"} in made["tolerations"]
+    assert cluster.request("POST", PODS, pod("r", runtimeClassName="vm", overhead={"memory": "10240Ki"}))[0] == 201
+    twice = [{"key": "vm", "value": "a", "effect": "NoSchedule"}, {"key": "x", "operator": "Exists"}]
+    made = cluster.request("POST", PODS, pod("s", runtimeClassName="vm", tolerations=twice))[1]["spec"]
+    assert [one["key"].rpartition("/")[2] for one in made["tolerations"]] == ["x", "not-ready", "unreachable", "vm"]
+    cluster.request("POST", "/apis/node.k8s.io/v1/runtimeclasses", {"metadata": {"name": "bare"}, "handler": "b"})
+    for name in ("bare", None):
+        body = pod("t", overhead={"memory": "1Mi"}, **({"runtimeClassName": name} if name else {}))
+        assert cluster.request("POST", PODS, body)[1]["message"].endswith(
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+        )
     status, refused, _ = cluster.request("POST", PODS, pod("q", runtimeClassName="none"))
     assert (status, refused["message"]) == (403, 'pods "q" is forbidden: pod rejected: RuntimeClass "none" not found')
 

@@ -79,6 +79,21 @@ def test_what_breaks_a_limit_range_is_said_once_in_the_originals_words(cluster, 
     assert refused.value.message == f'pods "p" is forbidden: {why}'
 
 
+def test_of_several_broken_limit_ranges_the_first_is_told_of_and_overhead_counts_for_none(cluster):
+    client = cluster.client()
+    for name, high in (("a", "2"), ("b", "1"), ("c", "500m")):
+        spec = {"limits": [{"type": "Pod", "max": {"cpu": high}}]}
+        client.create("limitranges", {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+    body = {"metadata": {"name": "vm"}, "handler": "vm", "overhead": {"podFixed": {"cpu": "5"}}}
+    client.create("runtimeclasses.node.k8s.io", body)
+    cluster.server.cache.catch_up()
+    with pytest.raises(errors.Forbidden) as refused:
+        client.create("pods", pod("p", containers=limited(cpu="1500m"), runtimeClassName="vm"))
+    assert refused.value.message == 'pods "p" is forbidden: maximum cpu usage per Pod is 1, but limit is 1500m'
+    made = client.create("pods", pod("p", containers=limited(cpu="500m"), runtimeClassName="vm"))
+    assert made["spec"]["overhead"] == {"cpu": "5"}
+
+
 def test_limit_ranges_of_claims_look_at_requests_only_and_say_what_they_set(cluster):
     client = cluster.client()
     limits = [
@@ -111,6 +126,31 @@ def quota(cluster):
 def test_a_quota_makes_containers_say_what_they_want(client, quota):
     with pytest.raises(errors.Forbidden, match=r"failed quota: q: must specify requests.cpu for: main"):
         client.create("pods", pod("p"))
+
+
+SAID = [
+    ({"requests.ephemeral-storage": "1Gi"}, {}, ""),
+    ({"limits.memory": "1Gi", "cpu": "1"}, {}, "cpu for: main; limits.memory for: main"),
+    ({"cpu": "1", "memory": "1Gi"}, {"resources": {"requests": {"cpu": "1"}}}, "memory for: main"),
+]
+
+
+def test_a_quota_makes_pods_speak_of_cpu_and_memory_only(cluster):
+    client = cluster.client()
+    for number, (hard, spec, missing) in enumerate(SAID):
+        namespace = f"n{number}"
+        client.create("namespaces", {"metadata": {"name": namespace}})
+        client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": namespace}})
+        client.create("resourcequotas", {"metadata": {"name": "q", "namespace": namespace}, "spec": {"hard": hard}})
+        status = {"hard": hard, "used": dict.fromkeys(hard, "0")}
+        client.patch("resourcequotas", "q", {"status": status}, namespace, subresource="status")
+        cluster.server.cache.catch_up()
+        if not missing:
+            client.create("pods", pod("p", namespace, **spec))
+            continue
+        with pytest.raises(errors.Forbidden) as refused:
+            client.create("pods", pod("p", namespace, **spec))
+        assert refused.value.message == f'pods "p" is forbidden: failed quota: q: must specify {missing}'
 
 
 def test_a_quota_is_charged_and_not_exceeded(client, quota):
