@@ -6,7 +6,7 @@ Source: apiserver/pkg/admission/plugin/webhook/predicates; admissionregistration
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ def _names(pattern: str, plural: str, subresource: str) -> bool:
 class Match:
     """What a webhook or a policy is about."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] | None
     excluded: tuple[Rule, ...] = ()
     equivalent: bool = True
     namespaces: LabelSelector = _ALL
@@ -79,9 +79,13 @@ class Match:
 
     @classmethod
     def from_json(cls, holder: Mapping[str, Any], rules: str = "rules") -> Match:
-        """The match of a webhook, or of a policy's constraints with `rules="resourceRules"`."""
+        """The match of a webhook, or of a policy's constraints with `rules="resourceRules"`.
+
+        Without rules a webhook is about nothing, a policy about everything.
+        """
+        declared = tuple(Rule.from_json(rule) for rule in holder.get(rules) or ())
         return cls(
-            tuple(Rule.from_json(rule) for rule in holder.get(rules) or ()),
+            None if rules == "resourceRules" and not declared else declared,
             tuple(Rule.from_json(rule) for rule in holder.get("excludeResourceRules") or ()),
             holder.get("matchPolicy") != "Exact",
             _selector(holder.get("namespaceSelector")),
@@ -101,29 +105,36 @@ class Match:
         return found
 
     def _by_rules(self, operation: Operation) -> Endpoint | None:
-        for endpoint in self._endpoints(operation):
-            if any(rule.matches(operation, endpoint) for rule in self.excluded):
-                return None
-        for endpoint in self._endpoints(operation):
-            if not self.rules or any(rule.matches(operation, endpoint) for rule in self.rules):
-                return endpoint
-        return None
+        if self._first(self.excluded, operation) is not None:
+            return None
+        return operation.endpoint if self.rules is None else self._first(self.rules, operation)
 
-    def _endpoints(self, operation: Operation) -> Iterator[Endpoint]:
-        yield operation.endpoint
-        if self.equivalent:
-            yield from equivalents(operation)
+    def _first(self, rules: tuple[Rule, ...], operation: Operation) -> Endpoint | None:
+        """The address that the request used if a rule means it, or else the one that the first rule means."""
+        if any(rule.matches(operation, operation.endpoint) for rule in rules):
+            return operation.endpoint
+        others = list(equivalents(operation)) if self.equivalent and rules else []
+        return next((one for rule in rules for one in others if rule.matches(operation, one)), None)
 
     def _selected(self, operation: Operation, new: Object, old: Object | None) -> bool:
         if not self.namespaces.empty and not self._namespace_matches(operation, new, old):
             return False
-        return self.objects.empty or any(self.objects.matches(labels_of(obj)) for obj in (new, old) if obj)
+        return self.objects.empty or any(self.objects.matches(_labels(obj)) for obj in (new, old) if _has_metadata(obj))
 
     def _namespace_matches(self, operation: Operation, new: Object, old: Object | None) -> bool:
         resource = operation.resource
         if resource.plural == "namespaces" and not resource.group:
             return self.namespaces.matches(labels_of(new or old or {}))
         return not resource.namespaced or self.namespaces.matches(namespace_labels(operation))
+
+
+def _has_metadata(obj: Object | None) -> bool:
+    """Whether there is something that has labels: the options of a connection have none."""
+    return bool(obj) and isinstance((obj or {}).get("metadata"), dict)
+
+
+def _labels(obj: Object | None) -> Mapping[str, str]:
+    return labels_of(obj) if obj else {}
 
 
 def _selector(selector: Mapping[str, Any] | None) -> LabelSelector:
