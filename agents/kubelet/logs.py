@@ -17,6 +17,7 @@ from api.runtime import Runtime, parse_timestamp
 
 _BLOCK = 65536
 _POLL = 0.2
+_STREAMS = (b"stdout", b"stderr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ def _entries(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[]
                 file = opened.enter_context(path.open("rb"))
                 continue
             if was_ended:
+                if rest and not options.follow and (piece := entry_text(rest, options)):
+                    yield piece.removesuffix(b"\n")
                 return
             # An empty piece lets the server notice that the client has gone.
             yield b""
@@ -80,22 +83,34 @@ def _is_replaced(file: io.BufferedReader, path: Path) -> bool:
 
 
 def entry_text(line: bytes, options: LogOptions) -> bytes:
-    """What a client sees of one line of the file; empty if it is left out."""
+    """What a client sees of one line of the file; empty if it is left out, or is no entry of a log."""
     parts = line.split(b" ", 3)
-    if len(parts) < 3:
+    if len(parts) < 4 or parts[1] not in _STREAMS:
         return b""
-    moment, stream, tag = parts[0], parts[1], parts[2]
+    moment, stream = parts[0], parts[1]
     if options.stream != "All" and stream.decode().lower() != options.stream.lower():
         return b""
-    if options.since is not None and parse_timestamp(_microseconds(moment.decode())) < options.since:
+    if options.since is not None and _seconds(moment) < options.since:
         return b""
-    text = (parts[3] if len(parts) > 3 else b"") + (b"" if tag.startswith(b"P") else b"\n")
+    text = parts[3] if _is_partial(line) else parts[3] + b"\n"
     return moment_text(moment) + b" " + text if options.timestamps else text
 
 
 def moment_text(moment: bytes) -> bytes:
-    """The time as the API shows it: Z instead of +00:00."""
-    return moment.replace(b"+00:00", b"Z")
+    """The time as the API shows it: all nine digits of its fraction, and Z instead of +00:00."""
+    whole, point, rest = moment.replace(b"+00:00", b"Z").partition(b".")
+    if not point:
+        return whole
+    digits = rest.rstrip(b"Z") if b"Z" in rest else rest.partition(b"+")[0].partition(b"-")[0]
+    return whole + b"." + digits.ljust(9, b"0") + rest[len(digits) :]
+
+
+def _seconds(moment: bytes) -> float:
+    """The time in seconds since the epoch; what is no time is before all."""
+    try:
+        return parse_timestamp(_microseconds(moment.decode()))
+    except ValueError:
+        return float("-inf")
 
 
 def _microseconds(text: str) -> str:
@@ -124,16 +139,18 @@ def tail_offset(file: io.BufferedReader, count: int) -> int:
         complete = lines[1:-1] if position > 0 else lines[:-1]
         seen = sum(1 for line in complete if not _is_partial(line))
         if seen > count or position == 0:
-            return _cut(buffer, position, complete, count, position > 0)
+            return _cut(position + len(buffer) - len(lines[-1]), complete, count, position > 0)
     return 0
 
 
 def _is_partial(line: bytes) -> bool:
-    return line.split(b" ", 3)[2:3] == [b"P"]
+    """Whether a line goes on in the next one. More tags may follow the first."""
+    tags = line.split(b" ", 3)[2:3]
+    return bool(tags) and tags[0].partition(b":")[0] == b"P"
 
 
-def _cut(buffer: bytes, position: int, lines: list[bytes], count: int, dropped_first: bool) -> int:
-    offset = position + len(buffer)
+def _cut(offset: int, lines: list[bytes], count: int, dropped_first: bool) -> int:
+    """Where the last `count` of the lines begin, of which the last one ends at `offset`."""
     for line in reversed(lines):
         if not _is_partial(line):
             if count == 0:

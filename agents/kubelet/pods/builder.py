@@ -261,7 +261,7 @@ class PodBuilder:
         message.parent.mkdir(parents=True, exist_ok=True)
         message.touch(mode=0o666)
         message.chmod(0o666)
-        found.append(Mount(str(message), container.get("terminationMessagePath") or TERMINATION_LOG))
+        found.append(Mount(str(message), str(Path("/", container.get("terminationMessagePath") or TERMINATION_LOG))))
         return tuple(found)
 
     def _volume_mount(

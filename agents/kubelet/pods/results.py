@@ -1,16 +1,18 @@
 """What an ended container left behind: its termination message, and whether memory ran out.
 
-Invariant: the message is at most 4096 bytes; from the log only as many lines as fit and no more than 80.
+Invariant: the message is the last 4096 bytes of what the container wrote, or the last 2048 of at most 80 lines of its
+log; it is added to what the runtime says itself, once.
 Source: kubelet's getTerminationMessage; core/v1 Container.terminationMessagePolicy.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from agents.kubelet.logs import LogOptions, entry_text
+from agents.kubelet.logs import LogOptions, entry_text, tail_offset
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import PodView
 from agents.kubelet.runtime.interface import UNSTARTED, Container, State
@@ -41,14 +43,16 @@ def _completed(pod: Object, found: Container, file_of: TerminationLog, was_kille
     # Where the runtime does not tell: a container with a memory limit that dies of a SIGKILL nobody here sent was
     # ended by the kernel.
     killed = found.exit_code == _KILLED and limited and not was_killed(found.id)
-    message = _message(found, container, file_of(found.pod.uid, found.name, found.attempt))
+    left = _message(found, container, file_of(found.pod.uid, found.name, found.attempt))
+    message = found.message if found.message.endswith(left) else ": ".join(filter(None, (found.message, left)))
     return dataclasses.replace(found, message=message, out_of_memory=found.out_of_memory or killed)
 
 
 def _message(found: Container, container: Object, path: Path) -> str:
     try:
         with path.open("rb") as file:
-            text = file.read(_LONGEST_MESSAGE).decode("utf-8", "replace")
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_MESSAGE))
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         text = ""
     if text or container.get("terminationMessagePolicy") != "FallbackToLogsOnError" or found.exit_code == 0:
@@ -59,10 +63,9 @@ def _message(found: Container, container: Object, path: Path) -> str:
 def _log_tail(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 4 * _LONGEST_LOG_TAIL))
-            lines = file.read().split(b"\n")[-_LINES - 1 :]
+            file.seek(tail_offset(file, _LINES))
+            lines = file.read().split(b"\n")
     except OSError:
         return ""
     text = b"".join(entry_text(line, LogOptions()) for line in lines)
-    return text.decode("utf-8", "replace")[-_LONGEST_LOG_TAIL:]
+    return text[-_LONGEST_LOG_TAIL:].decode("utf-8", "replace")

@@ -10,8 +10,10 @@ import pytest
 from agents.kubelet.log_rotation import rotate
 from agents.kubelet.logs import LogOptions, read_log
 from agents.kubelet.pod_logs import PodLogs
+from agents.kubelet.pods.results import with_results
+from agents.kubelet.pods.view import PodView
 from agents.kubelet.runtime.fake import FakeRuntime
-from agents.kubelet.runtime.interface import ContainerRuntimeError, ContainerSpec, PodIdentity
+from agents.kubelet.runtime.interface import Container, ContainerRuntimeError, ContainerSpec, PodIdentity, State
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -113,3 +115,69 @@ def test_what_a_runtime_lets_go_of_by_itself_is_kept(tmp_path: Path) -> None:
     look(99)
     kept = {entry.name: entry.read_text() for entry in tmp_path.iterdir()}
     assert kept == {"0.log": "", "0.log.50": "nearly full 4", "0.log.99": "nearly full 5"}
+
+
+T = "2016-10-20T18:39:"
+LINES = (
+    f"{T}20.57606443Z stdout F one\n{T}21Z stderr F two\n{T}22.5Z stdout P:TAG1:TAG2 th\n{T}23.5+02:00 stdout F ree\n"
+)
+# Source: kuberuntime/logs logs_test.go, by its kinds of cases.
+READS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("all", LINES, {}, "one\ntwo\nthree\n"),
+    ("a line in parts counts once", LINES, {"tail": 1}, "three\n"),
+    ("more lines than there are", LINES, {"tail": 9}, "one\ntwo\nthree\n"),
+    ("none", LINES, {"tail": 0}, ""),
+    ("bytes", LINES, {"limit_bytes": 6}, "one\ntw"),
+    ("no bytes", LINES, {"limit_bytes": 0}, ""),
+    ("from a time on", LINES, {"since": 1476988761.0, "tail": 3}, "two\nth"),
+    ("times have nine digits", LINES, {"timestamps": True},
+     f"{T}20.576064430Z one\n{T}21Z two\n{T}22.500000000Z th{T}23.500000000+02:00 ree\n"),
+    ("one stream", LINES, {"stream": "Stderr"}, "two\n"),
+    ("what is no entry", f"unsupported log format test log\n{T}21Z other F x\n{T}20Z stdout F\n{LINES}", {},
+     "one\ntwo\nthree\n"),
+    ("an odd time is before all", "yesterday stdout F old\n" + line("new"), {"since": 0.0}, "new\n"),
+    ("a last line without its end", LINES + f"{T}24Z stdout F last", {"tail": 1}, "three\nlast"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "options", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in READS])
+def test_what_is_read_of_a_log(tmp_path: Path, content: str, options: dict[str, Any], wanted: str) -> None:
+    path = tmp_path / "0.log"
+    path.write_text(content)
+    pieces = read_log(path, LogOptions(**options), SystemRuntime(), lambda: True)
+    assert b"".join(pieces).decode() == wanted
+
+
+FALLBACK = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+MESSAGES: list[tuple[str, str | None, str, dict[str, Any], int, str, str]] = [
+    # (what, the container's file, its log, its spec, its status, what the runtime says, the message)
+    ("what it wrote", "bye", "", {}, 0, "", "bye"),
+    ("nothing", "", line("said"), {}, 1, "", ""),
+    ("the end of much", "x" + "y" * 4096, "", {}, 0, "", "y" * 4096),
+    ("the log of a failure", "", line("said"), FALLBACK, 1, "", "said\n"),
+    ("the log where there is no file", None, line("said"), FALLBACK, 1, "", "said\n"),
+    ("not of a success", "", line("said"), FALLBACK, 0, "", ""),
+    ("what it wrote goes first", "bye", line("said"), FALLBACK, 1, "", "bye"),
+    ("eighty lines", "", "".join(line(str(n)) for n in range(99)), FALLBACK, 1, "",
+     "".join(f"{n}\n" for n in range(19, 99))),
+    ("two thousand bytes", "", line("ä" * 3000), FALLBACK, 1, "", "\ufffd" + "ä" * 1023 + "\n"),
+    ("beside what the runtime says", "bye", "", {}, 1, "it could not", "it could not: bye"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "log", "spec", "code", "said", "wanted"), [pytest.param(*m[1:], id=m[0]) for m in MESSAGES]
+)
+def test_what_an_ended_container_says(
+    tmp_path: Path, file: str | None, log: str, spec: dict[str, Any], code: int, said: str, wanted: str
+) -> None:
+    (tmp_path / "0.log").write_text(log)
+    if file is not None:
+        (tmp_path / "message").write_text(file)
+    pod = {"spec": {"containers": [{"name": "app"} | spec]}}
+    found = Container("c", PodIdentity("p", "n", "u"), "app", 0, "s", State.EXITED, "x", "x", exit_code=code,
+                      log_path=str(tmp_path / "0.log"), message=said)  # fmt: skip
+    view = PodView(containers=(found,))
+    for _ in range(2):
+        view = with_results(pod, view, lambda *_: tmp_path / "message", lambda _: False)
+        assert view.containers[0].message == wanted
