@@ -10,10 +10,18 @@ from agents.kubelet.pods import backoff, recorded, spec
 from agents.kubelet.pods.sync import reading_of
 from agents.kubelet.pods.view import RUN_ERROR, Memory, PodView
 from agents.kubelet.runtime.interface import UNSTARTED, Container, ProcessUser, State
-from api.objects import Object, is_deleting
+from api.objects import Object, is_deleting, is_true
 from api.runtime import timestamp
 
 OOM_EXIT_CODE = 137
+_UNKNOWN, _RESTARTING = "ContainerStatusUnknown", "RestartingAllContainers"
+_NOT_FOUND = "The container could not be located when the pod was terminated"
+_WAS_RUNNING = "The container could not be located when the pod was deleted.  The container used to be Running"
+_REMOVED = "The container is removed because RestartAllContainers in place"
+_TAKEN_FOR_DONE = (
+    "Unable to get init container status from container runtime and pod has been initialized, "
+    "treat it as exited normally"
+)
 
 
 def statuses(pod: Object, view: PodView, memory: Memory, now: float, runtime: str) -> Object:
@@ -79,17 +87,18 @@ def _status(
     if latest is not None and latest.state is State.CREATED:
         latest = view.previous(name)
     if latest is None:
-        return _absent(pod, container, memory, before)
+        return _absent(pod, container, view, memory, before)
     previous = next((f for f in view.containers if f.name == name and f.attempt < latest.attempt), None)
+    container_id = f"{runtime}://{latest.id}"
     status: Object = {
         "name": name,
         "state": state_of(latest, runtime),
-        "lastState": state_of(previous, runtime) if previous is not None else (before or {}).get("lastState") or {},
+        "lastState": state_of(previous, runtime) if previous is not None else _last_state(before, container_id),
         "ready": False,
         "restartCount": latest.attempt,
         "image": latest.image or container.get("image", ""),
         "imageID": latest.image_digest or latest.image_id,
-        "containerID": f"{runtime}://{latest.id}",
+        "containerID": container_id,
         "started": False,
     }
     if latest.user is not None:
@@ -135,43 +144,69 @@ def crash_message(pod: Object, name: str, memory: Memory) -> str:
     return f"back-off {_duration(delay)} restarting failed container={name} pod={spec.long_name(pod)}"
 
 
-def _absent(pod: Object, container: Object, memory: Memory, before: Object | None) -> Object:
-    name = container["name"]
-    ends = spec.is_terminal(pod) or is_deleting(pod) or recorded.is_over(pod, container)
-    if before is not None and ends:
+def _last_state(before: Object | None, container_id: str) -> Object:
+    """What was before an attempt, of which the runtime has nothing, as the API remembers it."""
+    known = before or {}
+    ended = "terminated" in (known.get("state") or {}) and known.get("containerID") != container_id
+    found: Object = known["state"] if ended else known.get("lastState") or {}
+    return found
+
+
+def _absent(pod: Object, container: Object, view: PodView, memory: Memory, before: Object | None) -> Object:
+    """A container of which the runtime has nothing: it has not run yet, or was lost and runs again."""
+    name, init = container["name"], container in spec.init_containers(pod) and not spec.is_sidecar(container)
+    if before is not None and (spec.is_terminal(pod) or is_deleting(pod) or recorded.is_over(pod, container)):
         return _lost(before)
-    problem = memory.problems.get(name)
+    if init and any(view.latest(entry["name"]) is not None for entry in spec.containers(pod)):
+        return _initialized(container, before)
+    problem, last = memory.problems.get(name), before or {}
     if problem is not None:
         waiting = {"reason": problem.reason, "message": problem.message}
     elif spec.init_containers(pod):
         waiting = {"reason": "PodInitializing"}
     else:
         waiting = {"reason": "ContainerCreating"}
-    last = before or {}
-    return {
+    state, last_state, counted = last.get("state") or {}, _last_state(before, ""), True
+    if last.get("containerID") and "waiting" not in state and is_true(pod, "AllContainersRestarting"):
+        waiting = {"reason": _RESTARTING, "message": _REMOVED}
+        last_state = {"terminated": _unknown(_RESTARTING, _REMOVED)}
+    elif "running" in state:
+        last_state = {"terminated": _unknown(_UNKNOWN, _WAS_RUNNING)}
+    else:
+        counted = False
+    # With the id of what ran before, the attempt that comes now does not count yet.
+    identity = {} if counted or not last.get("containerID") else {"containerID": last["containerID"]}
+    return identity | {
         "name": name,
         "state": {"waiting": waiting},
-        "lastState": last.get("state") if "terminated" in (last.get("state") or {}) else last.get("lastState") or {},
+        "lastState": last_state,
         "ready": False,
-        "restartCount": int(last.get("restartCount") or 0),
+        "restartCount": int(last.get("restartCount") or 0) + counted,
         "image": container.get("image", ""),
         "imageID": "",
         "started": False,
     }
 
 
+def _initialized(container: Object, before: Object | None) -> Object:
+    """An init container of which the runtime has nothing any more, of a pod that has been initialized."""
+    if before is not None and "terminated" in (before.get("state") or {}):
+        return before
+    ended = _unknown("Completed", _TAKEN_FOR_DONE) | {"exitCode": 0}
+    known = before or {"name": container["name"], "restartCount": 0, "image": container.get("image", ""), "imageID": ""}
+    return known | {"state": {"terminated": ended}, "lastState": {}, "ready": True, "started": False}
+
+
+def _unknown(reason: str, message: str) -> Object:
+    """An end that nobody saw."""
+    return {"exitCode": 137, "reason": reason, "message": message, "startedAt": None, "finishedAt": None}
+
+
 def _lost(before: Object) -> Object:
     """A container that ran and that the runtime does not have any more, of a pod that has ended."""
     status = before | {"ready": False, "started": False}
     if "running" in (before.get("state") or {}):
-        terminated = {
-            "exitCode": 137,
-            "reason": "ContainerStatusUnknown",
-            "message": "The container could not be located when the pod was terminated",
-            "startedAt": None,
-            "finishedAt": None,
-        }
-        status["state"] = {"terminated": terminated}
+        status["state"] = {"terminated": _unknown(_UNKNOWN, _NOT_FOUND)}
     return status
 
 
@@ -180,16 +215,8 @@ def state_of(found: Container, runtime: str) -> Object:
     if found.state is State.RUNNING:
         return {"running": {"startedAt": timestamp(found.started)}}
     if found.state is State.UNKNOWN:
-        return {
-            "terminated": {
-                "exitCode": 137,
-                "reason": "ContainerStatusUnknown",
-                "message": "The container could not be located when the pod was terminated",
-                "startedAt": timestamp(found.started),
-                "finishedAt": timestamp(found.finished),
-                "containerID": f"{runtime}://{found.id}",
-            }
-        }
+        times = {"startedAt": timestamp(found.started), "finishedAt": timestamp(found.finished)}
+        return {"terminated": _unknown(_UNKNOWN, _NOT_FOUND) | times | {"containerID": f"{runtime}://{found.id}"}}
     terminated = {
         "exitCode": found.exit_code,
         "reason": _reason(found),

@@ -10,24 +10,30 @@ from agents.kubelet.pods import spec
 from api.objects import Object
 from api.restarts import may_start_over
 
+_KILLED = 137
+
 
 def attempts(pod: Object, name: str) -> int:
-    """The attempt number to go on with."""
+    """The attempt number to go on with; without a container's id the status counts it already."""
     found = _of(pod, name)
-    return int(found.get("restartCount") or 0) + 1 if found is not None else 0
+    return int(found.get("restartCount") or 0) + bool(found.get("containerID")) if found is not None else 0
 
 
 def is_over(pod: Object, container: Object) -> bool:
-    """Whether such a container is not to run again: it has ended as it should, or was added to the running pod."""
+    """Whether such a container is not to run again: it has ended as it should, or was added to the running pod.
+
+    One that ran when it was lost has been killed.
+    """
     found = _of(pod, container["name"])
     if found is None:
         return False
     if container in spec.ephemeral_containers(pod):
         return True
-    ended = (found.get("state") or {}).get("terminated")
-    if ended is None or container in spec.init_containers(pod) or may_start_over(pod["spec"]):
+    if container in spec.init_containers(pod) or may_start_over(pod["spec"]):
         return False
-    return not spec.restarts_after(pod, container, int(ended["exitCode"]))
+    state, last = found.get("state") or {}, found.get("lastState") or {}
+    ended = state.get("terminated") or ({} if "running" in state else last.get("terminated") or {})
+    return not spec.restarts_after(pod, container, int(ended.get("exitCode", _KILLED)))
 
 
 def _of(pod: Object, name: str) -> Object | None:

@@ -21,6 +21,7 @@ from api.restarts import restarts_all_after
 from api.runtime import parse_timestamp
 
 ORPHAN_GRACE = 2.0
+KILLED = 137
 UNREADY = Reading(started=False, ready=False)
 
 
@@ -151,7 +152,7 @@ def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
         return ""
     for container in spec.init_containers(pod):
         latest = view.latest(container["name"])
-        if not spec.is_sidecar(container) and _failed(latest) and latest is not None and not _restarts(pod, latest):
+        if latest is not None and not spec.is_sidecar(container) and _failed(pod, container, latest):
             return f"init container {container['name']} failed"
     return "all containers have ended" if _have_ended(pod, view) else ""
 
@@ -281,8 +282,13 @@ def _position(pod: Object, container: Object) -> int:
 
 
 def _next_init(pod: Object, view: PodView, memory: Memory) -> Object | None:
-    """The first init container that has not done its part: ended well, or, for a sidecar, started."""
-    for container in spec.init_containers(pod):
+    """The first init container that has not done its part: ended well, or, for a sidecar, started.
+
+    Those before the last one that has begun have done theirs, whatever became of them.
+    """
+    containers = spec.init_containers(pod)
+    begun = [place for place, entry in enumerate(containers) if view.latest(entry["name"]) is not None]
+    for container in containers[begun[-1] if begun else 0 :]:
         latest = view.latest(container["name"])
         if spec.is_sidecar(container):
             if latest is None or latest.state is not State.RUNNING or not reading_of(latest, memory).started:
@@ -371,8 +377,11 @@ def _restarts(pod: Object, found: Container) -> bool:
     return container is not None and spec.restarts_after(pod, container, found.exit_code)
 
 
-def _failed(found: Container | None) -> bool:
-    return found is not None and found.state is State.EXITED and found.exit_code != 0
+def _failed(pod: Object, container: Object, found: Container) -> bool:
+    """Whether an init container has failed for good; one of which nobody knows how it is counts as killed."""
+    unknown = found.state is State.UNKNOWN
+    code = KILLED if unknown else found.exit_code
+    return (unknown or found.state is State.EXITED) and code != 0 and not spec.restarts_after(pod, container, code)
 
 
 def _clear_leftovers(view: PodView, draft: _Draft) -> None:

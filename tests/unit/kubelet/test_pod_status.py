@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agents.kubelet.pods import recorded
 from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
 from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading, with_unstarted
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
@@ -287,3 +288,84 @@ def test_a_deleted_pod_ends_for_good_with_its_containers(policy: str, found: lis
     deleted = make_pod(policy)
     deleted["metadata"]["deletionTimestamp"] = timestamp(NOW)
     assert status_of(deleted, *found)["phase"] == phase
+
+
+def known(name: str = "app", count: int = 0, **state: Any) -> dict[str, Any]:
+    """What the API says of a container that has run."""
+    return {"name": name, "restartCount": count, "containerID": f"podman://{name}-old", "state": state}
+
+
+def unknown(reason: str, message: str, code: int = 137) -> dict[str, Any]:
+    ended = {"exitCode": code, "reason": reason, "message": message, "startedAt": None, "finishedAt": None}
+    return {"terminated": ended}
+
+
+WAS_RUNNING = unknown(
+    "ContainerStatusUnknown",
+    "The container could not be located when the pod was deleted.  The container used to be Running",
+)
+REMOVED = "The container is removed because RestartAllContainers in place"
+OVER = [{"type": "AllContainersRestarting", "status": "True"}]
+RESTARTED = unknown("RestartingAllContainers", REMOVED)
+KILLED = unknown("ContainerStatusUnknown", "The container could not be located when the pod was terminated")
+# Source: kubelet's TestConvertToAPIContainerStatuses. What the API knows, the policy, conditions; then the phase, the
+# state (a waiting one by its reason), the last state, and how often it has started again.
+LOST: list[tuple[str, dict[str, Any], str, list[dict[str, Any]], str, Any, dict[str, Any], int]] = [
+    ("it ran", known(running={}), "Always", [], "Running", "ContainerCreating", WAS_RUNNING, 1),
+    ("it ran, and runs no more", known(running={}), "Never", [], "Failed", KILLED, {}, 0),
+    ("it had ended", known(count=5, terminated={"exitCode": 1}), "Always", [], "Running", "ContainerCreating",
+     {"terminated": {"exitCode": 1}}, 5),
+    ("it had ended for good", known(terminated={"exitCode": 1}), "Never", [], "Failed",
+     {"terminated": {"exitCode": 1}}, {}, 0),
+    ("it waited to start again", known(count=2, waiting={}) | {"lastState": {"terminated": {"exitCode": 1}}},
+     "OnFailure", [], "Running", "ContainerCreating", {"terminated": {"exitCode": 1}}, 2),
+    ("it ran, and all start over", known(running={}), "Always", OVER, "Running", "RestartingAllContainers",
+     RESTARTED, 1),
+    ("it had ended, and all start over", known(terminated={"exitCode": 42}), "Always", OVER, "Running",
+     "RestartingAllContainers", RESTARTED, 1),
+    ("which is told once", {"name": "app", "restartCount": 1, "state": {"waiting": {}}, "lastState": RESTARTED},
+     "Always", OVER, "Running", "ContainerCreating", RESTARTED, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "policy", "held", "phase", "state", "last", "count"), [pytest.param(*c[1:], id=c[0]) for c in LOST]
+)
+def test_a_container_that_the_runtime_has_lost(
+    before: dict[str, Any], policy: str, held: list[dict[str, Any]], phase: str, state: Any, last: Any, count: int
+) -> None:
+    pod = make_pod(policy, containerStatuses=[before], conditions=held, phase="Running")
+    for _ in range(2):
+        status = status_of(pod)
+        (entry,) = status["containerStatuses"]
+        assert (status["phase"], entry.get("lastState") or {}, entry["restartCount"]) == (phase, last, count)
+        if isinstance(state, dict):
+            assert entry["state"] == state
+        else:
+            assert entry["state"]["waiting"]["reason"] == state
+        # Told again, it is the same, and the attempt that comes has the number that users expect.
+        assert recorded.attempts({"status": status}, "app") == max(1, count + ("containerID" in entry))
+        pod["status"] = status | {"conditions": []}
+        state = "ContainerCreating" if state == "RestartingAllContainers" else state
+
+
+def test_an_init_container_that_was_lost_has_done_its_part() -> None:
+    message = (
+        "Unable to get init container status from container runtime and pod has been initialized, "
+        "treat it as exited normally"
+    )
+    (entry,) = status_of(make_pod(init=("i",)), container())["initContainerStatuses"]
+    assert (entry["state"], entry["ready"]) == (unknown("Completed", message, 0), True)
+    ended = known("i", terminated={"exitCode": 0}) | {"ready": True}
+    status = status_of(make_pod(init=("i",), initContainerStatuses=[ended]), container())
+    assert status["initContainerStatuses"] == [ended] and status["phase"] == "Running"
+    sidecar = make_pod(init=("i",))
+    sidecar["spec"]["initContainers"][0]["restartPolicy"] = "Always"
+    (entry,) = status_of(sidecar, container())["initContainerStatuses"]
+    assert entry["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
+def test_the_last_state_is_that_of_the_attempt_before_though_only_the_api_knows_it() -> None:
+    pod = make_pod(containerStatuses=[known(count=5, terminated={"exitCode": 3})])
+    (entry,) = status_of(pod, container(attempt=6))["containerStatuses"]
+    assert (entry["lastState"], entry["restartCount"]) == ({"terminated": {"exitCode": 3}}, 6)
