@@ -6,6 +6,7 @@ Source: kubelet's generateAPIPodStatus, getPhase and status/generate.go; core/v1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.kubelet.pods import container_status, spec
@@ -39,9 +40,9 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
         "qosClass": spec.qos_class(pod),
         "startTime": old.get("startTime") or timestamp(memory.seen or now),
         "hostIP": node.addresses[0] if node.addresses else "",
-        "hostIPs": [{"ip": address} for address in node.addresses],
+        "hostIPs": [{"ip": address} for address in one_of_each(node.addresses, node.addresses)],
     }
-    addresses = node.addresses if spec.is_host_network(pod) else memory.addresses
+    addresses = one_of_each(node.addresses if spec.is_host_network(pod) else memory.addresses, node.addresses)
     if not addresses and spec.is_terminal(pod):
         addresses = tuple(entry["ip"] for entry in old.get("podIPs") or [])
     if addresses:
@@ -56,6 +57,16 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
         # Whoever replaces the pod must not do so while something of it still runs.
         status |= {"phase": old.get("phase") or "Pending", "reason": old.get("reason"), "message": old.get("message")}
     return {name: value for name, value in status.items() if value not in (None, "", [])}
+
+
+def one_of_each(addresses: Sequence[str], preferred: Sequence[str]) -> tuple[str, ...]:
+    """The first address of each family, that of the first `preferred` address before the other.
+
+    Source: kubelet's sortPodIPs.
+    """
+    first = {":" in address: address for address in reversed(addresses)}
+    order = (True, False) if preferred and ":" in preferred[0] else (False, True)
+    return tuple(first[family] for family in order if family in first)
 
 
 def _phase(pod: Object, status: Object, view: PodView, memory: Memory) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.kubelet.pods import recorded
-from agents.kubelet.pods.status import NodeFacts, pod_status, status_patch
+from agents.kubelet.pods.status import NodeFacts, one_of_each, pod_status, status_patch
 from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading, with_unstarted
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
 from api.runtime import timestamp
@@ -369,3 +369,24 @@ def test_the_last_state_is_that_of_the_attempt_before_though_only_the_api_knows_
     pod = make_pod(containerStatuses=[known(count=5, terminated={"exitCode": 3})])
     (entry,) = status_of(pod, container(attempt=6))["containerStatuses"]
     assert (entry["lastState"], entry["restartCount"]) == ({"terminated": {"exitCode": 3}}, 6)
+
+
+FAMILIES = [
+    # Source: kubelet's TestGenerateAPIPodStatusPodIPs and HostNetworkPodIPs.
+    (("10.0.0.1",), (), ("10.0.0.1",)),
+    (("10.0.0.1", "fd01::1234"), ("192.168.1.1",), ("10.0.0.1", "fd01::1234")),
+    (("fd01::1234", "10.0.0.1"), (), ("10.0.0.1", "fd01::1234")),
+    (("fd01::1234", "10.0.0.1"), ("192.168.1.1",), ("10.0.0.1", "fd01::1234")),
+    (("10.0.0.1", "fd01::1234"), ("fd00::5678",), ("fd01::1234", "10.0.0.1")),
+    (("10.0.0.1",), ("fd00::5678",), ("10.0.0.1",)),
+    (("fd01::1234",), (), ("fd01::1234",)),
+    (("10.0.0.1", "10.0.0.2", "fd01::1234", "10.0.0.3", "fd01::5678"), (), ("10.0.0.1", "fd01::1234")),
+    ((), ("192.168.1.1",), ()),
+]
+
+
+@pytest.mark.parametrize(("addresses", "preferred", "wanted"), FAMILIES)
+def test_a_pod_has_one_address_of_each_family(
+    addresses: tuple[str, ...], preferred: tuple[str, ...], wanted: tuple[str, ...]
+) -> None:
+    assert one_of_each(addresses, preferred) == wanted
