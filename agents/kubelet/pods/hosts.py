@@ -40,8 +40,9 @@ class DnsSettings:
 
 def hostname(pod: Object) -> str:
     """What a pod calls itself."""
-    spoken = pod["spec"].get("hostnameOverride") or pod["spec"].get("hostname") or name_of(pod)
-    return str(spoken)[:_LONGEST].rstrip("-.")
+    if pod["spec"].get("hostnameOverride"):
+        return str(pod["spec"]["hostnameOverride"])
+    return str(pod["spec"].get("hostname") or name_of(pod))[:_LONGEST].rstrip("-.")
 
 
 def host_name_in_container(pod: Object, domain: str) -> str:
@@ -58,8 +59,8 @@ def host_name_in_container(pod: Object, domain: str) -> str:
 
 
 def full_name(pod: Object, domain: str) -> str:
-    """The pod's name in the cluster's domain, "" without a subdomain."""
-    subdomain = pod["spec"].get("subdomain")
+    """The pod's name in the cluster's domain; "" without a subdomain, or if it calls itself something else."""
+    subdomain = "" if pod["spec"].get("hostnameOverride") else pod["spec"].get("subdomain")
     return f"{hostname(pod)}.{subdomain}.{namespace_of(pod)}.svc.{domain}" if subdomain else ""
 
 

@@ -252,6 +252,30 @@ def test_a_file_that_is_no_pod_is_named(text: str) -> None:
         static_pod(text, "/m/x.yaml", "node1", 1.0)
 
 
+# Source: kubelet's TestGeneratePodHostNameAndDomain and TestTruncatePodHostname. What the pod asks for beside its
+# name, the name that the kernel shows, and its name in the cluster's domain.
+NAMES: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "web", ""),
+    ({"hostname": "custom"}, "custom", ""),
+    ({"subdomain": "crew"}, "web", "web.crew.default.svc.cluster.local"),
+    ({"hostname": "custom", "subdomain": "crew"}, "custom", "custom.crew.default.svc.cluster.local"),
+    ({"hostname": "h" * 62 + "-h"}, "h" * 62, ""),
+    ({"hostname": "h" * 61 + "-.h"}, "h" * 61, ""),
+    ({"hostnameOverride": "other"}, "other", ""),
+    ({"hostnameOverride": "other.example.com", "hostname": "custom", "subdomain": "crew"}, "other.example.com", ""),
+    ({"hostnameOverride": "h" * 64}, "h" * 64, ""),
+    ({"hostnameOverride": "other", "subdomain": "crew", "setHostnameAsFQDN": True}, "other", ""),
+]
+
+
+@pytest.mark.parametrize(("asked", "shown", "full"), NAMES)
+def test_host_names(asked: dict[str, Any], shown: str, full: str) -> None:
+    made = pod()
+    made["spec"] |= asked
+    names = hosts.host_name_in_container(made, "cluster.local"), hosts.full_name(made, "cluster.local")
+    assert names == (shown, full)
+
+
 def test_full_host_names() -> None:
     made = pod()
     made["spec"] |= {"subdomain": "crew", "setHostnameAsFQDN": True}
