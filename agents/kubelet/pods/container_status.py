@@ -6,6 +6,8 @@ Source: kubelet's convertToAPIContainerStatuses; core/v1 ContainerStatus.
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from agents.kubelet.pods import backoff, recorded, spec
 from agents.kubelet.pods.sync import reading_of
 from agents.kubelet.pods.view import RUN_ERROR, Memory, PodView
@@ -18,6 +20,8 @@ _UNKNOWN, _RESTARTING = "ContainerStatusUnknown", "RestartingAllContainers"
 _NOT_FOUND = "The container could not be located when the pod was terminated"
 _WAS_RUNNING = "The container could not be located when the pod was deleted.  The container used to be Running"
 _REMOVED = "The container is removed because RestartAllContainers in place"
+# Bytes of termination messages of a pod, which its containers share.
+_LONGEST_MESSAGES = 12 * 1024
 _TAKEN_FOR_DONE = (
     "Unable to get init container status from container runtime and pod has been initialized, "
     "treat it as exited normally"
@@ -27,7 +31,8 @@ _TAKEN_FOR_DONE = (
 def statuses(pod: Object, view: PodView, memory: Memory, now: float, runtime: str) -> Object:
     """containerStatuses, initContainerStatuses and ephemeralContainerStatuses; a list that would be empty is absent.
 
-    `runtime` is the name that container ids begin with.
+    In the order of their names, but for init containers. `runtime` is the name that container ids begin with.
+    Source: for the order and for how long messages are, kubelet's normalizeStatus.
     """
     groups = {
         "initContainerStatuses": spec.init_containers(pod),
@@ -35,16 +40,30 @@ def statuses(pod: Object, view: PodView, memory: Memory, now: float, runtime: st
         "ephemeralContainerStatuses": spec.ephemeral_containers(pod),
     }
     found: Object = {}
+    longest = _LONGEST_MESSAGES // max(1, sum(map(len, groups.values())))
     for field, entries in groups.items():
         if not entries:
             continue
+        if field != "initContainerStatuses":
+            entries = sorted(entries, key=itemgetter("name"))
         before = {entry["name"]: entry for entry in (pod.get("status") or {}).get(field) or []}
         found[field] = [
             _status(pod, entry, view, memory, before.get(entry["name"]), now, runtime)
             | _described(entry, memory, before.get(entry["name"]))
             for entry in entries
         ]
+        for status in found[field]:
+            for name in ("state", "lastState"):
+                _shorten(status, name, longest)
     return found
+
+
+def _shorten(status: Object, field: str, longest: int) -> None:
+    """Cut the message of an end in place of the old state, which may be the API's."""
+    ended = (status.get(field) or {}).get("terminated") or {}
+    message = ended.get("message", "").encode()
+    if len(message) > longest:
+        status[field] = {"terminated": ended | {"message": message[:longest].decode(errors="ignore")}}
 
 
 def _described(container: Object, memory: Memory, before: Object | None) -> Object:

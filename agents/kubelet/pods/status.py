@@ -111,7 +111,9 @@ def _initial_phase(pod: Object, status: Object) -> str:
     for container in spec.init_containers(pod):
         entry = by_name.get(container["name"], {"state": {"waiting": {}}})
         if spec.is_sidecar(container):
-            if not entry.get("started"):
+            # One that has run has let the others begin, whatever became of it.
+            first = "waiting" in entry["state"] and "terminated" not in (entry.get("lastState") or {})
+            if first or ("running" in entry["state"] and not entry.get("started")):
                 return "Pending"
             continue
         ended = entry["state"].get("terminated")
