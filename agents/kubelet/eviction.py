@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.view import Eviction
-from agents.kubelet.thresholds import RESOURCES, Shortage, Signal
+from agents.kubelet.thresholds import MEMORIES, RESOURCES, Shortage, Signal
 from api.objects import Object, uid_of
 from api.pod_resources import limits_of, requests_of
 from api.quantities import Quantity, canonical, parse
@@ -43,7 +43,7 @@ class Use:
 
     def of(self, signal: Signal) -> int:
         """What the pod has of what a signal measures. Source: eviction's buildSignalToRankFunc."""
-        if signal is Signal.MEMORY:
+        if signal in MEMORIES:
             return sum(self.memory.values())
         if signal is Signal.PROCESSES:
             return self.processes
@@ -53,6 +53,10 @@ class Use:
         if not self.images_apart:
             return roots + rest
         return roots if signal in (Signal.IMAGE_DISK, Signal.IMAGE_INODES) else rest
+
+    def on_any_disk(self) -> int:
+        """The bytes of disk that count for the limit of the pod as a whole."""
+        return sum([*self.roots.values(), *self.logs.values(), *self._volumes_on_disk()])
 
     def of_container(self, name: str) -> int:
         """The bytes of disk that a container has written, wherever they lie."""
@@ -86,7 +90,7 @@ def _rank(signal: Signal, pod: Object, use: Use) -> tuple[bool, int, int]:
     """Greater goes earlier: over its request, then low priority, then much above its request."""
     amount = use.of(signal)
     request = 0
-    if signal in (Signal.MEMORY, Signal.NODE_DISK, Signal.IMAGE_DISK):
+    if signal in (*MEMORIES, Signal.NODE_DISK, Signal.IMAGE_DISK):
         request = requests_of(pod["spec"]).get(RESOURCES[signal], Quantity(0)).value()
     over = amount > request if signal is not Signal.PROCESSES else False
     return over, -int(pod["spec"].get("priority") or 0), amount - request
@@ -120,20 +124,21 @@ def over_own_limit(pod: Object, use: Use) -> Eviction | None:
     for volume in pod["spec"].get("volumes") or []:
         limit = (volume.get("emptyDir") or {}).get("sizeLimit")
         if limit and use.volumes.get(volume["name"], 0) > parse(limit).value() > 0:
-            return Eviction(
-                REASON, f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". ', AT_ONCE
-            )
+            return _excess(f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". ')
     whole = limits_of(pod["spec"]).get(_DISK)
-    if whole is not None and use.of(Signal.NODE_DISK) > whole.value():
+    if whole is not None and use.on_any_disk() > whole.value():
         shown = _shown(whole.value(), True)
-        message = f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
-        return Eviction(REASON, message, AT_ONCE)
+        return _excess(f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. ")
     for container in spec.containers(pod):
         name, limit = container["name"], _disk_limit(container)
         if limit and use.limited(name) > parse(limit).value():
-            message = f'Container {name} exceeded its local ephemeral storage limit "{limit}". '
-            return Eviction(REASON, message, AT_ONCE)
+            return _excess(f'Container {name} exceeded its local ephemeral storage limit "{limit}". ')
     return None
+
+
+def _excess(message: str) -> Eviction:
+    # The pod's own doing is no disruption that a Job's failure policy could overlook.
+    return Eviction(REASON, message, AT_ONCE, "")
 
 
 def limits_disk(pod: Object) -> bool:

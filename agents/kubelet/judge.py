@@ -22,7 +22,12 @@ from agents.kubelet.pods.view import Eviction
 from agents.kubelet.preemption import Needs, described, making_room
 from api.objects import Object, is_deleting, uid_of
 
-_PREEMPTION = Eviction("Preempting", "Preempted in order to admit critical pod", 0.0)
+_PREEMPTION = Eviction(
+    "Preempting",
+    "Preempted in order to admit critical pod",
+    0.0,
+    "Pod was preempted by Kubelet to accommodate a critical pod.",
+)
 
 
 @dataclass(slots=True)

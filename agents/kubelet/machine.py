@@ -45,7 +45,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """What is short on the machine now, in bytes and counts; whether images lie on a disk of their own."""
+    """What is short on the machine now, in bytes and counts; whether images lie on a disk of their own.
+
+    `pods_memory_total` is what all pods may use together, 0 without such a limit.
+    """
 
     memory_available: int
     disk_available: int
@@ -60,6 +63,8 @@ class Pressure:
     image_inodes_total: int = 0
     processes_total: int = 0
     images_apart: bool = False
+    pods_memory_available: int = 0
+    pods_memory_total: int = 0
 
 
 def read_machine(root_directory: Path, node_ip: str = "") -> Machine:

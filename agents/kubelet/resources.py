@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agents.kubelet.cgroups import PodCgroups
@@ -22,8 +22,8 @@ from agents.kubelet.processes import systems
 from agents.kubelet.runtime.interface import ContainerRuntime, State, Written
 from agents.kubelet.sampling import Sample, Sampler, read_node_use
 from agents.kubelet.stats import PodDisk
-from agents.kubelet.thresholds import DEFAULT, Threshold, parse_thresholds
-from agents.kubelet.usage import Space, disk_use, pod_usage, space
+from agents.kubelet.thresholds import DEFAULT, Threshold, parse_thresholds, with_memory_of_pods
+from agents.kubelet.usage import Space, disk_use, pod_usage, read_usage, space
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.payload import VolumeError
 from api.errors import ApiError
@@ -69,12 +69,18 @@ class NodeResources:
         self.images = ImageCollector(clock, runtime, self._image_space, settings.images)
         node = Node(self.pressure, pods, self.use, self._reclaim, evict, ending)
         self.eviction = EvictionManager(
-            clock, node, settings.thresholds, settings.transition, changed, settings.longest_grace
+            clock, node, with_memory_of_pods(settings.thresholds), settings.transition, changed, settings.longest_grace
         )
 
     def pressure(self) -> Pressure:
         """What is left now."""
-        return read_pressure(self._volumes.root, self._image_directory)
+        found = read_pressure(self._volumes.root, self._image_directory)
+        groups = self._cgroups.of_all_pods()
+        of_pods = read_usage(groups, self._clock.time()) if groups else None
+        if of_pods is None or not of_pods.memory_limit:
+            return found
+        left = max(0, of_pods.memory_limit - of_pods.working_set)
+        return replace(found, pods_memory_available=left, pods_memory_total=of_pods.memory_limit)
 
     def disk(self, pod: Object, *, roots: bool = True) -> PodDisk:
         """The disk that a pod uses; the written roots are asked of the runtime."""

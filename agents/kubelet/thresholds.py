@@ -26,6 +26,7 @@ class Signal(StrEnum):
     """What is measured."""
 
     MEMORY = "memory.available"
+    PODS_MEMORY = "allocatableMemory.available"
     NODE_DISK = "nodefs.available"
     NODE_INODES = "nodefs.inodesFree"
     IMAGE_DISK = "imagefs.available"
@@ -33,8 +34,10 @@ class Signal(StrEnum):
     PROCESSES = "pid.available"
 
 
+MEMORIES = (Signal.MEMORY, Signal.PODS_MEMORY)
 CONDITIONS = {
     Signal.MEMORY: "MemoryPressure",
+    Signal.PODS_MEMORY: "MemoryPressure",
     Signal.NODE_DISK: "DiskPressure",
     Signal.NODE_INODES: "DiskPressure",
     Signal.IMAGE_DISK: "DiskPressure",
@@ -43,6 +46,7 @@ CONDITIONS = {
 }
 RESOURCES = {
     Signal.MEMORY: "memory",
+    Signal.PODS_MEMORY: "memory",
     Signal.NODE_DISK: "ephemeral-storage",
     Signal.NODE_INODES: "inodes",
     Signal.IMAGE_DISK: "ephemeral-storage",
@@ -158,6 +162,15 @@ def reclaiming(thresholds: tuple[Threshold, ...], reclaims: Mapping[Signal, Recl
     return tuple(replace(entry, reclaim=reclaims.get(entry.signal, Reclaim())) for entry in thresholds)
 
 
+def with_memory_of_pods(thresholds: tuple[Threshold, ...]) -> tuple[Threshold, ...]:
+    """As much as must be left of the node's memory must be left of what all pods may use together.
+
+    So that pods end in the order of eviction, and not in that of the kernel. Source: addAllocatableThresholds.
+    """
+    of_node = [entry for entry in thresholds if entry.signal is Signal.MEMORY and not entry.grace]
+    return (*thresholds, *(replace(entry, signal=Signal.PODS_MEMORY) for entry in of_node))
+
+
 def soft(thresholds: tuple[Threshold, ...], grace_periods: Mapping[Signal, float]) -> tuple[Threshold, ...]:
     """Thresholds with their grace periods. Raises ThresholdError for one that has none."""
     missing = [threshold.signal for threshold in thresholds if not grace_periods.get(threshold.signal)]
@@ -172,6 +185,7 @@ def measured(pressure: Pressure) -> Mapping[Signal, tuple[int, int]]:
     """(available, total) of each signal."""
     return {
         Signal.MEMORY: (pressure.memory_available, pressure.memory_total),
+        Signal.PODS_MEMORY: (pressure.pods_memory_available, pressure.pods_memory_total),
         Signal.NODE_DISK: (pressure.disk_available, pressure.disk_total),
         Signal.NODE_INODES: (pressure.inodes_available, pressure.inodes_total),
         Signal.IMAGE_DISK: (pressure.image_disk_available, pressure.image_disk_total),
@@ -195,7 +209,7 @@ def shortages(
         more = threshold.reclaim.quantity(total) if threshold.key in unresolved else 0
         if total and available < wanted + more:
             found.append(Shortage(threshold.signal, available, wanted, threshold.grace))
-    return sorted(found, key=lambda shortage: (shortage.signal is not Signal.MEMORY, shortage.grace))
+    return sorted(found, key=lambda shortage: (shortage.signal not in MEMORIES, shortage.grace))
 
 
 @dataclass(slots=True)

@@ -157,15 +157,10 @@ def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now:
     fresh.append(_ready(pod, containers_ready))
     fresh.append(containers_ready)
     fresh.append({"type": "PodScheduled", "status": "True"})
-    if memory.evicted is not None:
-        fresh.append(
-            {
-                "type": "DisruptionTarget",
-                "status": "True",
-                "reason": memory.evicted.disruption,
-                "message": memory.evicted.message,
-            }
-        )
+    if memory.evicted is not None and memory.evicted.disruption != "" and not view.running():
+        message = memory.evicted.disruption or memory.evicted.message
+        told = {"reason": "TerminationByKubelet", "message": message}
+        fresh.append({"type": "DisruptionTarget", "status": "True"} | told)
     if memory.resize_problem is not None:
         reason, message = memory.resize_problem[:2]
         fresh.append({"type": "PodResizePending", "status": "True", "reason": reason, "message": message})

@@ -101,12 +101,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """Why the node ends a pod for good, and within how many seconds."""
+    """Why the node ends a pod for good, and within how many seconds.
+
+    `disruption` is what its DisruptionTarget condition says, if not the message; without one if it is "".
+    """
 
     reason: str
     message: str
     grace: float
-    disruption: str = "TerminationByKubelet"
+    disruption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from agents.kubelet.thresholds import (
     reclaiming,
     shortages,
     soft,
+    with_memory_of_pods,
 )
 from agents.kubelet.usage import DiskTraffic, Interface, Throttling, disk_use, interfaces, pod_usage
 from api.runtime import SystemRuntime
@@ -70,6 +71,11 @@ SHORTAGES = [
      [("imagefs.inodesFree", 50)]),
     ("images", DEFAULT, {"image_disk_available": 14 * GIB}, [("imagefs.available", 15 * GIB)]),
     ("processes", "pid.available<1k", {"processes_available": 999}, [("pid.available", 1000)]),
+    ("memory of all pods", DEFAULT, {"pods_memory_available": 99 * MIB, "pods_memory_total": GIB},
+     [("allocatableMemory.available", 100 * MIB)]),
+    ("a part of what they may use", "memory.available<10%,nodefs.available<1%",
+     {"pods_memory_available": GIB, "pods_memory_total": 11 * GIB, "disk_available": 0},
+     [("allocatableMemory.available", 11 * GIB // 10), ("nodefs.available", GIB)]),
     ("memory comes first", DEFAULT, {"disk_available": 0, "memory_available": 0},
      [("memory.available", 100 * MIB), ("nodefs.available", 10 * GIB)]),
 ]  # fmt: skip
@@ -77,7 +83,7 @@ SHORTAGES = [
 
 @pytest.mark.parametrize(("text", "low", "wanted"), [pytest.param(*c[1:], id=c[0]) for c in SHORTAGES])
 def test_thresholds_say_what_is_short(text: str, low: dict[str, int], wanted: list[tuple[str, int]]) -> None:
-    found = shortages(pressure(**low), parse_thresholds(text))
+    found = shortages(pressure(**low), with_memory_of_pods(parse_thresholds(text)))
     assert [(shortage.signal.value, shortage.wanted) for shortage in found] == wanted
 
 
@@ -200,6 +206,7 @@ def test_disk_beyond_a_limit_is_said_of_whom_it_is() -> None:
     made["spec"]["containers"].append({"name": "side", "resources": {"limits": {"ephemeral-storage": "2Mi"}}})
     found = over_own_limit(made, Use(logs={"app": 3 * MIB}))
     assert found is not None and found.message == 'Container app exceeded its local ephemeral storage limit "2Mi". '
+    assert found.disruption == ""
     made["spec"]["initContainers"] = [{"name": "i", "resources": {"limits": {"ephemeral-storage": "8Mi"}}}]
     assert over_own_limit(made, Use(logs={"side": MIB, "app": 2 * MIB}, volumes={"v": MIB, "w": 3 * MIB})) is None
     made["spec"]["priority"] = 2_000_000_000
@@ -210,15 +217,16 @@ USES = Use(
     memory={"a": 1}, processes=2, logs={"a": 10}, roots={"a": 100}, volumes={"v": 1000, "m": 5}, inodes=20,
     root_inodes=200, in_memory=frozenset({"m"}),
 )  # fmt: skip
-ALL_SIGNALS = [Signal.MEMORY, Signal.NODE_DISK, Signal.NODE_INODES, Signal.IMAGE_DISK, Signal.IMAGE_INODES,
-               Signal.PROCESSES]  # fmt: skip
+ALL_SIGNALS = [Signal.MEMORY, Signal.PODS_MEMORY, Signal.NODE_DISK, Signal.NODE_INODES, Signal.IMAGE_DISK,
+               Signal.IMAGE_INODES, Signal.PROCESSES]  # fmt: skip
 
 
 def test_what_counts_where_images_lie_on_a_disk_of_their_own() -> None:
-    assert [USES.of(signal) for signal in ALL_SIGNALS] == [1, 1110, 220, 1110, 220, 2]
+    assert [USES.of(signal) for signal in ALL_SIGNALS] == [1, 1, 1110, 220, 1110, 220, 2]
     apart = dataclasses.replace(USES, images_apart=True)
-    assert [apart.of(signal) for signal in ALL_SIGNALS] == [1, 1010, 20, 100, 200, 2]
+    assert [apart.of(signal) for signal in ALL_SIGNALS] == [1, 1, 1010, 20, 100, 200, 2]
     assert (USES.limited("a"), apart.limited("a"), apart.of_container("a")) == (110, 10, 110)
+    assert (USES.on_any_disk(), apart.on_any_disk()) == (1110, 1110)
 
 
 def tolerating(pressure: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from agents.kubelet.pods import recorded
 from agents.kubelet.pods.status import NodeFacts, one_of_each, pod_status, status_patch
-from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading, with_unstarted
+from agents.kubelet.pods.view import BackOff, Eviction, Memory, PodView, Problem, Reading, with_unstarted
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
 from api.runtime import timestamp
 
@@ -369,6 +369,48 @@ def test_the_last_state_is_that_of_the_attempt_before_though_only_the_api_knows_
     pod = make_pod(containerStatuses=[known(count=5, terminated={"exitCode": 3})])
     (entry,) = status_of(pod, container(attempt=6))["containerStatuses"]
     assert (entry["lastState"], entry["restartCount"]) == ({"terminated": {"exitCode": 3}}, 6)
+
+
+TARGETS: list[tuple[str, dict[str, Any], list[Container], dict[str, str]]] = [
+    # Source: status_manager's TestMergePodStatus, preemption and eviction_manager.
+    ("nothing of it runs", {}, [container(state="exited")], {"reason": "TerminationByKubelet", "message": "why"}),
+    ("with words of its own", {"disruption": "so"}, [], {"reason": "TerminationByKubelet", "message": "so"}),
+    ("while something runs the pod is not ended", {}, [container()], {"reason": "EvictionByEvictionAPI"}),
+    ("its own doing is no disruption", {"disruption": ""}, [], {"reason": "EvictionByEvictionAPI"}),
+]
+
+
+@pytest.mark.parametrize(("asked", "found", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in TARGETS])
+def test_the_disruption_of_an_evicted_pod_is_told_with_its_end(
+    asked: dict[str, Any], found: list[Container], wanted: dict[str, str]
+) -> None:
+    before = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    memory = Memory(evicted=Eviction("Evicted", "why", 1.0, **asked))
+    status = status_of(make_pod(phase="Running", conditions=[before]), *found, memory=memory)
+    (entry,) = [entry for entry in status["conditions"] if entry["type"] == "DisruptionTarget"]
+    assert {key: entry.get(key) for key in wanted} == wanted
+    runs = any(entry.state is State.RUNNING for entry in found)
+    assert status["phase"] == ("Running" if runs else "Failed")
+
+
+def test_statuses_are_in_the_order_of_names_and_share_the_room_for_messages() -> None:
+    pod = make_pod(init=("z", "y"))
+    pod["spec"]["containers"] = [{"name": name, "image": "x"} for name in ("c", "a", "b")]
+    ended = [container(name, "exited", message="ä" * 2000) for name in ("a", "b", "c", "y", "z")]
+    status = status_of(pod, *ended)
+    assert [entry["name"] for entry in status["initContainerStatuses"]] == ["z", "y"]
+    assert [entry["name"] for entry in status["containerStatuses"]] == ["a", "b", "c"]
+    entries = status["initContainerStatuses"] + status["containerStatuses"]
+    ends = [(entry.get("lastState") or entry["state"])["terminated"] for entry in entries]
+    assert [len(end["message"].encode()) for end in ends] == [2456] * 5
+
+
+def test_a_sidecar_that_has_run_makes_no_running_pod_pending() -> None:
+    pod = make_pod(init=("s",))
+    pod["spec"]["initContainers"][0]["restartPolicy"] = "Always"
+    ended = [container("s", "exited", 1), container(state="exited", code=1)]
+    memory = Memory(backoffs={"app": BackOff(20.0, NOW), "s": BackOff(20.0, NOW)})
+    assert status_of(pod, *ended, memory=memory)["phase"] == "Running"
 
 
 FAMILIES = [
