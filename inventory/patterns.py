@@ -20,21 +20,20 @@ _SUBSCRIPT = re.compile(r"^(?P<name>.+)\[(?:(?P<one>-?\d+)|(?P<first>\d*)[:-](?P
 
 
 def split(pattern: str | Iterable[str]) -> list[str]:
-    """The pieces of a pattern: a comma always parts, a colon outside brackets too unless it is an IPv6 address."""
+    """The pieces of a pattern: commas part it, or else colons outside brackets unless it is an IPv6 address."""
     if not isinstance(pattern, str):
         return [piece for part in pattern for piece in split(part)]
     if "," in pattern:
-        return [piece for part in pattern.split(",") for piece in split(part)]
+        return [piece.strip() for piece in pattern.split(",") if piece.strip()]
     pattern = pattern.strip()
-    if pattern.startswith("~"):
-        return [pattern]
     if re.fullmatch(r"[!&]?[0-9a-fA-F:]*::[0-9a-fA-F:]*", pattern):
         return [pattern]
     pieces: list[str] = []
     current, depth = "", 0
     for character in pattern:
         depth += (character == "[") - (character == "]")
-        if character == ":" and depth == 0:
+        # A group of a regular expression that keeps nothing begins with `(?:`.
+        if character == ":" and depth == 0 and not current.endswith("(?"):
             pieces.append(current)
             current = ""
         else:

@@ -25,7 +25,7 @@ def listing(playbook: Playbook, inventory: Inventory, options: Options, loader: 
     for number, play in enumerate(playbook.plays, 1):
         yield f"\n  play #{number} ({play.hosts}): {play.name}\tTAGS: [{', '.join(sorted(play.scope.tags))}]"
         if wanted.list_hosts:
-            hosts = PlayRunner(state, play, dynamic=True).hosts()
+            hosts = PlayRunner(state, play).hosts()
             yield f"    pattern: {[play.hosts] if isinstance(play.hosts, str) else list(play.hosts)}"
             yield f"    hosts ({len(hosts)}):"
             yield from (f"      {host}" for host in hosts)

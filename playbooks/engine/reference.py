@@ -52,7 +52,7 @@ def _keywords() -> Iterator[str]:
     )
     for what, words in levels:
         yield f"Of {what}: {_listed(words)}.\n"
-    yield f"Strategies: {_listed(STRATEGIES)}; `host_pinned` is `free`.\n"
+    yield f"Strategies: {_listed(STRATEGIES)}; `host_pinned` is `free`, `debug` is `linear`.\n"
     yield f"Verbs of `meta`: {_listed(keywords.META)}.\n"
 
 

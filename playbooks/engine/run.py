@@ -73,14 +73,12 @@ def execute(playbook: Playbook, inventory: Inventory, options: Options, loader: 
     started = time.monotonic()
     state = RunState(playbook, inventory, options, loader, display)
     interrupted = False
-    dynamic = False
     pool = ThreadPoolExecutor(max(1, options.forks), thread_name_prefix="wherry-task")
     try:
         _check_hosts(playbook, state)
         for play in playbook.plays:
-            if not PlayRunner(state, play, dynamic=dynamic).go(pool):
+            if not PlayRunner(state, play).go(pool):
                 break
-            dynamic = dynamic or makes_groups(play.sections)
     except KeyboardInterrupt:
         interrupted = True
         state.stopping.set()
@@ -115,7 +113,7 @@ def _check_hosts(playbook: Playbook, state: RunState) -> None:
     runners = []
     anywhere = False
     for play in playbook.plays:
-        runners.append(PlayRunner(state, play, dynamic=False))
+        runners.append(PlayRunner(state, play))
         anywhere = bool(runners[-1].hosts()) or anywhere
         if makes_groups(play.sections):
             return

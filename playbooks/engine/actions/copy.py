@@ -23,7 +23,7 @@ def run(call: ActionCall) -> Result:
         raise TaskError("src and content are mutually exclusive")
     if call["content"] is not None:
         content = call["content"]
-        text = content if isinstance(content, str) else json.dumps(content)
+        text = json.dumps(content) if isinstance(content, dict | list) else str(content)
         return send(call, text.encode("utf-8", "surrogateescape"), call.parameters)
     if call["src"] is None:
         raise TaskError("src (or content) is required")

@@ -41,5 +41,5 @@ def run(call: ActionCall) -> Result:
         raise TaskError(str(error)) from error
     parameters = {name: option.default for name, option in COPY_OPTIONS.items()}
     parameters.update({key: value for key, value in call.parameters.items() if key in COPY_OPTIONS})
-    parameters["original_basename"] = name.removesuffix(".j2")
+    parameters["original_basename"] = name
     return send(call, text.encode(call["output_encoding"]), {**parameters, "src": None})

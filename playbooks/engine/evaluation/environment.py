@@ -12,6 +12,7 @@ from types import GeneratorType
 from typing import Any, NoReturn
 
 import jinja2
+from jinja2 import nodes, pass_context
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.utils import missing
@@ -22,6 +23,9 @@ from playbooks.engine.evaluation.filters_vault import FILTERS as VAULT_FILTERS
 from playbooks.errors import UndefinedError
 
 SCOPE = " scope"
+LOOKUPS = ("lookup", "query", "q")
+# The filter of a constant that is a template; no template can name it.
+_WRITTEN = " .written"
 # The tests whose question is whether there is a value.
 _OF_UNDEFINED = ("defined", "undefined", "vault_encrypted")
 
@@ -76,7 +80,37 @@ class _CodeGenerator(NativeCodeGenerator):
         return repr(parts[0] if len(parts) == 1 else "".join(_text(part) for part in parts))
 
 
-class NativeEnvironment(jinja2.Environment):
+class _Environment(jinja2.Environment):
+    """Templates that are written out among the terms of a lookup are evaluated first; what a term gets is not."""
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for call in tree.find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name in LOOKUPS:
+                call.args[1:] = [_with_templates(term) for term in call.args[1:]]
+        return tree
+
+
+def _with_templates(node: Any) -> Any:
+    if isinstance(node, nodes.Const) and isinstance(node.value, str) and "{{" in node.value:
+        return nodes.Filter(node, _WRITTEN, [], [], None, None, lineno=node.lineno)
+    if isinstance(node, nodes.List | nodes.Tuple):
+        node.items[:] = [_with_templates(item) for item in node.items]
+    elif isinstance(node, nodes.Dict):
+        for pair in node.items:
+            pair.value = _with_templates(pair.value)
+    return node
+
+
+@pass_context
+def _written(context: Context, text: str) -> Any:
+    try:
+        return context.parent[SCOPE].template(text)
+    except UndefinedError as error:
+        return Missing(hint=str(error))
+
+
+class NativeEnvironment(_Environment):
     """For values and conditions."""
 
     code_generator_class = _CodeGenerator
@@ -88,7 +122,7 @@ class NativeEnvironment(jinja2.Environment):
         return join(parts)
 
 
-class TextEnvironment(jinja2.Environment):
+class TextEnvironment(_Environment):
     """For template files: the result is text."""
 
     context_class = LazyContext
@@ -124,6 +158,7 @@ def _furnish(environment: Any, globals_: Mapping[str, Any]) -> Any:
     environment.filters["list"] = _list
     for name in ("items", "list", "pprint"):
         environment.filters[f"ansible.builtin.{name}"] = environment.filters[name]
+    environment.filters[_WRITTEN] = _written
     environment.globals.update(globals_)
     return environment
 
@@ -211,7 +246,7 @@ def plain(value: Any) -> Any:
 def with_newlines(source: str, rendered: str, newline: str = "\n") -> str:
     """The text with at least as many newlines at its end as its template has: Jinja2 drops one."""
     wanted = len(source) - len(source.rstrip("\n"))
-    found = (len(rendered) - len(rendered.rstrip("\r\n"))) // len(newline)
+    found = len(rendered) - len(rendered.rstrip("\n"))
     return rendered + newline * (wanted - found)
 
 

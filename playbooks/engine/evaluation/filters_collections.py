@@ -136,8 +136,8 @@ def _of_numbers(first: Iterable[Any], second: Iterable[Any], how: Callable[[Any,
 
 def symmetric_difference(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
     """What is in one of them only."""
-    both = intersect(first, second)
-    return [item for item in union(first, second) if item not in both]
+    single = _of_numbers(first, second, operator.xor)
+    return union(difference(first, second), difference(second, first)) if single is None else single
 
 
 def subelements(value: Any, path: Any, skip_missing: bool = False) -> list[tuple[Any, Any]]:

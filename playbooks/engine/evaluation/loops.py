@@ -53,10 +53,11 @@ def _first_found(task: Task, scope: Evaluator) -> list[Any]:
 def variables(task: Task, all_items: list[Any], index: int, scope: Evaluator) -> Mapping[str, Any]:
     """What one turn adds to the variables: the item, its index, and `ansible_loop` if asked for."""
     control = task.loop_control
-    added: dict[str, Any] = {control.loop_var: all_items[index], "ansible_loop_var": control.loop_var}
-    if control.index_var:
-        added[control.index_var] = index
-        added["ansible_index_var"] = control.index_var
+    name, counter = str(scope.template(control.loop_var)), scope.template(control.index_var)
+    added: dict[str, Any] = {name: all_items[index], "ansible_loop_var": name}
+    if counter:
+        added[str(counter)] = index
+        added["ansible_index_var"] = str(counter)
     if boolean(scope.template(control.extended)):
         total = len(all_items)
         extended: dict[str, Any] = {

@@ -33,7 +33,7 @@ def render(scope: Evaluator, name: str, variables: Mapping[str, Any], given: Map
         header, _, source = source.partition("\n")
         options.update(_header(header, path))
     places = [str(path.parent), *(str(place / "templates") for place in scope.services.places)]
-    inner = scope.over(Layer({**_about(path), **variables}, final=True))
+    inner = scope.over(Layer({**_about(name, path), **variables}, final=True))
     try:
         return inner.render_file(source, places, options, str(path))
     except TemplateError as error:
@@ -55,11 +55,11 @@ def _user(number: int) -> str:
         return str(number)
 
 
-def _about(path: Path) -> dict[str, Any]:
+def _about(name: str, path: Path) -> dict[str, Any]:
     status = path.stat()
     return {
         "template_host": "localhost",
-        "template_path": str(path),
+        "template_path": name,
         "template_fullpath": str(path.absolute()),
         "template_uid": _user(status.st_uid),
         "template_mtime": datetime.fromtimestamp(status.st_mtime),

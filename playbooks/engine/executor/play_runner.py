@@ -31,11 +31,9 @@ from playbooks.errors import PlaybookError, TemplateError
 class PlayRunner:
     """Runs one play of a run."""
 
-    def __init__(self, run: RunState, play: Play, *, dynamic: bool) -> None:
+    def __init__(self, run: RunState, play: Play) -> None:
         self._run = run
         self._play = play
-        # A play before this one may have made groups: then an unknown name is not a mistake.
-        self._dynamic = dynamic
 
     def go(self, pool: ThreadPoolExecutor) -> bool:
         """Run the play; False if the playbook must stop after it. Raises PlaybookError."""
@@ -65,11 +63,10 @@ class PlayRunner:
     def hosts(self, *, strict: bool = False) -> list[str]:
         """The hosts of the play under the limit, in the pattern's order. Raises PlaybookError.
 
-        What is almost a known name is a typing mistake; what is none at all is no host, or an error too if `strict`.
+        What names nothing is no host, or an error if `strict`.
         """
         pattern = self._pattern()
         try:
-            strict = strict or (not self._dynamic and any(patterns.strangers(self._run.inventory, pattern).values()))
             chosen = patterns.match(self._run.inventory, pattern, strict=strict)
             if self._run.options.limit:
                 allowed = set(limited(self._run.inventory, self._run.options.limit))
@@ -91,8 +88,11 @@ class PlayRunner:
             return self._play.name
 
     def _warn_of_strangers(self) -> None:
-        for name in patterns.strangers(self._run.inventory, self._pattern()):
-            self._run.display.warning(f"{self._play.mark}: pattern {name!r} names neither a group nor a host; ignored")
+        for name, close in patterns.strangers(self._run.inventory, self._pattern()).items():
+            hint = f"; did you mean {close!r}?" if close else ""
+            self._run.display.warning(
+                f"{self._play.mark}: pattern {name!r} names neither a group nor a host; ignored{hint}"
+            )
 
     def _plain(self) -> Evaluator:
         """Evaluates what is said before any host is known."""

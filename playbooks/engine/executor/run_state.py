@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,11 @@ class RunState:
         if wanted and not self._started:
             self._started = fnmatch.fnmatch(task.name, wanted) or fnmatch.fnmatch(task.title, wanted)
         return not wanted or self._started
+
+    def forgive(self, hosts: Container[str]) -> None:
+        """Let hosts that failed begin the next play, and the run end as if they had not."""
+        self.failed = {host for host in self.failed if host not in hosts}
+        self.failures = [failure for failure in self.failures if failure.host not in hosts]
 
     def reset_connections(self) -> None:
         """Hang up everywhere; the next task connects again."""

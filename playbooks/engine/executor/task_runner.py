@@ -52,7 +52,7 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether the task failed, ignored or not."""
-        return bool(self.result.get("failed"))
+        return verdict.failed(self.result)
 
     @property
     def unreachable(self) -> bool:
@@ -157,7 +157,7 @@ class TaskRunner:
         if self._task.action in INCLUDES:
             return
         control = self._task.loop_control
-        label = scope.template(control.label) if control.label is not None else result[control.loop_var]
+        label = scope.template(control.label) if control.label is not None else result[result["ansible_loop_var"]]
         shown = Finished(
             self._host,
             self._play.shown(self._task, self._host),
@@ -222,7 +222,7 @@ def status(result: Mapping[str, Any]) -> Status:
     """How a result is shown."""
     if result.get("unreachable"):
         return Status.UNREACHABLE
-    if result.get("failed"):
+    if verdict.failed(result):
         return Status.FAILED
     if result.get("skipped"):
         return Status.SKIPPED

@@ -5,6 +5,7 @@ Invariant: pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from playbooks.engine.evaluation.evaluator import Evaluator
@@ -21,6 +22,13 @@ def skipped(condition: Any) -> dict[str, Any]:
         "skip_reason": "Conditional result was False",
         "false_condition": condition,
     }
+
+
+def failed(result: Mapping[str, Any]) -> bool:
+    """Whether a result is a failure: what `failed_when` said of it counts, else what it says itself."""
+    said = [item for item in (result, *(result.get("results") or ())) if isinstance(item, Mapping)]
+    told = [item["failed_when_result"] for item in said if "failed_when_result" in item]
+    return any(told) if told else bool(result.get("failed"))
 
 
 def with_result(task: Task, scope: Evaluator, result: dict[str, Any]) -> Evaluator:

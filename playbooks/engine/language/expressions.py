@@ -18,7 +18,6 @@ from playbooks.engine.evaluation import environment, lookups
 from playbooks.engine.language import keywords
 
 _CONDITIONS = ("when", "until", "changed_when", "failed_when")
-_LOOKUPS = ("lookup", "query", "q")
 
 
 def check(item: MarkedDict) -> None:
@@ -89,7 +88,7 @@ def _unknown(text: str) -> tuple[tuple[str, str, Iterable[str]], ...]:
 
 def _lookup_name(call: nodes.Call) -> str:
     """The lookup that a call names plainly, else ""."""
-    if not isinstance(call.node, nodes.Name) or call.node.name not in _LOOKUPS or not call.args:
+    if not isinstance(call.node, nodes.Name) or call.node.name not in environment.LOOKUPS or not call.args:
         return ""
     first = call.args[0]
     return str(first.value) if isinstance(first, nodes.Const) else ""

@@ -17,7 +17,8 @@ from playbooks.engine.language.tasks import Collected, TaskParser, flag, variabl
 from playbooks.engine.language.values import Node, Play, Playbook, Prompt, Scope, Task
 from playbooks.errors import PlaybookError
 
-_STRATEGIES = {"linear": "linear", "free": "free", "host_pinned": "free"}
+# Nobody is asked during a run: what `debug` adds to `linear` is left out.
+_STRATEGIES = {"linear": "linear", "free": "free", "host_pinned": "free", "debug": "linear"}
 _ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
 _PROMPT = frozenset(("name", "prompt", "default", "private", "confirm", "encrypt", "salt_size", "salt", "unsafe"))
 

@@ -40,6 +40,7 @@ CASES = [
     ("w*", ["web1", "web2", "web3"]),
     ("*1", ["web1", "db1"]),
     ("web?:!web2", ["web1", "web3"]),
+    ("~(?:web|db)1:!db1", ["web1"]),
     ("~(web|db)1", ["web1", "db1"]),
     ("localhost", ["localhost"]),
     (["web1", "db"], ["web1", "db1", "db2"]),
