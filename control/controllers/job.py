@@ -40,7 +40,7 @@ from control.controllers.job_rules import Ending, Plan
 from control.controllers.job_tally import Tally, awaiting_successors, tally
 from control.controllers.ledger import Ledger
 from control.controllers.pods import is_active, phase_of
-from control.controllers.replicaset import create_pod, delete_pod
+from control.controllers.replicaset import create_pod, delete_pod, namespace_ends
 
 _FINAL = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 _MOST_UNCOUNTED = 500
@@ -98,7 +98,10 @@ class JobController(Loop):
             # A pod may say something else by now; what the decision rests on must stand in the status.
             found.failed_indexes |= decided_on.failed_indexes
         self._report(job, pods, found, plan, now)
-        if error is not None:
+        if error is not None and namespace_ends(error):
+            # No pod will follow those whose count it should take over; the namespace waits for their finalizers.
+            self._strip(key, [pod for pod in pods if not is_active(pod)])
+        elif error is not None:
             raise error
         return plan.again
 

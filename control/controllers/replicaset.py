@@ -174,7 +174,7 @@ def create_pod(
     try:
         made = loop.client.create("pods", wanted)
     except ApiError as error:
-        if not _namespace_ends(error):
+        if not namespace_ends(error):
             tell(loop.events, owner, "FailedCreate", f"Error creating: {error}")
         raise
     ledger.created(key_of(owner), made)
@@ -200,7 +200,8 @@ def tell(events: EventRecorder, owner: Object, reason: str, message: str) -> Non
     record(owner, reason, message)
 
 
-def _namespace_ends(error: ApiError) -> bool:
+def namespace_ends(error: ApiError) -> bool:
+    """Whether nothing can be made there any more because the namespace goes."""
     return isinstance(error, Forbidden) and any(cause.reason == "NamespaceTerminating" for cause in error.causes)
 
 

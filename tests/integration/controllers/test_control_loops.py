@@ -209,6 +209,23 @@ def test_a_job_counts_each_of_its_pods_once(plane: Any) -> None:
     )
 
 
+def test_a_job_lets_pods_go_that_no_other_can_follow_because_the_namespace_goes(plane: Any) -> None:
+    plane.start()
+    plane.client.create("namespaces", {"metadata": {"name": "shop"}})
+    template = {"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}}
+    spec = {"template": template, "completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 1}
+    plane.until(lambda: plane.find("serviceaccounts", "default", "shop"), "pods can be made")
+    plane.client.create("jobs.batch", {"metadata": {"name": "j", "namespace": "shop"}, "spec": spec})
+    plane.until(lambda: plane.client.list("pods", "shop").items, "the pod is there")
+    plane.client.delete("namespaces", "shop")
+    for made in plane.client.list("pods", "shop").items:
+        # Long ago, so that its index need not wait any more.
+        end = {"name": "c", "state": {"terminated": {"exitCode": 1, "finishedAt": "2020-01-01T00:00:00Z"}}}
+        patch = {"status": {"phase": "Failed", "conditions": [], "containerStatuses": [end]}}
+        plane.client.patch("pods", made["metadata"]["name"], patch, "shop", subresource="status")
+    plane.until(lambda: not plane.client.list("pods", "shop").items, "nothing holds the pods")
+
+
 def test_a_service_follows_its_pods(plane: Any) -> None:
     plane.start()
     plane.nodes(2)
