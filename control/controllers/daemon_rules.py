@@ -212,10 +212,9 @@ def status(
         counts["current"] += 1
         pod = min(present, key=lambda one: one["metadata"].get("creationTimestamp") or "")
         counts["ready"] += is_ready(pod)
-        wait = available_in(pod, min_ready, now)
-        counts["available"] += wait == 0
-        if wait:
-            soon.append(wait)
+        counts["available"] += available_in(pod, min_ready, now) == 0
+        # Also of the newer ones: the older goes when they are available.
+        soon += [wait for one in present if (wait := available_in(one, min_ready, now))]
         counts["updated"] += any(labels_of(one).get(HASH_LABEL) == digest for one in present)
     found: Object = {
         "currentNumberScheduled": counts["current"],

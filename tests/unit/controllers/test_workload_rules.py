@@ -149,6 +149,15 @@ def test_daemon_status() -> None:
     }
 
 
+def test_a_surge_is_looked_at_again_when_the_newer_pod_becomes_available() -> None:
+    owner = daemonset(maxSurge=1, maxUnavailable=0)
+    owner["spec"]["minReadySeconds"] = 10
+    newer = pod("z", node="a", labels={HASH: "new"}, ready=-4, created=-5)
+    pods = [daemon("x", "a", "old", created=-90), newer]
+    found, again = daemon_rules.status(owner, [node("a")], pods, "new", NOW)
+    assert (found["numberAvailable"], again) == (1, 6.0)
+
+
 TEMPLATE = {"metadata": {"labels": {"app": "s"}}, "spec": {"containers": []}}
 OLD, NEW = Revision("old", TEMPLATE), Revision("new", TEMPLATE)
 
