@@ -135,14 +135,16 @@ def _explain(pod: Object, status: Object, old: Object, now: float) -> None:
 
 def _rejected(pod: Object, rejected: tuple[str, str], now: float) -> Object:
     old = pod.get("status") or {}
-    return {
+    status = {
         "phase": "Failed",
         "reason": rejected[0],
         "message": rejected[1],
+        "observedGeneration": pod["metadata"].get("generation"),
         "qosClass": spec.qos_class(pod),
         "startTime": old.get("startTime") or timestamp(now),
         "conditions": old.get("conditions") or [],
     }
+    return {name: value for name, value in status.items() if value is not None}
 
 
 def _conditions(pod: Object, status: Object, view: PodView, memory: Memory, now: float) -> list[Object]:

@@ -215,8 +215,11 @@ def test_reasons_of_an_end() -> None:
 
 
 def test_a_refused_pod_fails_with_the_reason() -> None:
-    status = status_of(make_pod(), memory=Memory(rejected=("OutOfcpu", "too much")))
+    pod = make_pod()
+    pod["metadata"]["generation"] = 3
+    status = status_of(pod, memory=Memory(rejected=("OutOfcpu", "too much")))
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", "OutOfcpu", "too much")
+    assert status["observedGeneration"] == 3
 
 
 def test_a_deadline_fails_the_pod() -> None:
