@@ -27,6 +27,8 @@ from api.validation.service_addresses import ip_address
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MAX_DEADLINE = 2**31 - 1
+# What the kernel takes as a name of a host.
+_LONGEST_HOSTNAME = 64
 _MOST_NAMESERVERS, _MOST_SEARCHES, _LONGEST_SEARCHES = 3, 32, 2048
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
@@ -119,6 +121,7 @@ def pod_spec(path: str, spec: Object, *, is_pod: bool = False) -> Causes:
     for field in ("hostname", "subdomain"):
         if spec.get(field):
             found += fields.problems(f"{path}.{field}", spec[field], names.dns_label_problems)
+    found += _hostname_override(path, spec)
     found += scheduling.tolerations(path, spec)
     found += _host_aliases(path, spec)
     for field in ("priorityClassName", "runtimeClassName"):
@@ -132,6 +135,21 @@ def pod_spec(path: str, spec: Object, *, is_pod: bool = False) -> Causes:
     found += operating_systems.judged(path, spec)
     if spec.get("resources"):
         found += resources.requirements(f"{path}.resources", spec["resources"])
+    return found
+
+
+def _hostname_override(path: str, spec: Object) -> Causes:
+    """A whole name that the pod goes by: nothing else may decide on it."""
+    name = spec.get("hostnameOverride")
+    if not name:
+        return []
+    place = f"{path}.hostnameOverride"
+    found = fields.problems(place, name, names.dns_subdomain_problems)
+    if len(name) > _LONGEST_HOSTNAME:
+        found.append(fields.too_long(place, _LONGEST_HOSTNAME))
+    for field in ("setHostnameAsFQDN", "hostNetwork"):
+        if spec.get(field):
+            found.append(fields.forbidden(place, f"may not be set when {field} is true"))
     return found
 
 
