@@ -25,6 +25,12 @@ def requests_of(spec: Mapping[str, Any], assumed: Mapping[str, Quantity] | None 
     return _requested(spec, lambda one: {**(assumed or {}), **_requests(one)})
 
 
+def says_of_itself(spec: Mapping[str, Any]) -> bool:
+    """Whether the pod as a whole has resources of its own, beside its containers'."""
+    resources = spec.get("resources") or {}
+    return bool(resources.get("requests") or resources.get("limits"))
+
+
 def given(pod: Mapping[str, Any]) -> dict[str, Any]:
     """What the kubelet says that the containers have, by their names, before anything is asked anew."""
     status = pod.get("status") or {}

@@ -13,6 +13,7 @@ import orjson
 from agents.kubelet.runtime.interface import PodIdentity
 from api import restarts
 from api.objects import Object, is_deleting, name_of, namespace_of, uid_of
+from api.pod_resources import says_of_itself
 from api.runtime import parse_timestamp
 
 TERMINAL = ("Succeeded", "Failed")
@@ -198,8 +199,9 @@ def qos_class(pod: Object) -> str:
     if seen:
         return str(seen)
     requested, guaranteed = False, True
-    for container in [*containers(pod), *init_containers(pod)]:
-        resources = container.get("resources") or {}
+    of_pod = says_of_itself(pod["spec"])
+    for holder in [pod["spec"]] if of_pod else [*containers(pod), *init_containers(pod)]:
+        resources = holder.get("resources") or {}
         limits = {k: v for k, v in (resources.get("limits") or {}).items() if k in ("cpu", "memory")}
         requests = {k: v for k, v in (resources.get("requests") or {}).items() if k in ("cpu", "memory")}
         requested = requested or bool(limits or requests)

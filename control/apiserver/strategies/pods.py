@@ -10,6 +10,7 @@ from typing import Any
 
 from api import quantities
 from api.objects import Object
+from api.pod_resources import says_of_itself
 from api.quantities import Quantity
 from control.apiserver.operation import Operation
 from control.apiserver.strategies.base import Strategy, set_generation
@@ -92,9 +93,11 @@ def _resize(spec: Object, wanted: Object) -> None:
 
 
 def qos_class(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, from the requests and limits of cpu and memory."""
+    """Guaranteed, Burstable or BestEffort, from the requests and limits of cpu and memory; the pod's own go first."""
     spec = pod["spec"]
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    if says_of_itself(spec):
+        containers = [spec]
     requests: dict[str, Quantity] = {}
     limits: dict[str, Quantity] = {}
     guaranteed = bool(containers)
