@@ -64,7 +64,9 @@ def _bound(op: Operation, pod: Object, binding: Object) -> Object:
     for field in ("annotations", "labels"):
         if metadata.get(field):
             pod["metadata"][field] = (pod["metadata"].get(field) or {}) | metadata[field]
-    conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+    # The node is had: what was kept for the pod on another must not be counted any more.
+    pod.setdefault("status", {}).pop("nominatedNodeName", None)
+    conditions = pod["status"].setdefault("conditions", [])
     set_condition(conditions, {"type": "PodScheduled", "status": "True"}, op.now)
     for condition in conditions:
         if condition["type"] == "PodScheduled":

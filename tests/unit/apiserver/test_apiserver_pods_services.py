@@ -10,6 +10,7 @@ import orjson
 import pytest
 from apiserver_objects import pod, service
 
+from agents.kubelet.pods.spec import qos_class
 from api import errors
 from api.objects import condition, is_true
 
@@ -90,25 +91,37 @@ def test_a_profile_that_an_annotation_names_comes_into_its_field(cluster, annota
     assert (f"metadata.annotations[{ARMOR}]: deprecated since v1.30" in headers.get("Warning", "")) is warned
 
 
+WHOLE = {"limits": {"cpu": "1", "memory": "1Gi"}}
+
+
 @pytest.mark.parametrize(
-    ("resources", "expected"),
+    ("resources", "of_pod", "expected"),
     [
-        ({}, "BestEffort"),
-        ({"requests": {"cpu": "100m"}}, "Burstable"),
-        ({"limits": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),
-        ({"limits": {"cpu": "1"}}, "Burstable"),
+        ({}, {}, "BestEffort"),
+        ({"requests": {"cpu": "100m"}}, {}, "Burstable"),
+        (WHOLE, {}, "Guaranteed"),
+        ({"limits": {"cpu": "1"}}, {}, "Burstable"),
+        ({}, {"requests": {"cpu": "1"}}, "Burstable"),
+        ({}, WHOLE, "Guaranteed"),
+        ({"requests": {"cpu": "1"}}, WHOLE, "Guaranteed"),
+        (WHOLE, {"limits": {"cpu": "2"}}, "Burstable"),
     ],
 )
-def test_quality_of_service_follows_from_resources(client, resources, expected):
+def test_quality_of_service_follows_from_resources(client, resources, of_pod, expected):
     container = {"name": "main", "image": "web:1", "resources": resources}
-    assert client.create("pods", pod("p", containers=[container]))["status"]["qosClass"] == expected
+    made = client.create("pods", pod("p", containers=[container], resources=of_pod))
+    assert made["status"]["qosClass"] == expected
+    del made["status"]["qosClass"]
+    assert qos_class(made) == expected, "the kubelet says the same of a pod that only it knows"
 
 
 def test_binding_sets_the_node_and_the_condition(client):
     client.create("pods", pod("p"))
+    client.patch("pods", "p", {"status": {"nominatedNodeName": "n2"}}, "default", subresource="status")
     bind(client, "p", "n1")
     bound = client.get("pods", "p", "default")
     assert bound["spec"]["nodeName"] == "n1"
+    assert "nominatedNodeName" not in bound["status"]
     condition = bound["status"]["conditions"][0]
     assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
 
