@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from image_registry import PLACE
+
 from agents.network.namespaces import inside, share
 from api import kubeconfig
 from api.client import Client
@@ -52,6 +54,10 @@ events_logger = "file"
 cgroup_manager = "cgroupfs"
 runtime = "crun"
 exit_command_delay = 10
+"""
+_REGISTRIES = f"""[[registry]]
+location = "{PLACE}"
+insecure = true
 """
 # A hybrid hierarchy is refused by crun, so the unified part is hidden from Podman.
 _HOLDER = """
@@ -113,6 +119,7 @@ class Host:
         if self._holder.stdout.readline() != b"ready\n":
             raise RuntimeError("the namespaces of the test node could not be made")
         (self.directory / "containers.conf").write_text(_CONTAINERS_CONF)
+        (self.directory / "registries.conf").write_text(_REGISTRIES)
 
     @property
     def cgroup(self) -> str:
@@ -126,9 +133,10 @@ class Host:
 
     def command(self, *words: str) -> list[str]:
         """A command line that runs within the namespaces."""
-        conf = f"CONTAINERS_CONF={self.directory}/containers.conf"
+        settings = [f"CONTAINERS_CONF={self.directory}/containers.conf"]
+        settings += [f"CONTAINERS_REGISTRIES_CONF={self.directory}/registries.conf"]
         path = f"PATH={self.directory}/bin:{os.environ['PATH']}"
-        return ["nsenter", "-t", str(self._holder.pid), "-n", "-m", "env", conf, path, *words]
+        return ["nsenter", "-t", str(self._holder.pid), "-n", "-m", "env", *settings, path, *words]
 
     def run(self, *words: str, check: bool = True) -> str:
         """Run a command within the namespaces; its output."""

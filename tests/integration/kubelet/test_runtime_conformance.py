@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from containerd_host import containerd_missing, start_containerd
+from image_registry import IMAGE as GUARDED
+from image_registry import USER, WORD, served
 from podman_host import BUSYBOX, PAUSE, Host, Node, eventually, missing
 
 from agents.kubelet.command import lowest_oom_score
@@ -27,6 +30,8 @@ from agents.kubelet.runtime.interface import (
     ContainerRuntime,
     ContainerRuntimeError,
     ContainerSpec,
+    Credentials,
+    ImagePullError,
     Limits,
     Mount,
     NoSuchContainer,
@@ -172,6 +177,22 @@ def test_images_are_found_by_name_and_by_id(real: Driver) -> None:
     listed = {name: image for image in real.runtime.list_images() for name in image.names}
     assert listed[BUSYBOX].id == found.id
     assert (listed[PAUSE].pinned, listed[BUSYBOX].pinned) == (True, False)
+
+
+def test_an_image_is_pulled_by_who_knows_the_word(real: Driver) -> None:
+    with served({"bin/busybox": Path(shutil.which("busybox") or "")}, real.here) as registry:
+        for known in (None, Credentials(USER, "guess")):
+            with pytest.raises(ImagePullError, match=r"(?i)unauthorized|401"):
+                real.runtime.pull_image(GUARDED, known)
+        with pytest.raises(ImagePullError, match=r"(?i)not found|unknown"):
+            real.runtime.pull_image(f"{GUARDED}23", Credentials(USER, WORD))
+        image = real.runtime.pull_image(GUARDED, Credentials(USER, WORD))
+        assert GUARDED in image.names and f"{GUARDED.removesuffix(':1')}@{registry.digest}" in image.digests
+    try:
+        assert image.size > 0 and real.runtime.image(GUARDED) == image
+    finally:
+        real.runtime.remove_image(image.id)
+    assert real.runtime.image(GUARDED) is None
 
 
 def test_a_pod_is_listed_as_it_was_made(driver: Driver) -> None:
