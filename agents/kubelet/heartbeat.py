@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agents.kubelet.machine import Machine
-from agents.kubelet.node import Health, NodeSettings, node_object, node_status, status_patch
+from agents.kubelet.node import Health, NodeSettings, events, node_object, node_status, status_patch
 from agents.kubelet.runtime.interface import Image, Version
 from api.client import STRATEGIC_MERGE_PATCH, Client
 from api.errors import AlreadyExists, NotFound
@@ -36,7 +36,10 @@ class Report:
 
 
 class Heartbeat:
-    """One node's registration, lease and status. `report()` tells how the node is now."""
+    """One node's registration, lease and status.
+
+    `report()` tells how the node is now; `tell` is given the type, reason and sentence of what people should know.
+    """
 
     def __init__(
         self,
@@ -46,12 +49,14 @@ class Heartbeat:
         report: Callable[[], Report],
         *,
         status_seconds: float = 300.0,
+        tell: Callable[[str, str, str], None] = lambda kind, reason, message: None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._settings = settings
         self._report = report
         self._status_seconds = status_seconds
+        self._tell = tell
         self._written = float("-inf")
         self._lease: Object | None = None
         self.node: Object = {}
@@ -63,6 +68,7 @@ class Heartbeat:
         fresh = self._status(report, {})
         try:
             self.node = self._client.create("nodes", wanted | {"status": fresh})
+            self._tell_all(events({}, fresh, self._settings.name))
         except AlreadyExists:
             self.node = self._client.get("nodes", self._settings.name)
             labels = {k: v for k, v in labels_of(wanted).items() if labels_of(self.node).get(k) != v}
@@ -75,9 +81,11 @@ class Heartbeat:
         """Write what changed; all conditions if the last write is long ago. Registers a node that is missing."""
         now = self._clock.monotonic()
         heartbeat = now - self._written >= self._status_seconds
-        patch = status_patch(self.node, self._status(self._report(), self.node), heartbeat=heartbeat)
+        fresh = self._status(self._report(), self.node)
+        patch = status_patch(self.node, fresh, heartbeat=heartbeat)
         if patch is None:
             return
+        news = events(self.node, fresh, self._settings.name)
         try:
             self.node = self._client.patch(
                 "nodes", self._settings.name, patch, content_type=STRATEGIC_MERGE_PATCH, subresource="status"
@@ -85,7 +93,13 @@ class Heartbeat:
         except NotFound:
             log.warning("node %s is not registered any more; registering it again", self._settings.name)
             self.register()
+        else:
+            self._tell_all(news)
         self._written = now
+
+    def _tell_all(self, news: list[tuple[str, str, str]]) -> None:
+        for kind, reason, message in news:
+            self._tell(kind, reason, message)
 
     def observe(self, node: Object) -> bool:
         """Take note of the Node as the watch has it; whether it is newer than what was known."""

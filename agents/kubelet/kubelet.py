@@ -117,7 +117,9 @@ class Kubelet:
         self.version: Version | None = None
         self._network_problem = "the node has no podCIDR yet; the controller manager assigns one"
         self._runtime_problem = ""
-        self.heartbeat = Heartbeat(client, clock, settings.node, self._report, status_seconds=settings.status_seconds)
+        self.heartbeat = Heartbeat(
+            client, clock, settings.node, self._report, status_seconds=settings.status_seconds, tell=self._tell_of_node
+        )
         self._seen: dict[str, frozenset[tuple[str, str]]] = {}
         self.compared = clock.monotonic()
         states: dict[str, PodState] = {}
@@ -281,6 +283,7 @@ class Kubelet:
     def _keep_registered(self) -> None:
         if not self.heartbeat.node:
             self._node_changed(self.heartbeat.register())
+            self._tell_of_node("Normal", "Starting", "Starting kubelet.")
         self.heartbeat.report_status()
 
     def _node_changed(self, node: Object | None) -> None:
@@ -320,8 +323,11 @@ class Kubelet:
 
     def _warn_of_node(self, reason: str, said: str) -> None:
         log.warning(said)
+        self._tell_of_node("Warning", reason, said)
+
+    def _tell_of_node(self, kind: str, reason: str, said: str) -> None:
         node = {"apiVersion": "v1", "kind": "Node"} | self.heartbeat.node
-        self.recorder.record(node, "Warning", reason, said)
+        self.recorder.record(node, kind, reason, said)
 
     def _rotate_logs(self) -> None:
         stamp, by_itself = f"{int(self.clock.time())}", self._version().rotates_logs

@@ -6,7 +6,7 @@ Source: kubelet's nodestatus setters; core/v1 Node.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,13 +155,13 @@ def _node_info(machine: Machine, version: Version) -> Object:
 def _images(images: list[Image]) -> list[Object]:
     named = [image for image in images if image.names or image.digests]
     largest = sorted(named, key=lambda image: (-image.size, image.id))[:_IMAGES_REPORTED]
-    return [{"names": sorted([*image.digests, *image.names])[:5], "sizeBytes": image.size} for image in largest]
+    return [{"names": [*sorted(image.digests), *sorted(image.names)][:5], "sizeBytes": image.size} for image in largest]
 
 
 def conditions(health: Health, old: Object, now: float) -> list[Object]:
     """MemoryPressure, DiskPressure, PIDPressure and Ready."""
     ready = (
-        ("False", "KubeletNotReady", "; ".join(health.problems))
+        ("False", "KubeletNotReady", _together(health.problems))
         if health.problems
         else ("True", "KubeletReady", "kubelet is posting ready status")
     )
@@ -172,6 +172,10 @@ def conditions(health: Health, old: Object, now: float) -> list[Object]:
         ("Ready", *ready),
     )
     return [_condition(old, now, *entry) for entry in wanted]
+
+
+def _together(problems: Sequence[str]) -> str:
+    return f"[{', '.join(problems)}]" if len(problems) > 1 else problems[0]
 
 
 # Status, reason and message without pressure and with it.
@@ -200,6 +204,24 @@ def _condition(old: Object, now: float, kind: str, status: str, reason: str, mes
         "reason": reason,
         "message": message,
     }
+
+
+def events(old: Object, fresh: Object, name: str) -> list[tuple[str, str, str]]:
+    """Type, reason and sentence of what has changed for people to know, from the Node `old` to the status `fresh`.
+
+    Of a new node's readiness nothing is said. Source: kubelet's nodestatus setters, TestReadyCondition and its like.
+    """
+    found = []
+    for entry in fresh["conditions"]:
+        before = condition(old, entry["type"])
+        if (before or {}).get("status") == entry["status"] or (entry["type"] == "Ready" and before is None):
+            continue
+        reason = entry["reason"].replace("Kubelet", "Node")
+        found.append(("Normal", reason, f"Node {name} status is now: {reason}"))
+    boot, booted = (status.get("nodeInfo", {}).get("bootID") for status in (old.get("status") or {}, fresh))
+    if boot and boot != booted:
+        found.append(("Warning", "Rebooted", f"Node {name} has been rebooted, boot id: {booted}"))
+    return found
 
 
 def status_patch(old: Object, fresh: Object, *, heartbeat: bool) -> Object | None:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from agents.kubelet.heartbeat import Heartbeat
-from agents.kubelet.node import NodeSettings
+from agents.kubelet.machine import Machine
+from agents.kubelet.node import Health, NodeSettings, events, node_status
+from agents.kubelet.runtime.interface import Image, Version
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -39,3 +41,52 @@ def test_a_lease_older_than_what_is_known_of_its_node_gets_it_for_an_owner() -> 
     owner = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}
     assert client.lease["metadata"]["ownerReferences"] == [owner]
     assert client.lease["spec"]["holderIdentity"] == "n"
+
+
+def status(*problems: str, pressure: str = "", boot: str = "", images: tuple[Image, ...] = ()) -> dict[str, Any]:
+    machine = Machine(cpus=2, memory=4 << 30, disk=1 << 30, boot_id=boot)
+    health = Health(problems, frozenset(pressure.split()))
+    return node_status(NodeSettings("n"), machine, Version("p", "1"), list(images), health, {}, 0.0)
+
+
+def unknown() -> dict[str, Any]:
+    found = status()
+    return found | {"conditions": [entry | {"status": "Unknown"} for entry in found["conditions"]]}
+
+
+CALM = "Normal NodeHasSufficientMemory, Normal NodeHasNoDiskPressure, Normal NodeHasSufficientPID"
+NEWS = [
+    # Source: kubelet's TestReadyCondition, TestMemoryPressureCondition and its like, TestMachineInfo.
+    ("a new node", {}, status(), CALM),
+    ("a new node with troubles", {}, status("x", pressure="DiskPressure"), CALM.replace("HasNoDisk", "HasDisk")),
+    ("nothing new", status("x"), status("y"), ""),
+    ("ready", status("x"), status(), "Normal NodeReady"),
+    ("not ready", status(), status("x"), "Normal NodeNotReady"),
+    ("heard of again", unknown(), status(), f"{CALM}, Normal NodeReady"),
+    ("pressure", status(), status(pressure="MemoryPressure PIDPressure"),
+     "Normal NodeHasInsufficientMemory, Normal NodeHasInsufficientPID"),
+    ("and its end", status(pressure="DiskPressure"), status(), "Normal NodeHasNoDiskPressure"),
+    ("rebooted", status(boot="a"), status(boot="b"), "Warning Rebooted"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "fresh", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in NEWS])
+def test_what_people_are_told_of_a_node(old: dict[str, Any], fresh: dict[str, Any], wanted: str) -> None:
+    found = events({"status": old}, fresh, "n")
+    assert ", ".join(f"{kind} {reason}" for kind, reason, _ in found) == wanted
+    texts = {"Rebooted": "Node n has been rebooted, boot id: b"}
+    assert all(text == texts.get(reason, f"Node n status is now: {reason}") for _, reason, text in found)
+
+
+PROBLEMS = [((), "kubelet is posting ready status"), (("a",), "a"), (("a", "b"), "[a, b]")]
+
+
+@pytest.mark.parametrize(("problems", "message"), PROBLEMS)
+def test_why_a_node_is_not_ready(problems: tuple[str, ...], message: str) -> None:
+    assert status(*problems)["conditions"][-1]["message"] == message
+
+
+def test_an_image_is_named_by_its_digests_first() -> None:
+    image = Image("1", names=("b:1", "a:1", "c:1"), digests=("b@sha256:2", "a@sha256:2", "a@sha256:1"))
+    names = ["a@sha256:1", "a@sha256:2", "b@sha256:2", "a:1", "b:1"]
+    assert status(images=(image,))["images"] == [{"names": names, "sizeBytes": 0}]
