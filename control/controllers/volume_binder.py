@@ -109,9 +109,9 @@ class VolumeBinder(Loop):
             self.client.update_status(_CLAIMS, claim | {"status": status})
 
     def _provision(self, claim: Object, storage_class: Object) -> float | None:
-        provisioner = storage_class["provisioner"]
+        provisioner = str(storage_class["provisioner"])
         if provisioner != LOCAL_PATH:
-            self._announce(claim, provisioner)
+            self._announce(claim, rules.DRIVERS.get(provisioner) or provisioner)
             return None
         selected = annotations_of(claim).get(SELECTED_NODE, "")
         node = self._nodes.get(selected)

@@ -20,7 +20,6 @@ from api.volumes import (
     find,
     is_bound,
     mode_of,
-    provisions,
     refers_to,
     reserved,
     unfit,
@@ -29,6 +28,19 @@ from api.volumes import (
 from control.controllers.local_directories import FINALIZER
 
 LOCAL_DIRECTORY = "/var/lib/wherry/volumes"
+
+
+_OWN = "kubernetes.io/"
+DRIVERS = {
+    "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
+    "kubernetes.io/azure-disk": "disk.csi.azure.com",
+    "kubernetes.io/azure-file": "file.csi.azure.com",
+    "kubernetes.io/cinder": "cinder.csi.openstack.org",
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io",
+    "kubernetes.io/portworx-volume": "pxd.portworx.com",
+    "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
+}
+"""Provisioners that once were Kubernetes' own, and who does their work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,10 @@ def _unbound(claim: Object, volumes: Iterable[Object], storage_class: Object | N
         return Pend("Normal", "WaitForPodScheduled", f"waiting for pod {consumer} to be scheduled")
     if delayed:
         return Pend("Normal", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
-    if storage_class is not None and provisions(storage_class):
+    if storage_class is not None:
+        provisioner = str(storage_class.get("provisioner") or "")
+        if provisioner.startswith(_OWN) and provisioner not in DRIVERS:
+            return Pend("Warning", "ProvisioningFailed", f"no volume plugin matched name: {provisioner}")
         return Provision(storage_class)
     if class_of(claim) and storage_class is None:
         return Pend("Warning", "ProvisioningFailed", f'storageclass.storage.k8s.io "{class_of(claim)}" not found')

@@ -66,6 +66,22 @@ CLAIMS: dict[str, tuple[Any, list[Any], Any, Any, str, Any]] = {
     "a block device is no file system": (claim(), [volume(spec={"volumeMode": "Block"})], None, None, "", NONE),
     "a released one is not free": (claim(), [volume(phase="Released")], None, None, "", NONE),
     "none: one is made": (claim(storage_class="now"), [], NOW_ONE, None, "", Provision(NOW_ONE)),
+    "nobody makes one of this class": (
+        claim(storage_class="now"),
+        [],
+        NOW_ONE | {"provisioner": "kubernetes.io/no-provisioner"},
+        None,
+        "",
+        Pend("Warning", "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner"),
+    ),
+    "a driver makes what Kubernetes itself once made": (
+        claim(storage_class="now"),
+        [],
+        NOW_ONE | {"provisioner": "kubernetes.io/aws-ebs"},
+        None,
+        "",
+        Provision(NOW_ONE | {"provisioner": "kubernetes.io/aws-ebs"}),
+    ),
     "the class is missing": (
         claim(storage_class="gone"),
         [],
