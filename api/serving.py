@@ -34,6 +34,8 @@ Check = Callable[[], None]
 
 _HANDSHAKE_SECONDS = 30.0
 _POLL_SECONDS = 0.01
+# As with the original's handlers, it does not matter how one asks for what has only one answer.
+_ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class ListenError(Exception):
@@ -96,10 +98,14 @@ def service(
     live_checks = {"ping": _nothing_wrong} | dict(live or {})
     ready_checks = live_checks | dict(ready or {})
     for path, checks in (("healthz", live_checks), ("livez", live_checks), ("readyz", ready_checks)):
-        app.add_url_rule(f"/{path}", path, _health_view(path, checks))
-        app.add_url_rule(f"/{path}/<path:check>", f"{path}-one", _one_check_view(checks))
-    app.add_url_rule("/metrics", "metrics", lambda: flask.Response(generate_latest(metrics), mimetype="text/plain"))
-    app.add_url_rule("/configz", "configz", lambda: flask.Response(orjson.dumps(config), mimetype="application/json"))
+        app.add_url_rule(f"/{path}", path, _health_view(path, checks), methods=_ANY)
+        app.add_url_rule(f"/{path}/<path:check>", f"{path}-one", _one_check_view(checks), methods=_ANY)
+    views = {
+        "metrics": lambda: flask.Response(generate_latest(metrics), mimetype="text/plain"),
+        "configz": lambda: flask.Response(orjson.dumps(config), mimetype="application/json"),
+    }
+    for path, view in views.items():
+        app.add_url_rule(f"/{path}", path, view, methods=_ANY)
     app.register_error_handler(404, _page_not_found)
     return app
 

@@ -103,6 +103,8 @@ class Application:
             self._identify(request)  # what is open to all still refuses a credential that is not good
             admitted = server.flow.classify(attributes(request))
             request.answer_headers = admitted.headers if admitted is not None else ()
+            if request.path.startswith("/version") and request.method != "GET":
+                raise routing.not_allowed()
             return None
         self._identify(request)
         if request.user is ANONYMOUS:
@@ -139,6 +141,8 @@ class Application:
         remote = server.aggregator.find(request)
         if remote is not None:
             return server.aggregator.proxy(remote, request)
+        if request.path.startswith("//"):
+            raise page_not_found()
         if request.info.is_resource:
             return routing.handle(server, request)
         if request.path == "/":
@@ -148,6 +152,8 @@ class Application:
             found = discovery.respond(server.registry, request, address, server.aggregator.remotes())
             if found is None:
                 raise page_not_found()
+            if request.method != "GET":
+                raise routing.not_allowed()
             return found
         return self._documents.respond(request)
 

@@ -27,6 +27,9 @@ def create(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """POST to a collection."""
     op = operation(server, endpoint, request, CREATE)
     obj = checked_body(op, request)
+    version = str(metadata_of(obj).get("resourceVersion") or "")
+    if version.isdigit() and int(version) and not op.dry_run:
+        raise errors.Unclassified("resourceVersion should not be set on objects to be created")
     made = create_object(op, obj)
     return object_response(server, endpoint, request, made.text, 201)
 

@@ -19,7 +19,7 @@ from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import object_response
-from control.apiserver.handlers.reading import list_response, meant
+from control.apiserver.handlers.reading import check_list_options, list_response, meant
 from control.apiserver.negotiation import accepted
 from control.apiserver.operation import DELETE, Operation, dry_run_causes, operation
 from control.apiserver.request import Request
@@ -58,6 +58,7 @@ def delete_collection(server: ApiServer, endpoint: Endpoint, request: Request) -
     """DELETE of all selected objects; answers with the list of them."""
     op = operation(server, endpoint, request, DELETE)
     options = _options(op, request)
+    check_list_options(request)
     chosen = selection(request, endpoint.entry.resource, endpoint.fields, endpoint.labels)
     late = FieldSelector()
     if endpoint.converts_late:
@@ -183,6 +184,9 @@ def read_options(op: Operation, request: Request) -> DeleteOptions:
     body: dict[str, Any] = {}
     if request.body.strip():
         body = action_body(request, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "v1")
+        if body.get("kind") not in (None, "", "DeleteOptions"):
+            kind, version = body["kind"], body.get("apiVersion") or ""
+            raise errors.BadRequest(f'no kind "{kind}" is registered for version "{version}"')
     elif request.environ.get("QUERY_STRING"):
         period = request.number("gracePeriodSeconds")
         body = {"propagationPolicy": request.query.get("propagationPolicy", "")}

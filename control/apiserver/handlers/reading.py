@@ -61,13 +61,7 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     if endpoint.converts_late:
         chosen, late = chosen.split()
     limit = max(0, request.number("limit") or 0)
-    token = request.query.get("continue", "")
-    version = _resource_version(request)
-    match = request.query.get("resourceVersionMatch", "")
-    if "sendInitialEvents" in request.query:
-        cause = Cause("FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list", "sendInitialEvents")
-        raise errors.invalid("ListOptions", "meta.k8s.io", "", [cause])
-    _check_match(version, match, token)
+    version, match, token = check_list_options(request)
     form = accepted(request)
     if token:
         if version:
@@ -88,6 +82,18 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
         _add_continue(metadata, chosen, objects[limit - 1].key, revision, len(objects) - limit)
         objects = objects[:limit]
     return list_response(server, endpoint, request, form, [found.text for found in objects], metadata)
+
+
+def check_list_options(request: Request) -> tuple[int | None, str, str]:
+    """(resourceVersion, resourceVersionMatch, continue). Raises BadRequest, Invalid."""
+    request.number("timeoutSeconds")
+    token, match = request.query.get("continue", ""), request.query.get("resourceVersionMatch", "")
+    version = _resource_version(request)
+    if "sendInitialEvents" in request.query:
+        cause = Cause("FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list", "sendInitialEvents")
+        raise errors.invalid("ListOptions", "meta.k8s.io", "", [cause])
+    _check_match(version, match, token)
+    return version, match, token
 
 
 def meant(

@@ -95,25 +95,28 @@ def handle(server: ApiServer, request: Request) -> Response:
     if endpoint.custom and (warning := endpoint.custom.warning()):
         request.warnings.append(warning)
     if info.subresource:
-        if info.subresource not in endpoint.entry.subresources:
+        if info.subresource not in endpoint.entry.subresources or (info.rest and info.subresource != "proxy"):
             raise page_not_found()
         handlers = _SUBRESOURCES.get(info.subresource, {})
     else:
         action = _ACTIONS.get((info.group, info.resource))
         handlers = {"create": action} if action else _COMPUTED.get((info.group, info.resource), _MAIN)
         if info.verb not in endpoint.entry.verbs:
-            raise _not_allowed()
+            raise not_allowed()
     handler = handlers.get(info.verb)
+    if request.method == "HEAD" and info.subresource != "proxy":
+        raise not_allowed()
     if handler is None or (info.verb == "create" and info.name and not info.subresource):
-        raise _not_allowed()
+        raise not_allowed()
     if info.verb in ("update", "patch") and not info.name:
-        raise _not_allowed()
+        raise not_allowed()
     if info.verb in ("create", "deletecollection") and endpoint.entry.resource.namespaced and not info.namespace:
-        raise _not_allowed()
+        raise not_allowed()
     if info.subresource not in _CONNECTIONS:
         accepted(request, transforms="list" in handlers or info.subresource in _TRANSFORMED)
     return handler(server, endpoint, request)
 
 
-def _not_allowed() -> errors.MethodNotAllowed:
+def not_allowed() -> errors.MethodNotAllowed:
+    """What is known is not asked for that way."""
     return errors.MethodNotAllowed("the server does not allow this method on the requested resource")

@@ -339,3 +339,25 @@ def test_large_answers_are_packed_for_who_takes_them(cluster):
         Request("GET", f"{maps}/m0", {"Accept-Encoding": "gzip"})
     )
     assert "Content-Encoding" not in small.headers
+
+
+REFUSED = [
+    ("HEAD", "/api/v1/namespaces/default/configmaps", None, 405),
+    ("HEAD", "/apis/apps/v1", None, 405),
+    ("POST", "/api", {}, 405),
+    ("DELETE", "/version", None, 405),
+    ("POST", "/healthz", {}, 200),
+    ("OPTIONS", "/readyz", None, 200),
+    ("GET", "//api/v1/pods", None, 404),
+    ("GET", "/api/v1/namespaces/default/pods/x/log/more", None, 404),
+    ("GET", "/api/v1/pods?timeoutSeconds=x", None, 400),
+    ("DELETE", "/api/v1/namespaces/default/configmaps?resourceVersion=0&resourceVersionMatch=Exact", None, 422),
+    ("DELETE", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt", {"kind": "Pod", "apiVersion": "v1"}, 400),
+    ("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "a", "resourceVersion": "5"}}, 500),
+    ("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "a", "resourceVersion": "0"}}, 201),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), REFUSED)
+def test_what_is_asked_in_an_odd_way(cluster, method, path, body, status):
+    assert cluster.request(method, path, body)[0] == status
