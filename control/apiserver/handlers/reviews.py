@@ -12,7 +12,7 @@ import orjson
 
 from api import errors
 from api.objects import Object
-from api.validation import fields
+from api.validation import access_reviews, fields
 from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
@@ -57,15 +57,14 @@ def _check(kind: str, body: Object, namespace: str, *, need_subject: bool) -> No
     """Raises Invalid for a review that does not say whom or what it is about, and BadRequest for one of elsewhere."""
     spec, metadata = body.get("spec") or {}, body.get("metadata") or {}
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    causes = []
+    causes: fields.Causes = []
     if resource is not None and path is not None:
         detail = "cannot be specified in combination with resourceAttributes"
         causes.append(fields.invalid("spec.nonResourceAttributes", path, detail))
     if resource is None and path is None:
         detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         causes.append(fields.invalid("spec.resourceAttributes", None, detail))
-    for field in ("fieldSelector", "labelSelector"):
-        causes += _selector_causes(f"spec.resourceAttributes.{field}", (resource or {}).get(field))
+    causes += access_reviews.selectors(resource or {})
     if need_subject and not spec.get("user") and not spec.get("groups"):
         causes.append(fields.invalid("spec.user", "", "at least one of user or group must be specified"))
     ignored = ("managedFields", "namespace") if namespace else ("managedFields",)
@@ -81,18 +80,6 @@ def _check(kind: str, body: Object, namespace: str, *, need_subject: bool) -> No
         raise errors.invalid(kind, "authorization.k8s.io", "", causes)
     if namespace and metadata.get("namespace") not in (None, "", namespace):
         raise errors.BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
-
-
-def _selector_causes(path: str, selector: Object | None) -> fields.Causes:
-    if selector is None:
-        return []
-    raw, requirements = selector.get("rawSelector"), selector.get("requirements")
-    if raw and requirements:
-        return [fields.invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")]
-    if not raw and not requirements:
-        detail = f"when {path} is specified, requirements or rawSelector is required"
-        return [fields.required(f"{path}.requirements", detail)]
-    return []
 
 
 def _attributes(user: User, spec: Object) -> Attributes:

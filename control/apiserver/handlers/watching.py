@@ -34,6 +34,7 @@ Bookmark = Callable[..., bytes]
 """(revision, annotations) → the line; the annotations may be left out."""
 
 _SHORTEST_TIMEOUT = 1800
+_PROTOBUF_STREAM = f"{PROTOBUF};stream=watch"
 _BOOKMARK_SECONDS = 60.0
 _POLL_SECONDS = 10.0
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
@@ -60,13 +61,15 @@ def watch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
         line = b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())
         if websocket_watch.wanted(request):
             return websocket_watch.serve(server.runtime, request, [line], lambda: None)
+        if asked.media == PROTOBUF:
+            return Response([_frame(line)], content_type=_PROTOBUF_STREAM)
         return Response([line], content_type=_stream_type(request))
     stream = _Stream(server, endpoint, watcher, timeout, bookmark)
     if websocket_watch.wanted(request):
         with closing(stream):
             return websocket_watch.serve(server.runtime, request, stream, watcher.drop)
     if asked.media == PROTOBUF:
-        return Response(_Frames(stream), content_type=f"{PROTOBUF};stream=watch")
+        return Response(_Frames(stream), content_type=_PROTOBUF_STREAM)
     return Response(stream, content_type=_stream_type(request))
 
 

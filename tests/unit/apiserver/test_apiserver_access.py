@@ -131,6 +131,28 @@ GRANTED = [
 ]
 
 
+SELECTORS = [
+    ({"rawSelector": "a=b"}, ""),
+    ({"requirements": [{"key": "a", "operator": "Newer"}]}, ""),
+    ({}, "fieldSelector.requirements"),
+    ({"rawSelector": "a=b", "requirements": [{"key": "a", "operator": "Exists"}]}, "fieldSelector.rawSelector"),
+    ({"requirements": [{"operator": "Exists"}]}, "fieldSelector.requirements[0].key"),
+    ({"requirements": [{"key": "a", "operator": "In"}]}, "fieldSelector.requirements[0].values"),
+    ({"requirements": [{"key": "a", "operator": "Exists", "values": ["b"]}]}, "fieldSelector.requirements[0].values"),
+]
+
+
+@pytest.mark.parametrize(("selector", "place"), SELECTORS, ids=lambda value: str(value)[-40:])
+def test_a_review_may_ask_about_selected_objects(cluster, selector, place):
+    attributes = {"verb": "list", "resource": "pods", "fieldSelector": selector}
+    spec = {"user": "jane", "resourceAttributes": attributes}
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    status, answer, _ = cluster.request("POST", path, {"spec": spec})
+    assert status == (422 if place else 201)
+    if place:
+        assert answer["details"]["causes"][0]["field"] == f"spec.resourceAttributes.{place}"
+
+
 def test_controllers_have_their_roles_by_default(client):
     for name, verb, group, resource, of, namespace, allowed in GRANTED:
         wanted = {"verb": verb, "group": group, "resource": resource, "name": of, "namespace": namespace}

@@ -162,10 +162,19 @@ def test_a_client_that_takes_protobuf_only_is_answered_in_it(cluster):
     assert found["kind"] == "CustomResourceDefinitionList"
     status, frames, headers = cluster.request("GET", f"{MAPS}?watch=1&timeoutSeconds=1", headers=only)
     assert (status, headers["Content-Type"]) == (200, f"{PROTOBUF};stream=watch")
+    kind, found = _first_event(frames)
+    assert (kind, found["metadata"]["name"]) == (b"ADDED", "a")
+    cluster.server.cache.collection("", "configmaps").floor = 10**6
+    _, frames, headers = cluster.request("GET", f"{MAPS}?watch=1&resourceVersion=5", headers=only)
+    kind, found = _first_event(frames)
+    assert (headers["Content-Type"], kind, found["code"]) == (f"{PROTOBUF};stream=watch", b"ERROR", 410)
+
+
+def _first_event(frames):
     length = int.from_bytes(frames[:4], "big")
     event = {number: value for number, _, value in wire.fields(frames[4 : 4 + length])}
     (_, _, raw), *_ = wire.fields(event[2])
-    assert (event[1], protobuf.decode(raw)["metadata"]["name"]) == (b"ADDED", "a")
+    return event[1], protobuf.decode(raw)
 
 
 def test_openapi_2_is_also_the_message_that_client_go_asks_for(cluster):
