@@ -3,18 +3,20 @@
 Invariant: pure. The scheduler, the kubelet and the quotas never differ about a pod, so that none takes what another
 refuses.
 Source: Kubernetes "Resource management for pods and containers", "Sidecar containers", "Pod overhead"; PodRequests and
-PodLimits of component-helpers' resource package.
+PodLimits of component-helpers' resource package; pkg/apis/core/v1/helper/qos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from api.objects import condition
 from api.quantities import ZERO, Quantity, parse
 
 Amounts = dict[str, Quantity]
+# Those that a pod's quality of service depends on.
+_GRADED = ("cpu", "memory")
 
 
 def requests_of(spec: Mapping[str, Any], assumed: Mapping[str, Quantity] | None = None) -> Amounts:
@@ -25,10 +27,29 @@ def requests_of(spec: Mapping[str, Any], assumed: Mapping[str, Quantity] | None 
     return _requested(spec, lambda one: {**(assumed or {}), **_requests(one)})
 
 
-def says_of_itself(spec: Mapping[str, Any]) -> bool:
-    """Whether the pod as a whole has resources of its own, beside its containers'."""
-    resources = spec.get("resources") or {}
-    return bool(resources.get("requests") or resources.get("limits"))
+def qos_class(spec: Mapping[str, Any]) -> str:
+    """Guaranteed, Burstable or BestEffort, from the requests and limits of cpu and memory; the pod's own go first."""
+    holders: Sequence[Mapping[str, Any]] = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    own = spec.get("resources") or {}
+    if own.get("requests") or own.get("limits"):
+        holders = [spec]
+    requests: Amounts = {}
+    limits: Amounts = {}
+    guaranteed = bool(holders)
+    for holder in holders:
+        resources = holder.get("resources") or {}
+        limited = _graded(resources.get("limits"))
+        _add(limits, limited)
+        _add(requests, _graded(resources.get("requests")))
+        guaranteed = guaranteed and len(limited) == len(_GRADED)
+    if not requests and not limits:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed and requests == limits else "Burstable"
+
+
+def _graded(quantities: Mapping[str, Any] | None) -> Amounts:
+    found = {name: parse((quantities or {}).get(name, 0)) for name in _GRADED}
+    return {name: amount for name, amount in found.items() if amount != ZERO}
 
 
 def given(pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from api.validation import (
     fields,
     operating_systems,
     pod_annotations,
+    pod_resize,
     pod_status,
     resources,
     scheduling,
@@ -48,7 +49,7 @@ def pod(new: Object, old: Object | None, subresource: str) -> Causes:
     found += pod_annotations.judged("metadata.annotations", new["metadata"], spec)
     if old is not None:
         found += pod_annotations.changed(new, old)
-        return found + _spec_update(spec, old["spec"], resize=subresource == "resize")
+        return found + (pod_resize.judged(new, old) if subresource == "resize" else _spec_update(spec, old["spec"]))
     found += pod_annotations.agreeing(new)
     found += _tokens_without_account(spec)
     found += volumes.brought_claims("spec", spec, new["metadata"].get("name") or "")
@@ -206,17 +207,16 @@ def _gates(path: str, spec: Object) -> Causes:
     return found
 
 
-def _spec_update(new: Object, old: Object, resize: bool = False) -> Causes:
+def _spec_update(new: Object, old: Object) -> Causes:
     found: Causes = []
     for field in ("containers", "initContainers"):
         if len(new.get(field) or []) != len(old.get(field) or []):
             return [fields.forbidden(f"spec.{field}", "pod updates may not add or remove containers")]
     found += _deadline(new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds"))
-    if not resize:
-        found += scheduling.only_added_tolerations(new, old)
-        found += scheduling.only_removed_gates(new, old)
-        found += scheduling.only_narrowed(new, old) if old.get("schedulingGates") else []
-    if not found and _frozen(new, old, resize) != _frozen(old, old, resize):
+    found += scheduling.only_added_tolerations(new, old)
+    found += scheduling.only_removed_gates(new, old)
+    found += scheduling.only_narrowed(new, old) if old.get("schedulingGates") else []
+    if not found and _frozen(new, old) != _frozen(old, old):
         found.append(fields.forbidden("spec", _MUTABLE + "\n" + _difference(new, old)))
     return found
 
@@ -234,17 +234,12 @@ def _deadline(new: int | None, old: int | None) -> Causes:
     return []
 
 
-def _frozen(spec: Object, old: Object, resize: bool) -> Object:
+def _frozen(spec: Object, old: Object) -> Object:
     """The spec with what may change taken from the old one."""
     frozen = copy(spec)
     for field in ("containers", "initContainers"):
         for index, container in enumerate(frozen.get(field) or []):
-            if resize:
-                container["resources"] = None
-            else:
-                container["image"] = old[field][index].get("image")
-    if resize:
-        return frozen
+            container["image"] = old[field][index].get("image")
     for field in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
         frozen[field] = None
     grace = old.get("terminationGracePeriodSeconds")

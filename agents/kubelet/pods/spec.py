@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import orjson
 
 from agents.kubelet.runtime.interface import PodIdentity
-from api import restarts
+from api import pod_resources, restarts
 from api.objects import Object, is_deleting, name_of, namespace_of, uid_of
-from api.pod_resources import says_of_itself
 from api.runtime import parse_timestamp
 
 TERMINAL = ("Succeeded", "Failed")
@@ -194,19 +193,5 @@ def is_static(pod: Object) -> bool:
 
 
 def qos_class(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort. Source: component-helpers' GetPodQOS."""
-    seen = (pod.get("status") or {}).get("qosClass")
-    if seen:
-        return str(seen)
-    requested, guaranteed = False, True
-    of_pod = says_of_itself(pod["spec"])
-    for holder in [pod["spec"]] if of_pod else [*containers(pod), *init_containers(pod)]:
-        resources = holder.get("resources") or {}
-        limits = {k: v for k, v in (resources.get("limits") or {}).items() if k in ("cpu", "memory")}
-        requests = {k: v for k, v in (resources.get("requests") or {}).items() if k in ("cpu", "memory")}
-        requested = requested or bool(limits or requests)
-        if len(limits) < 2 or any(requests.get(name, value) != value for name, value in limits.items()):
-            guaranteed = False
-    if not requested:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
+    """Guaranteed, Burstable or BestEffort: as the server has written, or as it would."""
+    return str((pod.get("status") or {}).get("qosClass") or pod_resources.qos_class(pod["spec"]))

@@ -1,25 +1,19 @@
 """Pods: pending at birth, deleted gracefully, and the subresources that change one part of them.
 
 Invariant: a pod's node is set once, by binding or at creation.
-Source: pkg/registry/core/pod/strategy.go; pkg/apis/core/v1/helper/qos.
+Source: pkg/registry/core/pod/strategy.go.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from api import quantities
 from api.objects import Object
-from api.pod_resources import says_of_itself
-from api.quantities import Quantity
+from api.pod_resources import qos_class
 from control.apiserver.operation import Operation
 from control.apiserver.strategies.base import Strategy, set_generation
 from control.apiserver.strategies.pod_completion import confine_as_annotated, merge_label_keys
 
 _FINAL = ("Succeeded", "Failed")
-_QOS_RESOURCES = ("cpu", "memory")
 _DEFAULT_GRACE = 30
-_ZERO = quantities.parse("0")
 
 
 class PodStrategy(Strategy):
@@ -29,7 +23,7 @@ class PodStrategy(Strategy):
 
     def prepare_create(self, operation: Operation, obj: Object) -> None:
         super().prepare_create(operation, obj)
-        status: Object = {"phase": "Pending", "qosClass": qos_class(obj)}
+        status: Object = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
         if obj["spec"].get("schedulingGates"):
             status["conditions"] = [_gated(operation.now)]
         obj["status"] = status
@@ -90,33 +84,3 @@ def _resize(spec: Object, wanted: Object) -> None:
             resized.append(kept)
         if resized:
             spec[field] = resized
-
-
-def qos_class(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, from the requests and limits of cpu and memory; the pod's own go first."""
-    spec = pod["spec"]
-    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
-    if says_of_itself(spec):
-        containers = [spec]
-    requests: dict[str, Quantity] = {}
-    limits: dict[str, Quantity] = {}
-    guaranteed = bool(containers)
-    for container in containers:
-        resources = container.get("resources") or {}
-        limited = _add(limits, resources.get("limits"))
-        _add(requests, resources.get("requests"))
-        guaranteed = guaranteed and limited == len(_QOS_RESOURCES)
-    if not requests and not limits:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed and requests == limits else "Burstable"
-
-
-def _add(totals: dict[str, Quantity], amounts: dict[str, Any] | None) -> int:
-    """Add cpu and memory to the totals; how many of them were not zero."""
-    found = 0
-    for name in _QOS_RESOURCES:
-        amount = quantities.parse((amounts or {}).get(name, 0))
-        if amount != _ZERO:
-            totals[name] = totals.get(name, _ZERO) + amount
-            found += 1
-    return found

@@ -129,7 +129,7 @@ def test_resources_that_another_pod_has_are_waited_for(steady: Node) -> None:
     create(steady, "greedy", containers=[greedy], terminationGracePeriodSeconds=0)
     ready(steady, "greedy")
     amounts = {"cpu": "300m", "memory": "64Mi"}
-    resize(steady, requests=amounts, limits=amounts)
+    resize(steady, requests=amounts | {"memory": "32Mi"}, limits=amounts)
     found = eventually(lambda: condition(pod(steady), "PodResizePending"), "the resize is pending")
     assert found["reason"] == "Deferred"
     assert found["message"].startswith("Node didn't have enough resource: cpu, requested: 300, used: ")
