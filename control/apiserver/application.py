@@ -125,7 +125,7 @@ class Application:
         request.user = self.server.authenticator.authenticate(request)
         if request.user is ANONYMOUS:
             return
-        if "HTTP_IMPERSONATE_USER" in request.environ or "HTTP_IMPERSONATE_GROUP" in request.environ:
+        if any(key.startswith("HTTP_IMPERSONATE_") for key in request.environ):
             request.asked_by, request.user = request.user, impersonated(request, self.server.authorizer)
 
     def _handle(self, request: Request, asked: Attributes) -> Response | None:

@@ -1,6 +1,7 @@
 """NamespaceLifecycle: objects are created in namespaces that exist and are not going away.
 
-Invariant: the namespaces that the cluster cannot do without are never deleted.
+Invariant: the namespaces that the cluster cannot do without are never deleted; after a deletion was answered, the same
+server creates nothing in that namespace.
 Source: plugin/pkg/admission/namespace/lifecycle.
 """
 
@@ -15,6 +16,8 @@ from control.apiserver.cache import Cache
 from control.apiserver.cached import CachedObject
 from control.apiserver.operation import CREATE, DELETE, Operation
 
+_LOOK_AGAIN_SECONDS = 30.0
+
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
@@ -24,6 +27,7 @@ class NamespaceLifecycle(PluginBase):
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._phases: dict[str, str] = {}
+        self._ending: dict[str, float] = {}
         cache.collection("", "namespaces").observe(self._changed)
 
     def _changed(self, old: CachedObject | None, new: CachedObject | None) -> None:
@@ -43,12 +47,15 @@ class NamespaceLifecycle(PluginBase):
         return new
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
-        if operation.verb == DELETE and operation.name in IMMORTAL:
+        if operation.verb != DELETE:
+            return
+        if operation.name in IMMORTAL:
             raise forbidden(operation, "this namespace may not be deleted")
+        self._ending[operation.name] = operation.server.runtime.monotonic() + _LOOK_AGAIN_SECONDS
 
     def _check(self, operation: Operation) -> None:
         name = operation.namespace
-        if name not in self._phases:
+        if name not in self._phases or self._may_have_ended(operation, name):
             self._cache.catch_up()
         phase = self._phases.get(name)
         if phase is None:
@@ -57,3 +64,12 @@ class NamespaceLifecycle(PluginBase):
             cause = Cause("NamespaceTerminating", f"namespace {name} is being terminated", "metadata.namespace")
             why = f"unable to create new content in namespace {name} because it is being terminated"
             raise forbidden(operation, why, [cause])
+
+    def _may_have_ended(self, operation: Operation, name: str) -> bool:
+        """Whether somebody has lately asked here for the end of a namespace that still looks alive."""
+        if name not in self._ending:
+            return False
+        if self._phases.get(name) == "Active" and operation.server.runtime.monotonic() < self._ending[name]:
+            return True
+        del self._ending[name]
+        return False

@@ -17,9 +17,10 @@ _KEY = "HTTP_SEC_WEBSOCKET_PROTOCOL"
 
 def bearer_token(request: Request) -> str:
     """The token, "" if there is none. Raises Unauthorized for one among protocols that cannot be read."""
-    scheme, _, token = request.header("Authorization").partition(" ")
+    # What comes after the token, and a token after more than one space, is nothing to the original.
+    scheme, token, *_ = [*request.header("Authorization").strip().split(" ", 2), "", ""]
     if scheme.lower() == "bearer":
-        return token.strip()
+        return token
     return _among_protocols(request) if _PREFIX in request.environ.get(_KEY, "") else ""
 
 

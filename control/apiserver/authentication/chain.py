@@ -1,6 +1,7 @@
 """Authenticators in order: the first that recognizes a credential decides.
 
-Invariant: a credential that is presented and refused is never ignored in favour of anonymity.
+Invariant: a credential that is presented and refused is never ignored in favour of anonymity; one of a kind that is not
+known here (a name and a password) is none.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Authenticator:
             if user is not None:
                 drop_token(request)
                 return user
-        if request.header("Authorization") or bearer_token(request):
+        if bearer_token(request):
             raise errors.Unauthorized("Unauthorized")
         return ANONYMOUS
 

@@ -26,6 +26,15 @@ def test_the_clusters_own_namespaces_cannot_be_deleted(client):
         client.delete("namespaces", "kube-system")
 
 
+def test_nothing_is_created_in_a_namespace_that_is_going(client):
+    client.create("namespaces", {"metadata": {"name": "n"}})
+    client.create("configmaps", config_map("a", "n"))
+    client.delete("namespaces", "n")
+    with pytest.raises(errors.Forbidden, match="because it is being terminated") as refused:
+        client.create("configmaps", config_map("b", "n"))
+    assert refused.value.causes[0].reason == "NamespaceTerminating"
+
+
 def test_a_pod_of_an_unknown_account_is_refused(client):
     with pytest.raises(errors.Forbidden, match='error looking up service account default/who: serviceaccount "who"'):
         client.create("pods", pod("p", serviceAccountName="who"))

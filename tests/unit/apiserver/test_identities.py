@@ -79,6 +79,7 @@ def test_who_acts_as_somebody_is_among_those_who_are_known_or_among_those_who_ar
     group = "authentication.k8s.io/v1"
     asked = f"[{{Group  devs    }} {{UserExtra  a  {group}  scopes}} {{UID  u  {group}  }}]"
     assert (status, f"requested {asked} without impersonating a user" in str(answer)) == (500, True)
+    assert cluster.request("GET", "/api", headers={"Impersonate-Uid": "u"})[0] == 500
 
 
 BOOTSTRAP: list[tuple[dict[str, Any], dict[str, str], list[str] | None]] = [
@@ -222,3 +223,25 @@ def test_a_refusal_names_the_roles_that_are_bound_and_missing(cluster):
         'pods is forbidden: User "jane" cannot list resource "pods" in API group "" at the cluster scope: '
         f'RBAC: clusterrole.{rbac} "gone" not found'
     )
+
+
+# What a request says of its sender, and how /version and what is not open to all answer it.
+CREDENTIALS = [
+    ("", 200, 401),
+    ("Basic dXNlcjpwYXNz", 200, 401),
+    ("Bearer", 200, 401),
+    ("Bearer  {}", 200, 401),
+    ("Bearer {}", 200, 403),
+    ("bearer {} and more", 200, 403),
+    ("Bearer {}x", 401, 401),
+    ("Bearer x", 401, 401),
+]
+
+
+def test_a_credential_of_an_unknown_kind_is_none(cluster):
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    token = cluster.request("POST", path, {"spec": {}})[1]["status"]["token"]
+    for header, of_version, of_node in CREDENTIALS:
+        headers = {"Authorization": header.format(token)} if header else {}
+        for path, status in (("/version", of_version), ("/api/v1/nodes/n", of_node)):
+            assert cluster.request("GET", path, headers=headers, user=None)[0] == status, (header, path)
