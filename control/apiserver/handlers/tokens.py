@@ -6,6 +6,7 @@ Source: pkg/registry/core/serviceaccount/storage/token.go; pkg/registry/authenti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from api import errors
 from api.errors import Cause
 from api.objects import Object
 from api.runtime import timestamp
+from api.validation import fields
 from control.apiserver.authentication.jwt import BadToken
 from control.apiserver.authentication.service_accounts import Bound, Tokens
 from control.apiserver.endpoint import Endpoint
@@ -22,7 +24,7 @@ from control.apiserver.handlers.forms import text_response
 from control.apiserver.handlers.objects import metadata_of
 from control.apiserver.identity import User
 from control.apiserver.negotiation import accepted
-from control.apiserver.operation import CREATE, operation
+from control.apiserver.operation import CREATE, Operation, operation
 from control.apiserver.request import Request
 from control.apiserver.response import Response
 from control.apiserver.server import ApiServer, page_not_found
@@ -36,14 +38,16 @@ def create_token(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     tokens = _tokens(server)
     body = action_body(request, "io.k8s.api.authentication.v1.TokenRequest", "authentication.k8s.io/v1")
     op = operation(server, endpoint, request, CREATE)
+    _check_names(op, metadata_of(body))
     account = server.storage.get(op.key()).object()
+    body = server.admission.mutate(op, body, None)
     spec = body.get("spec") or {}
     seconds = spec.get("expirationSeconds") or _DEFAULT
-    _check_seconds(op.name, seconds)
+    _check_seconds(seconds)
     metadata = metadata_of(body)
     metadata |= {"name": op.name, "namespace": op.namespace, "creationTimestamp": op.now}
     server.admission.validate(op, body, None)
-    bound = _bound(server, op.namespace, spec.get("boundObjectRef"))
+    bound = _bound(server, op, spec.get("boundObjectRef"))
     audiences = list(spec.get("audiences") or []) or [tokens.issuer]
     token, expires = tokens.issue(account, audiences, seconds, bound)
     answer: Object = {
@@ -63,7 +67,16 @@ def _tokens(server: ApiServer) -> Tokens:
     return server.tokens
 
 
-def _check_seconds(name: str, seconds: Any) -> None:
+def _check_names(op: Operation, metadata: Mapping[str, Any]) -> None:
+    """Raises Invalid for a request that is made for another account than the one it says."""
+    for field, true, what in (("name", op.name, "name"), ("namespace", op.namespace, "namespace")):
+        found = metadata.get(field)
+        if found and found != true:
+            cause = fields.invalid(f"metadata.{field}", found, f"must match the service account {what} if specified")
+            raise errors.invalid("TokenRequest", "authentication.k8s.io", op.name, [cause])
+
+
+def _check_seconds(seconds: Any) -> None:
     why = ""
     if not isinstance(seconds, int):
         raise errors.BadRequest("spec.expirationSeconds must be a whole number")
@@ -73,25 +86,29 @@ def _check_seconds(name: str, seconds: Any) -> None:
         why = f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds"
     if why:
         cause = Cause("FieldValueInvalid", why, "spec.expirationSeconds")
-        raise errors.invalid("TokenRequest", "authentication.k8s.io", name, [cause])
+        raise errors.invalid("TokenRequest", "authentication.k8s.io", "", [cause])
 
 
-def _bound(server: ApiServer, namespace: str, reference: Any) -> list[Bound]:
+def _bound(server: ApiServer, op: Operation, reference: Any) -> list[Bound]:
     """The object that a reference names, and the node of a pod. Raises NotFound, Conflict, BadRequest."""
     if not reference:
         return []
     kind, name, uid = (str(reference.get(field) or "") for field in ("kind", "name", "uid"))
-    plural = _BOUND_PLURALS.get(kind)
-    if plural is None:
-        raise errors.BadRequest(f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={kind}")
+    group, _, version = str(reference.get("apiVersion") or "").rpartition("/")
+    plural = "" if group else _BOUND_PLURALS.get(kind, "")
+    if not plural:
+        raise errors.BadRequest(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
     endpoint = server.endpoint("", "v1", plural)
-    obj = server.storage.get(endpoint.key(namespace, name)).object()
+    obj = server.storage.get(endpoint.key(op.namespace, name)).object()
+    if kind == "Pod" and obj["spec"].get("serviceAccountName") != op.name:
+        why = f'cannot bind token for serviceaccount "{op.name}" to pod running with different serviceaccount name.'
+        raise errors.BadRequest(why)
     if uid and uid != obj["metadata"]["uid"]:
         why = (
             f"the UID in the bound object reference ({uid}) does not match the UID in record. "
             "The object might have been deleted and then recreated"
         )
-        raise errors.conflict(plural, "", name, why)
+        raise errors.conflict(kind, "", name, why)
     bound = [Bound(kind, name, obj["metadata"]["uid"])]
     node = (obj.get("spec") or {}).get("nodeName") if kind == "Pod" else ""
     if node:

@@ -167,6 +167,31 @@ def test_a_bound_token_outlives_its_pods_end_by_a_minute(cluster, monkeypatch):
             tokens.check(token)
 
 
+REFERENCES: list[tuple[dict[str, Any], int, str]] = [
+    ({"kind": "Pod", "name": "p"}, 201, ""),
+    ({"kind": "Pod", "name": "other"}, 400,
+     'cannot bind token for serviceaccount "default" to pod running with different serviceaccount name.'),
+    ({"kind": "ConfigMap", "name": "p"}, 400, "cannot bind token to object of type /v1, Kind=ConfigMap"),
+    ({"kind": "Pod", "name": "p", "apiVersion": "a/v1"}, 400, "cannot bind token to object of type a/v1, Kind=Pod"),
+    ({"kind": "Pod", "name": "p", "uid": "x"}, 409, 'Operation cannot be fulfilled on Pod "p": the UID in the bound'),
+    ({"kind": "Pod", "name": "none"}, 404, 'pods "none" not found'),
+]  # fmt: skip
+
+
+def test_a_token_is_bound_to_what_belongs_to_its_account(cluster):
+    client = cluster.client()
+    client.create("serviceaccounts", {"metadata": {"name": "a", "namespace": "default"}})
+    client.create("pods", pod("p"))
+    client.create("pods", pod("other", serviceAccountName="a"))
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    for reference, expected, message in REFERENCES:
+        body = {"spec": {"boundObjectRef": {"apiVersion": "v1"} | reference}}
+        status, answer, _ = cluster.request("POST", path, body)
+        assert (status, answer.get("message", "").startswith(message)) == (expected, True), (reference, answer)
+    status, answer, _ = cluster.request("POST", path, {"metadata": {"name": "a"}, "spec": {}})
+    assert (status, answer["details"]["causes"][0]["field"]) == (422, "metadata.name")
+
+
 UNNAMED = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [""], "verbs": ["get", "create"]}
 NAMED = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"], "verbs": ["get"]}
 ANY = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
