@@ -20,7 +20,7 @@ from api.patches.apply import configured
 from control.apiserver.admission.common import forbidden
 from control.apiserver.admission.conditions import ConditionFailed, hold
 from control.apiserver.admission.expressions import Expressions, values_of
-from control.apiserver.admission.policies import Composed, Matched, PolicyPlugin, params_of
+from control.apiserver.admission.policies import Composed, ConfigurationFailed, Matched, PolicyPlugin, params_of
 from control.apiserver.admission.reinvocation import rounds_of
 from control.apiserver.admission.review import ACTIONS, admission_request, from_version, in_version
 from control.apiserver.cache import Cache
@@ -62,7 +62,7 @@ class MutatingPolicies(PolicyPlugin):
                     new = changed
                     if matched.policy.spec.get("reinvocationPolicy") == "IfNeeded":
                         calls.eligible.add(key)
-            except ConditionFailed as error:
+            except (ConditionFailed, ConfigurationFailed) as error:
                 _note(matched, failures, str(error))
         rounds.end(calls, new)
         if failures:

@@ -13,7 +13,6 @@ from typing import Any
 from api import cel
 from api.objects import Object
 from api.selectors import LabelSelector
-from control.apiserver.admission.conditions import ConditionFailed
 from control.apiserver.admission.matching import Match
 from control.apiserver.admission.pipeline import PluginBase
 from control.apiserver.cache import Cache
@@ -23,6 +22,10 @@ from control.apiserver.operation import Operation
 
 GROUP = "admissionregistration.k8s.io"
 Compile = Callable[[str], cel.Program]
+
+
+class ConfigurationFailed(Exception):
+    """A policy and its binding do not fit together, so that nothing can be judged; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,13 @@ class PolicyPlugin(PluginBase):
 
 
 def params_of(matched: Matched, operation: Operation) -> list[Object | None]:
-    """The parameter objects of a binding. Raises ConditionFailed if there should be some and are none."""
+    """The parameter objects of a binding. Raises ConfigurationFailed if there should be some and are none."""
     kind, reference = matched.policy.spec.get("paramKind"), matched.binding.spec.get("paramRef")
     if not kind or not reference:
         return [None]
     found = _parameters(kind, reference, operation)
     if not found and reference.get("parameterNotFoundAction") != "Allow":
-        raise ConditionFailed(
+        raise ConfigurationFailed(
             "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
         )
     return [*found]
@@ -120,10 +123,19 @@ def _parameters(kind: Mapping[str, Any], reference: Mapping[str, Any], operation
     group, _, version = str(kind["apiVersion"]).rpartition("/")
     entry = operation.server.registry.by_kind(group, version, str(kind["kind"]))
     if entry is None:
-        raise ConditionFailed(f"failed to configure policy: failed to find resource referenced by paramKind: '{kind}'")
+        shown = f"{group}/{version}, Kind={kind['kind']}"
+        raise ConfigurationFailed(
+            f"failed to configure policy: failed to find resource referenced by paramKind: '{shown}'"
+        )
     resource = entry.resource
     endpoint = operation.server.endpoint(resource.group, resource.version, resource.plural)
     namespace = str(reference.get("namespace") or operation.namespace) if resource.namespaced else ""
+    if resource.namespaced and not namespace:
+        why = "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"
+        raise ConfigurationFailed(f"failed to configure binding: {why}")
+    if reference.get("namespace") and not resource.namespaced:
+        why = "paramRef.namespace must not be provided for a cluster-scoped `paramKind`"
+        raise ConfigurationFailed(f"failed to configure binding: {why}")
     candidates = endpoint.collection.select(namespace)
     if reference.get("name"):
         candidates = [one for one in candidates if one.fields["metadata.name"] == reference["name"]]

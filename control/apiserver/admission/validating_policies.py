@@ -18,7 +18,7 @@ from api.objects import Object
 from control.apiserver.admission.common import forbidden
 from control.apiserver.admission.conditions import ConditionFailed, hold
 from control.apiserver.admission.expressions import Expressions, values_of
-from control.apiserver.admission.policies import Composed, Matched, PolicyPlugin, params_of
+from control.apiserver.admission.policies import Composed, ConfigurationFailed, Matched, PolicyPlugin, params_of
 from control.apiserver.admission.review import admission_request
 from control.apiserver.cache import Cache
 from control.apiserver.operation import Operation
@@ -72,6 +72,10 @@ class ValidatingPolicies(PolicyPlugin):
                     _act(matched, operation, failure)
                 for key, value in _annotations(matched, operation, composed):
                     _annotate(operation, f"{policy.name}/{key}", value)
+        except ConfigurationFailed as error:
+            # Whatever the binding says is to be done.
+            if not policy.fails_open:
+                raise _denial(matched, operation, Failure(str(error), "Invalid")) from error
         except ConditionFailed as error:
             if not policy.fails_open:
                 _act(matched, operation, Failure(str(error), "Invalid"))

@@ -85,6 +85,26 @@ def test_parameters_come_from_the_object_that_the_binding_names(cluster):
     assert "no params found" in create(cluster, "none", n="1")[1]["message"]
 
 
+CONFIGURATIONS = [
+    ({"apiVersion": "v1", "kind": "ConfigMap"}, {"name": "x"},
+     "binding: cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"),
+    ({"apiVersion": "v1", "kind": "Namespace"}, {"name": "x", "namespace": "default"},
+     "binding: paramRef.namespace must not be provided for a cluster-scoped `paramKind`"),
+    ({"apiVersion": "a.b/v1", "kind": "C"}, {"name": "x"},
+     "policy: failed to find resource referenced by paramKind: 'a.b/v1, Kind=C'"),
+    ({"apiVersion": "v1", "kind": "Namespace"}, {"name": "x"},
+     "binding: no params found for policy binding with `Deny` parameterNotFoundAction"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "reference", "why"), CONFIGURATIONS)
+def test_parameters_that_cannot_be_had_refuse_whatever_the_binding_says(cluster, kind, reference, why):
+    policy(cluster, {"expression": "true"}, paramKind=kind, matchConstraints={"resourceRules": [rule("nodes")]})
+    bind(cluster, "Warn", paramRef=reference | {"parameterNotFoundAction": "Deny"})
+    status, refused, _ = cluster.request("POST", "/api/v1/nodes", {"metadata": {"name": "n"}})
+    assert (status, refused["message"].endswith(f"denied request: failed to configure {why}")) == (422, True), refused
+
+
 def test_a_binding_may_be_about_less_than_its_policy(cluster):
     policy(cluster, {"expression": "false"})
     bind(cluster, "Deny", matchResources={"objectSelector": {"matchLabels": {"judge": "me"}}})
