@@ -40,7 +40,14 @@ from control.apiserver.hooks.client import Hooks
 from control.apiserver.identity import ANONYMOUS
 from control.apiserver.openapi.documents import Documents
 from control.apiserver.request import Request
-from control.apiserver.response import Response, StartResponse, compress, error_response, json_response
+from control.apiserver.response import (
+    Response,
+    StartResponse,
+    compress,
+    error_response,
+    json_response,
+    warning_headers,
+)
 from control.apiserver.server import ApiServer, page_not_found
 from control.apiserver.storage import Storage
 from control.kvstore.store import Store, StoreError
@@ -71,6 +78,9 @@ class Application:
         response = self._response(request)
         if response is not None:
             audit_id = self._audit_ids.of(request)
+            if request.warnings and all(name != "Warning" for name, _ in response.headers):
+                # Who is refused, or answered with a Status, is warned like everybody.
+                response.headers += warning_headers(request.warnings)
             response.headers += (*request.answer_headers, (HEADER, audit_id))
             if "HTTP_ACCEPT_ENCODING" in environ:
                 compress(response, environ["HTTP_ACCEPT_ENCODING"])

@@ -35,8 +35,10 @@ def admission_request(operation: Operation, endpoint: Endpoint, new: Object, old
     }
     if operation.subresource:
         asked |= {"subResource": operation.subresource, "requestSubResource": operation.subresource}
-    if operation.namespace:
-        asked["namespace"] = operation.namespace
+    # A namespace is said to lie in itself, one that is only coming to be too.
+    itself = operation.name if (operation.resource.group, operation.resource.plural) == ("", "namespaces") else ""
+    if operation.namespace or itself:
+        asked["namespace"] = operation.namespace or itself
     return asked
 
 

@@ -50,17 +50,21 @@ class ValidatingPolicies(PolicyPlugin):
 
     def validate(self, operation: Operation, new: Object, old: Object | None) -> None:
         values: dict[str, dict[str, Any]] = {}
+        denials: list[errors.ApiError] = []
         for matched in self.matched(operation, new, old):
             name = matched.policy.name
             if name not in values:
                 uid = operation.server.runtime.uuid()
                 request = admission_request(operation, matched.endpoint, new, old, uid)
                 values[name] = values_of(operation, request)
-            self._judge(matched, operation, values[name])
+            denials += self._judge(matched, operation, values[name])
+        if denials:
+            # All have been heard, so that the client is warned of everything; the first decides.
+            raise denials[0]
 
-    def _judge(self, matched: Matched, operation: Operation, values: dict[str, Any]) -> None:
-        """Act on what is wrong, as the binding says. Raises ApiError to refuse."""
-        policy = matched.policy
+    def _judge(self, matched: Matched, operation: Operation, values: dict[str, Any]) -> list[errors.ApiError]:
+        """Act on what is wrong, as the binding says; what there is to be refused for."""
+        policy, found = matched.policy, list[errors.ApiError]()
         try:
             for params in params_of(matched, operation):
                 seen = values | {"params": params}
@@ -69,16 +73,16 @@ class ValidatingPolicies(PolicyPlugin):
                     continue
                 composed = Composed(self._expressions.compile, policy.spec, seen)
                 for failure in _failures(policy.spec, composed, policy.fails_open):
-                    _act(matched, operation, failure)
-                for key, value in _annotations(matched, operation, composed):
-                    _annotate(operation, f"{policy.name}/{key}", value)
+                    found += _act(matched, operation, failure)
+                found += _annotate(matched, operation, composed)
         except ConfigurationFailed as error:
             # Whatever the binding says is to be done.
             if not policy.fails_open:
-                raise _denial(matched, operation, Failure(str(error), "Invalid")) from error
+                found.append(_denial(matched, operation, Failure(str(error), "Invalid")))
         except ConditionFailed as error:
             if not policy.fails_open:
-                _act(matched, operation, Failure(str(error), "Invalid"))
+                found += _act(matched, operation, Failure(str(error), "Invalid"))
+        return found
 
 
 def _failures(spec: Mapping[str, Any], composed: Composed, fails_open: bool) -> Iterator[Failure]:
@@ -93,8 +97,9 @@ def _failures(spec: Mapping[str, Any], composed: Composed, fails_open: bool) -> 
                 yield Failure(f"expression '{text}' resulted in error: {error}", "Invalid", index)
 
 
-def _annotations(matched: Matched, operation: Operation, composed: Composed) -> Iterator[tuple[str, str]]:
-    """What the policy wants noted. Raises ApiError for an expression that fails, whatever the binding says."""
+def _annotate(matched: Matched, operation: Operation, composed: Composed) -> list[errors.ApiError]:
+    """Note what the policy wants noted; an expression that fails refuses, whatever the binding says."""
+    denials = []
     for annotation in matched.policy.spec.get("auditAnnotations") or ():
         text = str(annotation["valueExpression"]).strip()
         try:
@@ -102,13 +107,14 @@ def _annotations(matched: Matched, operation: Operation, composed: Composed) -> 
         except cel.CelError as error:
             if not matched.policy.fails_open:
                 failure = Failure(f"valueExpression '{text}' resulted in error: {error}", "Invalid")
-                raise _denial(matched, operation, failure) from error
+                denials.append(_denial(matched, operation, failure))
             continue
         if isinstance(value, str):
-            yield str(annotation["key"]), value[:_LONGEST_ANNOTATION]
+            _note(operation, f"{matched.policy.name}/{annotation['key']}", value[:_LONGEST_ANNOTATION])
+    return denials
 
 
-def _annotate(operation: Operation, key: str, value: str) -> None:
+def _note(operation: Operation, key: str, value: str) -> None:
     """Several bindings may note something under the same key."""
     noted = operation.annotations.get(key)
     operation.annotations[key] = value if noted in (None, value) else f"{noted}, {value}"
@@ -127,7 +133,8 @@ def _message(validation: Mapping[str, Any], composed: Composed) -> str:
     return str(validation.get("message") or "").strip()
 
 
-def _act(matched: Matched, operation: Operation, failure: Failure) -> None:
+def _act(matched: Matched, operation: Operation, failure: Failure) -> list[errors.ApiError]:
+    """Warn and note as the binding says; the refusal if it says so."""
     actions = matched.binding.spec.get("validationActions") or ()
     if "Warn" in actions:
         operation.warnings.append(f"Validation failed for {_where(matched)}: {failure.message}")
@@ -141,8 +148,7 @@ def _act(matched: Matched, operation: Operation, failure: Failure) -> None:
         }
         noted = orjson.loads(operation.annotations.get(_FAILURES, "[]"))
         operation.annotations[_FAILURES] = orjson.dumps([*noted, note]).decode()
-    if "Deny" in actions:
-        raise _denial(matched, operation, failure)
+    return [_denial(matched, operation, failure)] if "Deny" in actions else []
 
 
 def _where(matched: Matched) -> str:

@@ -85,6 +85,15 @@ def test_parameters_come_from_the_object_that_the_binding_names(cluster):
     assert "no params found" in create(cluster, "none", n="1")[1]["message"]
 
 
+def test_who_is_refused_is_still_warned_of_everything(cluster):
+    policy(cluster, {"expression": "false", "message": "one"}, {"expression": "false", "message": "two"})
+    bind(cluster, "Deny", name="a")
+    bind(cluster, "Warn", name="b")
+    status, refused, headers = create(cluster)
+    assert (status, refused["message"].endswith("with binding 'a' denied request: one")) == (422, True)
+    assert headers["Warning"].endswith("with binding 'b': two\"")
+
+
 CONFIGURATIONS = [
     ({"apiVersion": "v1", "kind": "ConfigMap"}, {"name": "x"},
      "binding: cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"),

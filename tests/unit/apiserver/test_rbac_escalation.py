@@ -68,3 +68,20 @@ def test_a_binding_needs_the_rules_of_its_role_or_the_verb_bind(cluster, jane):
     grant(cluster, bind)
     assert jane("POST", "rolebindings", binding("view", "ClusterRole"))[0] == 201
     assert jane("POST", "rolebindings", binding("edit", "ClusterRole", "c"))[0] == 403
+
+
+def test_only_who_may_do_everything_lets_a_role_be_made_of_others(cluster):
+    rules = [{"apiGroups": [RBAC], "resources": ["clusterroles"], "verbs": ["create", "update"]}]
+    made = cluster.request("POST", f"{GROUP}/clusterroles", role(*rules, name="own"))[0]
+    subjects = binding("own", "ClusterRole", "own")
+    assert (made, cluster.request("POST", f"{GROUP}/clusterrolebindings", subjects)[0]) == (201, 201)
+    gathered = role(name="gathered") | {"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}}
+    assert cluster.request("POST", f"{GROUP}/clusterroles", gathered)[0] == 201
+    cluster.server.cache.catch_up()
+    why = "is forbidden: must have cluster-admin privileges to use the aggregationRule"
+    for method, path, body in (
+        ("POST", "", gathered | {"metadata": {"name": "more"}}),
+        ("PUT", "/gathered", role(name="gathered")),
+    ):
+        status, refused, _ = cluster.request(method, f"{GROUP}/clusterroles{path}", body, user=JANE)
+        assert (status, refused["message"].endswith(why)) == (403, True), refused
