@@ -5,7 +5,7 @@ Invariant: what an object claims from a shared range is stored in the same trans
 
 from __future__ import annotations
 
-from api import errors, names, validation
+from api import errors, names, validation, warnings
 from api.errors import AlreadyExists
 from api.objects import Object, copy
 from control.apiserver import codec
@@ -64,6 +64,8 @@ def _create_named(op: Operation, obj: Object) -> Stored:
     if causes:
         raise errors.invalid(resource.kind, resource.group, op.name, causes)
     op.server.admission.validate(op, obj, None)
+    if op.endpoint.entry.definition:
+        op.warnings += warnings.of_new(resource.kind, obj)
     if strategy.allocates:
         return _create_allocated(op, obj)
     if op.dry_run:

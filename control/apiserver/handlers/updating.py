@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from api import errors, validation
+from api import errors, validation, warnings
 from api.objects import Object
 from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
@@ -105,6 +105,8 @@ def prepare_update(op: Operation, new: Object, old: Object) -> Object:
     if causes:
         raise errors.invalid(resource.kind, resource.group, op.name, causes)
     op.server.admission.validate(op, new, old)
+    if op.endpoint.entry.definition and not op.subresource:
+        op.warnings += warnings.of_changed(resource.kind, new, old)
     if strategy.allocates:
         strategy.allocate(op, new, old)
     return new

@@ -370,3 +370,10 @@ REFUSED = [
 @pytest.mark.parametrize(("method", "path", "body", "status"), REFUSED)
 def test_what_is_asked_in_an_odd_way(cluster, method, path, body, status):
     assert cluster.request(method, path, body)[0] == status
+
+
+def test_who_writes_what_is_deprecated_is_told(cluster):
+    body = {"metadata": {"name": "p"}, "spec": {"nodeSelector": {"beta.kubernetes.io/os": "linux"},
+            "containers": [{"name": "c", "image": "i"}]}}  # fmt: skip
+    headers = cluster.request("POST", "/api/v1/namespaces/default/pods", body)[2]
+    assert headers["Warning"].startswith('299 - "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14')

@@ -1,0 +1,159 @@
+"""What is warned of in pods and in templates of pods.
+
+Source: pkg/api/pod/warnings.go of the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from api import app_armor
+from api.objects import Object
+from api.validation.fields import each
+from api.warnings.labels import of_term, replacement
+from api.warnings.storage import fractional, of_claim_spec, of_sources
+
+_SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_OF = "container.seccomp.security.alpha.kubernetes.io/"
+_NO_SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+_NO_SYSCTLS = 'non-functional in v1.11+; use the "sysctls" field instead'
+_ANNOTATIONS = {
+    "scheduler.alpha.kubernetes.io/critical-pod": (
+        'non-functional in v1.16+; use the "priorityClassName" field instead'
+    ),
+    "security.alpha.kubernetes.io/sysctls": _NO_SYSCTLS,
+    "security.alpha.kubernetes.io/unsafe-sysctls": _NO_SYSCTLS,
+}
+_BYTES = ("memory", "ephemeral-storage")
+_LISTS = ("initContainers", "containers", "ephemeralContainers")
+_REQUIRED, _PREFERRED = (f"{word}DuringSchedulingIgnoredDuringExecution" for word in ("required", "preferred"))
+
+
+def of_pod(pod: Object) -> Iterator[str]:
+    """A pod; what its annotations say of AppArmor is told where they become fields."""
+    yield from _of("", pod, is_template=False)
+
+
+def of_template(path: str, template: Object) -> Iterator[str]:
+    """A PodTemplateSpec at a path."""
+    yield from _of(f"{path}.", template, is_template=True)
+
+
+def of_labels(path: str, selector: Mapping[str, str]) -> Iterator[str]:
+    """A plain node selector."""
+    for key in selector:
+        if said := replacement(key):
+            yield f"{path}[{key}]: {said}"
+
+
+def _of(start: str, holder: Object, *, is_template: bool) -> Iterator[str]:
+    spec, path = holder.get("spec") or {}, f"{start}spec"
+    annotations = (holder.get("metadata") or {}).get("annotations") or {}
+    yield from _placement(path, spec)
+    for key, said in _ANNOTATIONS.items():
+        if key in annotations:
+            yield f"{start}metadata.annotations[{key}]: {said}"
+    for place, volume in each(spec, "volumes", path):
+        yield from of_sources(place, volume, "storageOS")
+        template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}
+        yield from of_claim_spec(f"{place}.ephemeral.volumeClaimTemplate.spec", template.get("spec") or {})
+    yield from _repeated(path, spec, "hostAliases", "ip")
+    yield from _repeated(path, spec, "imagePullSecrets", "name")
+    for place, secret in each(spec, "imagePullSecrets", path):
+        if not secret.get("name"):
+            yield f'{place}.name: invalid empty name ""'
+    yield from fractional(f"{path}.overhead", spec.get("overhead") or {}, _BYTES)
+    yield from _profiles(start, spec, annotations, is_template)
+    yield from _ports(path, spec)
+    for kind in ("podAffinity", "podAntiAffinity"):
+        affinity, place = (spec.get("affinity") or {}).get(kind) or {}, f"{path}.affinity.{kind}"
+        for inner, term in each(affinity, _REQUIRED, place):
+            yield from _selector(inner, term)
+        for inner, weighted in each(affinity, _PREFERRED, place):
+            yield from _selector(f"{inner}.podAffinityTerm", weighted.get("podAffinityTerm") or {})
+
+
+def _selector(path: str, holder: Object) -> Iterator[str]:
+    if holder.get("labelSelector") is None:
+        yield f"{path}.labelSelector: a null labelSelector results in matching no pod"
+
+
+def _placement(path: str, spec: Object) -> Iterator[str]:
+    yield from of_labels(f"{path}.nodeSelector", spec.get("nodeSelector") or {})
+    affinity, place = (spec.get("affinity") or {}).get("nodeAffinity") or {}, f"{path}.affinity.nodeAffinity"
+    for inner, term in each(affinity.get(_REQUIRED) or {}, "nodeSelectorTerms", f"{place}.{_REQUIRED}"):
+        yield from of_term(inner, term)
+    for inner, weighted in each(affinity, _PREFERRED, place):
+        yield from of_term(f"{inner}.preference", weighted.get("preference") or {})
+    for inner, constraint in each(spec, "topologySpreadConstraints", path):
+        if said := replacement(constraint.get("topologyKey")):
+            yield f"{inner}.topologyKey: {constraint['topologyKey']} is {said}"
+        yield from _selector(inner, constraint)
+
+
+def _repeated(path: str, spec: Object, field: str, key: str) -> Iterator[str]:
+    seen = set()
+    for place, item in each(spec, field, path):
+        value = item.get(key) or ""
+        if value in seen:
+            yield f'{place}.{key}: duplicate {key} "{value}"'
+        seen.add(value)
+
+
+def _containers(path: str, spec: Object) -> Iterator[tuple[str, Object]]:
+    for field in _LISTS:
+        yield from each(spec, field, path)
+
+
+def _profiles(start: str, spec: Object, annotations: Mapping[str, str], is_template: bool) -> Iterator[str]:
+    """Profiles that only annotations name, and what else is odd in single containers."""
+    whole = spec.get("securityContext") or {}
+    if _SECCOMP in annotations and whole.get("seccompProfile") is None:
+        yield f"{start}metadata.annotations[{_SECCOMP}]: {_NO_SECCOMP}"
+    for path, container in _containers(f"{start}spec", spec):
+        context = container.get("securityContext") or {}
+        key = f"{_SECCOMP_OF}{container.get('name')}"
+        if key in annotations and context.get("seccompProfile") is None:
+            yield f"{start}metadata.annotations[{key}]: {_NO_SECCOMP}"
+        key = f"{app_armor.ANNOTATION}{container.get('name')}"
+        confined = any(one.get("appArmorProfile") is not None for one in (whole, context))
+        if is_template and key in annotations and not confined:
+            use = 'deprecated since v1.30; use the "appArmorProfile" field instead'
+            yield f"{start}metadata.annotations[{key}]: {use}"
+        for name in _BYTES:
+            for field in ("limits", "requests"):
+                amounts = (container.get("resources") or {}).get(field) or {}
+                yield from fractional(f"{path}.resources.{field}", amounts, (name,))
+        yield from _variables(path, container)
+
+
+def _variables(path: str, container: Object) -> Iterator[str]:
+    seen = set()
+    for place, variable in each(container, "env", path):
+        name, value = variable.get("name") or "", variable.get("value") or ""
+        reference = f"$({name})"
+        hides = variable.get("valueFrom") is not None or value == reference or reference not in value
+        if name in seen and hides:
+            yield f'{place}: hides previous definition of "{name}", which may be dropped when using apply'
+        seen.add(name)
+
+
+def _ports(path: str, spec: Object) -> Iterator[str]:
+    known: dict[tuple[object, object], list[tuple[str, Object]]] = {}
+    for place, container in _containers(path, spec):
+        for inner, port in each(container, "ports", place):
+            others = known.setdefault((port.get("containerPort"), port.get("protocol")), [])
+            for other_place, other in others:
+                if said := _collision(port, other):
+                    yield f"{inner}: {said} port definition with {other_place}"
+            others.append((inner, port))
+
+
+def _collision(port: Object, other: Object) -> str:
+    ip, number = port.get("hostIP") or "", port.get("hostPort") or 0
+    other_ip, other_number = other.get("hostIP") or "", other.get("hostPort") or 0
+    if (ip, number) == (other_ip, other_number):
+        return "duplicate"
+    if not number or not other_number:
+        return "overlapping"
+    return "dangerously ambiguous" if number == other_number and bool(ip) != bool(other_ip) else ""
