@@ -12,10 +12,10 @@ from api import errors
 from api.custom import definitions
 from api.objects import Object
 from api.patches import apply
-from api.schema.check import check, decode_error
+from api.schema.check import check, decode_error, strict_error, unknown_sentences
 from api.selectors import LabelSelector
+from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
-from control.apiserver.handlers.decoding import action_body
 from control.apiserver.handlers.forms import partial_metadata, table_text, text_response
 from control.apiserver.handlers.patching import APPLY, configuration, patched_body
 from control.apiserver.handlers.updating import update_object
@@ -40,7 +40,7 @@ def get(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
 def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """PUT of a Scale."""
     op = operation(server, endpoint, request, UPDATE)
-    body = action_body(request, _DEFINITION, _API_VERSION)
+    body = _declared(op, negotiation.read_object(request, "Scale", _API_VERSION))
     found, _ = update_object(op, lambda old: _scaled(op, old, body))
     return _respond(server, endpoint, request, found)
 
@@ -55,6 +55,20 @@ def patch(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
         change = patched_body(op, request, _DEFINITION)
         found, _ = update_object(op, lambda old: _scaled(op, old, change(scale_of(endpoint, old))))
     return _respond(server, endpoint, request, found)
+
+
+def _declared(op: Operation, body: Object) -> Object:
+    """The Scale; fields that none has are refused or warned of as the request wants. Raises BadRequest."""
+    result = check(_DEFINITION, body)
+    if result.causes:
+        raise decode_error("Scale", "v1", result.causes)
+    if result.unknown and op.field_validation != "Ignore":
+        sentences = unknown_sentences(result)
+        if op.field_validation == "Strict":
+            raise strict_error("Scale", "v1", sentences)
+        op.warnings += sentences
+    checked: Object = result.obj
+    return checked
 
 
 def _applied(op: Operation, old: Object, replicas: int | None) -> Object:
@@ -92,6 +106,9 @@ def _scaled(op: Operation, old: Object, scale: Object) -> Object:
         raise errors.BadRequest(f"wrong object passed to Scale update: {version}, Kind={kind}")
     replicas = _replicas(op, scale) or 0
     metadata = scale.get("metadata") or {}
+    if metadata.get("name") not in (None, "", op.name):
+        detail = f"does not match the name on the URL ({op.name})"
+        raise errors.BadRequest(f"the name of the object ({metadata['name']}) {detail}")
     kept = {key: value for key, value in old["metadata"].items() if key not in ("resourceVersion", "uid")}
     for field in ("resourceVersion", "uid"):
         if metadata.get(field):

@@ -270,6 +270,20 @@ def test_scale_reads_and_writes_replicas(client):
         client.update("deployments.apps", scale, subresource="scale")
 
 
+def test_a_scale_is_of_its_workload_and_of_known_fields(cluster, client):
+    client.create("deployments.apps", deployment("d"))
+    path = "/apis/apps/v1/namespaces/default/deployments/d/scale"
+    refused = cluster.request("PUT", path, {"metadata": {"name": "other"}, "spec": {"replicas": 2}})
+    assert (refused[0], refused[1]["message"]) == (
+        400,
+        "the name of the object (other) does not match the name on the URL (d)",
+    )
+    body = {"metadata": {"name": "d"}, "spec": {"replicas": 2, "more": 1}}
+    assert cluster.request("PUT", f"{path}?fieldValidation=Strict", body)[0] == 400
+    status, _, headers = cluster.request("PUT", path, body)
+    assert (status, headers["Warning"]) == (200, '299 - "unknown field \\"spec.more\\""')
+
+
 def test_approval_writes_any_condition_and_status_no_decision(cluster):
     pem = new_request(new_key(), Subject("somebody", ()), ())
     request = base64.b64encode(pem).decode()
