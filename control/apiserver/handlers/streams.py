@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from api import errors
 from api.errors import Cause
 from api.objects import Object
+from api.runtime import parse_timestamp
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.connecting import admit, forwarded_ports
 from control.apiserver.proxy.backend import Body, forward, send
@@ -59,6 +60,13 @@ def _log_parameters(request: Request) -> list[tuple[str, str]]:
         found.append((name, str(number)))
     since = request.query.get("sinceTime", "")
     if since:
+        try:
+            parse_timestamp(since)
+        except ValueError as error:
+            pattern = "2006-01-02T15:04:05Z07:00"
+            raise errors.BadRequest(
+                f'parsing time "{since}" as "{pattern}": cannot parse "{since}" as "2006"'
+            ) from error
         found.append(("sinceTime", since))
         if request.query.get("sinceSeconds"):
             message = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"

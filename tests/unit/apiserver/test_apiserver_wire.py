@@ -367,6 +367,13 @@ REFUSED = [
 ]
 
 
+def test_logs_since_no_moment(cluster):
+    body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    assert cluster.request("POST", "/api/v1/namespaces/default/pods", body)[0] == 201
+    status, found, _ = cluster.request("GET", "/api/v1/namespaces/default/pods/p/log?sinceTime=noon")
+    assert (status, found["message"].partition(" as ")[0]) == (400, 'parsing time "noon"')
+
+
 @pytest.mark.parametrize(("method", "path", "body", "status"), REFUSED)
 def test_what_is_asked_in_an_odd_way(cluster, method, path, body, status):
     assert cluster.request(method, path, body)[0] == status
