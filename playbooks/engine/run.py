@@ -74,6 +74,8 @@ def execute(playbook: Playbook, inventory: Inventory, options: Options, loader: 
     state = RunState(playbook, inventory, options, loader, display)
     interrupted = False
     pool = ThreadPoolExecutor(max(1, options.forks), thread_name_prefix="wherry-task")
+    for warning in inventory.warnings:
+        display.warning(warning)
     try:
         _check_hosts(playbook, state)
         for play in playbook.plays:

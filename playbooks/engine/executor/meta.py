@@ -26,8 +26,8 @@ def perform(play: PlayState, task: Task, states: Sequence[HostState]) -> None:
 
 def _one(play: PlayState, task: Task, action: str, state: HostState) -> None:
     if action == "flush_handlers":
-        if state.notified:
-            state.cursor.insert(tuple(play.handlers), handlers=True)
+        if due := play.due_handlers(state):
+            state.cursor.insert(due, handlers=True)
         else:
             state.cursor.advance()
         return

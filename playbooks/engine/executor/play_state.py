@@ -16,6 +16,7 @@ from jinja2.utils import missing
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.lookups import Services
 from playbooks.engine.evaluation.namespace import Layer
+from playbooks.engine.executor import handlers
 from playbooks.engine.executor.cursor import Cursor
 from playbooks.engine.executor.magic import Magic, ScopeView
 from playbooks.engine.executor.run_state import RunState
@@ -32,16 +33,14 @@ class HostState:
 
     name: str
     cursor: Cursor
+    # What was notified since handlers last ran, and the handlers that it means by then.
+    topics: dict[str, None] = field(default_factory=dict)
     notified: dict[Task, None] = field(default_factory=dict)
     unreachable: bool = False
     ended: bool = False
     # Uses of roles of which a task has run, and those run to their end.
     begun: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
-
-    def force_handlers(self) -> None:
-        """Run what was notified although the host has failed."""
-        self.cursor.resume(tuple(self.notified))
 
     def complete(self, role: Role | None) -> None:
         """A role's tasks are all done; it counts if any of them ran."""
@@ -145,6 +144,14 @@ class PlayState:
             self.run.variables(owner).included.update(facts)
         else:
             self.run.add_facts(owner, facts)
+
+    def due_handlers(self, state: HostState) -> tuple[Task, ...]:
+        """All handlers if any is to run on a host: of one name the last that is known now, not when it was notified."""
+        scope = self.evaluator(state.name)
+        for topic in state.topics:
+            state.notified.update(dict.fromkeys(handlers.find(self.handlers, topic, scope)))
+        state.topics.clear()
+        return tuple(self.handlers) if state.notified else ()
 
     def parser(self, collected: Collected) -> TaskParser:
         """A parser for what is included while the play runs."""

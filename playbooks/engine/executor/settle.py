@@ -89,9 +89,9 @@ class Settler:
             return False
         self._run.failed.add(state.name)
         forced = self._play.play.force_handlers or self._run.options.force_handlers
-        if not forced or not state.notified or state.cursor.in_handlers:
+        if not forced or state.cursor.in_handlers or not (due := self._play.due_handlers(state)):
             return False
-        state.force_handlers()
+        state.cursor.resume(due)
         return True
 
     def _set_rescue_variables(self, state: HostState, outcome: Outcome) -> None:
@@ -121,8 +121,11 @@ class Settler:
             return
         scope = self._play.evaluator(state.name, outcome.task)
         for topic in dict.fromkeys(outcome.topics):
-            for handler in handlers.find(self._play.handlers, topic, scope):
-                state.notified[handler] = None
+            found = handlers.find(self._play.handlers, topic, scope)
+            if state.cursor.in_handlers:
+                state.notified.update(dict.fromkeys(found))
+            else:
+                state.topics[topic] = None
 
     def _grow_inventory(self, state: HostState, result: dict[str, Any]) -> None:
         added = result.get("add_host")

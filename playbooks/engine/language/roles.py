@@ -67,10 +67,9 @@ class RoleParser:
     def imported(self, name: str, arguments: Mapping[str, Any], scope: Scope, mark: Mark) -> tuple[Node, ...]:
         """What `import_role` or `include_role` brings; `arguments` may name other files of the role."""
         path = self._loader.role(name, self.beside(scope), mark)
-        parent = scope.role if scope.role and scope.role.path != path else None
         files = {key: value for key, value in arguments.items() if key.endswith("_from")}
         role = replace(
-            self._role(name, path, {}, {}, mark, parent, arguments),
+            self._role(name, path, {}, {}, mark, scope.role, arguments),
             use=repr((str(path), files, dict(scope.variables))),
             repeats=flag(arguments, "allow_duplicates", True, mark),
             parents=(),
