@@ -66,7 +66,7 @@ class Builder:
         """Remember a source that was read."""
         self._sources.append(name)
 
-    def build(self) -> Inventory:
+    def build(self, warnings: tuple[str, ...] = ()) -> Inventory:
         """Close the collection. Raises InventoryError for an undefined child or a circle of groups."""
         self._refuse_undefined()
         self._refuse_circles()
@@ -76,7 +76,7 @@ class Builder:
             name: Group(name, tuple(draft.hosts), tuple(draft.children), draft.variables)
             for name, draft in self._groups.items()
         }
-        return Inventory(self._hosts, groups, tuple(self._directories), tuple(self._sources))
+        return Inventory(self._hosts, groups, tuple(self._directories), tuple(self._sources), warnings)
 
     def _refuse_undefined(self) -> None:
         for parent, draft in self._groups.items():

@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         secrets = [vault.secret(name) for name in arguments.vault_password_file]
         inventory = load(arguments.inventory or ["/etc/ansible/hosts"], secrets)
         beside = [read_directory(Path(arguments.playbook_dir), secrets)]
+        for warning in inventory.warnings:
+            print(f"wherry inventory: {warning}", file=sys.stderr)
         print(_text(arguments, inventory, beside))
     except (InventoryError, OSError) as error:
         print(f"wherry inventory: {error}", file=sys.stderr)

@@ -46,6 +46,8 @@ class Inventory:
     groups: Mapping[str, Group]
     directories: tuple[DirectoryVariables, ...] = ()
     sources: tuple[str, ...] = ()
+    # What could not be read, a sentence each.
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def _parents(self) -> dict[str, list[str]]:

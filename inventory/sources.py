@@ -9,7 +9,9 @@ Invariant: sources apply in the order given; the group_vars and host_vars beside
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inventory import executable, ini_source, vagrant, vault, yaml_source
@@ -17,20 +19,35 @@ from inventory.builder import Builder
 from inventory.documents import read_text
 from inventory.errors import InventoryError
 from inventory.model import Inventory
-from inventory.ranges import expand
 from inventory.variables import read_directory, reveal
 
 _IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry")
+_WITH_PORT = re.compile(r"^(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):(?P<port>\d+)$")
 _IGNORED_NAMES = ("group_vars", "host_vars", "vars_plugins", "ansible.cfg")
 
 
+@dataclass
+class _Reading:
+    """What reading several sources has come to so far."""
+
+    secrets: vault.Secrets
+    builder: Builder = field(default_factory=Builder)
+    seen: set[Path] = field(default_factory=set)
+    parsed: int = 0
+    faults: list[InventoryError] = field(default_factory=list)
+
+
 def load(sources: Iterable[str | Path], secrets: vault.Secrets = ()) -> Inventory:
-    """All sources merged into one inventory. Raises InventoryError naming file and line."""
-    builder = Builder()
-    seen: set[Path] = set()
+    """All sources merged into one inventory; a file that cannot be read is told of in its `warnings`.
+
+    Raises InventoryError naming file and line when none can be read, and for variables beside them in any case.
+    """
+    reading = _Reading(secrets)
     for source in sources:
-        _source(builder, str(source), secrets, seen)
-    built = builder.build()
+        _source(reading, str(source))
+    if reading.faults and not reading.parsed:
+        raise reading.faults[0]
+    built = reading.builder.build(tuple(f"{fault}; this source is left out" for fault in reading.faults))
     for name, variables in built.hosts.items():
         reveal(variables, secrets, f"host {name}")
     for group in built.groups.values():
@@ -38,47 +55,64 @@ def load(sources: Iterable[str | Path], secrets: vault.Secrets = ()) -> Inventor
     return built
 
 
-def _source(builder: Builder, source: str, secrets: vault.Secrets, seen: set[Path]) -> None:
-    builder.source(source)
+def _source(reading: _Reading, source: str) -> None:
+    reading.builder.source(source)
     if "," in source:
-        for name in source.split(","):
-            for host in expand(name.strip()) if name.strip() else ():
-                builder.host(host)
-        _beside(builder, Path(), secrets, seen)
+        for name in filter(None, map(str.strip, source.split(","))):
+            _named(reading.builder, name)
+        reading.parsed += 1
+        _beside(reading, Path())
         return
     path = Path(source)
-    if not path.exists():
-        raise InventoryError(f"{source}: no such inventory; give a file, a directory, or hosts with a comma")
     if path.is_dir():
-        _directory(builder, path, secrets, seen)
+        _directory(reading, path)
     else:
-        _file(builder, path)
-        _beside(builder, path.parent, secrets, seen)
+        _attempt(reading, path)
+        _beside(reading, path.parent)
 
 
-def _directory(builder: Builder, directory: Path, secrets: vault.Secrets, seen: set[Path]) -> None:
+def _named(builder: Builder, name: str) -> None:
+    """A host of a list on the command line, with its port; ranges are for files."""
+    found = _WITH_PORT.match(name)
+    builder.host(found["host"].strip("[]"), "all", {"ansible_port": int(found["port"])}) if found else builder.host(
+        name
+    )
+
+
+def _attempt(reading: _Reading, path: Path) -> None:
+    try:
+        if not path.exists():
+            raise InventoryError(f"{path}: no such inventory; give a file, a directory, or hosts with a comma")
+        _file(reading.builder, path)
+        reading.parsed += 1
+    except InventoryError as error:
+        reading.faults.append(error)
+
+
+def _directory(reading: _Reading, directory: Path) -> None:
     if (directory / "Vagrantfile").is_file():
-        vagrant.read(vagrant.ssh_config(directory), str(directory), builder)
+        vagrant.read(vagrant.ssh_config(directory), str(directory), reading.builder)
+        reading.parsed += 1
         groups = vagrant.groups_file(directory, os.environ)
         if groups.is_file():
-            _file(builder, groups)
+            _attempt(reading, groups)
     else:
         for entry in sorted(directory.iterdir()):
             hidden = entry.name.startswith(".") or entry.name.endswith(_IGNORED_SUFFIXES)
             if hidden or entry.name in _IGNORED_NAMES:
                 continue
             if entry.is_dir():
-                _directory(builder, entry, secrets, seen)
+                _directory(reading, entry)
             else:
-                _file(builder, entry)
-    _beside(builder, directory, secrets, seen)
+                _attempt(reading, entry)
+    _beside(reading, directory)
 
 
-def _beside(builder: Builder, directory: Path, secrets: vault.Secrets, seen: set[Path]) -> None:
+def _beside(reading: _Reading, directory: Path) -> None:
     resolved = directory.resolve()
-    if resolved not in seen:
-        seen.add(resolved)
-        builder.directory(read_directory(directory, secrets))
+    if resolved not in reading.seen:
+        reading.seen.add(resolved)
+        reading.builder.directory(read_directory(directory, reading.secrets))
 
 
 def _file(builder: Builder, path: Path) -> None:
