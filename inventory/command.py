@@ -77,7 +77,11 @@ def _dump(value: Any, as_yaml: bool) -> str:
         import yaml
 
         return str(yaml.safe_dump(_plain(value), default_flow_style=False)).rstrip()
-    return json.dumps(value, indent=4, sort_keys=True, default=str)
+    return json.dumps(value, indent=4, sort_keys=True, default=_text_of)
+
+
+def _text_of(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
 
 
 def _plain(value: Any) -> Any:

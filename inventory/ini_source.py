@@ -16,10 +16,9 @@ from typing import Any
 from inventory.builder import Builder
 from inventory.documents import Mark
 from inventory.errors import InventoryError
-from inventory.ranges import expand
+from inventory.ranges import named
 
 _SECTION = re.compile(r"^\[([^:\]\s]+)(?::(\w+))?\]\s*(?:[#;].*)?$")
-_PORT = re.compile(r"^(?P<host>\[[^\]]+:[^\]]+\]|[^:]*(?:\[[^\]]*\][^:]*)*):(?P<port>\d+)$")
 _KINDS = ("hosts", "children", "vars")
 
 
@@ -81,17 +80,14 @@ def _host(state: _State, line: str, mark: Mark) -> None:
     if not words:
         return
     pattern, variables = words[0], _pairs(words[1:], mark)
-    if port := _PORT.match(pattern):
-        pattern = port["host"]
-        variables.setdefault("ansible_port", int(port["port"]))
     if pattern.count("[") != pattern.count("]"):
         raise InventoryError(f"{mark}: {pattern!r}: a bracket is missing its partner")
     try:
-        hosts = expand(pattern)
+        hosts, port = named(pattern)
     except InventoryError as error:
         raise InventoryError(f"{mark}: {error}") from error
     for host in hosts:
-        state.builder.host(host, state.group, variables)
+        state.builder.host(host, state.group, {**port, **variables})
 
 
 def _pairs(words: list[str], mark: Mark) -> dict[str, Any]:

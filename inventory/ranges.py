@@ -10,6 +10,8 @@ import string
 
 from inventory.errors import InventoryError
 
+_PORT = re.compile(r"^(?P<host>\[[^\]]+:[^\]]+\]|[^:]*(?:\[[^\]]*\][^:]*)*):(?P<port>\d+)$")
+_ADDRESS = re.compile(r"^\[(?=.*::)[0-9a-fA-F:]+\]$|^\[(?:[0-9a-fA-F]+:){7}[0-9a-fA-F]+\]$")
 _RANGE = re.compile(r"\[(?P<first>[^\[\]:]*):(?P<last>[^\[\]:]+)(?::(?P<step>\d+))?\]")
 
 
@@ -21,6 +23,14 @@ def expand(name: str) -> list[str]:
     before, after = name[: found.start()], name[found.end() :]
     values = _values(name, found["first"] or "0", found["last"], int(found["step"] or 1))
     return [before + value + rest for value in values for rest in expand(after)]
+
+
+def named(pattern: str) -> tuple[list[str], dict[str, int]]:
+    """The hosts of a pattern that may end with a port, and that as their variable; an IPv6 address is in brackets."""
+    found = _PORT.match(pattern)
+    port = {"ansible_port": int(found["port"])} if found else {}
+    host = found["host"] if found else pattern
+    return ([host[1:-1]] if _ADDRESS.match(host) else expand(host)), port
 
 
 def _values(name: str, first: str, last: str, step: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Reads the `group_vars` and `host_vars` directories beside an inventory or a playbook.
 
-Invariant: a name's variables are the union of `NAME`, `NAME.yml`, `NAME.yaml`, `NAME.json` and all such files
-below a directory `NAME/`, in the order of their paths.
+Invariant: the first there is of `NAME` (a file, or a directory whose files count in the order of their paths),
+`NAME.yml`, `NAME.yaml` and `NAME.json` says a name's variables, and no other.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ def reveal(value: Any, secrets: vault.Secrets, where: str) -> Any:
 
 
 def _read_all(directory: Path, secrets: vault.Secrets) -> dict[str, Variables]:
-    found: dict[str, Variables] = {}
+    chosen: dict[str, tuple[int, Path]] = {}
     if not directory.is_dir():
-        return found
+        return {}
     for entry in sorted(directory.iterdir()):
         if _hidden(entry) or (entry.is_file() and entry.suffix not in _SUFFIXES and not _plain_name(entry)):
             continue
-        if entry.is_dir():
-            variables = _read_tree(entry, secrets)
-            name = entry.name
-        else:
-            variables = read_file(entry, secrets)
-            name = entry.stem if entry.suffix in _SUFFIXES[1:] else entry.name
-        found.setdefault(name, {}).update(variables)
-    return found
+        suffix = entry.suffix if entry.suffix in _SUFFIXES and not entry.is_dir() else ""
+        rank = _SUFFIXES.index(suffix), entry
+        name = entry.name.removesuffix(suffix)
+        chosen[name] = min(rank, chosen.get(name, rank))
+    return {
+        name: _read_tree(entry, secrets) if entry.is_dir() else read_file(entry, secrets)
+        for name, (_, entry) in chosen.items()
+    }
 
 
 def _read_tree(directory: Path, secrets: vault.Secrets) -> Variables:

@@ -10,7 +10,7 @@ from typing import Any
 from inventory.builder import Builder
 from inventory.documents import Mark, MarkedDict, MarkedList, parse
 from inventory.errors import InventoryError
-from inventory.ranges import expand
+from inventory.ranges import named
 
 _SECTIONS = ("children", "hosts", "vars")
 
@@ -27,7 +27,7 @@ def read(text: str, path: str, builder: Builder) -> None:
 
 
 def _group(builder: Builder, name: str, body: Any, mark: Mark) -> None:
-    builder.group(name, defined=body is not None)
+    builder.group(name)
     if body is None:
         return
     if not isinstance(body, MarkedDict):
@@ -55,11 +55,11 @@ def _host(builder: Builder, group: str, pattern: str, variables: Any, mark: Mark
     if variables is not None and not isinstance(variables, MarkedDict):
         raise InventoryError(f"{mark}: the variables of host {pattern!r} must be a mapping, not {_kind(variables)}")
     try:
-        names = expand(pattern)
+        names, port = named(pattern)
     except InventoryError as error:
         raise InventoryError(f"{mark}: {error}") from error
     for host in names:
-        builder.host(host, group, variables)
+        builder.host(host, group, {**port, **(variables or {})})
 
 
 def _section(body: MarkedDict, section: str, group: str) -> MarkedDict:

@@ -129,7 +129,23 @@ Host node2
 
 
 def test_a_list_of_hosts_needs_no_file() -> None:
-    assert load(["a,b[1:2],"]).hosts_of("all") == ("a", "b1", "b2")
+    inventory = load(["a,b[1:2],c:22,[::1]:23,"])
+    assert inventory.hosts == {"a": {}, "b[1:2]": {}, "c": {"ansible_port": 22}, "::1": {"ansible_port": 23}}
+
+
+def test_a_source_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    inventory = load([tmp_path / "nowhere", "one,"])
+    assert inventory.hosts_of("all") == ("one",)
+    assert inventory.warnings[0].endswith("; this source is left out")
+
+
+def test_the_first_file_of_a_name_says_its_variables(tmp_path: Path) -> None:
+    for name, text in {"all/a.yml": "x: 1", "all.yml": "x: 2\ny: 2", "web.yml": "z: 3", "web.json": "{}"}.items():
+        path = tmp_path / "group_vars" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "hosts").write_text("[web]\n[2001:db8::1]:22\n")
+    assert load([tmp_path / "hosts"]).host_variables("2001:db8::1") == {"ansible_port": 22, "x": 1, "z": 3}
 
 
 def test_vaults_open_with_their_password_only(tmp_path: Path) -> None:
@@ -167,7 +183,6 @@ BAD = [
     ("hosts.yml", "all:\n  hsts:\n    a:\n", r"hosts\.yml:2: .*'hsts'"),
     ("hosts.yml", "all:\n  hosts:\n    a: 5\n", r"hosts\.yml:3: the variables of host 'a'"),
     ("hosts.yml", "all:\n  hosts:\n    a:\n    a:\n", r"hosts\.yml:4: the key 'a' stands here a second time"),
-    ("hosts.yml", "all:\n  children:\n    web:\n", r"hosts\.yml:3: .*'web', which nobody defines"),
     ("hosts.yml", "a:\n  children:\n    b:\n      children:\n        a:\n", r"would contain itself"),
     ("hosts.yml", "all:\n  hosts:\n    n[5:1]:\n", r"hosts\.yml:3: host range 'n\[5:1\]'"),
     ("hosts", "[web]\na\n[site:children]\nwob\n", r"hosts:4: .*'wob', which nobody defines"),
