@@ -19,10 +19,10 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 
-_SYMBOLIC = re.compile(r"^[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+$")
 _BITS = {"r": 4, "w": 2, "x": 1}
 _SHIFT = {"u": 6, "g": 3, "o": 0}
-LARGEST_DIFF = 100 * 1024
+_SPECIAL = {"u": ("s", 0o4000), "g": ("s", 0o2000), "o": ("t", 0o1000)}
+LARGEST_DIFF = 102 * 1024
 
 
 def _read_umask() -> int:
@@ -49,50 +49,42 @@ def digest(path: str, algorithm: str = "sha1") -> str:
 def mode_of(value: Any, path: str, current: int, directory: bool) -> int:
     """The permission bits that a `mode` asks for, given those that are there. Raises Failure."""
     if isinstance(value, int):
-        return value & 0o7777
-    text = str(value).strip()
-    if re.fullmatch(r"(0o)?[0-7]{1,5}", text):
-        return int(text.replace("o", ""), 8)
+        return value
+    with contextlib.suppress(ValueError):
+        return int(str(value), 8)
     bits = current
-    for clause in text.split(","):
-        if not _SYMBOLIC.match(clause):
-            raise Failure(f"bad symbolic permission for mode: {text}", path=path)
-        bits = _symbolic(clause, bits, directory)
+    for clause in str(value).split(","):
+        who, *operations = re.split(r"([-+=])", clause)
+        users = "ugo" if who in ("", "a") else who
+        if not re.fullmatch("[ugo]+", users) or not all(
+            re.fullmatch("[rwxXstugo]*", part) for part in operations[1::2]
+        ):
+            details = f"bad symbolic permission for mode: {clause}"
+            raise Failure("mode must be in octal or symbolic form", path=path, details=details)
+        for operator, letters in zip(operations[::2], operations[1::2]):
+            for user in users:
+                asked = _asked(user, letters, bits, directory, 0 if who else _UMASK)
+                owned = 7 << _SHIFT[user] | _SPECIAL[user][1]
+                bits = bits & ~asked if operator == "-" else bits | asked if operator == "+" else bits & ~owned | asked
     return bits
 
 
-def _symbolic(clause: str, bits: int, directory: bool) -> int:
-    who = re.match(r"[ugoa]*", clause)
-    users = who.group() if who else ""
-    everyone = not users or "a" in users
-    classes = "ugo" if everyone else users
-    umask = _UMASK if not users else 0
-    for operator, letters in re.findall(r"([-+=])([rwxXst]*|[ugo])", clause):
-        mask = 0
-        for user in classes:
-            shift = _SHIFT[user]
-            value = 0
-            for letter in letters:
-                if letter in _BITS:
-                    value |= _BITS[letter] << shift
-                elif letter == "X" and (directory or bits & 0o111):
-                    value |= 1 << shift
-                elif letter in _SHIFT:
-                    value |= ((bits >> _SHIFT[letter]) & 7) << shift
-                elif letter == "s" and user in "ug":
-                    value |= 0o4000 if user == "u" else 0o2000
-                elif letter == "t":
-                    value |= 0o1000
-            mask |= value
-            if operator == "=":
-                bits &= ~(7 << shift)
-                bits &= ~({"u": 0o4000, "g": 0o2000, "o": 0}[user] if not directory else 0)
-        mask &= ~umask
-        bits = bits & ~mask if operator == "-" else bits | mask
-    return bits
+def _asked(user: str, letters: str, bits: int, directory: bool, umask: int) -> int:
+    """The bits that letters mean for one kind of user."""
+    shift, found = _SHIFT[user], 0
+    for letter in letters:
+        if letter in _BITS:
+            found |= _BITS[letter] << shift & ~umask
+        elif letter == "X":
+            found |= (1 << shift) if directory or bits & 0o111 else 0
+        elif letter in _SHIFT:
+            found |= (bits >> _SHIFT[letter] & 7) << shift
+        elif letter == _SPECIAL[user][0]:
+            found |= _SPECIAL[user][1]
+    return found
 
 
-def user_id(name: Any) -> int:
+def user_id(name: Any, path: str) -> int:
     """The number of a user given by name or number. Raises Failure."""
     try:
         return int(name)
@@ -101,10 +93,10 @@ def user_id(name: Any) -> int:
     try:
         return pwd.getpwnam(str(name)).pw_uid
     except KeyError as error:
-        raise Failure(f"chown failed: failed to look up user {name}") from error
+        raise Failure(f"chown failed: failed to look up user {name}", path=path) from error
 
 
-def group_id(name: Any) -> int:
+def group_id(name: Any, path: str) -> int:
     """The number of a group given by name or number. Raises Failure."""
     try:
         return int(name)
@@ -113,56 +105,17 @@ def group_id(name: Any) -> int:
     try:
         return grp.getgrnam(str(name)).gr_gid
     except KeyError as error:
-        raise Failure(f"chgrp failed: failed to look up group {name}") from error
+        raise Failure(f"chgrp failed: failed to look up group {name}", path=path) from error
 
 
-def apply_attributes(call: Call, path: str, *, follow: bool = True, difference: dict[str, Any] | None = None) -> bool:
-    """Make a file's owner, group and mode as the parameters say; whether that changes anything."""
-    if not os.path.lexists(path):
-        return bool(call.check)
-    status = os.stat(path) if follow else os.lstat(path)
-    link = stat.S_ISLNK(status.st_mode)
-    owner = -1 if call["owner"] is None else user_id(call["owner"])
-    group = -1 if call["group"] is None else group_id(call["group"])
-    changed = False
-    if owner not in (-1, status.st_uid) or group not in (-1, status.st_gid):
-        changed = True
-        _note(difference, "owner", status.st_uid, owner)
-        _note(difference, "group", status.st_gid, group)
-        if not call.check:
-            _chown(path, owner, group, follow)
-    mode = call["mode"]
-    if mode is not None and mode != "preserve" and not link:
-        current = stat.S_IMODE(status.st_mode)
-        wanted = mode_of(mode, path, current, stat.S_ISDIR(status.st_mode))
-        if wanted != current or (changed and wanted & 0o6000):
-            changed = True
-            _note(difference, "mode", f"0{current:o}", f"0{wanted:o}")
-            if not call.check:
-                os.chmod(path, wanted)
-    return changed
-
-
-def _chown(path: str, owner: int, group: int, follow: bool) -> None:
-    try:
-        os.chown(path, owner, group, follow_symlinks=follow)
-    except PermissionError as error:
-        raise Failure(f"chown failed: {error}", path=path) from error
-
-
-def _note(difference: dict[str, Any] | None, key: str, before: Any, after: Any) -> None:
-    if difference is not None and after != -1 and before != after:
-        difference.setdefault("before", {})[key] = before
-        difference.setdefault("after", {})[key] = after
-
-
-def describe(path: str) -> dict[str, Any]:
-    """What results say about a file: owner, group, mode, size, state."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return {"path": path, "state": "absent"}
+def told(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with what every result, a failure's too, says about the file that is its `path` or `dest`."""
+    path = result.get("path", result.get("dest"))
+    if not isinstance(path, str) or not os.path.exists(path):
+        return result
+    status = os.lstat(path)
     return {
+        **result,
         "uid": status.st_uid,
         "gid": status.st_gid,
         "owner": _name(pwd.getpwuid, status.st_uid),
@@ -210,15 +163,22 @@ def temporary(path: str) -> tuple[int, str]:
         raise Failure(f"cannot write into {directory}: {error.strerror}", path=path) from error
 
 
-def replace(source: str, path: str) -> None:
-    """Move a complete file over `path`, which keeps its owner and mode; a new one gets the umask's mode."""
+def touch(path: str) -> None:
+    """Make an empty file."""
+    with open(path, "wb"):
+        pass
+
+
+def replace(source: str, path: str, *, keep: bool = True) -> None:
+    """Move a complete file over `path`, which with `keep` keeps its owner and mode; a new one gets the umask's mode."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
         os.chmod(source, 0o666 & ~_UMASK)
     else:
-        os.chmod(source, stat.S_IMODE(status.st_mode))
-        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        if keep:
+            os.chmod(source, stat.S_IMODE(status.st_mode))
+        if keep and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             # An unprivileged user's new file is the user's own, as with any editor.
             with contextlib.suppress(PermissionError):
                 os.chown(source, status.st_uid, status.st_gid)
@@ -268,6 +228,23 @@ def text_diff(path: str, before: bytes, after: bytes) -> dict[str, Any]:
         "before_header": path,
         "after_header": path,
     }
+
+
+def side(word: str, name: str, header: str, path: str) -> dict[str, Any]:
+    """One side of a difference: a file's content, "" of what is no file."""
+    if not os.path.isfile(path):
+        return {name: ""}
+    with open(path, "rb") as stream:
+        return side_of(word, name, header, stream.read(LARGEST_DIFF + 1))
+
+
+def side_of(word: str, name: str, header: str, content: bytes) -> dict[str, Any]:
+    """One side of a difference: its content, or by `word` (`src`, `dst`) why that is not told."""
+    if b"\0" in content:
+        return {f"{word}_binary": 1}
+    if len(content) > LARGEST_DIFF:
+        return {f"{word}_larger": LARGEST_DIFF}
+    return {f"{name}_header": header, name: content.decode("utf-8", "replace")}
 
 
 def read(path: str) -> bytes:

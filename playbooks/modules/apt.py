@@ -21,7 +21,7 @@ OPTIONS = {
     "update_cache_retries": Option("int", default=5),
     "update_cache_retry_max_delay": Option("int", default=12),
     "upgrade": Option(choices=("dist", "full", "no", "safe", "yes"), default="no"),
-    "deb": Option(),
+    "deb": Option("path"),
     "default_release": Option(aliases=("default-release",)),
     "install_recommends": Option("bool", aliases=("install-recommends",)),
     "dpkg_options": Option(default="force-confdef,force-confold"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
-from playbooks.modules import _files
+from playbooks.modules import _attributes, _files
 
 OPTIONS = {
     "src": Option("expanded_path", required=True),
@@ -45,9 +45,7 @@ def run(call: Call) -> dict[str, Any]:
             if call["validate"]:
                 result["validation"] = {"rc": 0, "stdout": "", "stderr": ""}
     if os.path.exists(dest):
-        result["changed"] = _files.apply_attributes(call, dest) or result["changed"]
-        about = _files.describe(dest)
-        result.update({key: value for key, value in about.items() if key != "path"})
+        result["changed"] = _attributes.apply(call, dest) or result["changed"]
     return result
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
-from playbooks.engine.helper.call import Call, Failure
+from playbooks.engine.helper.call import Call
 from playbooks.engine.helper.options import Option
-from playbooks.modules._text import EDIT_OPTIONS, load, store, without_empty_backup
+from playbooks.modules._text import EDIT_OPTIONS, load, reported, store
 
 OPTIONS = {
     **EDIT_OPTIONS,
@@ -24,33 +23,39 @@ OPTIONS = {
 }
 
 
+EXCLUSIVE = (("insertbefore", "insertafter"),)
+
+
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `blockinfile`."""
-    if call["insertbefore"] is not None and call["insertafter"] is not None:
-        raise Failure("parameters are mutually exclusive: insertbefore|insertafter")
-    path, text = load(call)
-    begin = call["marker"].replace("{mark}", call["marker_begin"])
-    end = call["marker"].replace("{mark}", call["marker_end"])
-    lines = text.split("\n")
-    lines = [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
-    place, removed = _cut(lines, f"{begin}\n", f"{end}\n")
-    present = call["state"] == "present" and call["block"] != ""
-    at = place if removed else _place(call, lines)
-    if at > 0 and not lines[at - 1].endswith("\n"):
-        lines[at - 1] += "\n"
-    block = call["block"] + ("" if call["block"].endswith("\n") else "\n")
-    own = [begin + "\n", block, end + "\n"] if present else []
+    path, before = call["path"], load(call)
+    if before is None and call["state"] == "absent":
+        return {"changed": False, "msg": f"File {path} not present"}
+    begin, end = (
+        (call["marker"].replace("{mark}", call[f"marker_{side}"]) + "\n").encode("utf-8", "surrogateescape")
+        for side in ("begin", "end")
+    )
+    lines = (before or b"").splitlines(True)
+    block = call["block"].encode("utf-8", "surrogateescape") if call["state"] == "present" else b""
+    place, removed = _cut(lines, begin, end)
+    at = place if removed else _place(call, lines, before or b"")
+    if at > 0 and not lines[at - 1].endswith(b"\n"):
+        lines[at - 1] += b"\n"
+    own = [begin, block if block.endswith(b"\n") else block + b"\n", end] if block else []
     if call["state"] == "present":
         own = _framed(call, lines, at, own)
     lines[at:at] = own
-    after = "".join(lines)
-    if not os.path.exists(path):
-        return without_empty_backup(store(call, path, text, after, "File created"))
-    message = "Block inserted" if present else "Block removed"
-    return without_empty_backup(store(call, path, text, after, message))
+    after = b"".join(lines)
+    message = "" if before == after else "File created" if before is None else _MESSAGES[bool(block)]
+    edit = store(call, before, after, message)
+    result = reported(call, edit, before, after)
+    return {**result, "backup_file": edit.backup} if edit.backup else result
 
 
-def _cut(lines: list[str], begin: str, end: str) -> tuple[int, bool]:
+_MESSAGES = {True: "Block inserted", False: "Block removed"}
+
+
+def _cut(lines: list[bytes], begin: bytes, end: bytes) -> tuple[int, bool]:
     """Take the block with its markers out; where it was, and whether there was one."""
     starts = [index for index, line in enumerate(lines) if line == begin]
     ends = [index for index, line in enumerate(lines) if line == end]
@@ -61,23 +66,25 @@ def _cut(lines: list[str], begin: str, end: str) -> tuple[int, bool]:
     return first, True
 
 
-def _place(call: Call, lines: list[str]) -> int:
+def _place(call: Call, lines: list[bytes], content: bytes) -> int:
     before, after = call["insertbefore"], call["insertafter"]
     if before == "BOF":
         return 0
-    pattern = before if before is not None else after
-    if pattern in (None, "EOF"):
+    if before is None and after in (None, "EOF"):
         return len(lines)
-    compiled = re.compile(pattern)
-    hits = [index for index, line in enumerate(lines) if compiled.search(line)]
-    if not hits:
-        return len(lines)
-    return hits[-1] if before is not None else hits[-1] + 1
+    pattern = re.compile((after if after not in (None, "EOF") else before).encode("utf-8", "surrogateescape"))
+    if pattern.flags & re.MULTILINE:
+        # The pattern says itself that it is about more than a line.
+        found = pattern.search(content)
+        hits = [content.count(b"\n", 0, found.end() if after else found.start())] if found else []
+    else:
+        hits = [index for index, line in enumerate(lines) if pattern.search(line)]
+    return len(lines) if not hits else hits[-1] + (1 if after is not None else 0)
 
 
-def _framed(call: Call, lines: list[str], at: int, block: list[str]) -> list[str]:
-    if call["prepend_newline"] and at > 0 and lines[at - 1] != "\n":
-        block = ["\n", *block]
-    if call["append_newline"] and at < len(lines) and lines[at] != "\n":
-        block = [*block, "\n"]
+def _framed(call: Call, lines: list[bytes], at: int, block: list[bytes]) -> list[bytes]:
+    if call["prepend_newline"] and at > 0 and lines[at - 1] != b"\n":
+        block = [b"\n", *block]
+    if call["append_newline"] and at < len(lines) and lines[at] != b"\n":
+        block = [*block, b"\n"]
     return block

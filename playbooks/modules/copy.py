@@ -1,24 +1,28 @@
-"""The far half of `copy`: compares hashes, takes the bytes if they differ, sets owner, group and mode."""
+"""The far half of `copy`: compares hashes, takes the bytes if they differ, sets owner, group and mode.
+
+What is sent is handled in two ways, as in Ansible: a file that has the content already is one for the `file` module.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
-from playbooks.modules import _files
+from playbooks.modules import _attributes, _files, _trees, file
 
 OPTIONS = {
-    "src": Option(),
-    "content": Option("raw"),
-    "dest": Option(required=True),
+    "src": Option("path"),
+    "content": Option("raw", secret=True),
+    "dest": Option("path", required=True),
     "backup": Option("bool", default=False),
     "force": Option("bool", default=True),
     "remote_src": Option("bool", default=False),
     "follow": Option("bool", default=False),
-    "local_follow": Option("bool", default=True),
+    "local_follow": Option("bool"),
     "directory_mode": Option("raw"),
     "validate": Option(),
     "checksum": Option(),
@@ -29,116 +33,164 @@ OPTIONS = {
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `copy`."""
-    dest = _destination(call)
     if call["remote_src"] and call["src"]:
-        return _here(call, dest)
-    result: dict[str, Any] = {"dest": dest, "checksum": call["checksum"], "src": call["src"]}
-    return _place(call, dest, result)
-
-
-def _destination(call: Call) -> str:
-    dest: str = os.path.expanduser(call["dest"])
-    name = call.parameters.get("original_basename") or (os.path.basename(call["src"]) if call["src"] else "")
-    if name and (dest.endswith("/") or os.path.isdir(dest)):
-        if dest.endswith("/") and not os.path.isdir(dest) and not call.check:
-            os.makedirs(dest)
-        dest = os.path.join(dest, name)
-    parent = os.path.dirname(dest) or "."
-    if not os.path.isdir(parent) and not call.check:
-        raise Failure(f"Destination directory {parent} does not exist", dest=dest)
-    if os.path.isdir(dest):
-        raise Failure(f"{dest} is a directory, and there is no file name to put into it", dest=dest)
-    if call["follow"] and os.path.islink(dest):
-        dest = os.path.realpath(dest)
-    return dest
-
-
-def _place(call: Call, dest: str, result: dict[str, Any]) -> dict[str, Any]:
-    there = os.path.lexists(dest)
-    same = _files.digest(dest) == call["checksum"] and not (os.path.islink(dest) and not call["follow"])
-    changed = False
-    difference: dict[str, Any] = {}
-    if there and not same and not call["force"]:
-        return {**{key: value for key, value in result.items() if key != "checksum"}, "changed": False}
-    if not same:
-        changed = True
-        if call.diff:
-            result["diff"] = [_difference(call, dest)]
-        if not call.check:
-            if there and call["backup"]:
-                result["backup_file"] = _files.backup(dest)
-            _receive(call, dest)
-    changed = _files.apply_attributes(call, dest, difference=difference) or changed
-    if call.diff and difference:
-        result.setdefault("diff", []).append({**difference, "before_header": dest, "after_header": dest})
-    return {**result, **_files.describe(dest), "changed": changed}
-
-
-def _difference(call: Call, dest: str) -> dict[str, Any]:
-    inline = call.parameters.get("inline")
-    if inline is None:
-        return {"prepared": f"{dest}: content of {call.parameters.get('size')} bytes differs"}
-    return _files.text_diff(dest, _files.read(dest) if os.path.isfile(dest) else b"", inline.encode("latin-1"))
-
-
-def _receive(call: Call, dest: str) -> None:
-    """Take the bytes into a file beside the destination, check them, and move it there."""
-    if os.path.islink(dest):
-        os.unlink(dest)
-    descriptor, name = _files.temporary(dest)
+        return _here(call)
+    name = call.parameters["original_basename"]
+    dest: str = call["dest"]
+    path = os.path.join(dest, name) if dest.endswith("/") else dest
+    if os.path.isdir(path) and (call["follow"] or not os.path.islink(path)):
+        if not name:
+            raise Failure("can not use content with a dir as dest", diff=[])
+        path = os.path.join(dest, name)
+    if os.path.lexists(path) and not call["force"]:
+        return {"kept": dest, "changed": False}
+    if _files.digest(path) == call["checksum"] and (call["follow"] or not os.path.islink(path)):
+        return _same(call, path)
+    result: dict[str, Any] = {"diff": [_difference(call, path)] if call.diff else []}
+    if call.check:
+        return {**result, "changed": True}
     try:
-        with os.fdopen(descriptor, "wb") as sink:
+        return {**result, **_receive(call, dest, name)}
+    except Failure as error:
+        raise Failure(str(error), **{**result, "checksum": call["checksum"], **error.result}) from error
+
+
+def _same(call: Call, path: str) -> dict[str, Any]:
+    """The result of `file` for a file that has the content."""
+    defaults = {name: option.default for name, option in file.OPTIONS.items()}
+    given = {name: call[name] for name in (*FILE_OPTIONS, "follow")}
+    call.parameters = {**defaults, **given, "path": path, "state": "file", "checksum": call["checksum"]}
+    result = file.run(call)
+    return {**result, "dest": result["path"], "checksum": call["checksum"]}
+
+
+def _difference(call: Call, path: str) -> dict[str, Any]:
+    """What the file has and what it is to have, or why that is not told."""
+    inline, found = call.parameters.get("inline"), _files.side("dst", "before", path, path)
+    if inline is None:
+        return {**found, "src_larger": _files.LARGEST_DIFF}
+    header = path if call["src"] is None else call["src"]
+    return {**found, **_files.side_of("src", "after", header, inline.encode("latin-1"))}
+
+
+def _receive(call: Call, dest: str, name: str) -> dict[str, Any]:
+    """Take the bytes into a file of their own, check them, and put it into its place."""
+    with tempfile.TemporaryDirectory(prefix="wherry-copy-") as directory:
+        source = os.path.join(directory, f".source{os.path.splitext(dest)[1]}")
+        with open(os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as sink:
             inline = call.parameters.get("inline")
             if inline is None:
                 call.receive(sink)
             else:
                 sink.write(inline.encode("latin-1"))
-        if _files.digest(name) != call["checksum"]:
-            raise Failure("the file arrived damaged", dest=dest, checksum=_files.digest(name))
+        return _place(call, source, dest, name)
+
+
+def _place(call: Call, source: str, dest: str, name: str) -> dict[str, Any]:
+    """Make a file of the host have the content of another there."""
+    sums: dict[str, Any] = {"md5sum": _md5(source), "checksum": _files.digest(source)}
+    expected = call.parameters.get("expected_checksum") or call["checksum"]
+    if expected and sums["checksum"] != expected:
+        message = "Copied file does not match the expected checksum. Transfer failed."
+        raise Failure(message, checksum=sums["checksum"], expected_checksum=expected)
+    made = False
+    if dest.endswith("/"):
+        directory = dest.rstrip("/")
+        if not os.path.exists(directory) and call.check:
+            return {"msg": f"dest directory {directory} would be created", "changed": True, "src": source}
+        if not os.path.exists(os.path.dirname(os.path.join(dest, name))):
+            made = True
+            _make_directories(call, os.path.dirname(os.path.join(dest, name)))
+        dest = os.path.join(dest, name) if name else dest
+    if os.path.isdir(dest):
+        dest = os.path.join(dest, name or os.path.basename(source))
+    _refuse(call, dest)
+    if os.path.islink(dest) and call["follow"]:
+        dest = os.path.realpath(dest)
+    result: dict[str, Any] = {"dest": dest, "src": source, **sums, "changed": made}
+    if os.path.exists(dest) and not call["force"]:
+        return {"msg": "file already exists", "src": source, "dest": dest, "changed": False}
+    if _files.digest(dest) != sums["checksum"] or os.path.islink(dest):
+        result["changed"] = True
+        if not call.check:
+            if call["backup"] and os.path.exists(dest):
+                result["backup_file"] = _files.backup(dest)
+            _move(call, source, dest)
+    result["changed"] = _attributes.apply(call, dest) or result["changed"]
+    return result
+
+
+def _refuse(call: Call, dest: str) -> None:
+    """Raises Failure if there is no place for a file."""
+    directory = os.path.dirname(dest) or "."
+    if not os.path.exists(directory):
+        raise Failure(f"Destination directory {directory} does not exist")
+    if not os.access(directory, os.W_OK) and not call["unsafe_writes"]:
+        raise Failure(f"Destination {directory} not writable")
+
+
+def _make_directories(call: Call, directory: str) -> None:
+    for part in file.missing(directory):
+        os.mkdir(part)
+        _attributes.apply(call, part, mode=call["directory_mode"])
+
+
+def _move(call: Call, source: str, dest: str) -> None:
+    """Put a complete copy of a file into the place of another, whose owner and mode stay if the content was sent."""
+    if os.path.islink(dest):
+        os.unlink(dest)
+        # What takes a link's place is as new as where there was nothing.
+        _files.touch(dest)
+    descriptor, name = _files.temporary(dest)
+    os.close(descriptor)
+    try:
+        if call["remote_src"]:
+            shutil.copy2(source, name)
+        else:
+            shutil.copyfile(source, name)
+        if call["validate"]:
+            _attributes.apply(call, name)
         _files.check_with(call, call["validate"], name)
-        _files.replace(name, dest)
+        _files.replace(name, dest, keep=not call["remote_src"])
     finally:
         if os.path.exists(name):
             os.unlink(name)
 
 
-def _here(call: Call, dest: str) -> dict[str, Any]:
+def _md5(path: str) -> str | None:
+    try:
+        return _files.digest(path, "md5")
+    except ValueError:
+        # Not where only approved hashes may be used.
+        return None
+
+
+def _here(call: Call) -> dict[str, Any]:
     """`remote_src`: from one place of the host to another."""
-    source = os.path.expanduser(call["src"])
+    source: str = call["src"]
     if not os.path.exists(source):
-        raise Failure(f"Source {source} not found", src=source)
-    if os.path.isdir(source):
-        return _tree(call, source)
-    call.parameters["checksum"] = _files.digest(source)
-    result: dict[str, Any] = {"dest": dest, "src": source, "checksum": call["checksum"]}
+        raise Failure(f"Source {source} not found")
     if call["mode"] == "preserve":
-        call.parameters["mode"] = oct(os.stat(source).st_mode & 0o7777)[2:]
-    if _files.digest(dest) != call["checksum"]:
-        call.parameters["size"] = os.path.getsize(source)
-        call.receive = lambda sink: _pour(source, sink)  # type: ignore[method-assign]
-    return _place(call, dest, result)
-
-
-def _pour(source: str, sink: Any) -> None:
-    with open(source, "rb") as stream:
-        shutil.copyfileobj(stream, sink)
+        call.parameters["mode"] = f"0{os.stat(source).st_mode & 0o7777:03o}"
+    if not os.path.isdir(source):
+        if not os.path.isfile(source):
+            raise Failure(f"Cannot copy invalid source '{source}': not a file")
+        return _place(call, source, call["dest"], os.path.basename(source))
+    return _tree(call, source)
 
 
 def _tree(call: Call, source: str) -> dict[str, Any]:
-    dest = os.path.expanduser(call["dest"])
-    base = source.rstrip("/") if source.endswith("/") else os.path.dirname(source.rstrip("/"))
-    changed = False
-    for folder, _, names in os.walk(source.rstrip("/")):
-        target = os.path.join(dest, os.path.relpath(folder, base))
-        if not os.path.isdir(target):
-            changed = True
-            if not call.check:
-                os.makedirs(target, exist_ok=True)
-        for name in names:
-            old, new = os.path.join(folder, name), os.path.join(target, name)
-            if _files.digest(old) != _files.digest(new):
-                changed = True
-                if not call.check:
-                    shutil.copy2(old, new)
-            changed = _files.apply_attributes(call, new) or changed
-    return {"changed": changed, "dest": dest, "src": source}
+    dest: str = call["dest"]
+    if os.path.lexists(dest) and not os.path.isdir(dest):
+        raise Failure(f"Failed to copy {source!r} to {dest!r}.")
+    if call.check and dest.endswith("/") and not os.path.exists(dest):
+        return {"msg": f"dest directory {dest.rstrip('/')} would be created", "changed": True, "src": source}
+    changed = dest.endswith("/") and not os.path.exists(dest)
+    if changed:
+        _make_directories(call, dest.rstrip("/"))
+    target = dest if source.endswith("/") else os.path.join(dest, os.path.basename(source))
+    # The result is of the directory that a directory lands in.
+    shown = os.path.join(dest, os.path.basename(source)) if os.path.isdir(dest) else dest
+    changed = _trees.copy(call, source, target) or changed
+    result = {"dest": shown, "src": source, "md5sum": None, "checksum": None}
+    return {**result, "changed": _attributes.apply(call, shown) or changed}

@@ -16,7 +16,7 @@ OPTIONS = {
     "job": Option(aliases=("value",)),
     "state": Option(default="present", choices=("absent", "present")),
     "user": Option(),
-    "cron_file": Option(),
+    "cron_file": Option("path"),
     "backup": Option("bool", default=False),
     "minute": Option(default="*"),
     "hour": Option(default="*"),

@@ -45,8 +45,7 @@ def run(call: Call) -> dict[str, Any]:
         there = [path for path in (dest, *keys) if os.path.exists(path)]
         for path in there if not call.check else ():
             os.unlink(path)
-        about = _files.describe(dest) if os.path.exists(dest) else {}
-        return {"changed": bool(there), "repo": None, "dest": dest, "key_filename": keys[-1], **about}
+        return {"changed": bool(there), "repo": None, "dest": dest, "key_filename": keys[-1]}
     key_changed, key, signed_by = _signed_by(call, keys)
     repo = _paragraph(call, signed_by)
     before = _files.read(dest)
@@ -57,8 +56,6 @@ def run(call: Call) -> dict[str, Any]:
     result = {
         "changed": changed or key_changed or mode_changed, "repo": repo, "dest": dest, "key_filename": key,
     }  # fmt: skip
-    if os.path.exists(dest):
-        result |= _files.describe(dest)
     if call.diff and changed:
         result["diff"] = _files.text_diff(dest, before, repo.encode())
     return result

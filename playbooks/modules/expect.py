@@ -27,9 +27,9 @@ OPTIONS = {
     "responses": Option("dict", required=True),
     "timeout": Option("raw", default=30),
     "echo": Option("bool", default=False),
-    "chdir": Option(),
-    "creates": Option(),
-    "removes": Option(),
+    "chdir": Option("path"),
+    "creates": Option("path"),
+    "removes": Option("path"),
 }
 SUPPORTS_CHECK = False
 

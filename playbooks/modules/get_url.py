@@ -11,12 +11,12 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
-from playbooks.modules import _files
+from playbooks.modules import _attributes, _files
 from playbooks.modules._download import download, opened
 
 OPTIONS = {
     "url": Option(required=True),
-    "dest": Option(required=True),
+    "dest": Option("path", required=True),
     "checksum": Option(default=""),
     "force": Option("bool", default=False),
     "backup": Option("bool", default=False),
@@ -27,10 +27,10 @@ OPTIONS = {
     "url_password": Option(aliases=("password",), secret=True),
     "force_basic_auth": Option("bool", default=False),
     "http_agent": Option(default="ansible-httpget"),
-    "tmp_dest": Option(),
+    "tmp_dest": Option("path"),
     "use_proxy": Option("bool", default=True),
-    "client_cert": Option(),
-    "client_key": Option(),
+    "client_cert": Option("path"),
+    "client_key": Option("path"),
     **FILE_OPTIONS,
 }
 
@@ -47,9 +47,9 @@ def run(call: Call) -> dict[str, Any]:
     # Without a hash to compare with, the server is asked whether it has something newer.
     conditional = there and not expected and not call["force"]
     if (there and expected and _files.digest(dest, algorithm) == expected) or (conditional and call.check):
-        changed = _files.apply_attributes(call, dest)
+        changed = _attributes.apply(call, dest)
         what = "file already exists but file attributes changed" if changed else "file already exists"
-        return {**result, **_files.describe(dest), "changed": changed, "msg": what, "status_code": 304}
+        return {**result, "changed": changed, "msg": what, "status_code": 304}
     if call.check:
         return {**result, "changed": True, "msg": "would be downloaded"}
     since = os.path.getmtime(dest) if conditional else None
@@ -91,9 +91,9 @@ def _fetch(
             use_proxy=call["use_proxy"], client_cert=call["client_cert"], client_key=call["client_key"],
         )  # fmt: skip
         if response.status == 304:
-            changed = _files.apply_attributes(call, dest)
+            changed = _attributes.apply(call, dest)
             what = f"HTTP Error 304: {response.reason}"
-            return {**result, **_files.describe(dest), "changed": changed, "msg": what, "status_code": 304}
+            return {**result, "changed": changed, "msg": what, "status_code": 304}
         found = _files.digest(name, algorithm)
         if expected and found != expected:
             raise Failure(f"The checksum for {dest} did not match {expected}; it was {found}.", **result)
@@ -107,8 +107,8 @@ def _fetch(
     finally:
         if os.path.exists(name):
             os.unlink(name)
-    changed = _files.apply_attributes(call, dest) or changed
+    changed = _attributes.apply(call, dest) or changed
     # A file: or ftp: address has no status.
     code = response.status if call["url"].lower().startswith("http") else None
     result.update(changed=changed, status_code=code, msg=f"OK ({os.path.getsize(dest)} bytes)")
-    return {**result, **_files.describe(dest)}
+    return result

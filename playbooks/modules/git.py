@@ -13,7 +13,7 @@ from playbooks.modules import _files
 
 OPTIONS = {
     "repo": Option(required=True, aliases=("name",)),
-    "dest": Option(),
+    "dest": Option("path"),
     "version": Option(default="HEAD"),
     "remote": Option(default="origin"),
     "refspec": Option(),
@@ -28,11 +28,11 @@ OPTIONS = {
     "accept_hostkey": Option("bool", default=False),
     "accept_newhostkey": Option("bool", default=False),
     "ssh_opts": Option(),
-    "key_file": Option(),
-    "executable": Option(default="git"),
+    "key_file": Option("path"),
+    "executable": Option("path", default="git"),
     "umask": Option("raw"),
     "reference": Option(),
-    "archive": Option(),
+    "archive": Option("path"),
     "archive_prefix": Option(),
     "separate_git_dir": Option("expanded_path"),
 }

@@ -16,7 +16,7 @@ from playbooks.modules import _files
 OPTIONS = {
     "name": Option(required=True, aliases=("host",)),
     "key": Option(),
-    "path": Option(default="~/.ssh/known_hosts"),
+    "path": Option("path", default="~/.ssh/known_hosts"),
     "hash_host": Option("bool", default=False),
     "state": Option(default="present", choices=("absent", "present")),
 }
@@ -42,7 +42,7 @@ def run(call: Call) -> dict[str, Any]:
         _files.write(call, path, after.encode("utf-8", "surrogateescape"))
     result = {
         "changed": changed, "name": call["name"], "key": call["key"], "hash_host": call["hash_host"],
-        **_files.describe(path),
+        "path": path,
     }  # fmt: skip
     if call.diff and changed:
         result["diff"] = _files.text_diff(path, before.encode(), after.encode())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, Callable
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
-from playbooks.modules._text import EDIT_OPTIONS, load, store
+from playbooks.modules._text import EDIT_OPTIONS, Edit, load, reported, store
 
 OPTIONS = {
     **EDIT_OPTIONS,
@@ -21,88 +21,125 @@ OPTIONS = {
     "backrefs": Option("bool", default=False),
     "firstmatch": Option("bool", default=False),
 }
+EXCLUSIVE = (("insertbefore", "insertafter"), ("regexp", "search_string"), ("backrefs", "search_string"))
 
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `lineinfile`."""
-    for one, other in (("insertbefore", "insertafter"), ("regexp", "search_string"), ("search_string", "backrefs")):
-        if call[one] not in (None, False) and call[other] not in (None, False):
-            raise Failure(f"parameters are mutually exclusive: {one}|{other}")
+    if os.path.isdir(call["path"]):
+        raise Failure(f"Path {call['path']} is a directory !", rc=256)
     if call["state"] == "absent":
         return _absent(call)
-    if call["line"] is None:
-        raise Failure("line is required with state=present")
     if call["backrefs"] and call["regexp"] is None:
         raise Failure("regexp is required with backrefs=true")
-    path, text = load(call)
-    lines = text.splitlines(True)
+    if call["line"] is None:
+        raise Failure("line is required with state=present")
+    before = load(call, "Destination")
+    lines = _lines(before or b"")
     message = _present(call, lines)
-    return _named_backup(store(call, path, text, "".join(lines), message))
+    return _result(call, before, b"".join(lines), message)
 
 
-def _named_backup(result: dict[str, Any]) -> dict[str, Any]:
-    """The result as `lineinfile` gives it: the backup's name stands under `backup` alone."""
-    return {key: value for key, value in result.items() if key != "backup_file"}
+def _result(call: Call, before: bytes | None, after: bytes, message: str) -> dict[str, Any]:
+    edit: Edit = store(call, before, after, message)
+    return {**reported(call, edit, before, after), "backup": edit.backup}
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """Lines as a file is read: ended by a newline and nothing else."""
+    return [line for line in re.split(b"(?<=\n)", content) if line]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _bare(line: bytes) -> bytes:
+    return line.rstrip(b"\r\n")
+
+
+def _matcher(call: Call) -> Callable[[bytes], Any]:
+    if call["regexp"] is not None:
+        return re.compile(_bytes(call["regexp"])).search
+    wanted = _bytes(call["search_string"])
+    return lambda line: wanted in line
 
 
 def _absent(call: Call) -> dict[str, Any]:
-    if not os.path.exists(os.path.expanduser(call["path"])):
-        return {"changed": False, "msg": "file not present", "found": 0}
-    path, text = load(call)
-    matches = _matcher(call)
-    kept = [line for line in text.splitlines(True) if not matches(line.rstrip("\r\n"))]
-    found = len(text.splitlines(True)) - len(kept)
-    result = _named_backup(store(call, path, text, "".join(kept), f"{found} line(s) removed"))
-    return {**result, "found": found}
-
-
-def _matcher(call: Call) -> Any:
-    if call["regexp"] is not None:
-        pattern = re.compile(call["regexp"])
-        return lambda line: pattern.search(line)
-    if call["search_string"] is not None:
-        return lambda line: call["search_string"] in line
-    if call["line"] is None:
+    if call["regexp"] is None and call["search_string"] is None and call["line"] is None:
         raise Failure("one of line, search_string, or regexp is required with state=absent")
-    return lambda line: line == call["line"].rstrip("\r\n")
+    if not os.path.exists(call["path"]):
+        return {"changed": False, "msg": "file not present"}
+    before = load(call) or b""
+    lines = _lines(before)
+    if call["regexp"] is None and call["search_string"] is None:
+        kept = [line for line in lines if _bare(line) != _bytes(call["line"])]
+    else:
+        matches = _matcher(call)
+        kept = [line for line in lines if not matches(line)]
+    found = len(lines) - len(kept)
+    message = f"{found} line(s) removed" if found else ""
+    return {**_result(call, before, b"".join(kept), message), "found": found}
 
 
-def _present(call: Call, lines: list[str]) -> str:
+def _present(call: Call, lines: list[bytes]) -> str:
     """Change the lines; what was done, "" if nothing had to be."""
-    wanted: str = call["line"]
-    searching = call["regexp"] is not None or call["search_string"] is not None
-    matches = _matcher(call) if searching else None
-    hits = [index for index, line in enumerate(lines) if matches and matches(line.rstrip("\r\n"))]
-    if hits:
-        index = hits[0] if call["firstmatch"] else hits[-1]
-        found = matches(lines[index].rstrip("\r\n")) if matches else None
-        new = found.expand(wanted) if call["backrefs"] and isinstance(found, re.Match) else wanted
-        if not new.endswith("\n"):
-            new += "\n"
-        if lines[index] != new:
-            lines[index] = new
-            return "line replaced"
+    wanted = _bytes(call["line"])
+    if call["regexp"] is not None or call["search_string"] is not None:
+        matches = _matcher(call)
+        hits = [index for index, line in enumerate(lines) if matches(line)]
+        if hits:
+            index = hits[0] if call["firstmatch"] else hits[-1]
+            found = matches(lines[index])
+            replaces = call["backrefs"] and isinstance(found, re.Match)
+            return _replaced(lines, index, found.expand(wanted) if replaces else wanted)
+    same = [index for index, line in enumerate(_searched(call, lines)) if _bare(line) == wanted]
+    if same:
+        return _replaced(lines, same[-1], wanted)
+    return "" if call["backrefs"] else _added(call, lines, wanted + b"\n")
+
+
+def _replaced(lines: list[bytes], index: int, new: bytes) -> str:
+    if not new.endswith(b"\n"):
+        new += b"\n"
+    if lines[index] == new:
         return ""
-    if call["backrefs"]:
-        return ""
-    if wanted.rstrip("\r\n") in [line.rstrip("\r\n") for line in lines]:
-        return ""
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    lines.insert(_place(call, lines), wanted if wanted.endswith("\n") else wanted + "\n")
+    lines[index] = new
+    return "line replaced"
+
+
+def _anchor(call: Call) -> Callable[[bytes], Any] | None:
+    """What tells the line beside which a new one goes."""
+    after, before = call["insertafter"], call["insertbefore"]
+    if after not in (None, "BOF", "EOF"):
+        return re.compile(_bytes(after)).search
+    return re.compile(_bytes(before)).search if before not in (None, "BOF") else None
+
+
+def _searched(call: Call, lines: list[bytes]) -> list[bytes]:
+    """The lines that are looked at for the one that is wanted: with `firstmatch` up to where it would go."""
+    anchor = _anchor(call)
+    if anchor is None or not call["firstmatch"]:
+        return lines
+    wanted = _bytes(call["line"])
+    end = next((index for index, line in enumerate(lines) if _bare(line) != wanted and anchor(line)), len(lines))
+    return lines[:end]
+
+
+def _added(call: Call, lines: list[bytes], new: bytes) -> str:
+    after, before = call["insertafter"], call["insertbefore"]
+    anchor = _anchor(call)
+    hits = [index for index, line in enumerate(lines) if anchor and anchor(line)]
+    if "BOF" in (before, after):
+        lines.insert(0, new)
+    elif not hits or after == "EOF" or (after is None and before is None):
+        if lines and not lines[-1].endswith((b"\n", b"\r")):
+            lines.append(b"\n")
+        lines.append(new)
+    else:
+        index = (hits[0] if call["firstmatch"] else hits[-1]) + (1 if after else 0)
+        # One that is there already, in the very place, is not added again.
+        if after and _bare(lines[min(index, len(lines) - 1)]) == _bare(new):
+            return ""
+        lines.insert(index, new)
     return "line added"
-
-
-def _place(call: Call, lines: list[str]) -> int:
-    before, after = call["insertbefore"], call["insertafter"]
-    if before == "BOF":
-        return 0
-    pattern = before if before is not None else after
-    if pattern in (None, "EOF"):
-        return len(lines)
-    compiled = re.compile(pattern)
-    hits = [index for index, line in enumerate(lines) if compiled.search(line.rstrip("\r\n"))]
-    if not hits:
-        return len(lines)
-    index = hits[0] if call["firstmatch"] else hits[-1]
-    return index if before is not None else index + 1

@@ -15,7 +15,7 @@ OPTIONS = {
     "gather_subset": Option("list", default=("all",)),
     "gather_timeout": Option("int", default=10),
     "filter": Option("list", default=()),
-    "fact_path": Option(default="/etc/ansible/facts.d"),
+    "fact_path": Option("path", default="/etc/ansible/facts.d"),
 }
 _SUBSETS: dict[str, Callable[[], dict[str, Any]]] = {
     "system": _facts_system.facts,

@@ -5,20 +5,26 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shutil
 import stat
 from typing import Any
 
-from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
+from playbooks.modules import _attributes
 from playbooks.modules._files import digest
 
 OPTIONS = {
-    "path": Option(required=True, aliases=("dest", "name")),
+    "path": Option("path", required=True, aliases=("dest", "name")),
     "follow": Option("bool", default=False),
     "get_checksum": Option("bool", default=True),
-    "checksum_algorithm": Option(default="sha1", aliases=("checksum", "checksum_algo")),
-    "get_mime": Option("bool", default=False, aliases=("mime", "mime_type", "mime-type")),
-    "get_attributes": Option("bool", default=False, aliases=("attr", "attributes")),
+    "checksum_algorithm": Option(
+        default="sha1",
+        choices=("md5", "sha1", "sha224", "sha256", "sha384", "sha512"),
+        aliases=("checksum", "checksum_algo"),
+    ),
+    "get_mime": Option("bool", default=True, aliases=("mime", "mime_type", "mime-type")),
+    "get_attributes": Option("bool", default=True, aliases=("attr", "attributes")),
 }
 
 
@@ -27,12 +33,26 @@ def run(call: Call) -> dict[str, Any]:
     path = os.path.expanduser(call["path"])
     try:
         status = os.stat(path) if call["follow"] else os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return {"changed": False, "stat": {"exists": False}}
+    except OSError as error:
+        raise Failure(str(error.strerror)) from error
     found = describe_status(path, status)
     if stat.S_ISREG(status.st_mode) and call["get_checksum"] and found["readable"]:
         found["checksum"] = digest(path, call["checksum_algorithm"])
+    if call["get_mime"]:
+        found.update(_kind(call, path))
+    if call["get_attributes"]:
+        found.update(_attributes.described(call, path))
     return {"changed": False, "stat": found}
+
+
+def _kind(call: Call, path: str) -> dict[str, str]:
+    """What `file` says of a file's content."""
+    tool = shutil.which("file")
+    done = call.run([tool, "--mime-type", "--mime-encoding", path]) if tool else None
+    kind, _, charset = done.out.rpartition(":")[2].partition(";") if done and done.status == 0 else ("", "", "")
+    return {"mimetype": kind.strip() or "unknown", "charset": charset.rpartition("=")[2].strip() or "unknown"}
 
 
 def describe_status(path: str, status: os.stat_result) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
-from playbooks.modules._files import describe
 
 OPTIONS = {
     "state": Option(default="file", choices=("file", "directory")),
@@ -29,4 +28,4 @@ def run(call: Call) -> dict[str, Any]:
         os.close(handle)
     else:
         path = tempfile.mkdtemp(prefix=call["prefix"], suffix=call["suffix"], dir=call["path"])
-    return {"changed": True, **describe(path), "path": path}
+    return {"changed": True, "path": path}

@@ -11,14 +11,14 @@ from typing import Any, Iterator
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
-from playbooks.modules import _files
+from playbooks.modules import _attributes
 from playbooks.modules._download import download
 
 OPTIONS = {
-    "src": Option(required=True),
-    "dest": Option(required=True),
+    "src": Option("path", required=True),
+    "dest": Option("path", required=True),
     "remote_src": Option("bool", default=False),
-    "creates": Option(),
+    "creates": Option("path"),
     "exclude": Option("list", default=()),
     "include": Option("list", default=()),
     "keep_newer": Option("bool", default=False),
@@ -70,10 +70,10 @@ def _unpack(call: Call, path: str, dest: str, result: dict[str, Any]) -> dict[st
         except tarfile.TarError as error:
             raise Failure(f"Failed to read the archive {call['src']}: {error}", **result) from error
     for name in names:
-        changed = _files.apply_attributes(call, os.path.join(dest, name), follow=False) or changed
+        changed = _attributes.apply(call, os.path.join(dest, name)) or changed
     if call["list_files"]:
         result["files"] = names
-    return {**result, **_files.describe(dest), "changed": changed}
+    return {**result, "changed": changed}
 
 
 def _handler(path: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
-from playbooks.modules import _files, _multipart
+from playbooks.modules import _attributes, _files, _multipart
 from playbooks.modules._download import opened
 
 OPTIONS = {
@@ -25,21 +25,21 @@ OPTIONS = {
     "return_content": Option("bool", default=False),
     "timeout": Option("int", default=30),
     "validate_certs": Option("bool", default=True),
-    "ca_path": Option(),
-    "client_cert": Option(),
-    "client_key": Option(),
+    "ca_path": Option("path"),
+    "client_cert": Option("path"),
+    "client_key": Option("path"),
     "url_username": Option(aliases=("user",)),
     "url_password": Option(aliases=("password",), secret=True),
     "force_basic_auth": Option("bool", default=False),
     "follow_redirects": Option(default="safe"),
-    "creates": Option(),
-    "removes": Option(),
-    "dest": Option(),
-    "src": Option(),
+    "creates": Option("path"),
+    "removes": Option("path"),
+    "dest": Option("path"),
+    "src": Option("path"),
     "remote_src": Option("bool", default=False),
     "http_agent": Option(default="ansible-httpget"),
     "use_proxy": Option("bool", default=True),
-    "unix_socket": Option(),
+    "unix_socket": Option("path"),
     "force": Option("bool", default=False),
     **FILE_OPTIONS,
 }
@@ -124,7 +124,6 @@ def _judge(call: Call, result: dict[str, Any], content: bytes) -> dict[str, Any]
         raise Failure(message, **{key: value for key, value in result.items() if key != "msg"})
     if call["dest"]:
         _keep(call, result, content)
-        result.update(_files.describe(result["path"]))
     return result
 
 
@@ -137,7 +136,7 @@ def _keep(call: Call, result: dict[str, Any], content: bytes) -> None:
         result["changed"] = True
         if not call.check:
             _files.write(call, path, content)
-    result["changed"] = _files.apply_attributes(call, path) or result["changed"]
+    result["changed"] = _attributes.apply(call, path) or result["changed"]
 
 
 def _body(call: Call, headers: dict[str, str]) -> bytes | None:

@@ -10,12 +10,11 @@ from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
-from playbooks.modules._files import describe
 
 OPTIONS = {
     "host": Option(default="127.0.0.1"),
     "port": Option("int"),
-    "path": Option(),
+    "path": Option("path"),
     "state": Option(default="started", choices=("absent", "drained", "present", "started", "stopped")),
     "timeout": Option("int", default=300),
     "connect_timeout": Option("int", default=5),
@@ -47,7 +46,7 @@ def run(call: Call) -> dict[str, Any]:
             raise Failure(call["msg"] or _timeout(call), elapsed=int(elapsed))
         time.sleep(min(call["sleep"], max(0.0, call["timeout"] - elapsed)))
     if call["path"]:
-        result.update(describe(call["path"]))
+        result["path"] = call["path"]
     return {**result, "elapsed": int(time.monotonic() - started)}
 
 

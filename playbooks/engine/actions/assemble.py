@@ -23,4 +23,4 @@ def run(call: ActionCall) -> Result:
         raise TaskError(str(error)) from error
     parameters = {name: option.default for name, option in COPY_OPTIONS.items()}
     parameters.update({key: value for key, value in call.parameters.items() if key in COPY_OPTIONS})
-    return send(call, data, {**parameters, "src": None, "original_basename": directory.name})
+    return send(call, data, {**parameters, "src": str(directory), "original_basename": directory.name})

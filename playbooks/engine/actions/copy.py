@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from playbooks.engine.actions.context import ActionCall, Result
+from playbooks.engine.helper.options import FILE_OPTIONS
 from playbooks.errors import PlaybookError, TaskError
+from playbooks.modules import file as file_module
+from playbooks.modules._files import LARGEST_DIFF
 
 # Below this a file travels with the request; asking for it would cost more.
 _INLINE = 48 * 1024
@@ -19,23 +22,27 @@ _VAULT = b"$ANSIBLE_VAULT"
 
 def run(call: ActionCall) -> Result:
     """Ansible's result of `copy`."""
-    if call["content"] is not None and call["src"] is not None:
-        raise TaskError("src and content are mutually exclusive")
-    if call["content"] is not None:
-        content = call["content"]
-        text = json.dumps(content) if isinstance(content, dict | list) else str(content)
-        return send(call, text.encode("utf-8", "surrogateescape"), call.parameters)
-    if call["src"] is None:
+    content, source, dest = call["content"], call["src"], call["dest"]
+    if dest is None:
+        raise TaskError("dest is required")
+    if not source and content is None:
         raise TaskError("src (or content) is required")
+    if source and content is not None:
+        raise TaskError("src and content are mutually exclusive")
+    if content is not None and dest.endswith("/"):
+        raise TaskError("can not use content with a dir as dest")
+    if content is not None:
+        text = json.dumps(content) if isinstance(content, dict | list) else str(content)
+        return send(call, text.encode("utf-8", "surrogateescape"), {**call.parameters, "src": None})
     if call["remote_src"]:
         return call.remote("copy", call.parameters)
     try:
-        path = call.find("files", call["src"])
+        path = call.find("files", source)
     except PlaybookError as error:
         raise TaskError(str(error)) from error
     if path.is_dir():
         return _directory(call, path)
-    return send_file(call, path, {**call.parameters, "original_basename": path.name})
+    return send_file(call, path, {**call.parameters, "src": str(path), "original_basename": path.name})
 
 
 def send(call: ActionCall, data: bytes, parameters: Mapping[str, Any]) -> Result:
@@ -53,45 +60,72 @@ def send_file(call: ActionCall, path: Path, parameters: Mapping[str, Any]) -> Re
         stream.seek(0)
         merged = dict(parameters)
         if merged.get("mode") == "preserve":
-            merged["mode"] = oct(path.stat().st_mode & 0o7777)
+            merged["mode"] = f"0{path.stat().st_mode & 0o7777:03o}"
         return _send(call, stream, path.stat().st_size, checksum, merged)
 
 
 def _send(call: ActionCall, stream: BinaryIO, size: int, checksum: str, parameters: Mapping[str, Any]) -> Result:
-    if parameters.get("checksum") and parameters["checksum"] != checksum:
-        raise TaskError("the checksum of src is not the one given", checksum=checksum)
-    message = {**parameters, "content": None, "checksum": checksum, "size": size}
-    if size <= _INLINE:
-        message["inline"] = stream.read().decode("latin-1")
-        return call.remote("copy", message)
-    return call.remote("copy", message, source=stream)
+    # The content has come: `remote_src` is of what is on the host already.
+    given = {"original_basename": "", **parameters, "content": None, "remote_src": False}
+    given.update(checksum=checksum, expected_checksum=parameters.get("checksum"))
+    inline = size <= (LARGEST_DIFF if call.diff else _INLINE)
+    if inline:
+        given["inline"] = stream.read().decode("latin-1")
+    result = call.remote("copy", given, source=None if inline else stream)
+    if "kept" in result:
+        return {"dest": result["kept"], "src": given["src"], "changed": False}
+    return result
+
+
+class _Entry(NamedTuple):
+    """Something in a directory: what it is, where, and its place below the destination; of a link what it names."""
+
+    kind: str
+    source: str
+    place: str
 
 
 def _directory(call: ActionCall, path: Path) -> Result:
     """Copy a tree, file by file; with a trailing slash what is in it, else the directory itself."""
-    base = path if str(call["src"]).endswith("/") else path.parent
-    changed, diffs = False, []
-    mode = call["directory_mode"]
-    for entry in [path, *sorted(path.rglob("*"))]:
-        relative = entry.relative_to(base)
-        target = str(Path(call["dest"]) / relative)
-        if entry.is_symlink() and not call["follow"] and call["local_follow"] is False:
-            result = call.remote("file", _file(call, target, "link", src=str(entry.readlink())))
-        elif entry.is_dir():
-            result = call.remote("file", _file(call, target, "directory", mode=mode))
-        else:
-            result = send_file(call, entry, {**call.parameters, "dest": target})
+    whole = str(call["src"]).endswith("/")
+    entries = list(_walk(path, "" if whole else path.name, call["local_follow"] is not False, (path.resolve(),)))
+    files = [entry for entry in entries if entry.kind == "file"]
+    nested = any(entry.kind == "directory" for entry in entries)
+    dest = call["dest"].rstrip("/") + "/"
+    changed, result = False, {}
+    for entry in (*files, *(e for e in entries if e.kind == "directory"), *(e for e in entries if e.kind == "link")):
+        result = _one(call, entry, dest, follow=call["follow"] and not nested)
         if result.get("failed"):
             return result
         changed = changed or bool(result.get("changed"))
-        diffs.append(result.get("diff"))
-    dest = call["dest"].rstrip("/") + "/"
-    return {"changed": changed, "dest": dest, "src": str(path), "diff": [diff for diff in diffs if diff]}
+    if len(files) == 1:
+        return {**result, "dest": result.get("dest", result.get("path", dest)), "changed": result.get("changed", False)}
+    return {"dest": dest, "src": str(path) + ("/" if whole else ""), "changed": changed}
 
 
-def _file(call: ActionCall, path: str, state: str, **further: Any) -> dict[str, Any]:
-    parameters = {"path": path, "state": state, "owner": call["owner"], "group": call["group"], "force": True}
-    return {**_FILE_DEFAULTS, **parameters, **further}
+def _one(call: ActionCall, entry: _Entry, dest: str, *, follow: bool) -> Result:
+    if entry.kind == "file":
+        given = {**call.parameters, "dest": dest, "src": entry.source, "follow": follow}
+        return send_file(call, Path(entry.source), {**given, "original_basename": entry.place})
+    own = {name: call[name] for name in FILE_OPTIONS}
+    defaults = {name: option.default for name, option in file_module.OPTIONS.items()}
+    given = {**defaults, **own, "path": dest + entry.place, "force": True, "state": entry.kind}
+    if entry.kind == "directory":
+        return call.remote("file", {**given, "mode": call["directory_mode"], "follow": call["follow"]})
+    mode = None if call["mode"] == "preserve" else call["mode"]
+    return call.remote("file", {**given, "mode": mode, "src": entry.source, "follow": follow})
 
 
-_FILE_DEFAULTS: dict[str, Any] = {"recurse": False, "src": None, "mode": None, "follow": True}
+def _walk(top: Path, place: str, follow: bool, inside: tuple[Path, ...]) -> Iterator[_Entry]:
+    """What is in a directory, and the directory itself if it has a place; links that would lead back stay links."""
+    if place:
+        yield _Entry("directory", str(top), place)
+    for path in top.iterdir():
+        below = f"{place}/{path.name}" if place else path.name
+        target = path.resolve()
+        if path.is_dir() and (not path.is_symlink() or (follow and target not in inside)):
+            yield from _walk(target if path.is_symlink() else path, below, follow, (*inside, target))
+        elif path.is_file() and (not path.is_symlink() or follow):
+            yield _Entry("file", str(target if path.is_symlink() else path), below)
+        else:
+            yield _Entry("link", str(path.readlink()), below)

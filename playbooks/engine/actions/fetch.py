@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -17,54 +18,63 @@ OPTIONS = {
     "fail_on_missing": Option("bool", default=True),
     "validate_checksum": Option("bool", default=True),
 }
+SUPPORTS_CHECK = False
+UNCHECKED = "check mode not (yet) supported for this module"
 
 
 def run(call: ActionCall) -> Result:
     """Ansible's result of `fetch`: `dest` here, the checksums."""
-    target = _target(call)
-    about = call.remote("_fetch", {"src": call["src"], "content": False}, check=False)
+    about = call.remote("_fetch", {"src": call["src"], "content": False})
     if about.get("failed"):
-        missing = about.pop("missing", False)
-        if missing and not call["fail_on_missing"]:
-            message = f"{about['msg']}, not transferring, ignored"
-            return {**about, "failed": False, "changed": False, "file": call["src"], "msg": message}
-        return {**about, "failed": True, "changed": False, "file": call["src"]}
-    checksum = about["checksum"]
-    here = _checksum(target)
-    result: Result = {
-        "dest": str(target),
-        "checksum": checksum,
-        "remote_checksum": checksum,
-        "md5sum": None,
-        "remote_md5sum": None,
-    }
-    if here == checksum:
-        return {**result, "changed": False, "file": call["src"]}
-    if not call.check:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".wherry-", delete=False) as sink:
-            call.remote("_fetch", {"src": call["src"], "content": True}, sink=sink)
-        arrived = _checksum(Path(sink.name))
-        if call["validate_checksum"] and arrived != checksum:
-            Path(sink.name).unlink()
-            raise TaskError("the file changed while it was fetched", checksum=arrived, remote_checksum=checksum)
-        Path(sink.name).chmod(0o644)
-        Path(sink.name).replace(target)
+        return _missing(call, about)
+    source, checksum = about["source"], about["checksum"]
+    target = _target(call, source)
+    if _digest(target, "sha1") == checksum:
+        sums = {"checksum": checksum, "md5sum": _digest(target, "md5")}
+        return {"changed": False, "file": source, "dest": str(target), **sums}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".wherry-", delete=False) as sink:
+        call.remote("_fetch", {"src": call["src"], "content": True}, sink=sink)
+    fetched = Path(sink.name)
+    arrived = _digest(fetched, "sha1")
+    result: Result = {"dest": str(target), "checksum": arrived, "md5sum": _digest(fetched, "md5")}
+    result.update(remote_checksum=checksum, remote_md5sum=None)
+    if call["validate_checksum"] and arrived != checksum:
+        fetched.unlink()
+        raise TaskError("checksum mismatch", file=source, **result)
+    fetched.chmod(0o644)
+    fetched.replace(target)
     return {**result, "changed": True}
 
 
-def _target(call: ActionCall) -> Path:
+def _missing(call: ActionCall, about: Result) -> Result:
+    """The result if there is no such file, which may be no failure."""
+    missing, directory = about.pop("missing", False), about.pop("directory", False)
+    if call["fail_on_missing"] or not (missing or directory):
+        return {**about, "failed": True, "changed": False}
+    if directory:
+        return {"changed": False, "msg": f"{about['msg']}, not transferring, ignored"}
+    return {"changed": False, "file": call["src"], "msg": about["msg"]}
+
+
+def _target(call: ActionCall, source: str) -> Path:
     dest: str = call["dest"]
     base = Path(dest).expanduser()
     if not base.is_absolute():
         base = call.scope.services.loader.directory / base
     if not call["flat"]:
-        return base / call.host / str(call["src"]).lstrip("/")
-    return base / Path(call["src"]).name if dest.endswith("/") else base
+        return Path(os.path.normpath(f"{base}/{call.host}/{source}"))
+    if base.is_dir() and not dest.endswith("/"):
+        reason = "use a trailing slash if you want to fetch src into that directory"
+        raise TaskError(f"dest is an existing directory, {reason}")
+    target = base / Path(source).name if dest.endswith("/") else base
+    if target.is_dir():
+        raise TaskError(f"calculated dest '{target}' is an existing directory, use another path that does not exist")
+    return target
 
 
-def _checksum(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     if not path.is_file():
         return ""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha1").hexdigest()
+        return hashlib.file_digest(stream, algorithm).hexdigest()

@@ -13,8 +13,8 @@ from playbooks.engine.helper.options import Option
 from playbooks.errors import PlaybookError, TaskError
 
 OPTIONS = {
-    "file": Option(aliases=("_raw_params",)),
-    "dir": Option(),
+    "file": Option("path", aliases=("_raw_params",)),
+    "dir": Option("path"),
     "name": Option(),
     "depth": Option("int", default=0),
     "files_matching": Option(),

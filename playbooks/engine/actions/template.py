@@ -10,8 +10,8 @@ from playbooks.errors import PlaybookError, TaskError
 from playbooks.modules.copy import OPTIONS as COPY_OPTIONS
 
 OPTIONS = {
-    "src": Option(required=True),
-    "dest": Option(required=True),
+    "src": Option("path", required=True),
+    "dest": Option("path", required=True),
     "backup": Option("bool", default=False),
     "force": Option("bool", default=True),
     "follow": Option("bool", default=False),
@@ -36,10 +36,12 @@ def run(call: ActionCall) -> Result:
     given["newline_sequence"] = given["newline_sequence"].replace("\\n", "\n").replace("\\r", "\r")
     try:
         text = template_files.render(call.scope, call["src"], {"template_destpath": call["dest"]}, given)
-        name = call.find("templates", call["src"]).name
+        path = call.find("templates", call["src"])
     except PlaybookError as error:
         raise TaskError(str(error)) from error
     parameters = {name: option.default for name, option in COPY_OPTIONS.items()}
     parameters.update({key: value for key, value in call.parameters.items() if key in COPY_OPTIONS})
-    parameters["original_basename"] = name
-    return send(call, text.encode(call["output_encoding"]), {**parameters, "src": None})
+    parameters.update(src=str(path), original_basename=path.name)
+    if parameters["mode"] == "preserve":
+        parameters["mode"] = f"0{path.stat().st_mode & 0o7777:03o}"
+    return send(call, text.encode(call["output_encoding"]), parameters)

@@ -200,10 +200,25 @@ def _diff(result: Mapping[str, Any]) -> list[str]:
         if "prepared" in diff:
             lines.extend(str(diff["prepared"]).splitlines())
             continue
+        if not diff:
+            continue
+        unsaid = [_UNSAID[key].format(value) for key, value in diff.items() if key in _UNSAID]
+        if unsaid:
+            lines.extend(unsaid)
+            continue
         before, after = (_text(diff.get(side)) for side in ("before", "after"))
         old, new = (str(diff.get(f"{side}_header", side)) for side in ("before", "after"))
         lines.extend(difflib.unified_diff(before, after, old, new, lineterm=""))
     return lines
+
+
+# Why a side of a difference is not told.
+_UNSAID = {
+    "dst_binary": "no diff: what is there is binary",
+    "src_binary": "no diff: what comes is binary",
+    "dst_larger": "no diff: what is there has more than {} bytes",
+    "src_larger": "no diff: what comes has more than {} bytes",
+}
 
 
 def _text(side: Any) -> list[str]:

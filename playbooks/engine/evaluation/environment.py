@@ -77,7 +77,7 @@ class _CodeGenerator(NativeCodeGenerator):
 
     def _output_const_repr(self, group: Iterable[Any]) -> str:
         parts = list(group)
-        return repr(parts[0] if len(parts) == 1 else "".join(_text(part) for part in parts))
+        return repr(parts[0] if len(parts) == 1 else "".join(as_text(part) for part in parts))
 
 
 class _Environment(jinja2.Environment):
@@ -221,7 +221,7 @@ def join(parts: Iterable[Any]) -> Any:
         values = [value for value in values if value is not None] or [None]
     if len(values) == 1:
         return plain(values[0])
-    return "".join(_text(value) for value in values) if values else None
+    return "".join(as_text(value) for value in values) if values else None
 
 
 def plain(value: Any) -> Any:
@@ -250,7 +250,20 @@ def with_newlines(source: str, rendered: str, newline: str = "\n") -> str:
     return rendered + newline * (wanted - found)
 
 
-def _text(value: Any) -> str:
+def only_expression(environment: jinja2.Environment, source: str) -> jinja2.Template | None:
+    """A template that sets `result`, for a text that is one expression and nothing else."""
+    body = environment.parse(source).body
+    if len(body) != 1 or not isinstance(body[0], nodes.Output) or len(body[0].nodes) != 1:
+        return None
+    expression = body[0].nodes[0]
+    if isinstance(expression, nodes.TemplateData):
+        return None
+    assignment = nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)
+    return environment.from_string(nodes.Template([assignment], lineno=1))
+
+
+def as_text(value: Any) -> str:
+    """A value as a template file shows it."""
     if value is None:
         return ""
     return str(plain(value)) if isinstance(value, list | tuple | dict) else str(value)

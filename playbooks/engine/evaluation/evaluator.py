@@ -75,11 +75,27 @@ class Templates:
             environment = self._files.get(key)
             if environment is None:
                 environment = self._files[key] = environments.text(self._globals, key[0], **options)
+        value = self._value_of_file(environment, source, scope)
+        if value is not None:
+            return value
         template = environment.from_string(source)
         parent = {environments.SCOPE: scope, **template.globals}
         context = environment.context_class(environment, parent, None, template.blocks)
         rendered = "".join(template.root_render_func(context))
         return environments.with_newlines(source, rendered, str(options.get("newline_sequence", "\n")))
+
+    @staticmethod
+    def _value_of_file(environment: jinja2.Environment, source: str, scope: Evaluator) -> str | None:
+        """The text of a file that is one expression and comes to something other than text: without its newline."""
+        template = environments.only_expression(environment, source)
+        if template is None:
+            return None
+        parent = {environments.SCOPE: scope, **template.globals}
+        context = environment.context_class(environment, parent, None, template.blocks)
+        for _ in template.root_render_func(context):
+            pass
+        found = context.vars["result"]
+        return None if isinstance(found, str | jinja2.Undefined) else environments.as_text(found)
 
 
 class Evaluator:

@@ -133,7 +133,7 @@ class Attempt:
         kept = {key: _without_omitted(value) for key, value in given.items() if value is not OMIT}
         if module.open_ended:
             return kept
-        return resolve(module.name, module.options, kept)
+        return resolve(module.name, module.options, kept, module.exclusive)
 
     def _environment(self) -> dict[str, str]:
         merged: dict[str, str] = {}

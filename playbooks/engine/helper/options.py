@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 TRUE = frozenset(("y", "yes", "on", "1", "true", "t", 1, 1.0, True))
 FALSE = frozenset(("n", "no", "off", "0", "false", "f", 0, 0.0, False))
@@ -49,6 +49,11 @@ FILE_OPTIONS = {
     "owner": Option(),
     "group": Option(),
     "unsafe_writes": Option("bool", default=False),
+    "attributes": Option(aliases=("attr",)),
+    "selevel": Option(),
+    "serole": Option(),
+    "setype": Option(),
+    "seuser": Option(),
 }
 
 
@@ -62,8 +67,13 @@ def names(options: Options) -> dict[str, str]:
     return accepted
 
 
-def resolve(module: str, options: Options, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters under their own names, converted, defaults filled in. Raises OptionError."""
+def resolve(
+    module: str, options: Options, arguments: Mapping[str, Any], exclusive: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
+    """All parameters under their own names, converted, defaults filled in. Raises OptionError.
+
+    `exclusive` are groups of parameters of which at most one may be given.
+    """
     accepted = names(options)
     unknown = [name for name in arguments if name not in accepted]
     if unknown:
@@ -73,6 +83,9 @@ def resolve(module: str, options: Options, arguments: Mapping[str, Any]) -> dict
             )
         )
     given = {accepted[name]: value for name, value in arguments.items()}
+    for group in exclusive:
+        if sum(name in given for name in group) > 1:
+            raise OptionError("parameters are mutually exclusive: " + "|".join(group))
     missing = [name for name, option in options.items() if option.required and given.get(name) is None]
     if missing:
         raise OptionError("missing required arguments: " + ", ".join(sorted(missing)))
@@ -172,6 +185,17 @@ def size(value: Any) -> int:
     text = str(value).strip().upper().rstrip("B").strip()
     factor = {"K": 10, "M": 20, "G": 30, "T": 40, "P": 50}.get(text[-1:], 0)
     return int(float(text[:-1] if factor else text) * (1 << factor))
+
+
+def expanded(options: Options, parameters: Mapping[str, Any], expand: Callable[[str], str]) -> dict[str, Any]:
+    """The parameters with those that are paths as the host writes them: homes and variables are its own."""
+    found = dict(parameters)
+    for name, option in options.items():
+        if option.type == "path" and isinstance(found.get(name), str):
+            found[name] = expand(found[name])
+        elif option.elements == "path" and isinstance(found.get(name), list):
+            found[name] = [expand(item) if isinstance(item, str) else item for item in found[name]]
+    return found
 
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {

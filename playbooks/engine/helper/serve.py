@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import threading
 import traceback
@@ -15,8 +16,11 @@ from typing import Any, BinaryIO
 
 from playbooks.engine.helper import background, frames
 from playbooks.engine.helper.call import Call, Failure
+from playbooks.engine.helper.options import expanded
+from playbooks.modules._files import told
 
 GREETING = b"wherry-helper "
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -62,20 +66,31 @@ def execute(call: Call) -> dict[str, Any]:
         if call.background:
             return background.start({**call.request, "background": None}, call.background)
         module = importlib.import_module("playbooks.modules." + call.module)
+        environment = {**os.environ, **call.environment}
+        call.parameters = expanded(
+            getattr(module, "OPTIONS", {}), call.parameters, lambda path: _home(path, environment)
+        )
         result: dict[str, Any] = module.run(call)
     except Failure as error:
-        return {"changed": False, **error.result, "failed": True, "msg": str(error)}
+        result = {**error.result, "failed": True, "msg": str(error)}
     except OSError as error:
-        return {"changed": False, "failed": True, "msg": _describe(error)}
+        result = {"failed": True, "msg": _describe(error)}
     except Exception as error:  # noqa: BLE001 - the boundary of a task: the engine shows it with its traceback
-        return {
-            "changed": False,
+        result = {
             "failed": True,
             "msg": f"module {call.module} broke: {type(error).__name__}: {error}",
             "exception": traceback.format_exc(),
         }
     result.setdefault("changed", False)
-    return result
+    return told(result)
+
+
+def _home(path: str, environment: dict[str, str]) -> str:
+    """A path with its variables and a home at its beginning, as the task's environment has them."""
+    known = _VARIABLE.sub(lambda found: environment.get(found.group(1).strip("{}"), found.group()), path)
+    if known == "~" or known.startswith("~/"):
+        return environment.get("HOME", os.path.expanduser("~")) + known[1:]
+    return os.path.expanduser(known)
 
 
 def _describe(error: OSError) -> str:

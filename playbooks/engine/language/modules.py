@@ -54,6 +54,8 @@ class Module:
     # Any further key=value is a parameter too (set_fact, add_host).
     open_ended: bool = False
     supports_check: bool = True
+    # Groups of parameters of which at most one may be given.
+    exclusive: tuple[tuple[str, ...], ...] = ()
     summary: str = ""
     run_here: Callable[..., Any] | None = field(default=None, compare=False)
     # Where all that is done here is to find what the module needs of this machine.
@@ -98,6 +100,7 @@ def module(name: str) -> Module | None:
         getattr(source, "FREE_FORM", ""),
         getattr(source, "OPEN_ENDED", False),
         getattr(source, "SUPPORTS_CHECK", True),
+        getattr(source, "EXCLUSIVE", ()),
         _summary(remote, source),
         getattr(action, "run", None),
         getattr(action, "prepare", None),

@@ -142,7 +142,8 @@ class TaskParser:
             return self._import(action, arguments, own, item)
         task = _build(item, action, arguments, late, scope, own)
         foreseen = handler or _is_foreseen(task)
-        _check_names(module, task, mark)
+        if not _may_fail(task) or action in modules.CONTROL:
+            _check_names(module, task, mark)
         if not foreseen or action in modules.CONTROL:
             _check_values(module, task, mark)
         if action in ("include_tasks", "include_role"):
@@ -323,8 +324,12 @@ def _check_include_words(action: str, item: MarkedDict) -> None:
 
 def _is_foreseen(task: Task) -> bool:
     """Whether the play provides for this task to fail, or never to run: then its faults are for then."""
+    return bool(task.when or task.loop or "never" in task.tags) or _may_fail(task)
+
+
+def _may_fail(task: Task) -> bool:
     ignored = task.keywords.get("ignore_errors")
-    return bool(task.scope.rescued or task.when or task.failed_when or task.loop or "never" in task.tags) or (
+    return bool(task.scope.rescued or task.failed_when) or (
         ignored is not None and (_has_template(ignored) or boolean(ignored))
     )
 
