@@ -10,6 +10,16 @@ import urllib.request
 from typing import Any, Mapping
 
 from playbooks.engine.helper.call import Failure
+from playbooks.engine.helper.options import Option
+
+# Of how a request is made, what the standard library does by itself or does not offer.
+WEB_OPTIONS = {
+    "decompress": Option("bool", default=True),
+    "use_netrc": Option("bool", default=True),
+    "use_gssapi": Option("bool", default=False),
+    "ciphers": Option("list", elements="str"),
+    "unredirected_headers": Option("list", default=(), elements="str"),
+}
 
 
 def opened(

@@ -191,6 +191,18 @@ def replace(source: str, path: str, *, keep: bool = True) -> None:
         os.unlink(source)
 
 
+def move(source: str, path: str) -> None:
+    """Put a complete file from anywhere over `path`."""
+    descriptor, name = temporary(path)
+    os.close(descriptor)
+    try:
+        shutil.copyfile(source, name)
+        replace(name, path)
+    finally:
+        if os.path.exists(name):
+            os.unlink(name)
+
+
 def write(call: Call, path: str, data: bytes, validate: str | None = None) -> None:
     """Make a file have this content, at once, after `validate` accepted it. Raises Failure."""
     descriptor, name = temporary(path)

@@ -32,10 +32,12 @@ _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `command`."""
     if call["argv"] and call["cmd"]:
-        raise Failure("only command or argv can be given, not both", rc=256)
+        raise Failure("parameters are mutually exclusive: _raw_params|cmd|argv")
+    if call["cmd"] is None and call["argv"] is None:
+        raise Failure("one of the following is required: _raw_params, cmd, argv")
     words = [str(word) for word in call["argv"]] if call["argv"] else shlex.split(call["cmd"] or "")
     if not words:
-        raise Failure("no command given")
+        return execute(call, None)
     if not call["expand_argument_vars"]:
         return execute(call, words)
     return execute(call, words, [_expanded(word, {**os.environ, **call.environment}) for word in words])
@@ -47,7 +49,7 @@ def _expanded(word: str, environment: dict[str, str]) -> str:
     return os.path.expanduser(known)
 
 
-def execute(call: Call, command: str | list[str], expanded: list[str] | None = None) -> dict[str, Any]:
+def execute(call: Call, command: str | list[str] | None, expanded: list[str] | None = None) -> dict[str, Any]:
     """Run a command (text goes through the shell) with what `command` and `shell` have in common.
 
     The result tells of the command as it was given, also where what is run is `expanded`.
@@ -61,13 +63,15 @@ def execute(call: Call, command: str | list[str], expanded: list[str] | None = N
     if reason:
         return {
             **result,
-            "msg": f"Did not run command since {reason}",
+            "msg": f"{'Would' if call.check else 'Did'} not run command since {reason}",
             "stdout": "skipped, since " + reason.replace("'", ""),
         }
     if call.check:
         if call["creates"] or call["removes"]:
             return {**result, "changed": True, "msg": "Command would have run if not in check mode"}
         return {**result, "skipped": True, "msg": "Command would have run if not in check mode"}
+    if command is None:
+        raise Failure("the command is empty: there is nothing to run", cmd=None, rc=257)
     return _run(call, command if expanded is None else expanded, chdir, result)
 
 

@@ -15,6 +15,8 @@ OPTIONS = {
     "system": Option("bool", default=False),
     "force": Option("bool", default=False),
     "local": Option("bool", default=False),
+    "gid_min": Option("int"),
+    "gid_max": Option("int"),
     "non_unique": Option("bool", default=False),
 }
 

@@ -23,6 +23,6 @@ FREE_FORM = "cmd"
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `shell`."""
-    if not call["cmd"]:
-        raise Failure("no command given", rc=256)
-    return execute(call, call["cmd"])
+    if call["cmd"] is None:
+        raise Failure("one of the following is required: _raw_params, cmd, argv")
+    return execute(call, call["cmd"] or None)

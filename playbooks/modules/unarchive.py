@@ -27,8 +27,10 @@ OPTIONS = {
     "copy": Option("bool", default=True),
     "validate_certs": Option("bool", default=True),
     "decrypt": Option("bool", default=True),
+    "io_buffer_size": Option("int", default=64 * 1024),
     **FILE_OPTIONS,
 }
+EXCLUSIVE = (("include", "exclude"),)
 
 
 def run(call: Call) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def run(call: Call) -> dict[str, Any]:
     dest = os.path.expanduser(call["dest"])
     result: dict[str, Any] = {"dest": dest, "src": call["src"]}
     if call["creates"] and os.path.lexists(os.path.expanduser(call["creates"])):
-        return {**result, "skipped": True, "changed": False, "msg": f"skipped, since {call['creates']} exists"}
+        return {"skipped": True, "changed": False, "msg": f"skipped, since {call['creates']} exists"}
     if not os.path.isdir(dest):
         raise Failure(f"dest '{dest}' must be an existing dir", **result)
     if "://" in call["src"]:
@@ -64,6 +66,9 @@ def _unpack(call: Call, path: str, dest: str, result: dict[str, Any]) -> dict[st
     result["handler"] = _handler(path)
     if result["handler"] == "ZipArchive":
         changed, names = _zip(call, path, dest)
+    elif call.check:
+        message = "remote module (ansible.legacy.unarchive) does not support check mode when using gtar"
+        return {"skipped": True, "changed": False, "msg": message}
     else:
         try:
             changed, names = _tar(call, path, dest)
@@ -73,6 +78,9 @@ def _unpack(call: Call, path: str, dest: str, result: dict[str, Any]) -> dict[st
         changed = _attributes.apply(call, os.path.join(dest, name)) or changed
     if call["list_files"]:
         result["files"] = names
+    if changed and not call.check:
+        # It is extracted by no other program: there is no command and nothing it said.
+        result["extract_results"] = {"cmd": [], "rc": 0, "out": "", "err": ""}
     return {**result, "changed": changed}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email.utils
 import http.cookiejar
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
 from playbooks.modules import _attributes, _files, _multipart
-from playbooks.modules._download import opened
+from playbooks.modules._download import WEB_OPTIONS, opened
 
 OPTIONS = {
     "url": Option(required=True),
@@ -31,7 +32,7 @@ OPTIONS = {
     "url_username": Option(aliases=("user",)),
     "url_password": Option(aliases=("password",), secret=True),
     "force_basic_auth": Option("bool", default=False),
-    "follow_redirects": Option(default="safe"),
+    "follow_redirects": Option(default="safe", choices=("all", "no", "none", "safe", "urllib2", "yes", True, False)),
     "creates": Option("path"),
     "removes": Option("path"),
     "dest": Option("path"),
@@ -41,8 +42,11 @@ OPTIONS = {
     "use_proxy": Option("bool", default=True),
     "unix_socket": Option("path"),
     "force": Option("bool", default=False),
+    **WEB_OPTIONS,
     **FILE_OPTIONS,
 }
+SUPPORTS_CHECK = False
+UNCHECKED = "This action (uri) does not support check mode."
 
 
 def run(call: Call) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def run(call: Call) -> dict[str, Any]:
     for name, there in (("creates", True), ("removes", False)):
         if call[name] and os.path.exists(os.path.expanduser(call[name])) is there:
             word = "exists" if there else "does not exist"
-            return {"changed": False, "stdout": f"skipped, since '{call[name]}' {word}", "url": call["url"]}
+            return {"changed": False, "stdout": f"skipped, since '{call[name]}' {word}"}
     if call["src"] and call["body"] is not None:
         raise Failure("parameters are mutually exclusive: body|src")
     started = time.monotonic()
@@ -59,6 +63,11 @@ def run(call: Call) -> dict[str, Any]:
     if call["url_username"] is not None:
         pair = f"{call['url_username']}:{call['url_password'] or ''}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    if call["url"].lower().startswith("file:"):
+        # Nothing can be said of it: that it is refused is Ansible's too.
+        raise Failure("uri needs an address with a status, as http has; read a file by slurp or get_url", rc=1)
+    if call["dest"] and os.path.isfile(call["dest"]) and not call["force"]:
+        headers["If-Modified-Since"] = email.utils.formatdate(os.path.getmtime(call["dest"]), usegmt=True)
     cookies = http.cookiejar.CookieJar()
     follow = str(call["follow_redirects"]).lower() not in ("no", "none", "false")
     try:
@@ -71,13 +80,11 @@ def run(call: Call) -> dict[str, Any]:
             content = response.read()
             result = _describe(response, cookies)
     except OSError as error:
-        reason = getattr(error, "reason", error)
         raise Failure(
-            f"Status code was -1 and not {list(call['status_code'])}: Request failed: {reason}",
+            f"Status code was -1 and not {list(call['status_code'])}: Request failed: {error}",
             status=-1,
             url=call["url"],
             redirected=False,
-            content="",
             elapsed=int(time.monotonic() - started),
         ) from error
     except ValueError as error:
@@ -93,7 +100,7 @@ def _describe(response: Any, cookies: http.cookiejar.CookieJar) -> dict[str, Any
         result[name] = f"{result[name]}, {value}" if name in result else value
     if "location" in result:
         result["location"] = urllib.parse.urljoin(response.url, result["location"])
-    reason = f"HTTP Error {response.status}: {response.reason}" if response.status >= 400 else ""
+    reason = f"HTTP Error {response.status}: {response.reason}" if response.status >= 300 else ""
     result.update(
         status=response.status,
         msg=reason or f"OK ({response.headers.get('Content-Length', 'unknown')} bytes)",
@@ -117,8 +124,12 @@ def _judge(call: Call, result: dict[str, Any], content: bytes) -> dict[str, Any]
             result["json"] = json.loads(text)
         except ValueError:
             result["json_error"] = "the body is not JSON"
-    if call["return_content"] or result["status"] not in accepted:
+    if call["return_content"]:
         result["content"] = text
+    elif result["status"] >= 300 and result["status"] in accepted:
+        result["body"] = text
+    if result["status"] == 304 and call["dest"]:
+        result["path"] = call["dest"]
     if result["status"] not in accepted:
         message = f"Status code was {result['status']} and not {accepted}: {result['msg']}"
         raise Failure(message, **{key: value for key, value in result.items() if key != "msg"})

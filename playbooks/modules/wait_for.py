@@ -25,6 +25,7 @@ OPTIONS = {
     "active_connection_states": Option("list"),
     "exclude_hosts": Option("list"),
 }
+SUPPORTS_CHECK = False
 
 
 def run(call: Call) -> dict[str, Any]:

@@ -7,21 +7,20 @@ from jinja2.utils import missing
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.evaluation.evaluator import OMIT
 from playbooks.engine.helper.options import Option
-from playbooks.errors import TaskError, TemplateError
+from playbooks.errors import TemplateError
 
 OPTIONS = {
     "msg": Option("raw"),
     "var": Option("raw"),
     "verbosity": Option("int", default=0),
 }
+EXCLUSIVE = (("msg", "var"),)
 
 
 def run(call: ActionCall) -> Result:
     """`msg`, or the variable's value under its own name."""
     if call.verbosity < call["verbosity"]:
         return {"skipped": True, "skipped_reason": "Verbosity threshold not met.", "changed": False}
-    if call["var"] is not None and call["msg"] is not None:
-        raise TaskError("parameters are mutually exclusive: var|msg")
     if call["var"] is None:
         # A message that comes to None is shown as that: only one that is not given is the default.
         unsaid = call["msg"] is None and call.scope.template(call.task.arguments.get("msg", OMIT)) is OMIT

@@ -28,6 +28,8 @@ FREE_FORM = "file"
 
 def run(call: ActionCall) -> Result:
     """The variables as `ansible_facts`, and the files as `ansible_included_var_files`."""
+    if call["dir"] and call["file"]:
+        raise TaskError("file and dir are both given; the variables come from one of them")
     try:
         paths = _directory(call) if call["dir"] else [call.find("vars", str(call["file"]))]
         variables: dict[str, Any] = {}

@@ -9,7 +9,6 @@ import time
 
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.helper.options import Option
-from playbooks.errors import TaskError
 
 OPTIONS = {
     "seconds": Option("float"),
@@ -17,16 +16,16 @@ OPTIONS = {
     "prompt": Option(),
     "echo": Option("bool", default=True),
 }
+EXCLUSIVE = (("minutes", "seconds"),)
 
 
 def run(call: ActionCall) -> Result:
     """How long it waited, and what the user typed."""
-    if call["seconds"] is not None and call["minutes"] is not None:
-        raise TaskError("parameters are mutually exclusive: minutes|seconds")
     begun, started = datetime.datetime.now(), time.monotonic()
     typed = ""
     if call["seconds"] is not None or call["minutes"] is not None:
-        call.wait(call["minutes"] * 60 if call["seconds"] is None else call["seconds"])
+        # As in Ansible, less than a second is one.
+        call.wait(max(1, call["minutes"] * 60 if call["seconds"] is None else call["seconds"]))
     elif sys.stdin.isatty():
         typed = _ask(call)
     took = time.monotonic() - started

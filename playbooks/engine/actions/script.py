@@ -14,6 +14,7 @@ OPTIONS = {
     "creates": Option(),
     "removes": Option(),
     "executable": Option(),
+    "decrypt": Option("bool", default=True),
 }
 FREE_FORM = "cmd"
 
@@ -27,6 +28,8 @@ def run(call: ActionCall) -> Result:
         path = call.find("files", words[0])
     except PlaybookError as error:
         raise TaskError(str(error)) from error
+    if call["chdir"] and not call["chdir"].startswith("/"):
+        raise TaskError(f"chdir {call['chdir']} must be an absolute path for a Unix-aware remote node")
     parameters = {**call.parameters, "arguments": words[1:], "name": path.name}
     with path.open("rb") as stream:
         return call.remote("_script", parameters, source=stream)

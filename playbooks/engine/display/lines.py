@@ -148,12 +148,15 @@ class Lines(Display):
         if finished.task.action == "debug" and not self._verbosity and finished.status == Status.OK:
             return _indented({key: value for key, value in result.items() if _shown(key)})
         if self._verbosity:
-            shown = {key: value for key, value in result.items() if key not in ("diff",) and key[:1] != "_"}
+            shown = {key: value for key, value in result.items() if key[:1] != "_" and self._told(key)}
             return _indented(shown) if self._verbosity > 1 else [f"    {_compact(shown)}"]
         if finished.status in (Status.FAILED, Status.RESCUED, Status.IGNORED) and "results" not in result:
             streams = [(key, str(result.get(key) or "").strip()) for key in ("stdout", "stderr", "exception")]
             return [f"    {key}: {line}" for key, text in streams for line in text.splitlines()[-20:]]
         return []
+
+    def _told(self, key: str) -> bool:
+        return key != "diff" and (key != "invocation" or self._verbosity > _MUCH)
 
     def _title(self, text: str) -> str:
         return f"{text} " + "*" * max(3, _WIDTH - len(text))
@@ -212,6 +215,8 @@ def _diff(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+# How often -v is said before what was asked of a module is shown with what it answered.
+_MUCH = 2
 # Why a side of a difference is not told.
 _UNSAID = {
     "dst_binary": "no diff: what is there is binary",

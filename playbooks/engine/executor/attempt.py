@@ -14,7 +14,7 @@ from playbooks.engine.connection import settings as connections
 from playbooks.engine.connection.host import HostConnection
 from playbooks.engine.connection.settings import Become
 from playbooks.engine.evaluation.evaluator import OMIT, Evaluator
-from playbooks.engine.executor import background
+from playbooks.engine.executor import background, invocation
 from playbooks.engine.executor.play_state import PlayState
 from playbooks.engine.helper.options import OptionError, boolean, resolve
 from playbooks.engine.language import modules
@@ -44,6 +44,8 @@ class Attempt:
         self._host = host
         self._task = task
         self._scope = scope
+        # The parameters as they were given, once they are evaluated.
+        self._given: dict[str, Any] = {}
 
     def run(self) -> dict[str, Any]:
         """The task's result. Raises Unreachable."""
@@ -53,7 +55,7 @@ class Attempt:
             raise
         except TaskError as error:
             return {"changed": False, **error.result, "failed": True, "msg": str(error)}
-        except (PlaybookError, OptionError) as error:
+        except PlaybookError as error:
             return {"changed": False, "failed": True, "msg": str(error)}
         except OSError as error:
             return {"changed": False, "failed": True, "msg": f"on this machine: {error}"}
@@ -84,11 +86,14 @@ class Attempt:
     def _run(self) -> dict[str, Any]:
         module = modules.module(self._task.action)
         assert module is not None
-        parameters = self._parameters(module)
+        try:
+            parameters = self._parameters(module)
+        except OptionError as error:
+            return {"changed": False, "failed": True, "msg": str(error), **self._invocation(module, None)}
         check = self.flag("check_mode", self._options.check)
         if check and not module.supports_check:
-            message = f"remote module ({module.name}) does not support check mode"
-            return {"skipped": True, "changed": False, "msg": message}
+            message = module.unchecked or f"remote module ({module.name}) does not support check mode"
+            return {"skipped": True, "changed": False, "msg": message, **self._invocation(module, parameters)}
         timeout = self.number("timeout", self._task.keywords.get("timeout")) or None
         limit = self.number("async", self._task.keywords.get("async"))
         if limit and module.run_here:
@@ -114,7 +119,10 @@ class Attempt:
             poll = self.number("poll", self._task.keywords.get("poll", _POLL))
             return background.run(call, module.name, parameters, limit, poll)
         result: dict[str, Any] = module.run_here(call) if module.run_here else call.remote(module.name, parameters)
-        return result
+        return {**self._invocation(module, parameters), **result}
+
+    def _invocation(self, module: modules.Module, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+        return invocation.of(module.name, module.options, self._given, parameters)
 
     def _parameters(self, module: modules.Module) -> dict[str, Any]:
         scope = self._scope
@@ -130,7 +138,7 @@ class Attempt:
                 raise TaskError(f"the parameters of {module.name} must be a mapping, not {type(late).__name__}")
             given.update(late)
         given.update(scope.template(dict(self._task.arguments)))
-        kept = {key: _without_omitted(value) for key, value in given.items() if value is not OMIT}
+        self._given = kept = {key: _without_omitted(value) for key, value in given.items() if value is not OMIT}
         if module.open_ended:
             return kept
         return resolve(module.name, module.options, kept, module.exclusive)

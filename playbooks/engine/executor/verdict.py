@@ -34,7 +34,7 @@ def failed(result: Mapping[str, Any]) -> bool:
 def with_result(task: Task, scope: Evaluator, result: dict[str, Any]) -> Evaluator:
     """A scope in which the registered name already has the result."""
     for key in ("stdout", "stderr"):
-        if key in result and f"{key}_lines" not in result:
+        if key in result and task.action != "pause" and f"{key}_lines" not in result:
             result[f"{key}_lines"] = str(result[key]).splitlines()
     return scope.over(Layer({task.register: result} if task.register else {}, final=True))
 

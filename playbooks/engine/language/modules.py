@@ -54,6 +54,8 @@ class Module:
     # Any further key=value is a parameter too (set_fact, add_host).
     open_ended: bool = False
     supports_check: bool = True
+    # What the result says then, if not the usual.
+    unchecked: str = ""
     # Groups of parameters of which at most one may be given.
     exclusive: tuple[tuple[str, ...], ...] = ()
     summary: str = ""
@@ -100,6 +102,7 @@ def module(name: str) -> Module | None:
         getattr(source, "FREE_FORM", ""),
         getattr(source, "OPEN_ENDED", False),
         getattr(source, "SUPPORTS_CHECK", True),
+        getattr(source, "UNCHECKED", ""),
         getattr(source, "EXCLUSIVE", ()),
         _summary(remote, source),
         getattr(action, "run", None),

@@ -1,0 +1,40 @@
+"""`invocation`: what a result tells of the parameters that its module ran with.
+
+Invariant: pure. Of a secret it tells only that it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from playbooks.engine.helper.options import Options, names
+
+SECRET = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+# What is done on this machine alone has no module that would tell of itself.
+_UNTOLD = frozenset(
+    (
+        "add_host", "assert", "debug", "fail", "fetch", "group_by", "include_vars", "pause", "raw", "reboot", "script",
+        "set_fact", "set_stats", "validate_argument_spec", "wait_for_connection",
+    )
+)  # fmt: skip
+
+
+def of(module: str, options: Options, given: Mapping[str, Any], resolved: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`invocation` of a module with the parameters that were given, and what came of them if they were accepted."""
+    if module in _UNTOLD:
+        return {}
+    accepted = names(options)
+    told = {name: option.default for name, option in options.items()}
+    told.update({name: value for name, value in given.items() if name not in accepted})
+    told.update({accepted[name]: value for name, value in given.items() if name in accepted})
+    if resolved is not None:
+        told.update({name: resolved[name] for name in options if name in resolved})
+    # A parameter given by another name has both.
+    told.update({name: told[accepted[name]] for name in given if name in accepted and name != "_raw_params"})
+    if module in ("command", "shell"):
+        told["_raw_params"] = told.pop("cmd")
+        told["_uses_shell"] = module == "shell"
+    told = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+    hidden = {name for name, option in options.items() if option.secret and told.get(name) is not None}
+    return {"invocation": {"module_args": {**told, **dict.fromkeys(hidden, SECRET)}}}
