@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import os
 import re
+import tempfile
 from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
@@ -36,17 +37,28 @@ def run(call: Call) -> dict[str, Any]:
     result.update(checksum=hashlib.sha1(data).hexdigest(), md5sum=hashlib.md5(data).hexdigest())
     if not os.path.exists(dest) or _files.read(dest) != data:
         result["changed"] = True
-        if call.diff:
-            result["diff"] = [_files.text_diff(dest, _files.read(dest), data)]
+        if call["validate"]:
+            result["validation"] = _accepted(call, data)
         if not call.check:
             if call["backup"] and os.path.exists(dest):
                 result["backup_file"] = _files.backup(dest)
-            _files.write(call, dest, data, call["validate"])
-            if call["validate"]:
-                result["validation"] = {"rc": 0, "stdout": "", "stderr": ""}
+            _files.write(call, dest, data)
     if os.path.exists(dest):
         result["changed"] = _attributes.apply(call, dest) or result["changed"]
     return result
+
+
+def _accepted(call: Call, data: bytes) -> dict[str, Any]:
+    """What the program says that is to accept the whole. Raises Failure if it does not."""
+    with tempfile.NamedTemporaryFile(prefix="wherry-assembled-") as whole:
+        whole.write(data)
+        whole.flush()
+        if "%s" not in call["validate"]:
+            raise Failure(f"validate must contain %s: {call['validate']}")
+        done = call.run(call["validate"].replace("%s", whole.name))
+    if done.status != 0:
+        raise Failure(f"failed to validate: rc:{done.status} error:{done.err}")
+    return {"rc": 0, "stdout": done.out, "stderr": done.err}
 
 
 def joined(directory: str, delimiter: str | None, regexp: str | None, ignore_hidden: bool) -> bytes:

@@ -35,21 +35,41 @@ OPTIONS = {
     "archive": Option("path"),
     "archive_prefix": Option(),
     "separate_git_dir": Option("expanded_path"),
+    "verify_commit": Option("bool", default=False),
+    "gpg_allowlist": Option("list", default=(), elements="str", aliases=("gpg_whitelist",)),
 }
+EXCLUSIVE = (("separate_git_dir", "bare"), ("accept_hostkey", "accept_newhostkey"))
 
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `git`."""
     if call["dest"] is None and call["clone"]:
         raise Failure("the destination directory must be specified unless clone=no")
-    if call["separate_git_dir"] and call["bare"]:
-        raise Failure("parameters are mutually exclusive: separate_git_dir|bare")
+    if call["archive_prefix"] is not None and not call["archive"]:
+        raise Failure("missing parameter(s) required by 'archive_prefix': archive")
     dest = os.path.abspath(os.path.expanduser(call["dest"] or "."))
     there = bool(call["dest"]) and os.path.exists(dest + "/config" if call["bare"] else dest + "/.git")
     if not there and (call.check or not call["clone"]):
         return {"before": None, "after": _remote_head(call), "changed": True}
     result = _present(call, dest) if there else _clone(call, dest)
+    if call["verify_commit"] and not call.check:
+        _verify(call, dest)
     return {**result, **_archive(call, dest)} if call["archive"] else result
+
+
+def _verify(call: Call, dest: str) -> None:
+    """Raises Failure unless the version is signed, and by a key that is trusted."""
+    version = call["version"]
+    annotated = _run(call, dest, ["cat-file", "-t", version]).out.strip() == "tag"
+    done = _run(call, dest, ["verify-tag" if annotated else "verify-commit", "--raw", version])
+    if done.status != 0:
+        message = f'Failed to verify GPG signature of commit/tag "{version}"'
+        raise Failure(message, rc=done.status, stdout=done.out, stderr=done.err)
+    signed = [line.split() for line in done.err.splitlines() if line.startswith("[GNUPG:] VALIDSIG")]
+    # The last word is the primary key's fingerprint, the third that of the key that signed.
+    keys = [words[11] if len(words) > 11 else words[2] for words in signed]
+    if call["gpg_allowlist"] and not set(keys) & set(call["gpg_allowlist"]):
+        raise Failure(f"The gpg_allowlist does not include the public key {', '.join(keys)!r} for this commit")
 
 
 def _url(call: Call) -> str:

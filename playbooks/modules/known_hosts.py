@@ -25,6 +25,7 @@ OPTIONS = {
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `known_hosts`."""
     path = os.path.expanduser(call["path"])
+    there = os.path.exists(path)
     before = _files.read(path).decode("utf-8", "surrogateescape")
     lines = before.splitlines()
     if call["state"] == "absent":
@@ -40,12 +41,17 @@ def run(call: Call) -> dict[str, Any]:
             # As ssh-keygen -R does, which Ansible leaves this to.
             shutil.copy2(path, f"{path}.old")
         _files.write(call, path, after.encode("utf-8", "surrogateescape"))
+    difference = _files.text_diff(path, before.encode(), after.encode())
+    difference["before_header"] = path if there else os.devnull
+    if call.check:
+        return {"changed": changed, **({"diff": difference} if call.diff else {})}
     result = {
-        "changed": changed, "name": call["name"], "key": call["key"], "hash_host": call["hash_host"],
+        "changed": changed, "state": call["state"],
+        "name": call["name"], "key": call["key"], "hash_host": call["hash_host"],
         "path": path,
     }  # fmt: skip
-    if call.diff and changed:
-        result["diff"] = _files.text_diff(path, before.encode(), after.encode())
+    if call.diff:
+        result["diff"] = difference
     return result
 
 

@@ -33,7 +33,7 @@ def of(module: str, options: Options, given: Mapping[str, Any], resolved: Mappin
     # A parameter given by another name has both.
     told.update({name: told[accepted[name]] for name in given if name in accepted and name != "_raw_params"})
     if module in ("command", "shell"):
-        told["_raw_params"] = told.pop("cmd")
+        told.update(_raw_params=told["cmd"], cmd=None)
         told["_uses_shell"] = module == "shell"
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
     hidden = {name for name, option in options.items() if option.secret and told.get(name) is not None}

@@ -9,6 +9,7 @@ from typing import Any
 
 from playbooks.engine.display.events import Finished, Status
 from playbooks.engine.executor import handlers
+from playbooks.engine.executor.failed_task import described as described_task
 from playbooks.engine.executor.includes import Includes, described
 from playbooks.engine.executor.play_state import HostState, PlayState
 from playbooks.engine.executor.task_runner import Outcome, status
@@ -95,10 +96,16 @@ class Settler:
         return True
 
     def _set_rescue_variables(self, state: HostState, outcome: Outcome) -> None:
-        task = outcome.task
-        shown = {"name": task.name, "action": task.word or task.action, "args": dict(task.arguments)}
+        scope = self._play.evaluator(state.name, outcome.task)
+
+        def evaluated(value: Any) -> Any:
+            try:
+                return scope.template(value)
+            except PlaybookError:
+                return value
+
         variables = self._run.variables(state.name).set
-        variables["ansible_failed_task"] = shown
+        variables["ansible_failed_task"] = described_task(outcome.task, evaluated)
         variables["ansible_failed_result"] = _registered(outcome.result)
 
     def _brought(self, state: HostState, outcome: Outcome) -> tuple[Node, ...]:
