@@ -53,6 +53,9 @@ def _interface(name: str) -> dict[str, Any]:
         "type": "loopback" if kind == "772" else "bridge" if os.path.isdir(f"{base}/bridge") else "ether",
         "promisc": bool(int(_read(f"{base}/flags").strip() or "0", 16) & 0x100),
     }
+    speed = _read(f"{base}/speed").strip()
+    if speed.isdigit() and int(speed) > 0:
+        described["speed"] = int(speed)
     address = _read(f"{base}/address").strip()
     if address and address != "00:00:00:00:00:00":
         described["macaddress"] = address
@@ -68,10 +71,11 @@ def _add_ipv4(by_name: dict[str, dict[str, Any]]) -> None:
             if described is None:
                 continue
             mask = _ask(probe, _SIOCGIFNETMASK, label)
+            broadcast = _ask(probe, _SIOCGIFBRDADDR, label) or ""
             network = ipaddress.ip_interface(f"{address}/{mask or '255.255.255.255'}").network
             entry = {
                 "address": address,
-                "broadcast": _ask(probe, _SIOCGIFBRDADDR, label) or "",
+                "broadcast": "" if broadcast == "0.0.0.0" else broadcast,
                 "netmask": str(network.netmask),
                 "network": str(network.network_address),
                 "prefix": str(network.prefixlen),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import platform
 import pwd
@@ -44,12 +45,11 @@ def facts() -> dict[str, Any]:
     found["pkg_mgr"] = next((name for name, path in _MANAGERS if os.path.exists(path)), "unknown")
     found["cmdline"], found["proc_cmdline"] = _command_line()
     found["selinux"] = {"status": "enabled" if os.path.exists("/sys/fs/selinux/enforce") else "disabled"}
-    found["selinux_python_present"] = False
+    found["selinux_python_present"] = ctypes.util.find_library("selinux") is not None
     found["apparmor"] = {"status": "enabled" if os.path.isdir("/sys/kernel/security/apparmor") else "disabled"}
     found["fips"] = _read("/proc/sys/crypto/fips_enabled").strip() == "1"
     found["lsb"] = _lsb()
     found["is_chroot"] = False
-    found["cgroup"] = _cgroup()
     found.update(_host_keys())
     found["machine_id"] = _read("/etc/machine-id").strip()
     return found
@@ -204,11 +204,13 @@ def _time() -> dict[str, Any]:
 
 def _virtualization() -> dict[str, Any]:
     kind, role = "NA", "NA"
+    inside: set[str] = set()
     product = _read("/sys/class/dmi/id/product_name") + _read("/sys/class/dmi/id/sys_vendor")
     environ = _read("/proc/1/environ")
     if "container=" in environ:
         name, role = environ.split("container=", 1)[1].split("\0")[0], "guest"
         kind = name if name in ("docker", "lxc", "podman") else "container"
+        inside = {"container", name}
     elif os.path.exists("/.dockerenv"):
         kind, role = "docker", "guest"
     elif os.path.exists("/run/.containerenv"):
@@ -217,7 +219,7 @@ def _virtualization() -> dict[str, Any]:
         known = {"KVM": "kvm", "QEMU": "kvm", "VirtualBox": "virtualbox", "VMware": "VMware", "Xen": "xen"}
         kind = next((value for word, value in known.items() if word in product), "NA")
         role = "guest" if kind != "NA" else "NA"
-    guest = [kind] if role == "guest" else []
+    guest = sorted({kind, *inside}) if role == "guest" else []
     return {
         "virtualization_type": kind,
         "virtualization_role": role,
@@ -247,15 +249,6 @@ def _command_line() -> tuple[dict[str, Any], dict[str, Any]]:
         else:
             several[name] = value if separator else True
     return single, several
-
-
-def _cgroup() -> dict[str, Any]:
-    unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    if unified:
-        controllers = _read("/sys/fs/cgroup/cgroup.controllers").split()
-    else:
-        controllers = [line.split()[0] for line in _read("/proc/cgroups").splitlines() if line[:1] != "#"]
-    return {"version": 2 if unified else 1, "controllers": sorted(controllers)}
 
 
 def _host_keys() -> dict[str, Any]:

@@ -50,11 +50,25 @@ def run(call: Call) -> dict[str, Any]:
     dest = os.path.abspath(os.path.expanduser(call["dest"] or "."))
     there = bool(call["dest"]) and os.path.exists(dest + "/config" if call["bare"] else dest + "/.git")
     if not there and (call.check or not call["clone"]):
-        return {"before": None, "after": _remote_head(call), "changed": True}
-    result = _present(call, dest) if there else _clone(call, dest)
+        return _with_difference(call, dest, {"before": None, "after": _remote_head(call), "changed": True})
+    result = _with_difference(call, dest, _present(call, dest) if there else _clone(call, dest))
     if call["verify_commit"] and not call.check:
         _verify(call, dest)
     return {**result, **_archive(call, dest)} if call["archive"] else result
+
+
+def _with_difference(call: Call, dest: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The result with what differs between the commits before and after, if that is asked for."""
+    before, after = result["before"], result["after"]
+    if not call.diff or before == after:
+        return result
+    if before is None:
+        return {**result, "diff": {"prepared": f">> Newly checked out {after}"}}
+    if call.check:
+        _run(call, dest, ["fetch", call["remote"], call["version"]])
+    done = _run(call, dest, ["diff", before, after])
+    shown = done.out if done.status == 0 else f">> {before} and {after} cannot be compared: {_last(done)}"
+    return {**result, "diff": {"prepared": shown}}
 
 
 def _verify(call: Call, dest: str) -> None:

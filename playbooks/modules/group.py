@@ -23,7 +23,7 @@ OPTIONS = {
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `group`."""
-    if call["local"]:
+    if call["local"] and not call.check:
         raise Failure("local needs libuser's own tools, which Wherry does not call; leave it out")
     name = call["name"]
     if call["non_unique"] and call["gid"] is None:
@@ -40,17 +40,27 @@ def run(call: Call) -> dict[str, Any]:
         command = ["groupadd"]
         if call["gid"] is not None:
             command += ["-g", str(call["gid"]), *(["-o"] if call["non_unique"] else [])]
+        for name_of_limit in ("gid_min", "gid_max"):
+            if call[name_of_limit] is not None:
+                command += ["-K", f"{name_of_limit.upper()}={call[name_of_limit]}"]
         command += [*(["-r"] if call["system"] else []), name]
     elif call["gid"] is not None and call["gid"] != current:
         command = ["groupmod", "-g", str(call["gid"]), *(["-o"] if call["non_unique"] else []), name]
     if command:
+        if call.check:
+            return {"changed": True}
         result["changed"] = True
-        if not call.check:
-            call.checked(command)
+        _run(call, command)
     found = _current(name)
     if found is not None:
         result["gid"] = found
     return result
+
+
+def _run(call: Call, command: list[str]) -> None:
+    done = call.run(command, environment={"LC_ALL": "C"})
+    if done.status != 0:
+        raise Failure(done.err, name=call["name"])
 
 
 def _current(name: str) -> int | None:

@@ -12,7 +12,11 @@ from playbooks.engine.helper.options import Option
 from playbooks.modules import _files
 
 _NAME = re.compile(r"^(?=.{1,64}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$")
-OPTIONS = {"name": Option(required=True), "use": Option()}
+_STRATEGIES = (
+    "alpine", "debian", "freebsd", "generic", "macos", "macosx", "darwin", "openbsd", "openrc", "redhat", "sles",
+    "solaris", "systemd",
+)  # fmt: skip
+OPTIONS = {"name": Option(required=True), "use": Option(choices=_STRATEGIES)}
 
 
 def run(call: Call) -> dict[str, Any]:

@@ -23,8 +23,6 @@ OPTIONS = {
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `service`."""
-    if call["state"] is None and call["enabled"] is None:
-        raise Failure("Neither 'state' nor 'enabled' set")
     if os.path.isdir("/run/systemd/system"):
         defaults = {name: option.default for name, option in systemd_service.OPTIONS.items()}
         given = {name: call[name] for name in ("name", "state", "enabled")}
@@ -35,6 +33,8 @@ def run(call: Call) -> dict[str, Any]:
 
 def _script(call: Call) -> dict[str, Any]:
     name, state = call["name"], call["state"]
+    if state is None and call["enabled"] is None:
+        raise Failure("Neither 'state' nor 'enabled' set")
     changed = False
     if state:
         running = call.run(["service", name, "status"]).status == 0

@@ -9,7 +9,14 @@ from typing import Any, Callable
 
 from playbooks.engine.helper.call import Call
 from playbooks.engine.helper.options import Option
-from playbooks.modules import _facts_hardware, _facts_network, _facts_system
+from playbooks.modules import (
+    _facts_devices,
+    _facts_hardware,
+    _facts_network,
+    _facts_subsets,
+    _facts_system,
+    _facts_tools,
+)
 
 OPTIONS = {
     "gather_subset": Option("list", default=("all",)),
@@ -17,26 +24,25 @@ OPTIONS = {
     "filter": Option("list", default=()),
     "fact_path": Option("path", default="/etc/ansible/facts.d"),
 }
-_SUBSETS: dict[str, Callable[[], dict[str, Any]]] = {
-    "system": _facts_system.facts,
-    "hardware": _facts_hardware.facts,
-    "network": _facts_network.facts,
-}
-# Every other name means facts of the system, which are gathered together.
-_SUBSET_OF = {
-    **dict.fromkeys(("hardware", "devices", "mounts", "processor", "processor_cores", "processor_count"), "hardware"),
-    **dict.fromkeys(("network", "interfaces", "default_ipv4", "default_ipv6", "all_ipv4_addresses"), "network"),
-    "all_ipv6_addresses": "network",
-    "all": "",
-}
+# What gathers facts of some of the groups; facts of other groups that come along are left out.
+_SOURCES: tuple[tuple[frozenset[str], Callable[[], dict[str, Any]]], ...] = (
+    (_facts_subsets.MINIMAL | {"chroot", "virtual"}, _facts_system.facts),
+    (frozenset(("hardware", "loadavg")), _facts_hardware.facts),
+    (frozenset(("hardware",)), _facts_devices.facts),
+    (frozenset(("network",)), _facts_network.facts),
+    (frozenset(("caps", "systemd", "network", "fibre_channel_wwn", "iscsi", "nvme")), _facts_tools.facts),
+)
 
 
 def run(call: Call) -> dict[str, Any]:
     """The facts as `ansible_facts`."""
     found: dict[str, Any] = {}
-    for name in _chosen(list(call["gather_subset"])):
-        found.update(_SUBSETS[name]())
-    found["local"] = _local(call, os.path.expanduser(call["fact_path"] or ""))
+    groups = _facts_subsets.chosen(call["gather_subset"])
+    for told, gather in _SOURCES:
+        if told & groups:
+            found.update(_facts_subsets.within(gather(), groups))
+    if "local" in groups:
+        found["local"] = _local(call, call["fact_path"] or "")
     facts = {f"ansible_{name}": value for name, value in found.items()}
     facts.update(module_setup=True, gather_subset=list(call["gather_subset"]))
     patterns = [pattern for pattern in call["filter"] if pattern not in ("", "*")]
@@ -44,22 +50,6 @@ def run(call: Call) -> dict[str, Any]:
         wanted = [*patterns, *(f"ansible_{pattern}" for pattern in patterns)]
         facts = {name: value for name, value in facts.items() if any(fnmatch.fnmatch(name, p) for p in wanted)}
     return {"ansible_facts": facts, "changed": False}
-
-
-def _chosen(asked: list[str]) -> list[str]:
-    """The subsets to gather; `min` is the system's, `!name` leaves one out."""
-    out = {name[1:] for name in asked if name.startswith("!")}
-    plain = [name for name in asked if not name.startswith("!")]
-    if not plain:
-        plain = ["all"]
-    chosen = []
-    for name in _SUBSETS:
-        asked_for = "all" in plain or any(_SUBSET_OF.get(word, "system") == name for word in plain)
-        if name == "system" and "!min" not in asked:
-            asked_for = True
-        if asked_for and name not in out and not ("all" in out and name != "system" and name not in plain):
-            chosen.append(name)
-    return chosen
 
 
 def _local(call: Call, directory: str) -> dict[str, Any]:
@@ -72,15 +62,19 @@ def _local(call: Call, directory: str) -> dict[str, Any]:
         if not name.endswith(".fact"):
             continue
         if os.access(path, os.X_OK):
-            text = call.run([path]).out
+            done = call.run([path])
+            if done.status != 0:
+                found[name[:-5]] = f"Failure executing fact script ({path}), rc: {done.status}, err: {done.err}"
+                continue
+            text = done.out
         else:
             with open(path, encoding="utf-8", errors="replace") as stream:
                 text = stream.read()
-        found[name[:-5]] = _parsed(text)
+        found[name[:-5]] = _parsed(text, path)
     return found
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, path: str) -> Any:
     import configparser
 
     try:
@@ -89,6 +83,6 @@ def _parsed(text: str) -> Any:
         parser = configparser.ConfigParser()
     try:
         parser.read_string(text)
-    except configparser.Error as error:
-        return f"error loading facts as JSON or ini: {error}"
+    except configparser.Error:
+        return f"error loading facts as JSON or ini - please check content: {path}"
     return {section: dict(parser.items(section)) for section in parser.sections()}

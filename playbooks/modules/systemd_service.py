@@ -24,8 +24,6 @@ _RUNNING = ("active", "activating")
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `systemd_service`."""
     asked = [word for word in ("state", "enabled", "masked") if call[word] is not None]
-    if not (asked or call["daemon_reload"] or call["daemon_reexec"]):
-        raise Failure("one of the following is required: state, enabled, masked, daemon_reload, daemon_reexec")
     if asked and not call["name"]:
         raise Failure(f"missing parameter(s) required by '{asked[0]}': name")
     changed = False
@@ -34,6 +32,11 @@ def run(call: Call) -> dict[str, Any]:
     if call["daemon_reexec"] and not call.check:
         _checked(call, "daemon-reexec")
     name = call["name"]
+    for sign in "*?[":
+        if sign in (name or ""):
+            raise Failure(
+                f"This module does not currently support using glob patterns, found '{sign}' in service name: {name}"
+            )
     if not name:
         return {"changed": False, "name": None, "status": {}}
     # What the result says of the unit is what was found, as in Ansible.
@@ -41,7 +44,9 @@ def run(call: Call) -> dict[str, Any]:
     result: dict[str, Any] = {"name": name, "status": status, "enabled": call["enabled"], "state": call["state"]}
     if call["masked"] is not None:
         changed = _mask(call, name, status) or changed
-    if status.get("LoadState") == "not-found" and not _has_init_script(call, name):
+    missing = status.get("LoadState") == "not-found" and not _has_init_script(call, name)
+    # A unit may be masked before it is there.
+    if missing and (call["masked"] is None or call["state"] or call["enabled"] is not None):
         raise Failure(f"Could not find the requested service {name}: host")
     if call["enabled"] is not None:
         changed = _enable(call, name) or changed
@@ -82,8 +87,10 @@ def _mask(call: Call, name: str, status: dict[str, str]) -> bool:
     if masked == call["masked"]:
         return False
     if not call.check:
-        _checked(call, "mask" if call["masked"] else "unmask", name)
-        status.update(_status(call, name))
+        word = "mask" if call["masked"] else "unmask"
+        done = _systemctl(call, word, name)
+        if done.status != 0:
+            raise Failure(f"Failed to {word} the service ({name}): {done.err.strip() or done.out.strip()}")
     return True
 
 

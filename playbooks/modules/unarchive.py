@@ -40,13 +40,13 @@ def run(call: Call) -> dict[str, Any]:
     if call["creates"] and os.path.lexists(os.path.expanduser(call["creates"])):
         return {"skipped": True, "changed": False, "msg": f"skipped, since {call['creates']} exists"}
     if not os.path.isdir(dest):
-        raise Failure(f"dest '{dest}' must be an existing dir", **result)
+        raise Failure(f"dest '{dest}' must be an existing dir")
     if "://" in call["src"]:
         return _from_url(call, dest, result)
     if call["remote_src"]:
         path = os.path.expanduser(call["src"])
         if not os.path.isfile(path):
-            raise Failure(f"Source '{path}' does not exist", **result)
+            raise Failure(f"Source '{path}' does not exist")
         return _unpack(call, path, dest, result)
     # The archive itself must come for the comparison, but not twice in a row: its hash is remembered below dest's
     # own entries only by comparing them, so nothing else is kept on the host.
@@ -73,7 +73,7 @@ def _unpack(call: Call, path: str, dest: str, result: dict[str, Any]) -> dict[st
         try:
             changed, names = _tar(call, path, dest)
         except tarfile.TarError as error:
-            raise Failure(f"Failed to read the archive {call['src']}: {error}", **result) from error
+            raise Failure(f"Failed to read the archive {call['src']}: {error}") from error
     for name in names:
         changed = _attributes.apply(call, os.path.join(dest, name)) or changed
     if call["list_files"]:

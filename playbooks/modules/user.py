@@ -59,11 +59,13 @@ _EXPIRY = 7
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `user`."""
-    if call["local"]:
+    if call["local"] and not call.check:
         raise Failure("local needs libuser's own tools, which Wherry does not call; leave it out")
     name = call["name"]
     result: dict[str, Any] = {"name": name, "state": call["state"], "changed": False}
     current = _current(name)
+    if call["state"] == "present" and not (current is None and call.check):
+        _refuse_unknown_groups(call)
     if call["state"] == "absent":
         if current is None:
             return result
@@ -91,6 +93,16 @@ def run(call: Call) -> dict[str, Any]:
     if call["generate_ssh_key"] and not call.check:
         _ssh_key(call, result)
     return {**result, **_about(name)}
+
+
+def _refuse_unknown_groups(call: Call) -> None:
+    for name in (call["group"], *(call["groups"] or ())):
+        try:
+            known = not name or bool(grp.getgrgid(int(name)) if str(name).isdigit() else grp.getgrnam(name))
+        except KeyError:
+            known = False
+        if not known:
+            raise Failure(f"Group {name} does not exist")
 
 
 def _ages(call: Call, result: dict[str, Any]) -> None:
@@ -131,7 +143,9 @@ def _current(name: str) -> pwd.struct_passwd | None:
 def _do(call: Call, result: dict[str, Any], command: list[str]) -> None:
     result["changed"] = True
     if not call.check:
-        done = call.checked(command, what=command[0])
+        done = call.run(command, environment={"LC_ALL": "C"})
+        if done.status != 0:
+            raise Failure(done.err, name=call["name"], rc=done.status)
         result.update({key: said for key, said in (("stdout", done.out), ("stderr", done.err)) if said})
 
 
