@@ -47,6 +47,8 @@ QUERIES = ["", "limit=1", "limit=x", "labelSelector=a%3Db", "fieldSelector=metad
 META = "v=v1;g=meta.k8s.io"
 FORMS = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
          f"application/json;as=Table;{META}", f"application/json;as=PartialObjectMetadataList;{META}"]  # fmt: skip
+# What the original calls a failure of its own, too.
+FAILURES = (b"failed to create typed patch object", b"resourceVersion should not be set on objects to be created")
 POINTERS = ["", "/", "/spec", "/spec/a/b", "/status", "/metadata/name", "/metadata/labels", "/spec/containers/-"]
 
 
@@ -142,7 +144,7 @@ def test_the_server_never_fails(cluster: Cluster) -> None:
         sent = maker.make()
         answer = transport.send(Request(sent.method, sent.path, sent.headers, sent.body))
         text = answer.read()
-        misfit = b"failed to create typed patch object" in text
+        misfit = any(said in text for said in FAILURES)
         assert answer.status < 500 or misfit, f"request {number}: {answer.status} for {sent}: {text[:300]!r}"
         seen.add(answer.status)
     assert {200, 201, 400, 404, 405, 409, 422} <= seen
