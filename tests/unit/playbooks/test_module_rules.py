@@ -1,0 +1,63 @@
+"""What modules share: permission bits, parameters that exclude each other, what a result tells of its call."""
+
+from __future__ import annotations
+
+import pytest
+
+from playbooks.engine.executor import invocation
+from playbooks.engine.helper.call import Failure
+from playbooks.engine.helper.options import Option, OptionError, expanded, resolve
+from playbooks.modules import _files
+
+OPTIONS = {
+    "path": Option("path", aliases=("dest",)),
+    "word": Option(default="usual"),
+    "password": Option(secret=True),
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "current", "directory", "bits"),
+    [
+        (0o640, 0o600, False, 0o640),
+        ("0640", 0o600, False, 0o640),
+        ("1777", 0o600, True, 0o1777),
+        ("u=rw,g=r,o=", 0o777, False, 0o640),
+        ("u+x", 0o640, False, 0o740),
+        ("a=rX", 0o600, False, 0o444),
+        ("a=rX", 0o600, True, 0o555),
+        ("u=rwx,g=u,o=g-w", 0o600, False, 0o775),
+        ("g+s,u+s", 0o644, False, 0o6644),
+        ("o+t", 0o755, True, 0o1755),
+        ("u=rw", 0o4755, False, 0o655),
+    ],
+)
+def test_permission_bits(wanted: object, current: int, directory: bool, bits: int) -> None:
+    assert oct(_files.mode_of(wanted, "/f", current, directory)) == oct(bits)
+
+
+@pytest.mark.parametrize("wanted", ["z+q", "999", "0999", "preserve", "badmode", "ua=r"])
+def test_what_is_no_mode(wanted: str) -> None:
+    with pytest.raises(Failure, match="mode must be in octal or symbolic form") as raised:
+        _files.mode_of(wanted, "/f", 0o600, False)
+    assert raised.value.result["path"] == "/f"
+
+
+def test_parameters_that_exclude_each_other() -> None:
+    with pytest.raises(OptionError, match=r"parameters are mutually exclusive: path\|word"):
+        resolve("m", OPTIONS, {"dest": "/f", "word": "x"}, (("path", "word"),))
+
+
+def test_paths_are_as_the_host_writes_them() -> None:
+    found = expanded(OPTIONS, {"path": "~/f", "word": "~/f"}, lambda path: path.replace("~", "/root"))
+    assert found == {"path": "/root/f", "word": "~/f"}
+
+
+def test_what_a_result_tells_of_its_call() -> None:
+    given = {"dest": "/f", "password": "p"}
+    told = invocation.of("m", OPTIONS, given, resolve("m", OPTIONS, given))["invocation"]["module_args"]
+    assert told == {"path": "/f", "dest": "/f", "word": "usual", "password": invocation.SECRET}
+
+
+def test_what_runs_here_has_no_call_to_tell_of() -> None:
+    assert invocation.of("debug", {}, {"msg": "x"}, {}) == {}
