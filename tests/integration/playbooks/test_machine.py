@@ -24,6 +24,7 @@ PLAYS = {
     "packages": "command -v apt-get",
     "python-packages": "/usr/bin/python3 -c 'import ensurepip, pip'",
     "sources": "command -v apt-key && command -v gpg",
+    "told": "command -v groupadd",
     "users": "command -v useradd && command -v chage",
 }
 
