@@ -97,3 +97,10 @@ class Result:
     def changed(self) -> int:
         """How many tasks changed something, over all hosts."""
         return sum(counts.changed for counts in self.counts.values())
+
+
+def item_results(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The results of a loop's items; of no loop none, whatever its module calls `results`."""
+    found = result.get("results")
+    items = found if isinstance(found, list) else ()
+    return [item for item in items if isinstance(item, dict) and "ansible_loop_var" in item]

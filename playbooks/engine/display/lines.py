@@ -19,7 +19,7 @@ from playbooks.engine.display.pending import pending
 from playbooks.engine.display.reasons import reason
 from playbooks.engine.display.recap import profile, recap
 from playbooks.engine.language.values import Play, Task
-from playbooks.engine.result import Result
+from playbooks.engine.result import Result, item_results
 
 _COLOURS = {
     Status.OK: "32", Status.CHANGED: "33", Status.SKIPPED: "36", Status.FAILED: "31", Status.IGNORED: "35",
@@ -92,7 +92,7 @@ class Lines(Display):
             self._moved.pop(finished.host, None)
             title = finished.task.title
             self._spent[title] = max(self._spent.get(title, 0.0), finished.seconds)
-            if finished.result.get("results") and finished.status in (Status.OK, Status.CHANGED):
+            if item_results(finished.result) and finished.status in (Status.OK, Status.CHANGED):
                 return
             self._host_line(finished, "")
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from playbooks.engine.result import item_results
+
 _LONGEST = 300
 
 
 def reason(result: Mapping[str, Any]) -> str:
     """Why a task failed, was skipped or could not run."""
-    failed = next((item for item in result.get("results") or () if item.get("failed") or item.get("unreachable")), None)
+    failed = next((item for item in item_results(result) if item.get("failed") or item.get("unreachable")), None)
     if failed is not None:
         item = failed.get(failed.get("ansible_loop_var", "item"))
         return f"{reason(failed)} (item={_short(str(item), 80)})"

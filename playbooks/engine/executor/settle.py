@@ -14,7 +14,7 @@ from playbooks.engine.executor.includes import Includes, described
 from playbooks.engine.executor.play_state import HostState, PlayState
 from playbooks.engine.executor.task_runner import Outcome, status
 from playbooks.engine.language.values import Node
-from playbooks.engine.result import Failure
+from playbooks.engine.result import Failure, item_results
 from playbooks.errors import PlaybookError
 
 _CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
@@ -110,7 +110,7 @@ class Settler:
 
     def _brought(self, state: HostState, outcome: Outcome) -> tuple[Node, ...]:
         """What a good outcome brings: notified handlers, hosts and groups, included nodes. Raises PlaybookError."""
-        results = outcome.result.get("results") or [outcome.result]
+        results = item_results(outcome.result) or [outcome.result]
         for result in results:
             self._grow_inventory(state, result)
         if outcome.task.action in ("add_host", "group_by"):

@@ -17,6 +17,7 @@ from playbooks.engine.executor.settle import Settler
 from playbooks.engine.executor.task_runner import Outcome, TaskRunner
 from playbooks.engine.language import tags
 from playbooks.engine.language.values import Task
+from playbooks.engine.result import item_results
 
 # They are done once, whatever the number of hosts, unless each goes alone.
 _FOR_ALL = ("add_host", "pause")
@@ -127,7 +128,7 @@ class Linear(Strategy):
         outcome = self.execute(first, task)
         for state in rest:
             self.settler.remember(state, outcome)
-            for result in outcome.result.get("results") or [outcome.result]:
+            for result in item_results(outcome.result) or [outcome.result]:
                 self.play.absorb(state.name, task, result, outcome.delegate)
         self.settle(first, outcome)
         lost = (outcome.failed or outcome.unreachable) and not outcome.ignored

@@ -11,6 +11,7 @@ from typing import Any
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.namespace import Layer
 from playbooks.engine.language.values import Task
+from playbooks.engine.result import item_results
 from playbooks.errors import TemplateError
 
 
@@ -26,7 +27,7 @@ def skipped(condition: Any) -> dict[str, Any]:
 
 def failed(result: Mapping[str, Any]) -> bool:
     """Whether a result is a failure: what `failed_when` said of it counts, else what it says itself."""
-    said = [item for item in (result, *(result.get("results") or ())) if isinstance(item, Mapping)]
+    said = (result, *item_results(result))
     told = [item["failed_when_result"] for item in said if "failed_when_result" in item]
     return any(told) if told else bool(result.get("failed"))
 
