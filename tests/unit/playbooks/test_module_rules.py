@@ -7,6 +7,7 @@ import pytest
 from playbooks.engine.executor import invocation
 from playbooks.engine.helper.call import Failure
 from playbooks.engine.helper.options import Option, OptionError, expanded, resolve
+from playbooks.engine.result import item_results
 from playbooks.modules import _files
 
 OPTIONS = {
@@ -61,3 +62,10 @@ def test_what_a_result_tells_of_its_call() -> None:
 
 def test_what_runs_here_has_no_call_to_tell_of() -> None:
     assert invocation.of("debug", {}, {"msg": "x"}, {}) == {}
+
+
+def test_what_a_module_calls_results_are_no_items_of_a_loop() -> None:
+    item = {"ansible_loop_var": "item", "item": 1, "changed": True}
+    assert item_results({"results": [item]}) == [item]
+    assert item_results({"results": ["Installed: one-1.0-1.noarch", {"name": "one"}]}) == []
+    assert item_results({"results": "none"}) == item_results({}) == []
