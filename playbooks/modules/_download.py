@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import http.cookiejar
+import netrc
+import os
 import shutil
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
-from playbooks.engine.helper.call import Failure
+from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
 
-# Of how a request is made, what the standard library does by itself or does not offer.
+# Of how a request is made, what all modules have that take any.
 WEB_OPTIONS = {
     "decompress": Option("bool", default=True),
     "use_netrc": Option("bool", default=True),
@@ -20,6 +25,21 @@ WEB_OPTIONS = {
     "ciphers": Option("list", elements="str"),
     "unredirected_headers": Option("list", default=(), elements="str"),
 }
+
+
+def web_settings(call: Call) -> dict[str, Any]:
+    """What `opened` is told of a call's WEB_OPTIONS. Raises Failure for what no host is sure to have."""
+    if call["use_gssapi"]:
+        raise Failure("use_gssapi: Kerberos is not supported; use url_username and url_password, or a header")
+    netrc_file = ""
+    if call["use_netrc"]:
+        netrc_file = call.environment.get("NETRC") or os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+    return {
+        "decompress": call["decompress"],
+        "netrc_file": netrc_file,
+        "ciphers": tuple(call["ciphers"] or ()),
+        "unredirected_headers": tuple(call["unredirected_headers"]),
+    }
 
 
 def opened(
@@ -37,9 +57,18 @@ def opened(
     follow: bool = True,
     unix_socket: str | None = None,
     cookies: http.cookiejar.CookieJar | None = None,
+    decompress: bool = False,
+    netrc_file: str = "",
+    ciphers: Sequence[str] = (),
+    unredirected_headers: Sequence[str] = (),
 ) -> Any:
-    """The open response, also of an HTTP error status. Raises OSError when there is no answer."""
+    """The open response, also of an HTTP error status. Raises OSError when there is no answer.
+
+    Who to be is read from `netrc_file`, if it says so; `unredirected_headers` go to the first address alone.
+    """
     context = ssl.create_default_context(cafile=ca_path)
+    if ciphers:
+        context.set_ciphers(":".join(ciphers))
     if not validate_certs:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -56,15 +85,20 @@ def opened(
         from playbooks.modules._unix_http import UnixHandler
 
         handlers.append(UnixHandler(unix_socket))
-    request = urllib.request.Request(url, data=data, headers=dict(headers or {}), method=method)
+    sent = {**(_from_netrc(url, netrc_file) if netrc_file else {}), **(headers or {})}
+    request = urllib.request.Request(url, data=data, method=method)
+    first_only = {name.lower() for name in unredirected_headers}
+    for name, value in sent.items():
+        (request.add_unredirected_header if name.lower() in first_only else request.add_header)(name, value)
     try:
         response = urllib.request.build_opener(*handlers).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        return error
+        response = error
     if response.status is None:
         # What is no HTTP, as file: or ftp:, has no status; that it opened is a good answer.
         response.code = 200
-    return response
+    packed = response.headers.get("Content-Encoding", "").lower() == "gzip"
+    return _Unpacked(response) if decompress and packed else response
 
 
 def download(url: str, path: str, **options: Any) -> Any:
@@ -78,6 +112,33 @@ def download(url: str, path: str, **options: Any) -> Any:
             return response
     except OSError as error:
         raise Failure(f"Request failed: {getattr(error, 'reason', error)}", url=url) from error
+
+
+def _from_netrc(url: str, path: str) -> dict[str, str]:
+    """Who a netrc says to be at that host; nobody if it says nothing, or is not there or not readable."""
+    try:
+        found = netrc.netrc(path).authenticators(urllib.parse.urlsplit(url).hostname or "")
+    except (OSError, netrc.NetrcParseError):
+        return {}
+    if not found:
+        return {}
+    pair = f"{found[0]}:{found[2] or ''}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+class _Unpacked(gzip.GzipFile):
+    """A response whose body was packed, and is read unpacked."""
+
+    def __init__(self, response: Any) -> None:
+        super().__init__(fileobj=response)
+        self._response = response
+        self.headers, self.status, self.reason = response.headers, response.status, response.reason
+        self.url = response.url
+
+    def close(self) -> None:
+        """The response's connection too."""
+        super().close()
+        self._response.close()
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):

@@ -17,7 +17,7 @@ from typing import Any, Iterator
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
 from playbooks.modules import _attributes, _files
-from playbooks.modules._download import WEB_OPTIONS, opened
+from playbooks.modules._download import WEB_OPTIONS, opened, web_settings
 
 OPTIONS = {
     "url": Option(required=True),
@@ -104,13 +104,14 @@ def _asked(call: Call, since: float | None) -> dict[str, str]:
 def _fetch(
     call: Call, directory: str, wanted: tuple[str, str], result: dict[str, Any], since: float | None
 ) -> dict[str, Any]:
+    settings = web_settings(call)
     started = time.monotonic()
     about = {"url": call["url"], "dest": call["dest"]}
     try:
         response = opened(
             call["url"], method="HEAD" if call.check else "GET", headers=_asked(call, since), timeout=call["timeout"],
             validate_certs=call["validate_certs"], use_proxy=call["use_proxy"], client_cert=call["client_cert"],
-            client_key=call["client_key"],
+            client_key=call["client_key"], **settings,
         )  # fmt: skip
     except OSError as error:
         raise Failure(f"Request failed: {error}", **about, elapsed=int(time.monotonic() - started)) from error

@@ -14,7 +14,7 @@ from typing import Any
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
 from playbooks.modules import _attributes, _files, _multipart
-from playbooks.modules._download import WEB_OPTIONS, opened
+from playbooks.modules._download import WEB_OPTIONS, opened, web_settings
 
 OPTIONS = {
     "url": Option(required=True),
@@ -57,6 +57,7 @@ def run(call: Call) -> dict[str, Any]:
             return {"changed": False, "stdout": f"skipped, since '{call[name]}' {word}"}
     if call["src"] and call["body"] is not None:
         raise Failure("parameters are mutually exclusive: body|src")
+    settings = web_settings(call)
     started = time.monotonic()
     headers = {"User-Agent": call["http_agent"], **{key: str(value) for key, value in call["headers"].items()}}
     data = _body(call, headers)
@@ -75,7 +76,7 @@ def run(call: Call) -> dict[str, Any]:
             call["url"], data=data, method=call["method"].upper(), headers=headers, timeout=call["timeout"],
             validate_certs=call["validate_certs"], ca_path=call["ca_path"], client_cert=call["client_cert"],
             client_key=call["client_key"], use_proxy=call["use_proxy"], follow=follow, unix_socket=call["unix_socket"],
-            cookies=cookies,
+            cookies=cookies, **settings,
         ) as response:  # fmt: skip
             content = response.read()
             result = _describe(response, cookies)

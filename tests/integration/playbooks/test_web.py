@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import json
 import threading
@@ -16,6 +17,20 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 class _Mirror(http.server.BaseHTTPRequestHandler):
     """Answers with what was asked."""
+
+    def do_GET(self) -> None:
+        if self.path == "/from":
+            self.send_response(302)
+            self.send_header("Location", "/to")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        said = gzip.compress(json.dumps({name: self.headers[name] for name in ("Authorization", "X-Once")}).encode())
+        self.send_response(200)
+        for name, value in (("Type", "application/json"), ("Encoding", "gzip"), ("Length", str(len(said)))):
+            self.send_header(f"Content-{name}", value)
+        self.end_headers()
+        self.wfile.write(said)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode("latin-1")
@@ -71,3 +86,25 @@ def test_files_of_this_machine_and_of_the_host_are_sent(local: Playbooks, url: s
     assert done.of("form").result["json"]["kind"].startswith("multipart/form-data; boundary=")
     assert sent("pairs") == "a=1&b=x+y"
     assert "nowhere.txt" in done.of("none such").result["msg"]
+
+
+def test_answers_are_unpacked_and_only_who_may_is_told_who_asks(local: Playbooks, url: str) -> None:
+    (local.directory / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    (local.directory / "netrc").chmod(0o600)
+    once = "headers: {X-Once: here, X-Always: there}, unredirected_headers: [x-once]"
+    done = local(
+        "- hosts: node1\n  gather_facts: false\n  tasks:\n"
+        f"    - {{name: plain, uri: {{url: '{url}', {once}}}}}\n"
+        f"    - {{name: led on, uri: {{url: '{url}from', {once}}}}}\n"
+        f"    - {{name: packed, uri: {{url: '{url}', decompress: false}}}}\n"
+        f"    - name: known\n      environment: {{NETRC: '{{{{ here }}}}/netrc'}}\n      uri: {{url: '{url}'}}\n"
+        f"    - name: unknown\n      environment: {{NETRC: '{{{{ here }}}}/netrc'}}\n"
+        f"      uri: {{url: '{url}', use_netrc: false}}\n"
+        f"    - {{name: kerberos, ignore_errors: true, uri: {{url: '{url}', use_gssapi: true}}}}\n"
+    )
+    assert done.of("plain").result["json"] == {"Authorization": None, "X-Once": "here"}
+    assert done.of("led on").result["json"] == {"Authorization": None, "X-Once": None}
+    assert "json" not in done.of("packed").result
+    assert done.of("known").result["json"]["Authorization"] == "Basic bWU6c2VjcmV0"
+    assert done.of("unknown").result["json"]["Authorization"] is None
+    assert "Kerberos is not supported" in done.of("kerberos").result["msg"]
