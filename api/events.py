@@ -1,7 +1,7 @@
 """Events: what a component tells users about an object, counted instead of repeated.
 
 Invariant: recording an event never fails its caller; an event that cannot be written is logged.
-Source: core/v1 Event; aggregation follows client-go's EventCorrelator in spirit (same object, reason, message).
+Source: core/v1 Event; what is counted and combined follows client-go's EventCorrelator.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from api.client import Client
 from api.errors import ApiError, NotFound
 from api.objects import Object, name_of, namespace_of, uid_of
 from api.runtime import Runtime, timestamp
+from api.similar_events import PREFIX, SimilarEvents
 from api.transport import TransportError
 
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
+_LONGEST = 1024
 # How often to say that events are dropped.
 _TELL_SECONDS = 10.0
 # Behind the caller: so many at once, then so many a second.
@@ -36,6 +38,7 @@ class EventRecorder:
         self._component = component
         self._host = host
         self._seen: dict[tuple[str, ...], tuple[str, int]] = {}
+        self._similar = SimilarEvents()
         self._lock = runtime.lock()
         self._arrived = runtime.condition()
         self._waiting: deque[tuple[Mapping[str, Any], str, str, str, str]] = deque()
@@ -102,22 +105,15 @@ class EventRecorder:
             self._record(*event)
 
     def _record(self, obj: Mapping[str, Any], kind: str, reason: str, message: str, field_path: str) -> None:
-        message = message[:1024]
-        identity = (
-            uid_of(obj),
-            str(obj.get("kind")),
-            namespace_of(obj),
-            name_of(obj),
-            kind,
-            reason,
-            message,
-            field_path,
-        )
+        about = (uid_of(obj), str(obj.get("kind")), namespace_of(obj), name_of(obj), kind, reason)
         namespace = namespace_of(obj) or "default"
         with self._lock:
+            combined = self._similar.is_one_too_many(about, message, self._runtime.monotonic())
+            identity = about if combined else (*about, message[:_LONGEST], field_path)
+            message = f"{PREFIX if combined else ''}{message}"[:_LONGEST]
             name, count = self._seen.pop(identity, ("", 0))
         try:
-            name = self._count_up(name, namespace, count + 1) if name else ""
+            name = self._count_up(name, namespace, count + 1, message) if name else ""
             if not name:
                 count = 0
                 name = self._write(obj, namespace, kind, reason, message, field_path)
@@ -129,8 +125,8 @@ class EventRecorder:
             if len(self._seen) > _REMEMBERED:
                 self._seen.pop(next(iter(self._seen)))
 
-    def _count_up(self, name: str, namespace: str, count: int) -> str:
-        patch = {"count": count, "lastTimestamp": timestamp(self._runtime.time())}
+    def _count_up(self, name: str, namespace: str, count: int, message: str) -> str:
+        patch = {"count": count, "lastTimestamp": timestamp(self._runtime.time()), "message": message}
         try:
             self._client.patch("events", name, patch, namespace)
         except NotFound:
