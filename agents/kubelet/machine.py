@@ -41,6 +41,7 @@ class Machine:
     kernel: str = ""
     os_image: str = ""
     huge_pages: tuple[HugePages, ...] = ()
+    swap: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,10 @@ class Pressure:
 
 def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
     """This machine; the disk is the one that holds `root_directory`."""
-    disk = os.statvfs(root_directory)
+    disk, memory = os.statvfs(root_directory), _meminfo()
     return Machine(
         cpus=len(os.sched_getaffinity(0)),
-        memory=_meminfo()["MemTotal"],
+        memory=memory["MemTotal"],
         disk=disk.f_frsize * disk.f_blocks,
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
         hostname=socket.gethostname(),
@@ -82,6 +83,7 @@ def read_machine(root_directory: Path, node_ip: str = "") -> Machine:
         kernel=platform.release(),
         os_image=_os_image(),
         huge_pages=read_huge_pages(_HUGE_PAGES),
+        swap=memory.get("SwapTotal", 0),
     )
 
 

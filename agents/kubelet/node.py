@@ -138,6 +138,7 @@ def _amount(size: int) -> str:
 
 
 def _node_info(machine: Machine, version: Version) -> Object:
+    swap = {"swap": {"capacity": machine.swap}} if machine.swap else {}
     return {
         "machineID": machine.machine_id,
         "systemUUID": machine.machine_id,
@@ -149,6 +150,7 @@ def _node_info(machine: Machine, version: Version) -> Object:
         "kubeProxyVersion": "",
         "operatingSystem": "linux",
         "architecture": machine.architecture,
+        **swap,
     }
 
 

@@ -288,6 +288,13 @@ def test_what_others_say_a_node_has(
     assert patch == {"status": {"allocatable": status["allocatable"] | wanted, "images": listed}}
 
 
+@pytest.mark.parametrize(("swap", "told"), [(0, None), (2 * GIB, {"capacity": 2 * GIB})])
+def test_a_node_tells_of_its_swap_if_it_has_any(swap: int, told: dict[str, int] | None) -> None:
+    machine = Machine(cpus=2, memory=4 * GIB, disk=10 * GIB, swap=swap)
+    status = node_status(NodeSettings("n"), machine, Version("p", "1"), [], Health(), {}, 0.0)
+    assert status["nodeInfo"].get("swap") == told
+
+
 def amounts(cpu: str = "", memory: str = "") -> dict[str, str]:
     return {name: text for name, text in (("cpu", cpu), ("memory", memory)) if text}
 
