@@ -42,7 +42,8 @@ class Lookup:
             found.setdefault("kind", _KINDS[plural])
         self._found[key] = (now, found)
         if len(self._found) > 1024:
-            self._found = {k: v for k, v in self._found.items() if now - v[0] < self._seconds}
+            # Other workers add to it meanwhile.
+            self._found = {k: v for k, v in self._found.copy().items() if now - v[0] < self._seconds}
         return found
 
     def list(self, plural: str) -> Sequence[Object]:

@@ -182,7 +182,8 @@ class CriRuntime:
         containers = [entry for entry in listed.get("containers") or [] if labels.are_ours(entry.get("labels"))]
         if not pod_uid:
             present = {entry["id"] for entry in containers}
-            self._ended = {key: found for key, found in self._ended.items() if key in present}
+            # Other workers add to it meanwhile.
+            self._ended = {key: found for key, found in self._ended.copy().items() if key in present}
         return Inventory(
             tuple(
                 cri_spec.sandbox_of(entry)

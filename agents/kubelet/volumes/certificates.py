@@ -99,7 +99,8 @@ class PodCertificates:
 
     def forget(self, uid: str) -> None:
         """Drop what a pod that is gone had."""
-        for key in [key for key in self._projections if key[0] == uid]:
+        # Workers of other pods add theirs meanwhile.
+        for key in [key for key in self._projections.copy() if key[0] == uid]:
             del self._projections[key]
 
     def _advance(self, pod: Object, source: Object, found: _Projection) -> None:
@@ -147,8 +148,11 @@ class PodCertificates:
             self._recorder.record(pod, "Warning", *late)
 
     def _ask(self, pod: Object, source: Object, now: float) -> _Asked:
+        """Ask for a certificate. Raises VolumeError if that cannot be yet; ApiError, TransportError."""
         account = pod["spec"].get("serviceAccountName") or "default"
         node = self._node()
+        if not node:
+            raise VolumeError("the node is not registered yet, whose identity a PodCertificateRequest carries")
         key, request = new_request(source["keyType"])
         spec: Object = {
             "signerName": source["signerName"],

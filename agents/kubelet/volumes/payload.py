@@ -1,6 +1,6 @@
-"""The files that config maps, secrets, the downward API, tokens and trust bundles amount to.
+"""The files that config maps, secrets, the downward API, tokens, certificates and trust bundles amount to.
 
-Invariant: pure but for `Sources` and `Tokens`, which are asked for what a volume names.
+Invariant: pure but for `Sources`, `Tokens` and `Certificates`, which are asked for what a volume names.
 Source: kubelet's volume/{configmap,secret,downwardapi,projected} collectData.
 """
 

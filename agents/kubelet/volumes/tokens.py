@@ -73,5 +73,6 @@ class TokenManager:
 
     def forget(self, uid: str) -> None:
         """Drop the tokens of a pod that is gone."""
-        for key in [key for key in self._issued if key[0] == uid]:
+        # Workers of other pods add theirs meanwhile.
+        for key in [key for key in self._issued.copy() if key[0] == uid]:
             del self._issued[key]
