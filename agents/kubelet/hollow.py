@@ -21,7 +21,8 @@ from agents.kubelet.heartbeat import Heartbeat, Report
 from agents.kubelet.machine import Machine
 from agents.kubelet.node import NodeSettings
 from agents.kubelet.pods import spec
-from agents.kubelet.pods.performer import ImagesOf, Performer, PodState
+from agents.kubelet.pods.performer import ImagesOf, Performer
+from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.status import NodeFacts
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.sync import Start

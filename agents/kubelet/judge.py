@@ -16,8 +16,9 @@ from agents.kubelet.eviction import refused_by_pressure
 from agents.kubelet.heartbeat import Heartbeat
 from agents.kubelet.node_pods import NodePods
 from agents.kubelet.pods import spec
-from agents.kubelet.pods.performer import PodState, Recorder
+from agents.kubelet.pods.performer import Recorder
 from agents.kubelet.pods.resizes import ResizeProblem
+from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.view import Eviction
 from agents.kubelet.preemption import Needs, described, making_room
 from api.objects import Object, is_deleting, uid_of

@@ -27,9 +27,10 @@ from agents.kubelet.pods import hosts, spec
 from agents.kubelet.pods.builder import BuilderSettings, PodBuilder
 from agents.kubelet.pods.environment import Surroundings
 from agents.kubelet.pods.images import ImageManager
-from agents.kubelet.pods.performer import Performer, PodState
+from agents.kubelet.pods.performer import Performer
 from agents.kubelet.pods.results import with_results
 from agents.kubelet.pods.security import Seccomp
+from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.status import NodeFacts
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.view import PodView, views

@@ -13,10 +13,10 @@ from typing import Protocol
 from agents.kubelet.pods import backoff, spec
 from agents.kubelet.pods.bandwidth import bandwidth
 from agents.kubelet.pods.limits import container_limits
-from agents.kubelet.pods.resizes import Standing
+from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.stopper import Stopper
 from agents.kubelet.pods.sync import Plan, Resize, SandboxAction, Start
-from agents.kubelet.pods.view import RUN_ERROR, BackOff, Eviction, Memory, PodView, Problem, Reading
+from agents.kubelet.pods.view import RUN_ERROR, PodView, Problem
 from agents.kubelet.runtime.interface import (
     UNSTARTED,
     Container,
@@ -144,52 +144,6 @@ class PostStart(Protocol):
 
     def __call__(self, pod: Object, container: Object, container_id: str) -> str:
         """Run it, if there is one; why it failed, or ""."""
-
-
-@dataclass(slots=True)
-class PodState:
-    """What a worker remembers of a pod between two looks.
-
-    `unstarted` are attempts that did not come to run. After a failure of the pod as a whole `pause` is how long its
-    next try is waited for, and `resume` until when.
-    """
-
-    backoffs: dict[str, BackOff] = field(default_factory=dict)
-    problems: dict[str, Problem] = field(default_factory=dict)
-    retries: dict[str, float] = field(default_factory=dict)
-    told: dict[str, int] = field(default_factory=dict)
-    rejected: tuple[str, str] | None = None
-    evicted: Eviction | None = None
-    admitted: bool = False
-    addresses: tuple[str, ...] = ()
-    seen: float = 0.0
-    resized: dict[str, str] = field(default_factory=dict)
-    resize: Standing = field(default_factory=Standing)
-    unresized: frozenset[str] = frozenset()
-    resize_error: str = ""
-    starting_over: str = ""
-    pause: float = 0.0
-    resume: float = 0.0
-    unstarted: dict[str, Container] = field(default_factory=dict)
-    reported: Object | None = None
-
-    def memory(self, readings: dict[str, Reading]) -> Memory:
-        """The values that the decision reads."""
-        return Memory(
-            readings,
-            dict(self.backoffs),
-            dict(self.problems),
-            self.rejected,
-            self.evicted,
-            self.addresses,
-            self.seen,
-            dict(self.resized),
-            self.resize.problem,
-            self.unresized,
-            bool(self.resize.changing) and self.resize.problem is None,
-            self.resize_error,
-            self.starting_over,
-        )
 
 
 @dataclass(frozen=True, slots=True)
