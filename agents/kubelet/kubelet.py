@@ -1,8 +1,7 @@
 """The kubelet of one node: watches its pods, keeps a queue of those to look at, and keeps the node known.
 
 Anything that happens (a change in the API, a container that ended, a probe that turned, time) only puts a pod's
-uid into the queue. A periodic comparison of the runtime, the network and the disk with the API finds whatever no
-event told of.
+uid into the queue. `comparison` finds whatever no event told of.
 
 Invariant: what belongs to no pod of this node is removed only once the API's list of pods is known.
 """
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from agents.kubelet import clock_skew, log_rotation, shutdown
 from agents.kubelet.cgroups import PodCgroups
+from agents.kubelet.comparison import Comparison
 from agents.kubelet.heartbeat import Heartbeat, Report
 from agents.kubelet.judge import Judge
 from agents.kubelet.lookup import Lookup
@@ -39,7 +39,7 @@ from agents.kubelet.probes.actions import Actions
 from agents.kubelet.probes.hooks import Hooks
 from agents.kubelet.probes.prober import Prober
 from agents.kubelet.resources import NodeResources, ResourceSettings
-from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, NoSuchContainer, Version
+from agents.kubelet.runtime.interface import ContainerRuntime, ContainerRuntimeError, Version
 from agents.kubelet.static_pods import MirrorPods, StaticPods
 from agents.kubelet.tiers import Tiers
 from agents.kubelet.volumes.certificates import PodCertificates
@@ -65,8 +65,6 @@ _NETWORK = 2.0
 _LOGS = 10.0
 _IMAGES = 300.0
 _HOUSEKEEPING = 30.0
-_HINTS = {"died", "remove", "oom"}
-_SANDBOX_PREFIX = "pod-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +115,9 @@ class Kubelet:
         self.cgroups = PodCgroups(settings.cgroup_root)
         self.version: Version | None = None
         self._network_problem = "the node has no podCIDR yet; the controller manager assigns one"
-        self._runtime_problem = ""
         self.heartbeat = Heartbeat(
             client, clock, settings.node, self._report, status_seconds=settings.status_seconds, tell=self._tell_of_node
         )
-        self._seen: dict[str, frozenset[tuple[str, str]]] = {}
-        self.compared = clock.monotonic()
         states: dict[str, PodState] = {}
         self.judge = Judge(
             self.pods,
@@ -134,6 +129,15 @@ class Kubelet:
             settings.allowed_sysctls,
         )
         self.worker = self._make_worker(client, states)
+        self.comparison = Comparison(
+            clock,
+            runtime,
+            network,
+            self.pods,
+            (self.volumes, self.cgroups, settings.logs),
+            self.queue.add,
+            clock.monotonic(),
+        )
         self.resources = NodeResources(
             clock,
             runtime,
@@ -160,8 +164,8 @@ class Kubelet:
             self.clock.spawn("pod-worker", work, self.queue, self.worker.look, stop, "pods")
         self.clock.spawn("lease", self._repeat, stop, self.heartbeat.renew_lease, self.settings.lease_seconds)
         self.clock.spawn("static-pods", self._repeat, stop, self._keep_static_pods, _FILES)
-        self.clock.spawn("relist", self._repeat, stop, self._relist, _RELIST)
-        self.clock.spawn("housekeeping", self._repeat, stop, self._find_leftovers, _HOUSEKEEPING)
+        self.clock.spawn("relist", self._repeat, stop, self.comparison.relist, _RELIST)
+        self.clock.spawn("housekeeping", self._repeat, stop, self.comparison.find_leftovers, _HOUSEKEEPING)
         self.clock.spawn("clock", self._repeat, stop, self._check_clock, self.settings.lease_seconds)
         self.clock.spawn("network", self._repeat, stop, self._keep_network, _NETWORK)
         self.clock.spawn(
@@ -266,8 +270,8 @@ class Kubelet:
 
     def _report(self) -> Report:
         problems = ["node is shutting down"] if self.judge.shutting_down else []
-        if self._runtime_problem:
-            problems.append(f"container runtime is down: {self._runtime_problem}")
+        if self.comparison.problem:
+            problems.append(f"container runtime is down: {self.comparison.problem}")
         if self._network_problem:
             problems.append(
                 "container runtime network not ready: NetworkReady=false "
@@ -340,60 +344,16 @@ class Kubelet:
     def _report_soon(self) -> None:
         self._try(self.heartbeat.report_status)
 
-    def _relist(self) -> None:
-        """Compare what the runtime has with what it had, and look at every pod that changed."""
-        self.compared = self.clock.monotonic()
-        try:
-            found = views(self.runtime.list())
-        except NoSuchContainer as error:
-            log.info("a container went while all were looked at, which is done again: %s", error)
-            return
-        except ContainerRuntimeError as error:
-            self._runtime_problem = str(error)
-            log.warning("the container runtime does not answer: %s", error)
-            return
-        self._runtime_problem = ""
-        now = {uid: _signature(view) for uid, view in found.items()}
-        for uid in now.keys() | self._seen.keys():
-            if now.get(uid) != self._seen.get(uid):
-                self.queue.add(uid)
-        self._seen = now
-
     def _keep_static_pods(self) -> None:
         for uid in self.static.refresh():
             self.queue.add(uid)
         if self.pods.synced():
             self._mirrors.keep(self.static.items(), self.pods.mirrors(), self.heartbeat.node)
 
-    def _find_leftovers(self) -> None:
-        """Look at every pod that has something on the node and is not (any more) bound to it."""
-        if not self.pods.synced():
-            return
-        try:
-            uids = (
-                set(views(self.runtime.list()))
-                | set(self.volumes.known())
-                | self.cgroups.known()
-                | self.settings.logs.known()
-            )
-        except ContainerRuntimeError:
-            return
-        for sandbox in self.network.attached():
-            if sandbox.startswith(_SANDBOX_PREFIX):
-                uids.add(sandbox.removeprefix(_SANDBOX_PREFIX))
-        for uid in uids:
-            if self.pods.get(uid) is None:
-                self.queue.add(uid)
-
     def _follow_events(self, stop: Event) -> None:
         while not stop.is_set():
-            try:
-                for event in self.runtime.events():
-                    if event.pod_uid and event.what in _HINTS:
-                        self.queue.add(event.pod_uid)
-            except ContainerRuntimeError as error:
-                log.info("the runtime's events ended, asking again: %s", error)
-            self._try(self._relist)
+            self._try(self.comparison.follow_events)
+            self._try(self.comparison.relist)
             stop.wait(1.0)
 
     def _repeat(self, stop: Event, function: Callable[[], None], seconds: float) -> None:
@@ -411,10 +371,3 @@ class Kubelet:
             log.exception("%s failed", function.__name__)
             return False
         return True
-
-
-def _signature(view: PodView) -> frozenset[tuple[str, str]]:
-    entries = [(container.id, container.state.value) for container in view.containers]
-    if view.sandbox is not None:
-        entries.append((view.sandbox.id, view.sandbox.state.value))
-    return frozenset(entries)

@@ -92,7 +92,7 @@ class KubeletServer:
 
     def _check_loop(self) -> None:
         """Raise CheckFailed if nobody has compared the pods with the runtime for long."""
-        since = self._kubelet.clock.monotonic() - self._kubelet.compared
+        since = self._kubelet.clock.monotonic() - self._kubelet.comparison.compared
         if since > _LONGEST_LOOP:
             raise CheckFailed(f"sync Loop took longer than expected: the last look was {since:.0f} s ago")
 
