@@ -115,12 +115,12 @@ class PodmanApi:
 
 
 def stream_lines(response: Response) -> Iterator[Any]:
-    """The JSON values of a streamed answer."""
+    """The JSON values of a streamed answer. Raises ContainerRuntimeError when it breaks, be it within a value."""
     try:
         for line in response.lines():
             if line.strip():
                 yield orjson.loads(line)
-    except TransportError as error:
+    except (TransportError, orjson.JSONDecodeError) as error:
         raise ContainerRuntimeError(f"podman's stream broke: {error}") from error
 
 

@@ -74,3 +74,13 @@ def test_any_other_failure_is_told_at_once(service: Service, runtime: PodmanRunt
     service.answers = [(500, BROKEN), (200, b"[]")]
     with pytest.raises(ContainerRuntimeError, match="the database is locked"):
         runtime.list()
+
+
+def test_events_that_break_off_within_a_line_end_as_a_broken_stream_does(
+    service: Service, runtime: PodmanRuntime
+) -> None:
+    service.answers = [(200, b'{"Action": "died", "Actor": {"Attributes": {"io.kubernetes.pod.uid": "u"}}}\n{"Act')]
+    events = runtime.events()
+    assert next(events).pod_uid == "u"
+    with pytest.raises(ContainerRuntimeError, match="podman's stream broke"):
+        next(events)
