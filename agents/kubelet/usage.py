@@ -239,8 +239,8 @@ def disk_use(directory: Path) -> DiskUse:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_dev != root.st_dev or status.st_ino in linked:
+                    status = _look_at(entry)
+                    if status is None or status.st_dev != root.st_dev or status.st_ino in linked:
                         continue
                     if status.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
                         linked.add(status.st_ino)
@@ -250,6 +250,14 @@ def disk_use(directory: Path) -> DiskUse:
         except OSError:
             continue
     return DiskUse(size, inodes)
+
+
+def _look_at(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None for what has gone since its directory was listed, beside which others count."""
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
 
 
 def space(path: Path) -> Space:

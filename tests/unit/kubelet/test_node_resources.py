@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -528,4 +531,23 @@ def test_a_file_of_two_names_takes_its_room_once(tmp_path: Path) -> None:
     (tmp_path / "0.log").write_bytes(b"x" * 8192)
     before = disk_use(tmp_path)
     (tmp_path / "0.log.held").hardlink_to(tmp_path / "0.log")
+    assert disk_use(tmp_path) == before
+
+
+def test_what_goes_while_a_directory_is_looked_through_leaves_the_rest_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / f"kept{number}").write_bytes(b"x" * 8192)
+    before, listed = disk_use(tmp_path), os.scandir
+
+    @contextmanager
+    def removing_first(path: str) -> Iterator[list[os.DirEntry[str]]]:
+        (tmp_path / "gone").touch()
+        with listed(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        (tmp_path / "gone").unlink()
+        yield found
+
+    monkeypatch.setattr(os, "scandir", removing_first)
     assert disk_use(tmp_path) == before
