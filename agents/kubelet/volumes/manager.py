@@ -54,13 +54,20 @@ class VolumeManager:
         return self.root / "pods" / uid
 
     def set_up(self, pod: Object, collector: Collector) -> None:
-        """Make every volume of the pod be there with its present content. Raises VolumeError naming the volume."""
+        """Make every volume of the pod be there with its present content.
+
+        Raises VolumeError naming the first that failed, once the others have been seen to: a running pod must not go
+        without a fresh token because a config map is gone.
+        """
+        failed: list[tuple[str, Exception]] = []
         for volume in pod["spec"].get("volumes") or []:
             try:
                 self._set_up(pod, volume, collector)
             except (VolumeError, ApiError, TransportError, OSError) as error:
-                message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
-                raise VolumeError(message) from error
+                failed.append((volume["name"], error))
+        if failed:
+            name, cause = failed[0]
+            raise VolumeError(f'MountVolume.SetUp failed for volume "{name}" : {cause}') from cause
 
     def path(self, pod: Object, name: str) -> Path:
         """The node's path of a volume. Raises VolumeError if the pod has none of that name or its kind is unknown."""

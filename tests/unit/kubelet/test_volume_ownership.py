@@ -1,4 +1,4 @@
-"""What a pod's group gets of the volume behind a claim, and when."""
+"""What a pod's group gets of the volume behind a claim, and when; and that volumes do not wait for each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from agents.kubelet.pods.environment import Surroundings
 from agents.kubelet.volumes.manager import VolumeManager
+from agents.kubelet.volumes.payload import Collector, VolumeError
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -33,6 +35,13 @@ class _Sources:
 
     def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         return self._found[plural]
+
+
+class _Nothing:
+    """A server that has no object."""
+
+    def get(self, plural: str, namespace: str, name: str) -> None:
+        return None
 
 
 def _manager(root: Path, kind: dict[str, Any], annotations: dict[str, str] | None = None) -> VolumeManager:
@@ -109,3 +118,12 @@ def test_a_directory_made_for_a_claim_is_open_to_every_user_and_goes_to_the_grou
     _start(_manager(tmp_path, kind, GENERATED), _pod("a"))
     assert made.stat().st_gid == GROUP
     assert stat.S_IMODE(made.stat().st_mode) & 0o777 == 0o777
+
+
+def test_a_volume_that_fails_keeps_no_other_from_being_brought_up_to_date(tmp_path: Path) -> None:
+    manager, pod = _manager(tmp_path, {}), _pod("u1")
+    pod["spec"]["volumes"] += [{"name": "w", "emptyDir": {}}, {"name": "x", "secret": {"secretName": "s"}}]
+    collector = Collector(_Nothing(), None, Surroundings())  # type: ignore[arg-type]
+    with pytest.raises(VolumeError, match=r'MountVolume\.SetUp failed for volume "v"'):
+        manager.set_up(pod, collector)
+    assert manager.path(pod, "w").is_dir()
