@@ -125,6 +125,8 @@ def request_subject(request: bytes) -> tuple[Subject, tuple[str, ...]]:
         names = tuple(str(entry.value) for entry in extension.value)
     except x509.ExtensionNotFound:
         names = ()
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from error
     return _subject(csr.subject), names
 
 

@@ -173,9 +173,10 @@ def _issued(spec: Object, status: Object) -> Causes:
         return [fields.invalid(_CHAIN, text, detail)]
     try:
         leaf, *_ = x509.load_pem_x509_certificates(text.encode())
-    except ValueError:
+        given = _bytes(leaf)
+    except (ValueError, UnsupportedAlgorithm):
         return [fields.invalid(_CHAIN, text, "leaf certificate does not parse as valid X.509")]
-    if _bytes(leaf) != _bytes(_asked(spec["stubPKCS10Request"])):
+    if given != _bytes(_asked(spec["stubPKCS10Request"])):
         return [fields.invalid(_CHAIN, text, "leaf certificate was not issued to the requested public key")]
     return _times(spec, status, leaf)
 

@@ -11,6 +11,7 @@ import binascii
 import re
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from api import names
 from api.objects import Object
@@ -29,7 +30,8 @@ _STATUSES = ("False", "True", "Unknown")
 _CONDITIONS, _CERTIFICATE = "status.conditions", "status.certificate"
 _MIN_DURATION = 600
 _LONGEST_SIGNER = names.DNS1123_SUBDOMAIN_MAX * 2 + names.DNS1123_LABEL_MAX + 2
-PEM_BLOCKS = re.compile(rb"-----BEGIN ([^-]*)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
+# A block ends before the next row of dashes, so that a text of nothing but beginnings is not read once for each.
+PEM_BLOCKS = re.compile(rb"-----BEGIN ([^-]*)-----\r?\n([^-]*(?:-(?!----)[^-]*)*)-----END \1-----")
 
 
 def judged(new: Object, old: Object | None, subresource: str) -> Causes:
@@ -49,9 +51,11 @@ def _spec(spec: Object) -> Causes:
     for index, usage in enumerate(usages):
         if usage not in _USAGES:
             found.append(fields.not_supported(f"spec.usages[{index}]", usage, sorted(_USAGES)))
+    seen: set[str] = set()
     for index, usage in enumerate(usages):
-        if usage in usages[:index]:
+        if usage in seen:
             found.append(fields.duplicate(f"spec.usages[{index}]", usage))
+        seen.add(usage)
     found += signer_name("spec.signerName", spec.get("signerName") or "")
     seconds = spec.get("expirationSeconds")
     if seconds is not None and seconds < _MIN_DURATION:
@@ -68,7 +72,7 @@ def _request(path: str, encoded: str) -> Causes:
             return [fields.invalid(path, encoded, "PEM block type must be CERTIFICATE REQUEST")]
         if not x509.load_der_x509_csr(base64.b64decode(block[2])).is_signature_valid:
             return [fields.invalid(path, encoded, "the signature is not that of the public key")]
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, binascii.Error, UnsupportedAlgorithm) as error:
         return [fields.invalid(path, encoded, str(error))]
     return []
 

@@ -75,6 +75,6 @@ def _fault(kind: bytes, content: bytes) -> str:
         constraints = found.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return "does not have the CA bit set"
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return "does not parse as X.509"
     return "" if constraints.ca else "does not have the CA bit set"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from typing import Any
 
 import pytest
@@ -19,7 +20,21 @@ def encoded(text: bytes) -> str:
     return base64.b64encode(text).decode()
 
 
+def pem_content(text: bytes) -> bytes:
+    return base64.b64decode(b"".join(text.splitlines()[1:-1]))
+
+
 REQUEST = encoded(pki.new_request(pki.new_key(), pki.Subject("somebody")))
+# The same by a key on a curve that nobody has.
+UNKNOWN_CURVE = (
+    ssl.DER_cert_to_PEM_cert(
+        pem_content(base64.b64decode(REQUEST)).replace(
+            bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d03017f")
+        )
+    )
+    .replace("CERTIFICATE", "CERTIFICATE REQUEST")
+    .encode()
+)
 CERTIFICATE = encoded(pki.new_authority("ca", now=0.0).certificate)
 
 
@@ -43,6 +58,7 @@ NEW: list[tuple[dict[str, Any], list[str]]] = [
      [f'spec.request: Invalid value: "{encoded(b"x")}": PEM block type must be CERTIFICATE REQUEST']),
     ({"usages": []}, ["spec.usages: Required value: usages must be provided"]),
     ({"usages": ["any", "any"]}, ['spec.usages[1]: Duplicate value: "any"']),
+    ({"request": encoded(UNKNOWN_CURVE)}, [f'spec.request: Invalid value: "{encoded(UNKNOWN_CURVE)}": Curve 1.2.840.10045.3.1.127 is not supported']),
     ({"expirationSeconds": 599},
      ["spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 600 seconds (10 minutes)"]),
     ({"expirationSeconds": 600}, []),
@@ -132,7 +148,18 @@ def test_what_a_signer_gives(text: bytes, wanted: str) -> None:
     assert bool(certificate_problem(encoded(text))) is bool(wanted)
 
 
+@pytest.mark.timeout(10)
+def test_a_text_of_nothing_but_beginnings_is_read_once() -> None:
+    assert len(sentences(request(request=encoded(b"-----BEGIN A-----\n" * 60_000)))) == 1
+    assert certificate_problem(encoded(b"-----BEGIN A-----\n-a" * 60_000))
+    assert len(sentences(request(usages=["any"] * 30_000))) == 29_999
+
+
 ANCHOR = base64.b64decode(CERTIFICATE).decode()
+# One that says twice whether it is an authority.
+TWICE = ssl.DER_cert_to_PEM_cert(
+    pem_content(ANCHOR.encode()).replace(bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d13"))
+)
 LEAF = pki.issue(pki.new_authority("ca", now=0.0), pki.Subject("leaf"), 0.0).certificate.decode()
 BAD = 'spec.trustBundle: Invalid value: "<value omitted>": '
 BUNDLES: list[tuple[str, dict[str, Any], dict[str, Any] | None, list[str]]] = [
@@ -150,6 +177,7 @@ BUNDLES: list[tuple[str, dict[str, Any], dict[str, Any] | None, list[str]]] = [
      [f"{BAD}entry 0 has PEM block headers"]),
     ("a", {"trustBundle": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, None,
      [f"{BAD}entry 0 does not parse as X.509"]),
+    ("a", {"trustBundle": TWICE}, None, [f"{BAD}entry 0 does not parse as X.509"]),
     ("a", {"trustBundle": ANCHOR * 2}, None, [f"{BAD}duplicate trust anchor (indices [0 1])"]),
     ("a", {"trustBundle": ""}, {"trustBundle": ""}, []),
     ("e.com:x:b", {"trustBundle": ANCHOR, "signerName": "e.com/x"}, {"trustBundle": ANCHOR, "signerName": "e.com/y"},
