@@ -7,6 +7,7 @@ Source: the original's WarningsOnCreate and WarningsOnUpdate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from api import names
 from api.objects import Object
@@ -22,6 +23,8 @@ _TEMPLATES = {
     "PodTemplate": ("template",),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
+# An answer has no room for more; pairs of ports alone may be millions.
+_MOST = 4096
 _HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
 
@@ -39,9 +42,9 @@ def of_changed(kind: str, obj: Object, old: Object | None) -> list[str]:
     if steps:
         template = _at(obj, steps)
         changed = old is None or template != _at(old, steps)
-        return list(pods.of_template(".".join(steps), template)) if changed and template else []
+        return list(islice(pods.of_template(".".join(steps), template), _MOST)) if changed and template else []
     found = _OTHERS.get(kind)
-    return list(found(obj)) if found else []
+    return list(islice(found(obj), _MOST)) if found else []
 
 
 def _at(obj: Object, steps: tuple[str, ...]) -> Object:
@@ -57,7 +60,7 @@ def _of_pod(pod: Object) -> list[str]:
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label "
             f"is recommended: [{' '.join(problems)}]"
         )
-    return found + list(pods.of_pod(pod))
+    return found + list(islice(pods.of_pod(pod), _MOST))
 
 
 def _service(service: Object) -> Iterator[str]:

@@ -6,6 +6,7 @@ Source: pkg/api/pod/warnings.go of the original.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from heapq import merge
 
 from api import app_armor
 from api.objects import Object
@@ -139,21 +140,42 @@ def _variables(path: str, container: Object) -> Iterator[str]:
 
 
 def _ports(path: str, spec: Object) -> Iterator[str]:
-    known: dict[tuple[object, object], list[tuple[str, Object]]] = {}
+    """Ports that mean the same, each told for every earlier one; only those that collide are compared."""
+    known: dict[tuple[object, object], _Places] = {}
     for place, container in _containers(path, spec):
         for inner, port in each(container, "ports", place):
-            others = known.setdefault((port.get("containerPort"), port.get("protocol")), [])
-            for other_place, other in others:
-                if said := _collision(port, other):
-                    yield f"{inner}: {said} port definition with {other_place}"
-            others.append((inner, port))
+            places = known.setdefault((port.get("containerPort"), port.get("protocol")), _Places())
+            ip, number = port.get("hostIP") or "", port.get("hostPort") or 0
+            for said, other in places.collisions(ip, number):
+                yield f"{inner}: {said} port definition with {other}"
+            places.add(ip, number, inner)
 
 
-def _collision(port: Object, other: Object) -> str:
-    ip, number = port.get("hostIP") or "", port.get("hostPort") or 0
-    other_ip, other_number = other.get("hostIP") or "", other.get("hostPort") or 0
-    if (ip, number) == (other_ip, other_number):
-        return "duplicate"
-    if not number or not other_number:
-        return "overlapping"
-    return "dangerously ambiguous" if number == other_number and bool(ip) != bool(other_ip) else ""
+class _Places:
+    """Where one port of containers was met before, by the address of the node that it shall have."""
+
+    def __init__(self) -> None:
+        self._all: list[tuple[tuple[str, int], str]] = []
+        self._by_address: dict[tuple[str, int], list[int]] = {}
+        self._with_ip: dict[int, list[int]] = {}
+
+    def add(self, ip: str, number: int, place: str) -> None:
+        """One more place."""
+        self._by_address.setdefault((ip, number), []).append(len(self._all))
+        if ip:
+            self._with_ip.setdefault(number, []).append(len(self._all))
+        self._all.append(((ip, number), place))
+
+    def collisions(self, ip: str, number: int) -> Iterator[tuple[str, str]]:
+        """Which of the places a port collides with, and how, in their order."""
+        for index in self._colliding(ip, number) if number else range(len(self._all)):
+            address, place = self._all[index]
+            if address == (ip, number):
+                yield "duplicate", place
+            else:
+                yield "dangerously ambiguous" if number and address[1] else "overlapping", place
+
+    def _colliding(self, ip: str, number: int) -> Iterator[int]:
+        without_number = self._by_address.get(("", 0), []), self._with_ip.get(0, [])
+        other = self._by_address.get(("", number), []) if ip else self._with_ip.get(number, [])
+        return merge(*without_number, self._by_address.get((ip, number), []), other)

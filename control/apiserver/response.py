@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -23,6 +24,8 @@ _PHRASES = {status.value: f"{status.value} {status.phrase}" for status in HTTPSt
 _LARGE = 128 * 1024
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?\s*(?:,|$)", re.IGNORECASE)
 _GZIP_LEVEL, _GZIP_WINDOW = 1, 31
+# Characters of warnings that an answer carries, and of one of them if that is too little for all.
+_WARNED, _WARNED_ONCE = 4096, 256
 _COMMON = [("Cache-Control", "no-cache, private")]
 
 StartResponse = Callable[..., Any]
@@ -89,6 +92,15 @@ def compress(response: Response, accept_encoding: str) -> None:
 
 
 def warning_headers(warnings: Iterable[str]) -> list[tuple[str, str]]:
-    """Warning headers (RFC 7234, code 299), each text once."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") for text in dict.fromkeys(warnings))
+    """Warning headers (RFC 7234, code 299), each text once; of very much only the beginnings."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") for text in _fitting(warnings))
     return [("Warning", f'299 - "{text}"') for text in quoted]
+
+
+def _fitting(warnings: Iterable[str]) -> list[str]:
+    texts = list(dict.fromkeys(warnings))
+    if sum(map(len, texts)) <= _WARNED:
+        return texts
+    shortened = [text[:_WARNED_ONCE] for text in texts]
+    before = accumulate(map(len, shortened), initial=0)
+    return [text for text, length in zip(shortened, before) if length < _WARNED]

@@ -101,3 +101,12 @@ def test_what_does_not_change_is_told_once() -> None:
     ]
     pod = made(POD, spec(nodeSelector={"beta.kubernetes.io/os": "linux"}))
     assert warnings.of_changed("Pod", pod, pod) == []
+
+
+@pytest.mark.timeout(10)
+def test_very_many_ports_are_not_compared_with_each_other() -> None:
+    for ports in (
+        [{"containerPort": 80}] * 10_000,
+        [{"containerPort": 80, "hostPort": number} for number in range(1, 20_000)],
+    ):
+        assert len(warnings.of_new("Pod", made(POD, container(ports=ports)))) < 5000
