@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 
+from api.naturals import natural
 from api.objects import Object
 from api.validation import fields, job_indexes, job_status, pods
 from api.validation import job_failure as failure
@@ -203,7 +204,7 @@ def schedule_problem(text: str) -> str:
 
 def _cron_item_problem(item: str, low: int, high: int) -> str:
     body, slash, step = item.partition("/")
-    if slash and (not step.isdigit() or int(step) == 0):
+    if slash and not natural(step):
         return f"step of range should be a positive number: {item}"
     if body in ("*", "?"):
         return ""
@@ -221,8 +222,9 @@ def _cron_item_problem(item: str, low: int, high: int) -> str:
 
 
 def _cron_number(text: str) -> int | None:
-    if text.isdigit():
-        return int(text)
+    number = natural(text)
+    if number is not None:
+        return number
     if text in _MONTHS:
         return _MONTHS.index(text) + 1
     return _DAYS.index(text) if text in _DAYS else None

@@ -14,6 +14,7 @@ import orjson
 
 from api import names
 from api.errors import Cause
+from api.naturals import natural
 from api.objects import Object
 from api.selectors import LabelSelector
 
@@ -195,7 +196,7 @@ def status_counts(obj: Object, *counts: str, others: tuple[str, ...] = (), ready
 
 def at_most_all(path: str, value: int | str | None) -> Causes:
     """A percentage is not over 100%."""
-    if isinstance(value, str) and value[:-1].isdigit() and value.endswith("%") and int(value[:-1]) > 100:
+    if isinstance(value, str) and value.endswith("%") and (natural(value[:-1]) or 0) > 100:
         return [invalid(path, value, "must not be greater than 100%")]
     return []
 

@@ -108,4 +108,4 @@ def _seccomp(path: str, profile: str) -> Causes:
 
 
 def _is_cost(text: str) -> bool:
-    return re.fullmatch("-[0-9]+|0|[1-9][0-9]*", text) is not None and -_LARGEST <= int(text) < _LARGEST
+    return re.fullmatch("-[0-9]{1,20}|0|[1-9][0-9]{0,20}", text) is not None and -_LARGEST <= int(text) < _LARGEST

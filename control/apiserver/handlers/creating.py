@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from api import errors, names, validation, warnings
 from api.errors import AlreadyExists
+from api.naturals import natural
 from api.objects import Object, copy
 from control.apiserver import codec
 from control.apiserver.endpoint import Endpoint
@@ -28,7 +29,7 @@ def create(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     op = operation(server, endpoint, request, CREATE)
     obj = checked_body(op, request)
     version = str(metadata_of(obj).get("resourceVersion") or "")
-    if version.isdigit() and int(version) and not op.dry_run:
+    if natural(version) and not op.dry_run:
         raise errors.Unclassified("resourceVersion should not be set on objects to be created")
     made = create_object(op, obj)
     return object_response(server, endpoint, request, made.text, 201)

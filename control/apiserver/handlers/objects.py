@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from api import errors
+from api.naturals import natural
 from api.objects import Object
 from control.apiserver.operation import Operation
 from control.apiserver.storage import MODIFIED
@@ -126,7 +127,7 @@ def check_unchanged(operation: Operation, new: dict[str, Any], old: dict[str, An
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.get('uid', '')}"
         raise errors.conflict(resource.plural, resource.group, operation.name, why)
     if version and version != old["resourceVersion"]:
-        if not version.isdigit():
+        if natural(version) is None:
             cause = errors.Cause(
                 "FieldValueInvalid",
                 f'Invalid value: "{version}": must be an unsigned integer',

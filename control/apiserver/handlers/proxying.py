@@ -17,6 +17,7 @@ from functools import partial
 from urllib.parse import quote
 
 from api import errors
+from api.naturals import natural
 from api.objects import Object
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.connecting import admit
@@ -109,8 +110,8 @@ def _pod_target(
     address = (pod.get("status") or {}).get("podIP")
     if not address:
         raise errors.BadRequest("address not allowed")
-    number = int(port) if port.isdigit() else _container_port(pod, port)
-    return Target(_allowed(address), number, path, _tls(scheme))
+    number = natural(port)
+    return Target(_allowed(address), _container_port(pod, port) if number is None else number, path, _tls(scheme))
 
 
 def _container_port(pod: Object, name: str) -> int:

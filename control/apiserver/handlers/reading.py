@@ -16,6 +16,7 @@ import orjson
 
 from api import errors
 from api.errors import Cause
+from api.naturals import natural
 from api.objects import Object
 from api.selectors import FieldSelector
 from control.apiserver import codec
@@ -200,9 +201,10 @@ def _resource_version(request: Request) -> int | None:
     text = request.query.get("resourceVersion", "")
     if not text:
         return None
-    if not text.isdigit():
+    number = natural(text)
+    if number is None:
         raise errors.BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
-    return int(text)
+    return number
 
 
 def _check_match(version: int | None, match: str, token: str) -> None:

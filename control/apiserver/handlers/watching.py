@@ -15,6 +15,7 @@ import orjson
 
 from api import errors, protobuf
 from api.errors import Cause
+from api.naturals import natural
 from api.objects import Object
 from api.protobuf.wire import bytes_field
 from api.selectors import FieldSelector
@@ -104,7 +105,7 @@ def _begin(
 ) -> None:
     """Connect the watcher to the collection, after queueing the present state if that is asked for."""
     text = request.query.get("resourceVersion", "")
-    if text and not text.isdigit():
+    if text and natural(text) is None:
         raise errors.BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
     if not text:
         server.cache.catch_up()

@@ -181,6 +181,8 @@ NEW: list[tuple[str, Callable[[Object], Any], str]] = [
      'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'),
     ("batch/v1/CronJob", put("spec/schedule", "* * *"),
      'spec.schedule: Invalid value: "* * *": expected exactly 5 fields, found 3: [* * *]'),
+    ("batch/v1/CronJob", put("spec/schedule", "² * * * *"), "failed to parse int from ²: strconv.Atoi"),
+    ("batch/v1/CronJob", put("spec/schedule", f"*/{'9' * 5000} * * * *"), "step of range should be a positive number"),
     ("batch/v1/CronJob", put("spec/schedule", "61 * * * *"), "end of range (61) above maximum (59): 61"),
     ("batch/v1/CronJob", put("spec/timeZone", "Mars/Base"),
      'spec.timeZone: Invalid value: "Mars/Base": unknown time zone'),

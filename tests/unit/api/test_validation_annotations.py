@@ -52,7 +52,7 @@ NEW: list[tuple[dict[str, str], dict[str, Any] | None, list[str]]] = [
      [f"{PLACE}.seccompProfile.type: Forbidden: seccomp type in annotation and field must match"]),
     ({COST: "-5"}, None, []),
     *(({COST: text}, None, [f'metadata.annotations[{COST}]: Invalid value: "{text}": must be a 32bit integer'])
-      for text in ("+1", "01", "x", "", "2147483648")),
+      for text in ("+1", "01", "x", "", "2147483648", "1" * 5000)),
 ]  # fmt: skip
 
 

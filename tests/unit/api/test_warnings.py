@@ -10,6 +10,7 @@ from test_validation import CONTAINER, made, put
 
 from api import warnings
 from api.objects import Object, copy
+from control.apiserver.response import warning_headers
 
 pytestmark = pytest.mark.unit
 
@@ -110,3 +111,17 @@ def test_very_many_ports_are_not_compared_with_each_other() -> None:
         [{"containerPort": 80, "hostPort": number} for number in range(1, 20_000)],
     ):
         assert len(warnings.of_new("Pod", made(POD, container(ports=ports)))) < 5000
+
+
+@pytest.mark.parametrize(
+    ("told", "lengths"),
+    [
+        (["a", "b", "a"], [1, 1]),
+        (["a" * 4096], [4096]),
+        (["a" * 4096, "b"], [256, 1]),
+        ([f"{number:0300}" for number in range(100)], [256] * 16),
+        ([f"{number:0100}" for number in range(100)], [100] * 41),
+    ],
+)
+def test_an_answer_has_room_for_so_many_warnings(told: list[str], lengths: list[int]) -> None:
+    assert [len(text) - len('299 - ""') for _, text in warning_headers(told)] == lengths
