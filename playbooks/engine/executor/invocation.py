@@ -36,5 +36,6 @@ def of(module: str, options: Options, given: Mapping[str, Any], resolved: Mappin
         told.update(_raw_params=told["cmd"], cmd=None)
         told["_uses_shell"] = module == "shell"
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
-    hidden = {name for name, option in options.items() if option.secret and told.get(name) is not None}
+    secret = {name for name, option in options.items() if option.secret}
+    hidden = {name for name in told if accepted.get(name) in secret and told[name] is not None}
     return {"invocation": {"module_args": {**told, **dict.fromkeys(hidden, SECRET)}}}

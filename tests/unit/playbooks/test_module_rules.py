@@ -13,7 +13,7 @@ from playbooks.modules import _files
 OPTIONS = {
     "path": Option("path", aliases=("dest",)),
     "word": Option(default="usual"),
-    "password": Option(secret=True),
+    "password": Option(secret=True, aliases=("pass",)),
 }
 
 
@@ -55,9 +55,11 @@ def test_paths_are_as_the_host_writes_them() -> None:
 
 
 def test_what_a_result_tells_of_its_call() -> None:
-    given = {"dest": "/f", "password": "p"}
-    told = invocation.of("m", OPTIONS, given, resolve("m", OPTIONS, given))["invocation"]["module_args"]
-    assert told == {"path": "/f", "dest": "/f", "word": "usual", "password": invocation.SECRET}
+    given = {"dest": "/f", "pass": "p"}
+    hidden = {"password": invocation.SECRET, "pass": invocation.SECRET}
+    for resolved in (resolve("m", OPTIONS, given), None):
+        told = invocation.of("m", OPTIONS, given, resolved)["invocation"]["module_args"]
+        assert told == {"path": "/f", "dest": "/f", "word": "usual", **hidden}
 
 
 def test_what_runs_here_has_no_call_to_tell_of() -> None:
