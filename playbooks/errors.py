@@ -14,6 +14,10 @@ class NotFoundError(PlaybookError):
     """A file or role that a task includes and that is not there."""
 
 
+class MissingHandlerError(PlaybookError):
+    """A notification that means no handler: it ends the whole run, as in Ansible."""
+
+
 class TemplateError(PlaybookError):
     """An expression that cannot be evaluated: an undefined variable, a syntax error, a filter that refused."""
 

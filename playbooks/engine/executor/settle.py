@@ -15,7 +15,7 @@ from playbooks.engine.executor.play_state import HostState, PlayState
 from playbooks.engine.executor.task_runner import Outcome, status
 from playbooks.engine.language.values import Node
 from playbooks.engine.result import Failure, item_results
-from playbooks.errors import PlaybookError
+from playbooks.errors import MissingHandlerError, PlaybookError
 
 _CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 
@@ -29,12 +29,15 @@ class Settler:
         self._includes = Includes(play)
 
     def settle(self, state: HostState, outcome: Outcome) -> None:
-        """Move one host on by one outcome."""
+        """Move one host on by one outcome. Raises MissingHandlerError."""
         nodes: tuple[Node, ...] = ()
         missed = False
         if not outcome.failed and not outcome.unreachable:
             try:
                 nodes = self._brought(state, outcome)
+            except MissingHandlerError as error:
+                self._play.aborted = True
+                raise MissingHandlerError(f"{outcome.task.mark}: {error}") from error
             except PlaybookError as error:
                 outcome.result = {**outcome.result, "failed": True, "msg": str(error)}
                 missed = bool(outcome.includes)
@@ -58,7 +61,9 @@ class Settler:
     def remember(self, state: HostState, outcome: Outcome) -> None:
         """Register the result for a host."""
         if outcome.task.register:
-            self._run.variables(state.name).set[outcome.task.register] = _registered(outcome.result)
+            # As in Ansible only items of a loop, and what a rescue is told of, keep how their module was called.
+            kept = {key: value for key, value in _registered(outcome.result).items() if key != "invocation"}
+            self._run.variables(state.name).set[outcome.task.register] = kept
 
     def fail(self, state: HostState, outcome: Outcome | None) -> None:
         """The host's task failed: on to rescue or always, or out."""

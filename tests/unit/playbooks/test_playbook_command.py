@@ -137,3 +137,15 @@ def test_a_log_that_cannot_be_written_is_said_before_anything_runs(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "wherry playbook: the log /nowhere/at/all.log: No such file or directory\n"
+
+
+def test_a_notification_that_means_no_handler_ends_the_run(playbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    playbook.write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - {name: notifies, debug: {msg: x}, changed_when: true, notify: nobody}\n"
+        "    - {name: after it, debug: {msg: x}}\n"
+    )
+    assert _run(playbook) == 1
+    said = capsys.readouterr()
+    assert "after it" not in said.out
+    assert re.search(r"site.yml:4: The requested handler 'nobody' was not found in either the main", said.err)
