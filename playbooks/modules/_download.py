@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import http.client
 import http.cookiejar
 import netrc
 import os
@@ -12,7 +13,8 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any, Mapping, Sequence
+import zlib
+from typing import IO, Any, Mapping, Sequence
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
@@ -86,7 +88,10 @@ def opened(
 
         handlers.append(UnixHandler(unix_socket))
     sent = {**(_from_netrc(url, netrc_file) if netrc_file else {}), **(headers or {})}
-    request = urllib.request.Request(url, data=data, method=method)
+    try:
+        request = urllib.request.Request(url, data=data, method=method)
+    except ValueError as error:
+        raise urllib.error.URLError(str(error)) from error
     first_only = {name.lower() for name in unredirected_headers}
     for name, value in sent.items():
         (request.add_unredirected_header if name.lower() in first_only else request.add_header)(name, value)
@@ -94,9 +99,14 @@ def opened(
         response = urllib.request.build_opener(*handlers).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         response = error
-    if response.status is None:
+    except http.client.HTTPException as error:
+        raise urllib.error.URLError(f"{type(error).__name__}: {error}") from error
+    if response.code is None:
         # What is no HTTP, as file: or ftp:, has no status; that it opened is a good answer.
         response.code = 200
+        if not hasattr(response, "status"):
+            # Before Python 3.9 such an answer has none of that name.
+            response.status = 200
     packed = response.headers.get("Content-Encoding", "").lower() == "gzip"
     return _Unpacked(response) if decompress and packed else response
 
@@ -108,10 +118,21 @@ def download(url: str, path: str, **options: Any) -> Any:
             if response.status >= 400:
                 raise Failure(f"Request failed: HTTP Error {response.status}: {response.reason}", url=url)
             with open(path, "wb") as sink:
-                shutil.copyfileobj(response, sink, 1 << 20)
+                save(response, sink)
             return response
     except OSError as error:
         raise Failure(f"Request failed: {getattr(error, 'reason', error)}", url=url) from error
+
+
+def save(response: Any, sink: IO[bytes]) -> None:
+    """Write an answer's body to a file. Raises OSError if it is damaged, or shorter than it was said to be."""
+    try:
+        shutil.copyfileobj(response, sink, 1 << 20)
+    except http.client.HTTPException as error:
+        raise OSError(f"the answer ended too early: {error}") from error
+    missing = getattr(response, "length", None)
+    if missing:
+        raise OSError(f"the answer ended {missing} bytes too early")
 
 
 def _from_netrc(url: str, path: str) -> dict[str, str]:
@@ -134,6 +155,13 @@ class _Unpacked(gzip.GzipFile):
         self._response = response
         self.headers, self.status, self.reason = response.headers, response.status, response.reason
         self.url = response.url
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Some of what was packed. Raises OSError if it is damaged or ends too early."""
+        try:
+            return super().read(size)
+        except (EOFError, zlib.error) as error:
+            raise OSError(f"the packed answer cannot be unpacked: {error}") from error
 
     def close(self) -> None:
         """The response's connection too."""

@@ -22,4 +22,5 @@ def run(call: Call) -> dict[str, Any]:
     if call["content"]:
         with open(path, "rb") as stream:
             call.send(stream)
-    return {"checksum": digest(path), "size": os.path.getsize(path), "source": path}
+    status = os.stat(path)
+    return {"checksum": digest(path), "size": status.st_size, "mode": status.st_mode & 0o777, "source": path}

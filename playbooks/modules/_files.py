@@ -35,6 +35,11 @@ def _read_umask() -> int:
 _UMASK = _read_umask()
 
 
+def usual_mode(bits: int = 0o666) -> int:
+    """What the umask leaves of a new file's mode."""
+    return bits & ~_UMASK
+
+
 def digest(path: str, algorithm: str = "sha1") -> str:
     """The hash of a file's content; "" if it is no readable regular file."""
     if not os.path.isfile(path):
@@ -48,10 +53,11 @@ def digest(path: str, algorithm: str = "sha1") -> str:
 
 def mode_of(value: Any, path: str, current: int, directory: bool) -> int:
     """The permission bits that a `mode` asks for, given those that are there. Raises Failure."""
-    if isinstance(value, int):
-        return value
     with contextlib.suppress(ValueError):
-        return int(str(value), 8)
+        number = value if isinstance(value, int) else int(str(value), 8)
+        if number & ~0o7777:
+            raise Failure("Invalid mode supplied, only permission info is allowed", path=path, details=str(number))
+        return number
     bits = current
     for clause in str(value).split(","):
         who, *operations = re.split(r"([-+=])", clause)
@@ -174,7 +180,7 @@ def replace(source: str, path: str, *, keep: bool = True) -> None:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        os.chmod(source, 0o666 & ~_UMASK)
+        os.chmod(source, usual_mode())
     else:
         if keep:
             os.chmod(source, stat.S_IMODE(status.st_mode))

@@ -292,7 +292,7 @@ def _deb_files(call: Call, paths: list[str]) -> dict[str, Any]:
     for path in paths:
         done = call.run(["dpkg-deb", "-f", path, "Package", "Version"])
         if done.status != 0:
-            raise Failure(f"Unable to install package: {_last(done.err).removeprefix('dpkg-deb: error: ')}")
+            raise Failure(f"Unable to install package: {_last(done.err).replace('dpkg-deb: error: ', '', 1)}")
         package = dict(line.split(": ", 1) for line in done.out.splitlines())
         there = installed.get(package["Package"])
         if there == package["Version"]:

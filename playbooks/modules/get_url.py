@@ -8,7 +8,6 @@ import email.message
 import email.utils
 import os
 import re
-import shutil
 import tempfile
 import time
 import urllib.parse
@@ -17,7 +16,7 @@ from typing import Any, Iterator
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
 from playbooks.modules import _attributes, _files
-from playbooks.modules._download import WEB_OPTIONS, opened, web_settings
+from playbooks.modules._download import WEB_OPTIONS, opened, save, web_settings
 
 OPTIONS = {
     "url": Option(required=True),
@@ -48,7 +47,7 @@ def run(call: Call) -> dict[str, Any]:
     result.update(checksum_src=None, checksum_dest=None)
     algorithm, expected = _expected(call, result)
     there = os.path.exists(dest) and not os.path.isdir(dest)
-    same = bool(expected) and there and _files.digest(dest, algorithm) == expected
+    same = bool(expected) and there and _hash(dest, algorithm) == expected
     if same and not call["force"]:
         changed = _attributes.apply(call, dest)
         message = "file already exists but file attributes changed" if changed else "file already exists"
@@ -90,6 +89,13 @@ def _expected(call: Call, result: dict[str, Any]) -> tuple[str, str]:
     return algorithm, value
 
 
+def _hash(path: str, algorithm: str) -> str:
+    try:
+        return _files.digest(path, algorithm)
+    except ValueError as error:
+        raise Failure(f"Could not hash file '{path}' with algorithm '{algorithm}'") from error
+
+
 def _asked(call: Call, since: float | None) -> dict[str, str]:
     """The headers of the request."""
     headers = {"User-Agent": call["http_agent"], **{key: str(value) for key, value in (call["headers"] or {}).items()}}
@@ -129,7 +135,7 @@ def _fetch(
         descriptor, name = tempfile.mkstemp(dir=directory)
         try:
             with os.fdopen(descriptor, "wb") as sink:
-                shutil.copyfileobj(response, sink, 1 << 20)
+                save(response, sink)
             return _place(call, name, wanted, {**result, "elapsed": elapsed, "src": name}, response)
         finally:
             if os.path.exists(name):
@@ -162,10 +168,7 @@ def _place(call: Call, name: str, wanted: tuple[str, str], result: dict[str, Any
     if call.check:
         return {**result, "changed": differs, "msg": message}
     if expected:
-        try:
-            found = _files.digest(name, algorithm)
-        except ValueError as error:
-            raise Failure(f"Could not hash file '{name}' with algorithm '{algorithm}'") from error
+        found = _hash(name, algorithm)
         if found != expected:
             raise Failure(f"The checksum for {name} did not match {expected}; it was {found}.", **result)
     if differs:

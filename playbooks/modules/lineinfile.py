@@ -92,11 +92,18 @@ def _present(call: Call, lines: list[bytes]) -> str:
             index = hits[0] if call["firstmatch"] else hits[-1]
             found = matches(lines[index])
             replaces = call["backrefs"] and isinstance(found, re.Match)
-            return _replaced(lines, index, found.expand(wanted) if replaces else wanted)
+            return _replaced(lines, index, _expanded(found, wanted) if replaces else wanted)
     same = [index for index, line in enumerate(_searched(call, lines)) if _bare(line) == wanted]
     if same:
         return _replaced(lines, same[-1], wanted)
     return "" if call["backrefs"] else _added(call, lines, wanted + b"\n")
+
+
+def _expanded(found: re.Match[bytes], wanted: bytes) -> bytes:
+    try:
+        return found.expand(wanted)
+    except (re.error, IndexError) as error:
+        raise Failure(f"line refers to a group that regexp does not have: {error}") from error
 
 
 def _replaced(lines: list[bytes], index: int, new: bytes) -> str:

@@ -21,6 +21,13 @@ OPTIONS = {
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `replace`."""
+    try:
+        return _run(call)
+    except (LookupError, UnicodeError) as error:
+        raise Failure(f"{call['path']} cannot be read or written as {call['encoding']}: {error}") from error
+
+
+def _run(call: Call) -> dict[str, Any]:
     path, before = call["path"], load(call) or b""
     text = before.decode(call["encoding"], "surrogateescape")
     section = _section(call, text)

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, Callable
 
-from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import Option
 from playbooks.modules import (
     _facts_devices,
@@ -61,17 +61,27 @@ def _local(call: Call, directory: str) -> dict[str, Any]:
         path = os.path.join(directory, name)
         if not name.endswith(".fact"):
             continue
-        if os.access(path, os.X_OK):
-            done = call.run([path])
-            if done.status != 0:
-                found[name[:-5]] = f"Failure executing fact script ({path}), rc: {done.status}, err: {done.err}"
-                continue
-            text = done.out
-        else:
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                text = stream.read()
-        found[name[:-5]] = _parsed(text, path)
+        runs = os.access(path, os.X_OK)
+        try:
+            found[name[:-5]] = _parsed(_told(call, path) if runs else _written(path), path)
+        except Failure as error:
+            found[name[:-5]] = str(error)
+        except OSError as error:
+            what = "Could not execute fact script" if runs else "error loading facts"
+            found[name[:-5]] = f"{what} ({path}): {error}"
     return found
+
+
+def _told(call: Call, path: str) -> str:
+    done = call.run([path])
+    if done.status != 0:
+        raise Failure(f"Failure executing fact script ({path}), rc: {done.status}, err: {done.err}")
+    return done.out
+
+
+def _written(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
 
 
 def _parsed(text: str, path: str) -> Any:
@@ -83,6 +93,6 @@ def _parsed(text: str, path: str) -> Any:
         parser = configparser.ConfigParser()
     try:
         parser.read_string(text)
+        return {section: dict(parser.items(section)) for section in parser.sections()}
     except configparser.Error:
         return f"error loading facts as JSON or ini - please check content: {path}"
-    return {section: dict(parser.items(section)) for section in parser.sections()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import http.client
 import http.cookiejar
 import json
 import os
@@ -80,7 +81,7 @@ def run(call: Call) -> dict[str, Any]:
         ) as response:  # fmt: skip
             content = response.read()
             result = _describe(response, cookies)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Failure(
             f"Status code was -1 and not {list(call['status_code'])}: Request failed: {error}",
             status=-1,

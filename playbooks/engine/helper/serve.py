@@ -75,6 +75,8 @@ def execute(call: Call) -> dict[str, Any]:
         result = {**error.result, "failed": True, "msg": str(error)}
     except OSError as error:
         result = {"failed": True, "msg": _describe(error)}
+    except re.error as error:
+        result = {"failed": True, "msg": f"{error.pattern!r} is no regular expression: {error}"}
     except Exception as error:  # noqa: BLE001 - the boundary of a task: the engine shows it with its traceback
         result = {
             "failed": True,

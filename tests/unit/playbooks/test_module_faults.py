@@ -1,0 +1,111 @@
+"""What parameters, files and answers that are at fault come to: a sentence of the module's, never its traceback."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import urllib.response
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playbooks.engine.helper import frames
+from playbooks.engine.helper.call import Call
+from playbooks.engine.helper.options import resolve
+from playbooks.engine.helper.serve import execute
+from playbooks.engine.language import modules
+
+pytestmark = pytest.mark.unit
+
+
+def result_of(name: str, **given: Any) -> dict[str, Any]:
+    """What a module of this machine answers."""
+    module = modules.module(name)
+    assert module is not None
+    request = {"module": name, "parameters": resolve(name, module.options, given)}
+    return execute(Call(1, request, frames.Writer(io.BytesIO())))
+
+
+FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a pattern": ("lineinfile", {"path": "f", "regexp": "(", "line": "x"}, "is no regular expression"),
+    "a block's place": ("blockinfile", {"path": "f", "insertafter": "(", "block": "x"}, "is no regular expression"),
+    "a group": (
+        "lineinfile",
+        {"path": "f", "regexp": "text", "line": r"\g<n>", "backrefs": True},
+        "line refers to a group that regexp does not have",
+    ),
+    "an encoding": ("replace", {"path": "f", "regexp": "x", "encoding": "nope"}, "cannot be read or written as nope"),
+    "a text": ("replace", {"path": "f", "regexp": "t", "replace": "\u20ac", "encoding": "ascii"}, "as ascii"),
+    "an address": ("get_url", {"url": "nothing", "dest": "g"}, "unknown url type"),
+    "an address asked": ("uri", {"url": "nothing"}, "unknown url type"),
+    "an algorithm": ("get_url", {"url": "file:///f", "dest": "f", "checksum": "foo:abc"}, "with algorithm 'foo'"),
+    "a mode below": ("file", {"path": "f", "mode": "-1"}, "Invalid mode supplied"),
+    "a mode beyond": ("file", {"path": "f", "mode": "77777777777777"}, "Invalid mode supplied"),
+}
+
+
+@pytest.mark.parametrize(("name", "given", "said"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_told_in_a_sentence(
+    name: str, given: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f").write_text("text\n")
+    before = Path("f").stat()
+    result = result_of(name, **given)
+    assert result["failed"] and said in result["msg"] and "exception" not in result, result
+    assert Path("f").read_text() == "text\n" and Path("f").stat().st_mode == before.st_mode
+
+
+def test_facts_of_the_host_s_own_that_cannot_be_read_are_told_in_their_place(tmp_path: Path) -> None:
+    (tmp_path / "bad.fact").write_text("[a]\nb = 50%\n")
+    (tmp_path / "gone.fact").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "no-program.fact").write_bytes(b"\x7fELF")
+    (tmp_path / "no-program.fact").chmod(0o755)
+    (tmp_path / "good.fact").write_text('{"x": 1}')
+    result = result_of("setup", gather_subset=["!all", "!min", "local"], fact_path=str(tmp_path))
+    local = result["ansible_facts"]["ansible_local"]
+    assert local.pop("good") == {"x": 1}
+    assert {name: said.partition(" (")[0].partition(" as ")[0] for name, said in local.items()} == {
+        "bad": "error loading facts", "gone": "error loading facts", "no-program": "Could not execute fact script",
+    }  # fmt: skip
+
+
+ANSWERS = {
+    "no HTTP": b"what?\r\n\r\n",
+    "packed, and cut off": b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00",
+    "packed, and damaged": b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08" + b"\0" * 7 + b"\xff" * 9,
+    "too short": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("name", ["uri", "get_url"])
+def test_a_server_that_answers_nonsense_is_told_in_a_sentence(name: str, answer: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                while b"\r\n\r\n" not in connection.recv(65536):
+                    pass
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        dest = {"dest": str(tmp_path / "f")} if name == "get_url" else {"return_content": True}
+        result = result_of(name, url=f"http://127.0.0.1:{server.getsockname()[1]}/", use_proxy=False, **dest)
+        thread.join()
+    assert result.get("failed") and "exception" not in result, result
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_http_can_be_downloaded_where_its_answer_has_no_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.8's has none."""
+    monkeypatch.delattr(urllib.response.addinfourl, "status")
+    (tmp_path / "f").write_text("text")
+    result = result_of("get_url", url=f"file://{tmp_path}/f", dest=str(tmp_path / "g"))
+    assert result["changed"] and (tmp_path / "g").read_text() == "text", result
