@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.helper.options import Option
 from playbooks.errors import TaskError
+from playbooks.modules import _files
 
 OPTIONS = {
     "src": Option(required=True),
@@ -42,9 +44,18 @@ def run(call: ActionCall) -> Result:
     if call["validate_checksum"] and arrived != checksum:
         fetched.unlink()
         raise TaskError("checksum mismatch", file=source, **result)
-    fetched.chmod(0o644)
+    fetched.chmod(_mode(call, target, about["mode"]))
     fetched.replace(target)
     return {**result, "changed": True}
+
+
+def _mode(call: ActionCall, target: Path, there: int) -> int:
+    """A file that is replaced keeps its mode; SSH brings that of the host's file, unless another user reads it."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    connection, become = call.connect()
+    sent = connection.settings.kind == "ssh" and become is None
+    return _files.usual_mode(there | 0o200 if sent else 0o666)
 
 
 def _missing(call: ActionCall, about: Result) -> Result:
