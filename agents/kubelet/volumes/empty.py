@@ -1,6 +1,7 @@
 """Directories that begin empty and go with their pod: on the node's disk, in memory, or in huge pages.
 
-Invariant: what is to lie in memory is never left on the disk: after a restart of the machine it is mounted again.
+Invariant: what is to lie in memory is never left on the disk: after a restart of the machine it is mounted again. A
+directory of the name has its owner and mode, whenever the kubelet was killed.
 Source: kubernetes.io/empty-dir.
 """
 
@@ -17,6 +18,7 @@ from api.quantities import parse
 
 _HUGE = "HugePages"
 _REQUEST = "hugepages-"
+_MODE, _MODE_OF_GROUP = 0o777, 0o2777
 
 
 def set_up(pod: Object, source: Object, path: Path, node_memory: str) -> None:
@@ -25,17 +27,26 @@ def set_up(pod: Object, source: Object, path: Path, node_memory: str) -> None:
     medium = source.get("medium") or ""
     if path.exists() and (not medium or path.is_mount()):
         return
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o777)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not medium:
+        fresh = path.with_name(f".{path.name}")
+        fresh.mkdir(exist_ok=True)
+        if group is not None:
+            os.chown(fresh, -1, group)
+        fresh.chmod(_MODE if group is None else _MODE_OF_GROUP)
+        fresh.rename(path)
+        return
+    path.mkdir(exist_ok=True)
     if medium == "Memory":
-        mount_tmpfs(path, size_in_memory(pod, source, node_memory))
+        mode = f"{_MODE if group is None else _MODE_OF_GROUP:o}"
+        mount_tmpfs(path, size_in_memory(pod, source, node_memory), mode, group or 0)
     elif medium.startswith(_HUGE):
-        mount_huge_pages(path, page_size(pod, medium))
-    elif medium:
+        mount_huge_pages(path, page_size(pod, medium), group or 0)
+        if group is not None:
+            # Such a file system takes no such bit when it is mounted.
+            path.chmod(_MODE_OF_GROUP)
+    else:
         raise VolumeError(f'unknown storage medium "{medium}"')
-    if group is not None:
-        os.chown(path, -1, group)
-        path.chmod(0o2777)
 
 
 def size_in_memory(pod: Object, source: Object, node_memory: str) -> int:

@@ -20,15 +20,15 @@ _LOOKS = 5
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 
-def mount_tmpfs(path: Path, size: int = 0, mode: str = "0777") -> None:
+def mount_tmpfs(path: Path, size: int = 0, mode: str = "0777", group: int = 0) -> None:
     """Mount a tmpfs of at most `size` bytes (0: the kernel's default). Raises OSError."""
-    options = f"mode={mode}" + (f",size={size}" if size else "")
+    options = f"mode={mode}" + (f",gid={group}" if group else "") + (f",size={size}" if size else "")
     _mount(b"tmpfs", path, b"tmpfs", _NOSUID | _NODEV, options.encode())
 
 
-def mount_huge_pages(path: Path, page: int) -> None:
+def mount_huge_pages(path: Path, page: int, group: int = 0) -> None:
     """Mount a file system of huge pages of `page` bytes. Raises OSError."""
-    _mount(b"nodev", path, b"hugetlbfs", _NOSUID | _NODEV, f"pagesize={page},mode=0777".encode())
+    _mount(b"nodev", path, b"hugetlbfs", _NOSUID | _NODEV, f"pagesize={page},mode=0777,gid={group}".encode())
 
 
 def bind(source: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,20 @@ def test_how_much_memory_a_volume_may_take(node: str, limit: str, asked: str, wa
     made = pod()
     made["spec"]["containers"][0]["resources"] = {"limits": {"memory": limit}} if limit else {}
     assert empty.size_in_memory(made, {"sizeLimit": asked} if asked else {}, node) == wanted
+
+
+def test_a_directory_that_could_not_be_handed_over_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, path = pod() | {"spec": {"securityContext": {"fsGroup": os.getgid()}}}, tmp_path / "volumes" / "v"
+
+    def refused(*arguments: object) -> None:
+        raise PermissionError("this file system has no groups")
+
+    with monkeypatch.context() as patched, pytest.raises(PermissionError):
+        patched.setattr(os, "chown", refused)
+        empty.set_up(made, {}, path, "")
+    assert not path.exists()
+    empty.set_up(made, {}, path, "")
+    assert path.stat().st_mode & 0o7777 == 0o2777
+    assert [entry.name for entry in path.parent.iterdir()] == ["v"]
