@@ -245,9 +245,7 @@ def _replaced(name: str, before: Any, value: Any) -> Any:
     """What a strategic merge patch says to have `value`: what is merged by key names what has gone."""
     if name == "addresses":
         return [*value, {"$patch": "replace"}]
-    if name == "allocatable":
-        return dict.fromkeys(before or {}, None) | value
-    return value
+    return dict.fromkeys(before or {}, None) | value if isinstance(value, dict) else value
 
 
 def _differs(before: Object | None, entry: Object) -> bool:

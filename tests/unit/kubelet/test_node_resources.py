@@ -16,7 +16,7 @@ from agents.kubelet import clock_skew, shutdown, tiers
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, victim
 from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
-from agents.kubelet.machine import Machine, Pressure
+from agents.kubelet.machine import HugePages, Machine, Pressure
 from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
 from agents.kubelet.pods.limits import cgroup_parent, container_limits, oom_score, pod_limits
 from agents.kubelet.pods.references import resource_value
@@ -296,6 +296,22 @@ def test_a_node_tells_of_its_swap_if_it_has_any(swap: int, told: dict[str, int] 
     machine = Machine(cpus=2, memory=4 * GIB, disk=10 * GIB, swap=swap)
     status = node_status(NodeSettings("n"), machine, Version("p", "1"), [], Health(), {}, 0.0)
     assert status["nodeInfo"].get("swap") == told
+
+
+def test_what_a_machine_has_no_longer_is_taken_back() -> None:
+    machine = Machine(cpus=2, memory=4 * GIB, disk=10 * GIB)
+    before, now = (
+        node_status(NodeSettings("n"), one, Version("p", "1"), [], Health(), {}, 0.0)
+        for one in (dataclasses.replace(machine, swap=GIB, huge_pages=(HugePages(GIB, 0),)), machine)
+    )
+    patch = status_patch({"status": before}, now, heartbeat=False)
+    assert patch == {
+        "status": {
+            "capacity": now["capacity"] | {"hugepages-1Gi": None},
+            "allocatable": now["allocatable"] | {"hugepages-1Gi": None},
+            "nodeInfo": now["nodeInfo"] | {"swap": None},
+        }
+    }
 
 
 def amounts(cpu: str = "", memory: str = "") -> dict[str, str]:
