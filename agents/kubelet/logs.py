@@ -63,6 +63,8 @@ def _entries(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[]
                 if piece:
                     yield piece
             if was_replaced:
+                # Else what has been rotated away would keep its room on the disk as long as somebody follows.
+                file.close()
                 file = opened.enter_context(path.open("rb"))
                 continue
             if was_ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,23 @@ def test_a_follower_goes_on_in_the_new_file(tmp_path: Path) -> None:
     clock = Steps(replace, lambda: None)
     pieces = read_log(path, LogOptions(follow=True), clock, lambda: not clock.left)
     assert b"".join(pieces) == b"one\ntwo\nthree\n"
+
+
+def test_a_follower_holds_no_file_that_was_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_text(line("one"))
+    held: list[list[str]] = []
+
+    def replace() -> None:
+        path.unlink()
+        path.write_text(line("two"))
+
+    def look() -> None:
+        held.append([entry for entry in map(os.path.realpath, Path("/proc/self/fd").iterdir()) if str(path) in entry])
+
+    clock = Steps(replace, look)
+    assert b"".join(read_log(path, LogOptions(follow=True), clock, lambda: not clock.left)) == b"one\ntwo\n"
+    assert held == [[str(path)]]
 
 
 def test_large_logs_are_put_aside_and_the_oldest_go(tmp_path: Path) -> None:
