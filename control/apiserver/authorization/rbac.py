@@ -20,6 +20,8 @@ from control.apiserver.identity import User
 GROUP = "rbac.authorization.k8s.io"
 
 _CACHED_ANSWERS = 20_000
+# Characters of a question: who reviews access may ask by megabytes, which shall not stay.
+_LONGEST_CACHED = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class RbacMethod:
             return self._answers[asked]
         except KeyError:
             answer = self._decide(asked)
+        if sum(map(len, asked[1:])) > _LONGEST_CACHED:
+            return answer
         if len(self._answers) >= _CACHED_ANSWERS:
             self._answers.clear()
         self._answers[asked] = answer

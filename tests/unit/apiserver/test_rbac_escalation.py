@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
+from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.identity import AUTHENTICATED_GROUP, User
 
 pytestmark = pytest.mark.unit
@@ -85,3 +87,12 @@ def test_only_who_may_do_everything_lets_a_role_be_made_of_others(cluster):
     ):
         status, refused, _ = cluster.request(method, f"{GROUP}/clusterroles{path}", body, user=JANE)
         assert (status, refused["message"].endswith(why)) == (403, True), refused
+
+
+def test_a_question_of_megabytes_is_answered_and_forgotten(cluster):
+    for name, kept in (("-".join("asked"), True), ("-".join("asked" * 500), False)):
+        before = sys.getrefcount(name)
+        asked = Attributes(User("jane"), "get", "", "v1", "default", "pods", "", name)
+        assert cluster.server.authorizer.decide(asked)[0] is False
+        del asked
+        assert (sys.getrefcount(name) > before) is kept
