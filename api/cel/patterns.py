@@ -9,14 +9,18 @@ Source: https://github.com/google/re2/wiki/Syntax; the evaluator's extension `re
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from typing import Any
 
 from cel_expr_python import cel
 
-_SHORT = 256
+# Characters of what is remembered, since users write both the patterns and the texts.
+_SHORT = 1024
 # The evaluator's texts end where C's do, so another character that nobody uses stands for a zero.
 _NUL = "\ue000"
+# One of them, that the text does not have, is put around each match.
+_MARKS = range(ord(_NUL) + 1, sys.maxunicode)
 _REFUSED = re.compile(r"^[A-Z_]+: (?:[Ii]nvalid regular expression: )?")
 
 
@@ -31,7 +35,8 @@ def check(pattern: str) -> None:
 
 def matches(pattern: str, text: str) -> bool:
     """Whether the pattern is found anywhere in the text. Raises BadPattern."""
-    return _remembered(pattern, text) if len(text) <= _SHORT else bool(_ask("matches", pattern, text))
+    is_short = len(pattern) + len(text) <= _SHORT
+    return _remembered(pattern, text) if is_short else bool(_ask("matches", pattern, text))
 
 
 @lru_cache(4096)
@@ -44,9 +49,8 @@ def find_all(pattern: str, text: str, most: int = -1) -> list[str]:
     if most == 0:
         check(pattern)
         return []
-    mark = "\x01"
-    while mark in text:
-        mark += "\x02"
+    present = set(text)
+    mark = next(mark for mark in map(chr, _MARKS) if mark not in present)
     marked = str(_ask("first" if most == 1 else "all", pattern, text, f"{mark}\\0{mark}"))
     found = [one.replace(_NUL, "\0") for one in marked.split(mark)[1::2]]
     return found if most < 0 else found[:most]

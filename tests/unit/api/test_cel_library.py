@@ -128,6 +128,7 @@ def test_no_pattern_takes_long_over_any_text() -> None:
     text = "a" * 10_000 + "!"
     assert ENVIRONMENT.compile("any.find('^(a+)+$') == ''").evaluate({"any": text}) is True
     assert not patterns.matches("^(a|a)*$", text)
+    assert patterns.find_all("a", "\x01" + "\x02" * 500_000) == []
 
 
 @pytest.mark.parametrize(
