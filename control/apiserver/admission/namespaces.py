@@ -35,6 +35,7 @@ class NamespaceLifecycle(PluginBase):
             self._phases[new.key] = new.fields["status.phase"]
         elif old is not None:
             self._phases.pop(old.key, None)
+            self._ending.pop(old.key, None)
 
     def handles(self, operation: Operation) -> bool:
         if operation.verb == CREATE:
@@ -67,9 +68,10 @@ class NamespaceLifecycle(PluginBase):
 
     def _may_have_ended(self, operation: Operation, name: str) -> bool:
         """Whether somebody has lately asked here for the end of a namespace that still looks alive."""
-        if name not in self._ending:
+        until = self._ending.get(name)
+        if until is None:
             return False
-        if self._phases.get(name) == "Active" and operation.server.runtime.monotonic() < self._ending[name]:
+        if self._phases.get(name) == "Active" and operation.server.runtime.monotonic() < until:
             return True
-        del self._ending[name]
+        self._ending.pop(name, None)
         return False
