@@ -5,6 +5,7 @@ Source: the original's validateIndexesFormat, validateFailedIndexesNotOverlapCom
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from api.objects import Object
@@ -47,12 +48,12 @@ def _interval(text: str, completions: int) -> Interval:
 
 def overlap(one: str, other: str, completions: int) -> int | None:
     """The first index that two lists share, as far as they can be read."""
-    left, right = list(_readable(one, completions)), list(_readable(other, completions))
+    left, right = deque(_readable(one, completions)), deque(_readable(other, completions))
     while left and right:
         (first, last), (begin, end) = left[0], right[0]
         if first <= end and begin <= last:
             return max(first, begin)
-        (left if first <= begin else right).pop(0)
+        (left if first <= begin else right).popleft()
     return None
 
 

@@ -205,15 +205,18 @@ def _label_keys(path: str, holder: Object) -> Causes:
             continue
         for index, key in enumerate(keys):
             found += fields.problems(f"{path}.{field}[{index}]", key, names.label_key_problems)
-    seen = {*((selector or {}).get("matchLabels") or {})}
+    places: dict[str, int] = {}
+    for index, key in enumerate(matched):
+        places.setdefault(key, index)
+    others, seen = set(mismatched), {*((selector or {}).get("matchLabels") or {})}
     for expression in (selector or {}).get("matchExpressions") or []:
         key = str(expression.get("key"))
-        if key in matched and key in seen:
+        if key in places and key in seen:
             detail = "exists in both matchLabelKeys and labelSelector"
-            found.append(fields.invalid(f"{path}[{matched.index(key)}]", key, detail))
+            found.append(fields.invalid(f"{path}[{places[key]}]", key, detail))
         seen.add(key)
     for index, key in enumerate(matched):
-        if key in mismatched:
+        if key in others:
             detail = "exists in both matchLabelKeys and mismatchLabelKeys"
             found.append(fields.invalid(f"{path}.matchLabelKeys[{index}]", key, detail))
     return found

@@ -23,11 +23,14 @@ def merge_label_keys(pod: Object) -> None:
         selector = holder.get("labelSelector")
         if selector is None:
             continue
-        for field, operator in _KEYS:
-            for key in holder.get(field) or []:
-                if key in labels:
-                    expression = {"key": key, "operator": operator, "values": [labels[key]]}
-                    selector["matchExpressions"] = [*(selector.get("matchExpressions") or []), expression]
+        added = [
+            {"key": key, "operator": operator, "values": [labels[key]]}
+            for field, operator in _KEYS
+            for key in holder.get(field) or []
+            if key in labels
+        ]
+        if added:
+            selector["matchExpressions"] = [*(selector.get("matchExpressions") or []), *added]
 
 
 def _selecting(spec: Object) -> Iterator[Object]:

@@ -8,6 +8,7 @@ import pytest
 from test_validation import made, put, sentences
 
 from api.objects import Object, copy
+from api.validation import job_indexes
 
 pytestmark = pytest.mark.unit
 
@@ -143,3 +144,9 @@ def test_words_that_a_failure_policy_lacks_are_listed() -> None:
         f'{place}[0].onExitCodes.operator: Required value: valid values: ["In" "NotIn"]',
         f"{place}[1]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
     ]
+
+
+@pytest.mark.timeout(5)
+def test_long_lists_of_indexes_are_compared_once() -> None:
+    even, odd = (",".join(map(str, range(start, 300_000, 2))) for start in (0, 1))
+    assert job_indexes.overlap(even, odd, 300_000) is None

@@ -8,6 +8,7 @@ import pytest
 from test_validation import CONTAINER, made, put, sentences
 
 from api.objects import copy
+from control.apiserver.strategies.pod_completion import merge_label_keys
 
 pytestmark = pytest.mark.unit
 
@@ -132,3 +133,10 @@ def test_the_mark_of_a_mirror_is_there_from_the_start_and_on_a_node() -> None:
     assert sentences(homeless) == [
         f'{path}: Invalid value: "x": must set spec.nodeName if mirror pod annotation is set'
     ]
+
+
+@pytest.mark.timeout(10)
+def test_many_keys_are_added_to_a_selector_at_once() -> None:
+    constraint: dict[str, Any] = {"labelSelector": {}, "matchLabelKeys": ["a"] * 200_000}
+    merge_label_keys({"metadata": {"labels": {"a": "b"}}, "spec": {"topologySpreadConstraints": [constraint]}})
+    assert len(constraint["labelSelector"]["matchExpressions"]) == 200_000
