@@ -1,6 +1,7 @@
 """A version 2 document as one of version 3, for add-ons that describe themselves in version 2 only.
 
-Invariant: every path, parameter, body, answer and schema of the one is in the other.
+Invariant: every path, parameter, body, answer and schema of the one is in the other; what an add-on has put where
+something else belongs is left out, so that it spoils nobody else's description.
 Source: kube-openapi/pkg/openapiconv (ConvertV2ToV3); kube-aggregator/pkg/controllers/openapiv3/aggregator (downgrade).
 """
 
@@ -22,9 +23,9 @@ _ANY_MEDIA = ("application/json",)
 
 def version_3(document: Mapping[str, Any]) -> Json:
     """The same in the words of version 3."""
-    consumes, produces = document.get("consumes") or _ANY_MEDIA, document.get("produces") or _ANY_MEDIA
-    paths = {path: _path(item, consumes, produces) for path, item in (document.get("paths") or {}).items()}
-    schemas = {name: _schema(definition) for name, definition in (document.get("definitions") or {}).items()}
+    consumes, produces = _media(document, "consumes", _ANY_MEDIA), _media(document, "produces", _ANY_MEDIA)
+    paths = {path: _path(item, consumes, produces) for path, item in _mappings(document.get("paths")).items()}
+    schemas = {name: _schema(definition) for name, definition in _mappings(document.get("definitions")).items()}
     return {
         "openapi": "3.0.0",
         "info": document.get("info") or {},
@@ -33,9 +34,24 @@ def version_3(document: Mapping[str, Any]) -> Json:
     }
 
 
+def _mappings(given: Any) -> dict[str, Mapping[str, Any]]:
+    found = given.items() if isinstance(given, Mapping) else ()
+    return {name: value for name, value in found if isinstance(value, Mapping)}
+
+
+def _parameters(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    given = holder.get("parameters")
+    return [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+
+
+def _media(holder: Mapping[str, Any], field: str, otherwise: Sequence[str]) -> Sequence[str]:
+    given = holder.get(field)
+    return [one for one in given if isinstance(one, str)] if isinstance(given, list) and given else otherwise
+
+
 def _path(item: Mapping[str, Any], consumes: Sequence[str], produces: Sequence[str]) -> Json:
     made: Json = {key: value for key, value in item.items() if key not in (*_METHODS, "parameters")}
-    shared = [one for one in item.get("parameters") or [] if one.get("in") != "body"]
+    shared = [one for one in _parameters(item) if one.get("in") != "body"]
     if shared:
         made["parameters"] = [_parameter(one) for one in shared]
     for method in _METHODS:
@@ -45,15 +61,15 @@ def _path(item: Mapping[str, Any], consumes: Sequence[str], produces: Sequence[s
 
 
 def _operation(given: Mapping[str, Any], consumes: Sequence[str], produces: Sequence[str]) -> Json:
-    consumes, produces = given.get("consumes") or consumes, given.get("produces") or produces
+    consumes, produces = _media(given, "consumes", consumes), _media(given, "produces", produces)
     replaced = ("parameters", "responses", "consumes", "produces", "schemes")
     made: Json = {key: value for key, value in given.items() if key not in replaced}
-    for parameter in given.get("parameters") or []:
+    for parameter in _parameters(given):
         if parameter.get("in") == "body":
             made["requestBody"] = _described(parameter, "required") | _content(parameter, consumes)
         else:
             made.setdefault("parameters", []).append(_parameter(parameter))
-    answers = given.get("responses") or {}
+    answers = _mappings(given.get("responses"))
     made["responses"] = {code: _described(one) | _content(one, produces) for code, one in answers.items()}
     return made
 

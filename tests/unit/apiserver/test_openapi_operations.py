@@ -85,6 +85,17 @@ def test_version_3_says_the_same(cluster, paths):
             assert set(operation["responses"]) == set(paths[path][method]["responses"])
 
 
+def test_what_an_add_on_wrote_in_a_wrong_place_is_left_out():
+    odd = {"parameters": ["x"], "responses": [], "consumes": "y", "produces": [1, "a/b"]}
+    document = {"paths": {"/a": "b", "/c": {"get": odd, "parameters": {}}}, "definitions": {"D": 1}, "consumes": 3}
+    assert converting.version_3(document) == {
+        "openapi": "3.0.0",
+        "info": {},
+        "paths": {"/c": {"get": {"responses": {}}}},
+        "components": {"schemas": {}},
+    }
+
+
 def test_version_2_in_the_words_of_version_3():
     body = {"name": "body", "in": "body", "required": True, "schema": {"$ref": "#/definitions/A"}}
     limit = {"name": "limit", "in": "query", "type": "integer", "uniqueItems": True, "description": "how many"}
