@@ -230,6 +230,7 @@ class Kubelet:
             certificates,
             self._surroundings,
             tiers.keep,
+            clock.lock(),
         )
         self.volumes = builder.volumes
         images = ImageManager(clock, runtime, self.recorder, sources)

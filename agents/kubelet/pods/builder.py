@@ -8,6 +8,7 @@ Source: kubelet's GenerateRunContainerOptions and kuberuntime's generateContaine
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ class BuilderSettings:
 class PodBuilder:
     """Builds for one node. `around()` tells services, node addresses and allocatable resources.
 
-    `share()` shares the CPU among the classes of pods anew.
+    `share()` shares the CPU among the classes of pods anew; `turn` lets one pod at a time choose its users.
     """
 
     clock: Runtime
@@ -73,6 +74,7 @@ class PodBuilder:
     certificates: Certificates
     around: Callable[[tuple[str, ...]], Surroundings]
     share: Callable[[], None]
+    turn: AbstractContextManager[object]
 
     def prepare(self, pod: Object, addresses: tuple[str, ...] = ()) -> None:
         """Set the pod's volumes up, or bring them up to date. Raises NotReadyToStart."""
@@ -114,7 +116,7 @@ class PodBuilder:
         return hosts.resolver_warnings(pod, self.settings.dns)
 
     def _first_user(self, pod: Object) -> int:
-        return users.first_user(self.volumes.directory(uid_of(pod))) if spec.has_own_users(pod) else 0
+        return users.first_user(self.volumes.directory(uid_of(pod)), self.turn) if spec.has_own_users(pod) else 0
 
     def _handler(self, pod: Object) -> str:
         """The runtime's name of the pod's RuntimeClass, "" for its default. Raises NotReadyToStart."""

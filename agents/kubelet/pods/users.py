@@ -7,7 +7,8 @@ Source: kubelet/userns, which keeps them the same way; user_namespaces(7).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from agents.kubelet.runtime.interface import USERS
@@ -24,15 +25,22 @@ def lowest_free(taken: Iterable[int]) -> int:
     return first
 
 
-def first_user(pod_directory: Path) -> int:
-    """The range of a pod, chosen if it has none. Raises OSError."""
+def first_user(pod_directory: Path, turn: AbstractContextManager[object]) -> int:
+    """The range of a pod, chosen if it has none; `turn` lets one pod at a time choose. Raises OSError."""
     file = pod_directory / _FILE
     if file.exists():
         return int(file.read_text())
-    others = (int(other.read_text()) for other in pod_directory.parent.glob(f"*/{_FILE}"))
-    chosen = lowest_free(others)
-    pod_directory.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(str(chosen))
-    fresh.replace(file)
+    with turn:
+        chosen = lowest_free(_taken(pod_directory.parent))
+        pod_directory.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_suffix(".new")
+        fresh.write_text(str(chosen))
+        fresh.replace(file)
     return chosen
+
+
+def _taken(pods: Path) -> Iterator[int]:
+    for file in pods.glob(f"*/{_FILE}"):
+        # A pod that goes meanwhile has none any more.
+        with suppress(FileNotFoundError):
+            yield int(file.read_text())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +175,20 @@ def test_a_pod_keeps_its_users_and_shares_them_with_none(tmp_path: Path) -> None
     assert [lowest_free(taken) for taken in ((), (USERS,), (2 * USERS,), (USERS, 3 * USERS, 2 * USERS))] == [
         USERS, 2 * USERS, USERS, 4 * USERS
     ]  # fmt: skip
-    found = {name: first_user(tmp_path / name) for name in ("a", "b", "a", "c")}
+    found = {name: first_user(tmp_path / name, nullcontext()) for name in ("a", "b", "a", "c")}
     assert found == {"a": USERS, "b": 2 * USERS, "c": 3 * USERS}
+
+
+def test_pods_that_begin_together_choose_their_users_one_after_the_other(tmp_path: Path) -> None:
+    found: list[int] = []
+
+    @contextmanager
+    def after_another() -> Iterator[None]:
+        found.append(first_user(tmp_path / "other", nullcontext()))
+        yield
+
+    found.append(first_user(tmp_path / "own", after_another()))
+    assert found == [USERS, 2 * USERS]
 
 
 def test_an_image_says_which_groups_a_user_has() -> None:
