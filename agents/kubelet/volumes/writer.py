@@ -28,7 +28,10 @@ def write_payload(directory: Path, payload: Payload, stamp: str, group: int | No
         _check(name)
     directory.mkdir(parents=True, exist_ok=True)
     current = directory / _DATA
+    shown = {PurePosixPath(name).parts[0] for name in payload}
     if current.is_symlink() and _same(current, payload):
+        # The kubelet may have been killed before it had shown them.
+        _show(directory, shown)
         return False
     fresh = directory / f"..{stamp}"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -44,7 +47,7 @@ def write_payload(directory: Path, payload: Payload, stamp: str, group: int | No
     link.unlink(missing_ok=True)
     link.symlink_to(fresh.name)
     link.replace(current)
-    _show(directory, {PurePosixPath(name).parts[0] for name in payload})
+    _show(directory, shown)
     if old is not None:
         shutil.rmtree(directory / old, ignore_errors=True)
     return True

@@ -10,7 +10,8 @@ import pytest
 
 from agents.kubelet.pods.environment import Surroundings
 from agents.kubelet.volumes.manager import VolumeManager
-from agents.kubelet.volumes.payload import Collector, VolumeError
+from agents.kubelet.volumes.payload import Collector, File, VolumeError
+from agents.kubelet.volumes.writer import write_payload
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -127,3 +128,13 @@ def test_a_volume_that_fails_keeps_no_other_from_being_brought_up_to_date(tmp_pa
     with pytest.raises(VolumeError, match=r'MountVolume\.SetUp failed for volume "v"'):
         manager.set_up(pod, collector)
     assert manager.path(pod, "w").is_dir()
+
+
+def test_files_that_were_written_before_a_kill_are_shown_after_it(tmp_path: Path) -> None:
+    payload = {"a": File(b"1", 0o644), "deep/b": File(b"2", 0o644)}
+    assert write_payload(tmp_path, payload, "1")
+    (tmp_path / "a").unlink()
+    (tmp_path / "gone").symlink_to("..data/gone")
+    assert not write_payload(tmp_path, payload, "2")
+    assert {str(entry.relative_to(tmp_path)) for entry in tmp_path.glob("[!.]*")} == {"a", "deep"}
+    assert (tmp_path / "a").read_bytes() == b"1"
