@@ -80,6 +80,7 @@ class ImageManager:
         except ImagePullError as error:
             now = self._clock.time()
             known = self._failed.get(key)
+            self._forget_old(now)
             self._failed[key] = (backoff.following(known[0] if known else None, now, now), now, str(error))
             message = f'Failed to pull image "{container["image"]}": {error}'
             self._recorder.record(pod, "Warning", "Failed", message, path)
@@ -92,6 +93,12 @@ class ImageManager:
         )
         self._recorder.record(pod, "Normal", "Pulled", message, path)
         return image
+
+    def _forget_old(self, now: float) -> None:
+        """Drop failures that make nobody wait any more; of a pod that goes without its image nothing else tells."""
+        for key, (_, failed_at, _) in self._failed.copy().items():
+            if now - failed_at > 2 * backoff.LONGEST:
+                self._failed.pop(key, None)
 
     def _pull_as_somebody(self, pod: Object, reference: str) -> Image:
         """The image, as the first of the pod's users whom the registry lets have it. Raises ImagePullError."""

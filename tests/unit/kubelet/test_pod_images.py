@@ -185,3 +185,26 @@ def test_what_is_told_of_a_pull(image: str, names: list[str], reason: str, told:
         with pytest.raises(StartProblem, match="Back-off pulling image"):
             manager.ensure(pod, container, lambda: None)
         assert events[-2:] == ['BackOff: Back-off pulling image "quay.io/a:1"', "Failed: Error: ImagePullBackOff"]
+
+
+class Later(SystemRuntime):
+    """A clock that can be ahead."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+def test_pulls_that_failed_are_forgotten_when_nobody_waits_any_more() -> None:
+    clock, events = Later(), Told()
+    manager = ImageManager(clock, Registry(clock), events, events)
+    container = {"name": "app", "image": "quay.io/a:1"}
+    kept = []
+    for uid, ahead in (("gone", 0.0), ("gone too", 599.0), ("here", 601.0)):
+        clock.ahead = ahead
+        pod = {"metadata": {"name": "p", "namespace": "d", "uid": uid}, "spec": {"containers": [container]}}
+        with pytest.raises(StartProblem):
+            manager.ensure(pod, container, lambda: None)
+        kept.append([uid for uid, _ in manager._failed])
+    assert kept == [["gone"], ["gone", "gone too"], ["gone too", "here"]]
