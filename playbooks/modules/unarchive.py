@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import fnmatch
+import lzma
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from typing import Any, Iterator
 
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
 from playbooks.modules import _attributes
+from playbooks.modules._archive_members import (
+    TarOptions,
+    stripped,
+    tar_excludes,
+    tar_includes,
+    tar_options,
+    unmatched,
+    zip_options,
+)
 from playbooks.modules._download import download
 
 OPTIONS = {
@@ -31,6 +44,10 @@ OPTIONS = {
     **FILE_OPTIONS,
 }
 EXCLUSIVE = (("include", "exclude"),)
+# What archives are refused with: RuntimeError where a password is needed.
+_DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 
 def run(call: Call) -> dict[str, Any]:
@@ -64,16 +81,14 @@ def _from_url(call: Call, dest: str, result: dict[str, Any]) -> dict[str, Any]:
 
 def _unpack(call: Call, path: str, dest: str, result: dict[str, Any]) -> dict[str, Any]:
     result["handler"] = _handler(path)
-    if result["handler"] == "ZipArchive":
-        changed, names = _zip(call, path, dest)
-    elif call.check:
+    zipped = result["handler"] == "ZipArchive"
+    if call.check and not zipped:
         message = "remote module (ansible.legacy.unarchive) does not support check mode when using gtar"
         return {"skipped": True, "changed": False, "msg": message}
-    else:
-        try:
-            changed, names = _tar(call, path, dest)
-        except tarfile.TarError as error:
-            raise Failure(f"Failed to read the archive {call['src']}: {error}") from error
+    try:
+        changed, names = (_zip if zipped else _tar)(call, path, dest)
+    except _DAMAGED as error:
+        raise Failure(f"Failed to read the archive {call['src']}: {error}") from error
     for name in names:
         changed = _attributes.apply(call, os.path.join(dest, name)) or changed
     if call["list_files"]:
@@ -91,13 +106,6 @@ def _handler(path: str) -> str:
     return "TgzArchive" if gzipped else "ZipArchive" if zipfile.is_zipfile(path) else "TarArchive"
 
 
-def _wanted(call: Call, name: str) -> bool:
-    clean = name.rstrip("/")
-    if any(clean == part.rstrip("/") or clean.startswith(part.rstrip("/") + "/") for part in call["exclude"]):
-        return False
-    return not call["include"] or any(clean == part or clean.startswith(f"{part}/") for part in call["include"])
-
-
 def _inside(dest: str, name: str) -> str:
     """The path of a member. Raises Failure for one that would leave the destination."""
     path = os.path.normpath(os.path.join(dest, name))
@@ -106,44 +114,52 @@ def _inside(dest: str, name: str) -> str:
     return path
 
 
+def _refuse_outside(dest: str, target: str, name: str) -> None:
+    """Raises Failure for a member that a link in the same archive would lead out of the destination."""
+    parent, root = os.path.realpath(os.path.dirname(target)), os.path.realpath(dest)
+    if os.path.commonpath([parent, root]) != root:
+        raise Failure(f"the archive holds {name!r}, which a link of its own would put outside of {dest}")
+
+
 def _tar(call: Call, path: str, dest: str) -> tuple[bool, list[str]]:
-    strip = _strip_components(call)
+    options = tar_options(call["extra_opts"])
     changed, names = False, []
     later: list[tuple[tarfile.TarInfo, str]] = []
+    links: list[str] = []
     with tarfile.open(path) as archive:
-        for member, name in _members(archive, strip, call):
+        for member, name in _members(archive, options, call):
             names.append(name)
             target = _inside(dest, name)
+            if any(target.startswith(f"{link}/") for link in links):
+                _refuse_outside(dest, target, name)
+            if member.issym():
+                links.append(target)
             if _same(call, archive, member, target):
                 continue
             changed = True
-            if not call.check:
-                _extract(archive, member, target)
-                if member.isdir():
-                    later.append((member, target))
+            _extract(archive, member, target, options.same_owner)
+            if member.isdir():
+                later.append((member, target))
         for member, target in reversed(later):
             os.chmod(target, member.mode & 0o7777)
             os.utime(target, (member.mtime, member.mtime))
     return changed, names
 
 
-def _members(archive: tarfile.TarFile, strip: int, call: Call) -> Iterator[tuple[tarfile.TarInfo, str]]:
-    for member in archive:
-        parts = [part for part in member.name.split("/") if part not in ("", ".")][strip:]
-        name = "/".join(parts)
-        if name and _wanted(call, name):
-            yield member, name
-
-
-def _strip_components(call: Call) -> int:
-    strip = 0
-    options = iter(str(option) for option in call["extra_opts"])
-    for option in options:
-        if option.startswith("--strip-components"):
-            strip = int(option.split("=", 1)[1] if "=" in option else next(options))
-        elif option not in ("--no-same-owner", "--overwrite", "-v", "--no-overwrite-dir"):
-            raise Failure(f"extra_opts: {option!r} is not supported; supported: --strip-components")
-    return strip
+def _members(archive: tarfile.TarFile, options: TarOptions, call: Call) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    """The members that are wanted, with the names that they get. Raises Failure if one of `include` is not there."""
+    known = [(member, member.name + "/" * member.isdir()) for member in archive]
+    missing = unmatched([name for _, name in known], call["include"], "tar")
+    if missing:
+        raise Failure(f"{call['src']}: {', '.join(missing)}: Not found in archive")
+    for member, name in known:
+        if tar_excludes(name, (*call["exclude"], *options.exclude)):
+            continue
+        if call["include"] and not any(tar_includes(name, wanted) for wanted in call["include"]):
+            continue
+        shown = stripped(name, options.strip)
+        if shown is not None:
+            yield member, shown.lstrip("/")
 
 
 def _same(call: Call, archive: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> bool:
@@ -165,9 +181,11 @@ def _same(call: Call, archive: tarfile.TarFile, member: tarfile.TarInfo, target:
     return mode_kept and int(status.st_mtime) == int(member.mtime)
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None:
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, same_owner: bool) -> None:
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if member.isdir():
+        if os.path.islink(target):
+            os.unlink(target)
         os.makedirs(target, exist_ok=True)
         return
     if os.path.lexists(target):
@@ -181,29 +199,51 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> 
     with source, open(target, "wb") as sink:
         for chunk in iter(lambda: source.read(1 << 20), b""):
             sink.write(chunk)
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and same_owner:
         os.chown(target, member.uid, member.gid)
     os.chmod(target, member.mode & 0o7777)
     os.utime(target, (member.mtime, member.mtime))
 
 
 def _zip(call: Call, path: str, dest: str) -> tuple[bool, list[str]]:
+    options = zip_options(call["extra_opts"])
     changed, names = False, []
     with zipfile.ZipFile(path) as archive:
+        missing = unmatched(archive.namelist(), call["include"], "zip")
+        if missing:
+            raise Failure(f"failed to unpack {call['src']} to {dest}: filename not matched: {', '.join(missing)}")
         for member in archive.infolist():
-            if not _wanted(call, member.filename):
+            if not _chosen(call, member.filename):
                 continue
             names.append(member.filename)
-            target = _inside(dest, member.filename)
-            if os.path.isdir(target) if member.is_dir() else _same_bytes(archive, member, target):
+            if options.junk and member.is_dir():
+                continue
+            target = _inside(dest, os.path.basename(member.filename) if options.junk else member.filename)
+            kept = options.never and os.path.lexists(target)
+            if kept or (os.path.isdir(target) if member.is_dir() else _same_bytes(archive, member, target)):
                 continue
             changed = True
             if not call.check:
-                archive.extract(member, dest)
-                mode = member.external_attr >> 16 & 0o7777
-                if mode:
-                    os.chmod(target, mode)
+                _unzip(archive, member, target)
     return changed, names
+
+
+def _chosen(call: Call, name: str) -> bool:
+    if call["include"]:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in call["include"])
+    return not any(fnmatch.fnmatchcase(name, pattern) for pattern in call["exclude"])
+
+
+def _unzip(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: str) -> None:
+    if member.is_dir():
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with archive.open(member) as source, open(target, "wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+    mode = member.external_attr >> 16 & 0o7777
+    if mode:
+        os.chmod(target, mode)
 
 
 def _same_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: str) -> bool:
