@@ -32,7 +32,9 @@ OPTIONS = {
     "force": Option("bool", default=False),
     "force_apt_get": Option("bool", default=False),
     "allow_unauthenticated": Option("bool", default=False, aliases=("allow-unauthenticated",)),
-    "allow_downgrade": Option("bool", default=False, aliases=("allow-downgrade", "allow_downgrades")),
+    "allow_downgrade": Option(
+        "bool", default=False, aliases=("allow-downgrade", "allow_downgrades", "allow-downgrades")
+    ),
     "allow_change_held_packages": Option("bool", default=False),
     "only_upgrade": Option("bool", default=False),
     "fail_on_autoremove": Option("bool", default=False),

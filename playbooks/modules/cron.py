@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from typing import Any
 
@@ -30,6 +31,7 @@ OPTIONS = {
     "insertbefore": Option(),
 }
 _TIMES = ("minute", "hour", "day", "month", "weekday")
+_FURTHER = "/sbin:/usr/sbin:/usr/local/sbin"
 _MARK = "#Ansible: "
 
 
@@ -43,6 +45,9 @@ def run(call: Call) -> dict[str, Any]:
         raise Failure("You must specify time and date fields or special time.")
     if (call["insertafter"] or call["insertbefore"]) and not call["env"]:
         raise Failure("Insertafter and insertbefore parameters are valid only with env=yes")
+    # A table of its own in a file, too, is nothing without cron: so says Ansible.
+    if not shutil.which("crontab", path=f"{call.environment.get('PATH', os.environ.get('PATH', ''))}:{_FURTHER}"):
+        raise Failure("the program crontab is not on this host; install cron")
     before = _read(call)
     after = _edited_variable(call, before) if call["env"] else _edited_job(call, before)
     changed = after != before
@@ -70,10 +75,7 @@ def _read(call: Call) -> list[str]:
     if call["cron_file"]:
         return _files.read(_path(call)).decode("utf-8", "surrogateescape").splitlines()
     user = ["-u", call["user"]] if call["user"] else []
-    try:
-        done = call.run(["crontab", *user, "-l"], environment={"LC_ALL": "C"})
-    except OSError as error:
-        raise Failure("the program crontab is not on this host; install cron") from error
+    done = call.run(["crontab", *user, "-l"], environment={"LC_ALL": "C"})
     if done.status not in (0, 1):
         raise Failure(f"Unable to read crontab: {done.err.strip()}")
     return done.out.splitlines() if done.status == 0 else []

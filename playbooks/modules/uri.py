@@ -33,7 +33,7 @@ OPTIONS = {
     "url_username": Option(aliases=("user",)),
     "url_password": Option(aliases=("password",), secret=True),
     "force_basic_auth": Option("bool", default=False),
-    "follow_redirects": Option(default="safe", choices=("all", "no", "none", "safe", "urllib2", "yes", True, False)),
+    "follow_redirects": Option(default="safe", choices=("all", "no", "none", "safe", "urllib2", "yes")),
     "creates": Option("path"),
     "removes": Option("path"),
     "dest": Option("path"),
@@ -71,7 +71,7 @@ def run(call: Call) -> dict[str, Any]:
     if call["dest"] and os.path.isfile(call["dest"]) and not call["force"]:
         headers["If-Modified-Since"] = email.utils.formatdate(os.path.getmtime(call["dest"]), usegmt=True)
     cookies = http.cookiejar.CookieJar()
-    follow = str(call["follow_redirects"]).lower() not in ("no", "none", "false")
+    follow = call["follow_redirects"] not in ("no", "none")
     try:
         with opened(
             call["url"], data=data, method=call["method"].upper(), headers=headers, timeout=call["timeout"],

@@ -103,6 +103,7 @@ def convert(name: str, option: Option, value: Any) -> Any:
         what = f"Elements value for option '{name}'"
         converted = [_converted(what, option.elements, item) for item in converted]
     if option.choices:
+        converted = _chosen_word(option, converted)
         _refuse_other_choices(name, option, converted)
     return converted
 
@@ -113,6 +114,14 @@ def _converted(what: str, kind: str, value: Any) -> Any:
     except (TypeError, ValueError) as error:
         found = type(value).__name__
         raise OptionError(f"{what} is of type {found} and we were unable to convert to {kind}: {error}") from error
+
+
+def _chosen_word(option: Option, value: Any) -> Any:
+    """The one choice that means the same as a truth value, which YAML makes of a `yes` or `no` without quotes."""
+    if value not in ("True", "False") or value in option.choices:
+        return value
+    meant = [choice for choice in option.choices if choice in (TRUE if value == "True" else FALSE)]
+    return meant[0] if len(meant) == 1 else value
 
 
 def _refuse_other_choices(name: str, option: Option, value: Any) -> None:

@@ -20,7 +20,7 @@ from playbooks.engine.language import modules
 pytestmark = pytest.mark.unit
 
 
-def result_of(name: str, **given: Any) -> dict[str, Any]:
+def result_of(name: str, /, **given: Any) -> dict[str, Any]:
     """What a module of this machine answers."""
     module = modules.module(name)
     assert module is not None
@@ -56,6 +56,17 @@ def test_a_fault_is_told_in_a_sentence(
     result = result_of(name, **given)
     assert result["failed"] and said in result["msg"] and "exception" not in result, result
     assert Path("f").read_text() == "text\n" and Path("f").stat().st_mode == before.st_mode
+
+
+def test_a_table_in_a_file_needs_cron_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"name": "x", "job": "true", "user": "root", "cron_file": str(tmp_path / "table")}
+    monkeypatch.setattr("playbooks.modules.cron._FURTHER", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "crontab is not on this host" in result_of("cron", **given)["msg"]
+    assert not (tmp_path / "table").exists()
+    (tmp_path / "crontab").write_text("#!/bin/sh\n")
+    (tmp_path / "crontab").chmod(0o755)
+    assert result_of("cron", **given)["changed"] and "* root true" in (tmp_path / "table").read_text()
 
 
 def test_facts_of_the_host_s_own_that_cannot_be_read_are_told_in_their_place(tmp_path: Path) -> None:

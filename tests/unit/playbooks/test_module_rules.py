@@ -49,6 +49,27 @@ def test_parameters_that_exclude_each_other() -> None:
         resolve("m", OPTIONS, {"dest": "/f", "word": "x"}, (("path", "word"),))
 
 
+TRUTHS = {
+    ("True", ("dist", "no", "yes")): "yes",
+    (True, ("dist", "no", "yes")): "yes",
+    (False, ("dist", "no", "yes")): "no",
+    (True, ("all", "on", "yes")): "one of: all, on, yes, got: True",
+    ("true", ("no", "yes")): "one of: no, yes, got: true",
+    (1, ("no", "yes")): "one of: no, yes, got: 1",
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), TRUTHS.items())
+def test_a_truth_value_is_the_one_choice_that_means_it(given: tuple[object, tuple[str, ...]], expected: str) -> None:
+    value, choices = given
+    options = {"word": Option(choices=choices)}
+    if expected in choices:
+        assert resolve("m", options, {"word": value}) == {"word": expected}
+    else:
+        with pytest.raises(OptionError, match=expected):
+            resolve("m", options, {"word": value})
+
+
 def test_paths_are_as_the_host_writes_them() -> None:
     found = expanded(OPTIONS, {"path": "~/f", "word": "~/f"}, lambda path: path.replace("~", "/root"))
     assert found == {"path": "/root/f", "word": "~/f"}
