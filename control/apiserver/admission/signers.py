@@ -62,12 +62,12 @@ def _outcome(request: Object) -> tuple[object, object]:
 
 
 def _check_subject(operation: Operation, spec: Object) -> None:
-    """A request that nobody can read is left to validation. Raises Forbidden."""
+    """Raises Forbidden also for a subject that cannot be read here: another signer may read the group in it."""
     if spec.get("signerName") != _CLIENT_SIGNER:
         return
     try:
         subject = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or "")).subject
-    except (ValueError, binascii.Error):
-        return
+    except (ValueError, binascii.Error) as error:
+        raise forbidden(operation, f"failed to parse CSR: {error}") from error
     if MASTERS_GROUP in (one.value for one in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)):
         raise forbidden(operation, f"use of {_CLIENT_SIGNER} signer with {MASTERS_GROUP} group is not allowed")

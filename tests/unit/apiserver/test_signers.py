@@ -6,6 +6,10 @@ import base64
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 
 from api.pki import Subject, new_authority, new_key, new_request
 from control.apiserver.identity import AUTHENTICATED_GROUP, User
@@ -22,6 +26,22 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 def signing_request(signer: str, *groups: str) -> dict[str, Any]:
     text = base64.b64encode(new_request(new_key(), Subject("somebody", groups), ())).decode()
     return {"metadata": {"name": "r"}, "spec": {"request": text, "signerName": signer, "usages": ["client auth"]}}
+
+
+def unreadable(signer: str) -> dict[str, Any]:
+    """A request to join the masters whose subject has a number for a locality, which not everybody can read."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = (NameOID.ORGANIZATION_NAME, "system:masters"), (NameOID.LOCALITY_NAME, "QQQQ")
+    subject = x509.Name([x509.NameAttribute(kind, value) for kind, value in names])
+    plain = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+    content = plain.tbs_certrequest_bytes.replace(b"\x0c\x04QQQQ", b"\x02\x04QQQQ")
+    signature = b"\x00" + key.sign(content, ec.ECDSA(SHA256()))
+    whole = content + bytes.fromhex("300a06082a8648ce3d040302") + bytes([3, len(signature)]) + signature
+    lines = base64.encodebytes(b"\x30\x81" + bytes([len(whole)]) + whole).decode()
+    text = f"-----BEGIN CERTIFICATE REQUEST-----\n{lines}-----END CERTIFICATE REQUEST-----\n"
+    body = signing_request(signer)
+    body["spec"]["request"] = base64.b64encode(text.encode()).decode()
+    return body
 
 
 def grant(cluster: Any, *more: dict[str, Any]) -> None:
@@ -91,6 +111,8 @@ def test_nobody_joins_the_masters_by_a_certificate(cluster):
         "signer with system:masters group is not allowed",
     )
     assert cluster.request("POST", path, signing_request("example.com/x", "system:masters"))[0] == 201
+    status, refused, _ = cluster.request("POST", path, unreadable(client))
+    assert (status, "is forbidden: failed to parse CSR: " in refused["message"]) == (403, True)
 
 
 @pytest.fixture
