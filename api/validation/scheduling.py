@@ -5,6 +5,8 @@ Source: the original's validation of Toleration, Affinity, TopologySpreadConstra
 
 from __future__ import annotations
 
+from collections import Counter
+
 from api import names
 from api.objects import Object
 from api.validation import fields
@@ -225,8 +227,9 @@ def _label_keys(path: str, holder: Object) -> Causes:
 def spread_constraints(path: str, spec: Object) -> Causes:
     """Topology spread constraints."""
     found: Causes = []
-    all_of_them = spec.get("topologySpreadConstraints") or []
-    for index, (place, constraint) in enumerate(fields.each(spec, "topologySpreadConstraints", path)):
+    constraints = list(fields.each(spec, "topologySpreadConstraints", path))
+    coming = Counter((one.get("topologyKey") or "", one.get("whenUnsatisfiable") or "") for _, one in constraints)
+    for place, constraint in constraints:
         skew = constraint.get("maxSkew") or 0
         key, action = constraint.get("topologyKey") or "", constraint.get("whenUnsatisfiable") or ""
         if skew <= 0:
@@ -235,10 +238,10 @@ def spread_constraints(path: str, spec: Object) -> Causes:
             found.append(fields.required(f"{place}.topologyKey", "can not be empty"))
         if action not in _ACTIONS:
             found.append(fields.not_supported(f"{place}.whenUnsatisfiable", action, _ACTIONS))
-        for other in all_of_them[index + 1 :]:
-            if (other.get("topologyKey"), other.get("whenUnsatisfiable")) == (key, action):
-                pair = f"{place}.{{topologyKey, whenUnsatisfiable}}"
-                found.append(fields.duplicate(pair, f"{{{key}, {action}}}"))
+        coming[key, action] -= 1
+        if coming[key, action]:
+            pair = f"{place}.{{topologyKey, whenUnsatisfiable}}"
+            found.append(fields.duplicate(pair, f"{{{key}, {action}}}"))
         found += _min_domains(f"{place}.minDomains", constraint.get("minDomains"), action)
         for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             policy = constraint.get(field)

@@ -8,6 +8,7 @@ import pytest
 from test_validation import CONTAINER, made, put, sentences
 
 from api.objects import copy
+from api.validation.scheduling import spread_constraints
 from control.apiserver.strategies.pod_completion import merge_label_keys
 
 pytestmark = pytest.mark.unit
@@ -133,6 +134,12 @@ def test_the_mark_of_a_mirror_is_there_from_the_start_and_on_a_node() -> None:
     assert sentences(homeless) == [
         f'{path}: Invalid value: "x": must set spec.nodeName if mirror pod annotation is set'
     ]
+
+
+@pytest.mark.timeout(5)
+def test_many_constraints_are_not_compared_with_each_other() -> None:
+    constraints = [spread(topologyKey=f"a{number}")["topologySpreadConstraints"][0] for number in range(8000)]
+    assert spread_constraints("spec", {"topologySpreadConstraints": constraints}) == []
 
 
 @pytest.mark.timeout(10)
