@@ -121,10 +121,11 @@ def _profiles(start: str, spec: Object, annotations: Mapping[str, str], is_templ
         if is_template and key in annotations and not confined:
             use = 'deprecated since v1.30; use the "appArmorProfile" field instead'
             yield f"{start}metadata.annotations[{key}]: {use}"
-        for name in _BYTES:
-            for field in ("limits", "requests"):
-                amounts = (container.get("resources") or {}).get(field) or {}
-                yield from fractional(f"{path}.resources.{field}", amounts, (name,))
+        resources = container.get("resources") or {}
+        stated = [field for field in ("limits", "requests") if resources.get(field)]
+        for name in _BYTES if stated else ():
+            for field in stated:
+                yield from fractional(f"{path}.resources.{field}", resources[field], (name,))
         yield from _variables(path, container)
 
 
