@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from typing import Any, Sequence
 
-from playbooks.modules._facts_system import _read
+from playbooks.modules._facts_system import _read, said
 
 _UNITS = (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10))
 _LINKS = {"ids": "by-id", "uuids": "by-uuid", "labels": "by-label"}
@@ -156,5 +155,4 @@ def _volumes() -> Any:
 
 
 def _rows(command: Sequence[str]) -> list[list[str]]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    return [line.strip().split(",") for line in done.stdout.splitlines() if line.strip()]
+    return [line.strip().split(",") for line in said(*command, timeout=30).splitlines() if line.strip()]

@@ -57,16 +57,23 @@ def facts() -> dict[str, Any]:
 
 def _lsb() -> dict[str, str]:
     """What `lsb_release` says, or else /etc/lsb-release; {} where the host has neither."""
-    try:
-        done = subprocess.run(["lsb_release", "-a"], capture_output=True, text=True, timeout=10, check=False)
-        lines, sign = done.stdout.splitlines(), ":"
-    except (OSError, subprocess.TimeoutExpired):
+    lines, sign = said("lsb_release", "-a").splitlines(), ":"
+    if not lines:
         lines, sign = _read("/etc/lsb-release").splitlines(), "="
-    said = {name: value.strip().strip("'\"") for name, _, value in (line.partition(sign) for line in lines)}
-    found = {fact: said[name] for name, fact in _LSB.items() if name in said}
+    told = {name: value.strip().strip("'\"") for name, _, value in (line.partition(sign) for line in lines)}
+    found = {fact: told[name] for name, fact in _LSB.items() if name in told}
     if "release" in found:
         found["major_release"] = found["release"].split(".")[0]
     return found
+
+
+def said(*command: str, timeout: float = 10) -> str:
+    """What a program says; "" if it is not there, cannot be run or takes too long: no fact is worth the others."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _read(path: str) -> str:

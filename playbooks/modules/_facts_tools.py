@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import glob
 import os
-import shutil
-import subprocess
 from typing import Any
 
-from playbooks.modules._facts_system import _read
+from playbooks.modules._facts_system import _read, said
 
 
 def facts() -> dict[str, Any]:
@@ -25,18 +23,8 @@ def facts() -> dict[str, Any]:
     return found
 
 
-def _said(*command: str) -> str:
-    """What a program says; "" if it is not there or fails."""
-    if not shutil.which(command[0]):
-        return ""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
 def _capabilities() -> dict[str, Any]:
-    for line in _said("capsh", "--print").splitlines():
+    for line in said("capsh", "--print").splitlines():
         if line.startswith("Current:"):
             words = line.partition(":")[2].strip()
             if words == "=ep":
@@ -50,7 +38,7 @@ def _capabilities() -> dict[str, Any]:
 
 
 def _systemd() -> dict[str, Any]:
-    lines = _said("systemctl", "--version").splitlines() if os.path.isdir("/run/systemd/system") else []
+    lines = said("systemctl", "--version").splitlines() if os.path.isdir("/run/systemd/system") else []
     words = lines[0].split() if lines else []
     if len(words) < 2 or not words[1].isdigit():
         return {}
@@ -61,6 +49,6 @@ def _reachable() -> dict[str, list[str]]:
     """Addresses and nets that the host itself answers for."""
     found = {}
     for family in ("4", "6"):
-        lines = [line.split() for line in _said("ip", f"-{family}", "route", "show", "table", "local").splitlines()]
+        lines = [line.split() for line in said("ip", f"-{family}", "route", "show", "table", "local").splitlines()]
         found[f"ipv{family}"] = [words[1] for words in lines if len(words) > 1 and words[0] == "local"]
     return found

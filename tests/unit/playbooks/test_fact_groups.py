@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playbooks.engine.helper.call import Failure
-from playbooks.modules import _facts_subsets
+from playbooks.modules import _facts_subsets, _facts_system
 
 PLATFORM = {
     "architecture", "domain", "fqdn", "hostname", "kernel", "kernel_version", "machine", "machine_id", "nodename",
@@ -63,3 +63,15 @@ def test_facts_of_subsets(asked: list[str], expected: set[str]) -> None:
 def test_a_subset_that_there_is_not() -> None:
     with pytest.raises(Failure, match="Bad subset 'bogus'"):
         _facts_subsets.chosen(["!all", "bogus"])
+
+
+SAID = {
+    "a program": (("printf", "a\\377"), "a\N{REPLACEMENT CHARACTER}"),
+    "none": (("/nowhere/at/all",), ""),
+    "one that takes too long": (("sleep", "60"), ""),
+}
+
+
+@pytest.mark.parametrize(("command", "expected"), SAID.values(), ids=SAID)
+def test_a_program_that_does_not_tell_costs_no_other_fact(command: tuple[str, ...], expected: str) -> None:
+    assert _facts_system.said(*command, timeout=0.05 if command[0] == "sleep" else 10) == expected
