@@ -169,12 +169,6 @@ def temporary(path: str) -> tuple[int, str]:
         raise Failure(f"cannot write into {directory}: {error.strerror}", path=path) from error
 
 
-def touch(path: str) -> None:
-    """Make an empty file."""
-    with open(path, "wb"):
-        pass
-
-
 def replace(source: str, path: str, *, keep: bool = True) -> None:
     """Move a complete file over `path`, which with `keep` keeps its owner and mode; a new one gets the umask's mode."""
     try:

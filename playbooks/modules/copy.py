@@ -137,10 +137,8 @@ def _make_directories(call: Call, directory: str) -> None:
 
 def _move(call: Call, source: str, dest: str) -> None:
     """Put a complete copy of a file into the place of another, whose owner and mode stay if the content was sent."""
-    if os.path.islink(dest):
-        os.unlink(dest)
-        # What takes a link's place is as new as where there was nothing.
-        _files.touch(dest)
+    # What takes a link's place is as new as where there was nothing.
+    linked = os.path.islink(dest)
     descriptor, name = _files.temporary(dest)
     os.close(descriptor)
     try:
@@ -151,7 +149,12 @@ def _move(call: Call, source: str, dest: str) -> None:
         if call["validate"]:
             _attributes.apply(call, name)
         _files.check_with(call, call["validate"], name)
-        _files.replace(name, dest, keep=not call["remote_src"])
+        if linked:
+            if not call["remote_src"]:
+                os.chmod(name, _files.usual_mode())
+            os.rename(name, dest)
+        else:
+            _files.replace(name, dest, keep=not call["remote_src"])
     finally:
         if os.path.exists(name):
             os.unlink(name)

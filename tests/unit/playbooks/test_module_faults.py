@@ -58,6 +58,18 @@ def test_a_fault_is_told_in_a_sentence(
     assert Path("f").read_text() == "text\n" and Path("f").stat().st_mode == before.st_mode
 
 
+@pytest.mark.parametrize("validate", ["test -s %s", "false %s"])
+def test_a_link_is_replaced_by_a_file_that_was_accepted_only(validate: str, tmp_path: Path) -> None:
+    source, target, link = (tmp_path / name for name in ("source", "target", "link"))
+    source.write_text("new")
+    target.write_text("old")
+    link.symlink_to(target)
+    result = result_of("copy", src=str(source), dest=str(link), remote_src=True, validate=validate)
+    accepted = not result.get("failed")
+    assert accepted is validate.startswith("test") and link.is_symlink() is not accepted
+    assert link.read_text() == ("new" if accepted else "old") and target.read_text() == "old"
+
+
 def test_a_table_in_a_file_needs_cron_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"name": "x", "job": "true", "user": "root", "cron_file": str(tmp_path / "table")}
     monkeypatch.setattr("playbooks.modules.cron._FURTHER", "")
