@@ -14,7 +14,7 @@ from api.objects import Object
 from api.validation import fields
 from api.validation.fields import Causes
 
-_MIRROR = "kubernetes.io/config.mirror"
+MIRROR = "kubernetes.io/config.mirror"
 _COST = "controller.kubernetes.io/pod-deletion-cost"
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
@@ -28,9 +28,9 @@ def judged(path: str, metadata: Object, spec: Object) -> Causes:
     """The annotations of a pod or a template; `path` is theirs."""
     found: Causes = []
     annotations = metadata.get("annotations") or {}
-    if _MIRROR in annotations and not spec.get("nodeName"):
+    if MIRROR in annotations and not spec.get("nodeName"):
         detail = "must set spec.nodeName if mirror pod annotation is set"
-        found.append(fields.invalid(f"{path}[{_MIRROR}]", annotations[_MIRROR], detail))
+        found.append(fields.invalid(f"{path}[{MIRROR}]", annotations[MIRROR], detail))
     if _COST in annotations and not _is_cost(annotations[_COST]):
         found.append(fields.invalid(f"{path}[{_COST}]", annotations[_COST], "must be a 32bit integer"))
     known = {str(container.get("name")) for _, container in _containers("", spec)}
@@ -53,7 +53,7 @@ def changed(new: Object, old: Object) -> Causes:
     now, before = ((one["metadata"].get("annotations") or {}) for one in (new, old))
     for key in {**before, **now}:
         what = "AppArmor annotations" if key.startswith(ANNOTATION) else "mirror pod annotation"
-        if now.get(key) == before.get(key) or not (key.startswith(ANNOTATION) or key == _MIRROR):
+        if now.get(key) == before.get(key) or not (key.startswith(ANNOTATION) or key == MIRROR):
             continue
         verb = "remove or update" if key in before else "add"
         found.append(fields.forbidden(f"metadata.annotations[{key}]", f"may not {verb} {what}"))

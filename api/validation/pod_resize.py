@@ -13,15 +13,15 @@ from api.objects import Object, copy
 from api.pod_resources import qos_class
 from api.validation import fields
 from api.validation.fields import Causes
+from api.validation.pod_annotations import MIRROR
 
-_MIRROR = "kubernetes.io/config.mirror"
 _RESIZABLE = ("cpu", "memory")
 _KINDS = ("requests", "limits")
 
 
 def judged(new: Object, old: Object) -> Causes:
     """A pod with other resources; the containers are the same ones in the same order."""
-    if _MIRROR in (old["metadata"].get("annotations") or {}):
+    if MIRROR in (old["metadata"].get("annotations") or {}):
         return [fields.forbidden("", "static pods cannot be resized")]
     if (old["spec"].get("os") or {}).get("name") == "windows":
         return [fields.forbidden("", "windows pods cannot be resized")]

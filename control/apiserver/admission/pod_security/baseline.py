@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from api.app_armor import ANNOTATION
 from api.objects import Object
 from control.apiserver.admission.pod_security.judging import (
     Judged,
@@ -35,7 +36,6 @@ _SAFE_SYSCTLS = {
     "net.ipv4.tcp_wmem": 32, "net.ipv4.tcp_slow_start_after_idle": 37, "net.ipv4.tcp_notsent_lowat": 37,
 }  # fmt: skip
 _SELINUX_TYPES = {"": 0, "container_t": 0, "container_init_t": 0, "container_kvm_t": 0, "container_engine_t": 31}
-_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 
@@ -51,7 +51,7 @@ def apparmor(judged: Judged) -> Violation | None:
     noted = sorted(
         f'{key}="{value}"'
         for key, value in judged.annotations.items()
-        if key.startswith(_APPARMOR) and value not in ("", "runtime/default") and not value.startswith("localhost/")
+        if key.startswith(ANNOTATION) and value not in ("", "runtime/default") and not value.startswith("localhost/")
     )
     values = [*sorted({kind(one) for one in (judged.spec, *found)} - {""}), *noted]
     if not values:
