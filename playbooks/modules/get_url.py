@@ -77,8 +77,13 @@ def _expected(call: Call, result: dict[str, Any]) -> tuple[str, str]:
         raise Failure("The checksum parameter has to be in format <algorithm>:<checksum>", **result)
     if "://" in value:
         name = os.path.basename(urllib.parse.urlparse(call["url"]).path)
-        with opened(value, timeout=call["timeout"], validate_certs=call["validate_certs"]) as response:
-            lines = [line.split() for line in response.read().decode().splitlines() if line.strip()]
+        with _answer(call, value, "GET", None) as response:
+            if response.status != 200:
+                reason = f"HTTP Error {response.status}: {response.reason}"
+                raise Failure(
+                    "Request failed", **{**result, "url": value}, status_code=response.status, response=reason
+                )
+            lines = [line.split() for line in response.read().decode("utf-8", "replace").splitlines() if line.strip()]
         sums = {words[-1].lstrip("*./"): words[0] for words in lines}
         value = lines[0][0] if len(lines) == 1 and len(lines[0]) == 1 else sums.get(name, "")
         if not value:
@@ -96,6 +101,15 @@ def _hash(path: str, algorithm: str) -> str:
         raise Failure(f"Could not hash file '{path}' with algorithm '{algorithm}'") from error
 
 
+def _answer(call: Call, url: str, method: str, since: float | None) -> Any:
+    """The open response to a request with all that the parameters say of one. Raises OSError, Failure."""
+    return opened(
+        url, method=method, headers=_asked(call, since), timeout=call["timeout"],
+        validate_certs=call["validate_certs"], use_proxy=call["use_proxy"], client_cert=call["client_cert"],
+        client_key=call["client_key"], **web_settings(call),
+    )  # fmt: skip
+
+
 def _asked(call: Call, since: float | None) -> dict[str, str]:
     """The headers of the request."""
     headers = {"User-Agent": call["http_agent"], **{key: str(value) for key, value in (call["headers"] or {}).items()}}
@@ -110,15 +124,10 @@ def _asked(call: Call, since: float | None) -> dict[str, str]:
 def _fetch(
     call: Call, directory: str, wanted: tuple[str, str], result: dict[str, Any], since: float | None
 ) -> dict[str, Any]:
-    settings = web_settings(call)
     started = time.monotonic()
     about = {"url": call["url"], "dest": call["dest"]}
     try:
-        response = opened(
-            call["url"], method="HEAD" if call.check else "GET", headers=_asked(call, since), timeout=call["timeout"],
-            validate_certs=call["validate_certs"], use_proxy=call["use_proxy"], client_cert=call["client_cert"],
-            client_key=call["client_key"], **settings,
-        )  # fmt: skip
+        response = _answer(call, call["url"], "HEAD" if call.check else "GET", since)
     except OSError as error:
         raise Failure(f"Request failed: {error}", **about, elapsed=int(time.monotonic() - started)) from error
     with response:

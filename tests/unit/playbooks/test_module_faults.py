@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.server
 import io
 import socket
 import threading
@@ -122,6 +124,42 @@ def test_a_server_that_answers_nonsense_is_told_in_a_sentence(name: str, answer:
         thread.join()
     assert result.get("failed") and "exception" not in result, result
     assert list(tmp_path.iterdir()) == []
+
+
+class _Guarded(http.server.BaseHTTPRequestHandler):
+    """Gives a file and its sums to whom brings the token."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        known = self.headers.get("X-Token") == "t"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        text = f"{hashlib.sha1(b'text').hexdigest()}  f\n" if self.path == "/sums" else "text"
+        self.wfile.write(text.encode() if known else b"")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("token", ["t", "other"])
+def test_the_sums_of_a_download_are_asked_for_as_the_file_is(token: str, tmp_path: Path) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Guarded) as server:
+        server.timeout = 5
+
+        def serve() -> None:
+            for _ in range(2 if token == "t" else 1):
+                server.handle_request()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        given = {"headers": {"X-Token": token}, "use_proxy": False, "checksum": f"sha1:{base}/sums"}
+        result = result_of("get_url", url=f"{base}/f", dest=str(tmp_path / "g"), **given)
+        thread.join()
+    if token == "t":
+        assert result["changed"] and (tmp_path / "g").read_text() == "text", result
+    else:
+        assert (result["status_code"], result["url"], result["msg"]) == (401, f"{base}/sums", "Request failed")
 
 
 def test_what_is_no_http_can_be_downloaded_where_its_answer_has_no_status(
