@@ -30,6 +30,8 @@ _NOW = -1.0
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `file`."""
     path = _path(call)
+    if not path:
+        raise Failure("the path of the file is empty", path=path)
     before = _files.state_of(path)
     state = call["state"] or (before if before != "absent" else "directory" if call["recurse"] else "file")
     if call["recurse"] and state != "directory":
