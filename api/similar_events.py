@@ -20,7 +20,8 @@ _REMEMBERED = 4096
 
 @dataclass(slots=True)
 class _Group:
-    messages: set[str] = field(default_factory=set)
+    # Hashes, as messages may be long.
+    messages: set[int] = field(default_factory=set)
     last: float = 0.0
 
 
@@ -39,9 +40,10 @@ class SimilarEvents:
         self._groups[group] = known
         if len(self._groups) > _REMEMBERED:
             self._groups.pop(next(iter(self._groups)))
-        if message in known.messages:
+        said = hash(message)
+        if said in known.messages:
             return False
         if len(known.messages) >= MOST:
             return True
-        known.messages.add(message)
+        known.messages.add(said)
         return False
