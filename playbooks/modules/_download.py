@@ -8,6 +8,7 @@ import http.client
 import http.cookiejar
 import netrc
 import os
+import re
 import shutil
 import ssl
 import urllib.error
@@ -87,7 +88,8 @@ def opened(
         from playbooks.modules._unix_http import UnixHandler
 
         handlers.append(UnixHandler(unix_socket))
-    sent = {**(_from_netrc(url, netrc_file) if netrc_file else {}), **(headers or {})}
+    url, from_url = without_user(url)
+    sent = {**(_from_netrc(url, netrc_file) if netrc_file else {}), **from_url, **(headers or {})}
     try:
         request = urllib.request.Request(url, data=data, method=method)
     except ValueError as error:
@@ -116,12 +118,12 @@ def download(url: str, path: str, **options: Any) -> Any:
     try:
         with opened(url, **options) as response:
             if response.status >= 400:
-                raise Failure(f"Request failed: HTTP Error {response.status}: {response.reason}", url=url)
+                raise Failure(f"Request failed: HTTP Error {response.status}: {response.reason}", url=masked(url))
             with open(path, "wb") as sink:
                 save(response, sink)
             return response
     except OSError as error:
-        raise Failure(f"Request failed: {getattr(error, 'reason', error)}", url=url) from error
+        raise Failure(f"Request failed: {getattr(error, 'reason', error)}", url=masked(url)) from error
 
 
 def save(response: Any, sink: IO[bytes]) -> None:
@@ -143,8 +145,32 @@ def _from_netrc(url: str, path: str) -> dict[str, str]:
         return {}
     if not found:
         return {}
-    pair = f"{found[0]}:{found[2] or ''}"
-    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    return _basic(found[0], found[2] or "")
+
+
+def _basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+def without_user(url: str) -> tuple[str, dict[str, str]]:
+    """An address without the user that it names, and the header that says who that is; ftp has its own way."""
+    scheme, _, rest = url.partition("://")
+    user, found, _ = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    if not found or scheme.lower() == "ftp":
+        return url, {}
+    name, _, password = user.partition(":")
+    plain = f"{scheme}://{rest[len(user) + 1 :]}"
+    return plain, _basic(urllib.parse.unquote(name), urllib.parse.unquote(password)) if name else {}
+
+
+def masked(url: str) -> str:
+    """An address as results tell it: of a user and password in it only that they are there."""
+    scheme, _, rest = url.partition("://")
+    user, found, _ = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    if not found or user in ("", ":"):
+        return url
+    hidden = "****:****" if user.partition(":")[2] else "****"
+    return f"{scheme}://{hidden}@{rest[len(user) + 1 :]}"
 
 
 class _Unpacked(gzip.GzipFile):

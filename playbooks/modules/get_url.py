@@ -16,7 +16,7 @@ from typing import Any, Iterator
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
 from playbooks.modules import _attributes, _files
-from playbooks.modules._download import WEB_OPTIONS, opened, save, web_settings
+from playbooks.modules._download import WEB_OPTIONS, masked, opened, save, web_settings
 
 OPTIONS = {
     "url": Option(required=True),
@@ -43,7 +43,7 @@ OPTIONS = {
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `get_url`."""
     dest = call["dest"]
-    result: dict[str, Any] = {"url": call["url"], "dest": dest, "changed": False, "elapsed": 0}
+    result: dict[str, Any] = {"url": masked(call["url"]), "dest": dest, "changed": False, "elapsed": 0}
     result.update(checksum_src=None, checksum_dest=None)
     algorithm, expected = _expected(call, result)
     there = os.path.exists(dest) and not os.path.isdir(dest)
@@ -76,18 +76,18 @@ def _expected(call: Call, result: dict[str, Any]) -> tuple[str, str]:
     if not value:
         raise Failure("The checksum parameter has to be in format <algorithm>:<checksum>", **result)
     if "://" in value:
-        name = os.path.basename(urllib.parse.urlparse(call["url"]).path)
-        with _answer(call, value, "GET", None) as response:
+        name, address = os.path.basename(urllib.parse.urlparse(call["url"]).path), value
+        with _answer(call, address, "GET", None) as response:
             if response.status != 200:
                 reason = f"HTTP Error {response.status}: {response.reason}"
                 raise Failure(
-                    "Request failed", **{**result, "url": value}, status_code=response.status, response=reason
+                    "Request failed", **{**result, "url": masked(address)}, status_code=response.status, response=reason
                 )
             lines = [line.split() for line in response.read().decode("utf-8", "replace").splitlines() if line.strip()]
         sums = {words[-1].lstrip("*./"): words[0] for words in lines}
         value = lines[0][0] if len(lines) == 1 and len(lines[0]) == 1 else sums.get(name, "")
         if not value:
-            raise Failure(f"Unable to find a checksum for file '{name}' in '{call['checksum']}'")
+            raise Failure(f"Unable to find a checksum for file '{name}' in '{masked(address)}'")
     value = re.sub(r"\W+", "", value).lower()
     if not re.fullmatch("[0-9a-f]+", value):
         raise Failure("The checksum format is invalid", **result)
@@ -125,7 +125,7 @@ def _fetch(
     call: Call, directory: str, wanted: tuple[str, str], result: dict[str, Any], since: float | None
 ) -> dict[str, Any]:
     started = time.monotonic()
-    about = {"url": call["url"], "dest": call["dest"]}
+    about = {"url": masked(call["url"]), "dest": call["dest"]}
     try:
         response = _answer(call, call["url"], "HEAD" if call.check else "GET", since)
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import FILE_OPTIONS, Option
 from playbooks.modules import _attributes, _files, _multipart
-from playbooks.modules._download import WEB_OPTIONS, opened, web_settings
+from playbooks.modules._download import WEB_OPTIONS, masked, opened, web_settings, without_user
 
 OPTIONS = {
     "url": Option(required=True),
@@ -85,12 +85,12 @@ def run(call: Call) -> dict[str, Any]:
         raise Failure(
             f"Status code was -1 and not {list(call['status_code'])}: Request failed: {error}",
             status=-1,
-            url=call["url"],
+            url=masked(call["url"]),
             redirected=False,
             elapsed=int(time.monotonic() - started),
         ) from error
     except ValueError as error:
-        raise Failure(str(error), status=-1, url=call["url"]) from error
+        raise Failure(str(error), status=-1, url=masked(call["url"])) from error
     result["elapsed"] = int(time.monotonic() - started)
     return _judge(call, result, content)
 
@@ -118,7 +118,7 @@ def _describe(response: Any, cookies: http.cookiejar.CookieJar) -> dict[str, Any
 
 
 def _judge(call: Call, result: dict[str, Any], content: bytes) -> dict[str, Any]:
-    result["redirected"] = result["url"] != call["url"]
+    result["redirected"] = result["url"] != without_user(call["url"])[0]
     accepted = [int(code) for code in call["status_code"]]
     text = content.decode("utf-8", "replace")
     if "json" in result.get("content_type", ""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.server
 import io
@@ -18,6 +19,7 @@ from playbooks.engine.helper.call import Call
 from playbooks.engine.helper.options import resolve
 from playbooks.engine.helper.serve import execute
 from playbooks.engine.language import modules
+from playbooks.modules import _download
 
 pytestmark = pytest.mark.unit
 
@@ -160,6 +162,22 @@ def test_the_sums_of_a_download_are_asked_for_as_the_file_is(token: str, tmp_pat
         assert result["changed"] and (tmp_path / "g").read_text() == "text", result
     else:
         assert (result["status_code"], result["url"], result["msg"]) == (401, f"{base}/sums", "Request failed")
+
+
+ADDRESSES = {
+    "http://h/a@b": ("http://h/a@b", "http://h/a@b", None),
+    "http://h?a:@b": ("http://h?a:@b", "http://h?a:@b", None),
+    "http://me:p%40w@h:1/x": ("http://h:1/x", "http://****:****@h:1/x", b"me:p@w"),
+    "https://me@h": ("https://h", "https://****@h", b"me:"),
+    "nothing": ("nothing", "nothing", None),
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), ADDRESSES.items(), ids=ADDRESSES)
+def test_who_an_address_names_is_told_to_the_server_only(url: str, expected: tuple[str, str, bytes | None]) -> None:
+    plain, header = _download.without_user(url)
+    sent = base64.b64decode(header["Authorization"][6:]) if header else None
+    assert (plain, _download.masked(url), sent) == expected
 
 
 def test_what_is_no_http_can_be_downloaded_where_its_answer_has_no_status(
