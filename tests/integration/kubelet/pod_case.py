@@ -97,8 +97,9 @@ def rejected(reason: str) -> Check:
 def evicted(message: str) -> Check:
     def check(found: Object) -> bool:
         status = found["status"]
-        disrupted = any(e["type"] == "DisruptionTarget" and e["status"] == "True" for e in status["conditions"])
-        return rejected("Evicted")(found) and status["message"] == message and disrupted
+        # Who breaks a limit of its own is not disrupted by others.
+        disrupted = any(e["type"] == "DisruptionTarget" for e in status["conditions"])
+        return rejected("Evicted")(found) and status["message"] == message and not disrupted
 
     return check
 
