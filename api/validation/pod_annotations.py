@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping
 
 from api.app_armor import ANNOTATION, LOCALHOST, PLAIN
 from api.objects import Object
+from api.seccomp import SECCOMP_OF_CONTAINER, SECCOMP_OF_POD
 from api.validation import fields
 from api.validation.fields import Causes
 
 MIRROR = "kubernetes.io/config.mirror"
 _COST = "controller.kubernetes.io/pod-deletion-cost"
-_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
-_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 _Plain = Mapping[str, tuple[str, ...]]
 _SECCOMP_PLAIN: _Plain = {"Unconfined": ("unconfined",), "RuntimeDefault": ("runtime/default", "docker/default")}
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
@@ -35,7 +34,7 @@ def judged(path: str, metadata: Object, spec: Object) -> Causes:
         found.append(fields.invalid(f"{path}[{_COST}]", annotations[_COST], "must be a 32bit integer"))
     known = {str(container.get("name")) for _, container in _containers("", spec)}
     for key, value in annotations.items():
-        if key == _SECCOMP_POD or key.startswith(_SECCOMP_CONTAINER):
+        if key == SECCOMP_OF_POD or key.startswith(SECCOMP_OF_CONTAINER):
             found += _seccomp(f"{path}.{key}", value)
         if not key.startswith(ANNOTATION):
             continue
@@ -65,14 +64,14 @@ def agreeing(pod: Object) -> Causes:
     annotations, spec = pod["metadata"].get("annotations") or {}, pod["spec"]
     found: Causes = []
     whole = spec.get("securityContext") or {}
-    if _SECCOMP_POD in annotations:
+    if SECCOMP_OF_POD in annotations:
         place = "spec.securityContext.seccompProfile"
-        found += _differing(place, "seccomp", annotations[_SECCOMP_POD], whole.get("seccompProfile"), _SECCOMP_PLAIN)
+        found += _differing(place, "seccomp", annotations[SECCOMP_OF_POD], whole.get("seccompProfile"), _SECCOMP_PLAIN)
     windows = (spec.get("os") or {}).get("name") == "windows"
     plain = {kind: (word,) for word, kind in PLAIN.items()}
     for path, container in _containers("spec", spec):
         context, name = container.get("securityContext") or {}, container.get("name")
-        if (told := annotations.get(f"{_SECCOMP_CONTAINER}{name}")) is not None:
+        if (told := annotations.get(f"{SECCOMP_OF_CONTAINER}{name}")) is not None:
             place = f"{path}.securityContext.seccompProfile"
             found += _differing(place, "seccomp", told, context.get("seccompProfile"), _SECCOMP_PLAIN)
         if not windows and (told := annotations.get(f"{ANNOTATION}{name}")) is not None:

@@ -10,12 +10,11 @@ from heapq import merge
 
 from api import app_armor
 from api.objects import Object
+from api.seccomp import SECCOMP_OF_CONTAINER, SECCOMP_OF_POD
 from api.validation.fields import each
 from api.warnings.labels import of_term, replacement
 from api.warnings.storage import fractional, of_claim_spec, of_sources
 
-_SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
-_SECCOMP_OF = "container.seccomp.security.alpha.kubernetes.io/"
 _NO_SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
 _NO_SYSCTLS = 'non-functional in v1.11+; use the "sysctls" field instead'
 _ANNOTATIONS = {
@@ -109,11 +108,11 @@ def _containers(path: str, spec: Object) -> Iterator[tuple[str, Object]]:
 def _profiles(start: str, spec: Object, annotations: Mapping[str, str], is_template: bool) -> Iterator[str]:
     """Profiles that only annotations name, and what else is odd in single containers."""
     whole = spec.get("securityContext") or {}
-    if _SECCOMP in annotations and whole.get("seccompProfile") is None:
-        yield f"{start}metadata.annotations[{_SECCOMP}]: {_NO_SECCOMP}"
+    if SECCOMP_OF_POD in annotations and whole.get("seccompProfile") is None:
+        yield f"{start}metadata.annotations[{SECCOMP_OF_POD}]: {_NO_SECCOMP}"
     for path, container in _containers(f"{start}spec", spec):
         context = container.get("securityContext") or {}
-        key = f"{_SECCOMP_OF}{container.get('name')}"
+        key = f"{SECCOMP_OF_CONTAINER}{container.get('name')}"
         if key in annotations and context.get("seccompProfile") is None:
             yield f"{start}metadata.annotations[{key}]: {_NO_SECCOMP}"
         key = f"{app_armor.ANNOTATION}{container.get('name')}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from api.naturals import natural
 from api.objects import Object, annotations_of, condition, copy, is_deleting, labels_of, name_of, namespace_of
 from api.runtime import parse_timestamp
 from control.controllers.pods import from_template, phase_of
@@ -26,13 +27,13 @@ def is_indexed(job: Object) -> bool:
 def index_of(pod: Object) -> int | None:
     """The pod's completion index."""
     text = annotations_of(pod).get(INDEX) or labels_of(pod).get(INDEX) or ""
-    return int(text) if text.isdigit() else None
+    return natural(text)
 
 
 def failures_before(pod: Object) -> int:
     """How often the pod's index had failed before this pod ran."""
     text = annotations_of(pod).get(_FAILURES, "0")
-    return int(text) if text.isdigit() else 0
+    return natural(text) or 0
 
 
 def pod_for(job: Object, index: int | None, failures: int = 0) -> Object:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from api.naturals import natural
 from api.objects import (
     Object,
     annotations_of,
@@ -115,7 +116,8 @@ def _rank(pod: Object, on_node: Mapping[str, int], now: float) -> tuple[Any, ...
 def deletion_cost(pod: Mapping[str, Any]) -> int:
     """The annotation pod-deletion-cost; 0 if absent or not a number."""
     text = annotations_of(pod).get(DELETION_COST, "0")
-    return int(text) if text.lstrip("+-").isdigit() else 0
+    size = natural(text.removeprefix("-")) or 0
+    return -size if text.startswith("-") else size
 
 
 def _age_bucket(since: float, now: float) -> int:

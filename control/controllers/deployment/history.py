@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from api.names import SUFFIX_ALPHABET
+from api.naturals import natural
 from api.objects import Object, annotations_of, copy, name_of, namespace_of, owner_reference
 
 HASH_LABEL = "pod-template-hash"
@@ -69,7 +70,7 @@ def previous(deployment: Object, replicasets: Sequence[Object], newest: Object |
 def revision(obj: Object) -> int:
     """The revision annotation; 0 if absent."""
     text = annotations_of(obj).get(REVISION, "0")
-    return int(text) if text.isdigit() else 0
+    return natural(text) or 0
 
 
 def next_revision(old: Sequence[Object]) -> int:

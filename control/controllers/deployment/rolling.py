@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.naturals import natural
 from api.objects import Object, annotations_of
 from control.controllers.deployment.history import DESIRED, MAXIMUM, age
 
@@ -135,8 +136,8 @@ def is_scaling(deployment: Object, replicasets: Sequence[Object]) -> bool:
     """Whether the wanted number changed since the active ReplicaSets were sized."""
     wanted = int(deployment["spec"].get("replicas", 1))
     for one in replicasets:
-        noted = annotations_of(one).get(DESIRED, "")
-        if replicas_of(one) > 0 and noted.isdigit() and int(noted) != wanted:
+        noted = natural(annotations_of(one).get(DESIRED, ""))
+        if replicas_of(one) > 0 and noted is not None and noted != wanted:
             return True
     return False
 
@@ -179,10 +180,8 @@ def _proportional(limits: Bounds, active: Sequence[Object]) -> list[Resize]:
 def _share(replicaset: Object, limits: Bounds, allowed: int, rest: int) -> int:
     """The part of the change that falls to one ReplicaSet, no larger than what is left of it."""
     have = replicas_of(replicaset)
-    noted = annotations_of(replicaset).get(MAXIMUM, "")
-    before = (
-        int(noted) if noted.isdigit() and int(noted) else int((replicaset.get("status") or {}).get("replicas") or 0)
-    )
+    noted = natural(annotations_of(replicaset).get(MAXIMUM, ""))
+    before = noted or int((replicaset.get("status") or {}).get("replicas") or 0)
     if not before or not rest:
         return 0
     part = math.floor(have * allowed / before + 0.5) - have if allowed else -have

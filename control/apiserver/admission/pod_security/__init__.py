@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from api import errors
 from api.errors import Cause
 from api.objects import Object, annotations_of, labels_of
+from api.seccomp import SECCOMP_OF_CONTAINER, SECCOMP_OF_POD
 from control.apiserver.admission.common import forbidden, is_for
 from control.apiserver.admission.pipeline import PluginBase
 from control.apiserver.admission.pod_security.checks import LEVELS, violations
@@ -31,8 +32,6 @@ _WORKLOADS = frozenset(
     }
 )  # fmt: skip
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
-_SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
-_SECCOMP_OF = "container.seccomp.security.alpha.kubernetes.io/"
 
 
 class PodSecurity(PluginBase):
@@ -119,7 +118,7 @@ def _pod_of(obj: Object) -> Object | None:
 def _differs(pod: Object, before: Object) -> bool:
     """Whether an update touches what is judged: of what may change these are the images and annotations alone."""
     notes, old_notes = annotations_of(pod), annotations_of(before)
-    if notes.get(_SECCOMP) != old_notes.get(_SECCOMP):
+    if notes.get(SECCOMP_OF_POD) != old_notes.get(SECCOMP_OF_POD):
         return True
     for field in ("containers", "initContainers"):
         if len(pod["spec"].get(field) or ()) != len(before["spec"].get(field) or ()):
@@ -128,7 +127,7 @@ def _differs(pod: Object, before: Object) -> bool:
     return any(
         one["name"] not in old_images
         or one.get("image") != old_images[one["name"]]
-        or notes.get(_SECCOMP_OF + one["name"]) != old_notes.get(_SECCOMP_OF + one["name"])
+        or notes.get(SECCOMP_OF_CONTAINER + one["name"]) != old_notes.get(SECCOMP_OF_CONTAINER + one["name"])
         for one in _containers(pod)
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from api.app_armor import ANNOTATION
 from api.objects import Object
+from api.seccomp import SECCOMP_OF_CONTAINER, SECCOMP_OF_POD
 from control.apiserver.admission.pod_security.judging import (
     Judged,
     Violation,
@@ -36,8 +37,6 @@ _SAFE_SYSCTLS = {
     "net.ipv4.tcp_wmem": 32, "net.ipv4.tcp_slow_start_after_idle": 37, "net.ipv4.tcp_notsent_lowat": 37,
 }  # fmt: skip
 _SELINUX_TYPES = {"": 0, "container_t": 0, "container_init_t": 0, "container_kvm_t": 0, "container_engine_t": 31}
-_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
-_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 
 
 def apparmor(judged: Judged) -> Violation | None:
@@ -159,7 +158,7 @@ def selinux(judged: Judged) -> Violation | None:
 
 def seccomp_annotations(judged: Judged) -> Violation | None:
     """Seccomp as it was told before there were fields for it."""
-    keys = [_SECCOMP_POD, *(f"{_SECCOMP_CONTAINER}{one['name']}" for one in judged.containers)]
+    keys = [SECCOMP_OF_POD, *(f"{SECCOMP_OF_CONTAINER}{one['name']}" for one in judged.containers)]
     told = {key: judged.annotations[key] for key in keys if key in judged.annotations}
     bad = sorted(
         f'{key}="{value}"'
