@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pod_case import BUSYBOX, RUN, shell
-from podman_host import NODE, PAUSE, Node, eventually
+from podman_host import NODE, PAUSE, SPEAKER, Node, eventually
 from traces import NAMESPACE, create, pod, ready
 
 from agents.kubelet.machine import read_pressure
@@ -75,7 +76,28 @@ def test_a_node_short_of_memory_evicts_and_takes_no_more(clean: Node) -> None:
 
 
 def images(node: Node) -> set[str]:
-    return set(node.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split())
+    """The images' names. Podman fails to list them while one is being removed: it is asked again then."""
+    words = node.command(*node.podman_words(), "images", "--format", "{{.Repository}}:{{.Tag}}")
+
+    def listed() -> set[str] | None:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return set(done.stdout.split()) if done.returncode == 0 else None
+
+    found: set[str] = eventually(listed, "Podman lists its images")
+    return found
+
+
+@contextmanager
+def images_restored(node: Node) -> Iterator[None]:
+    """Give back what other tests need, though it was unused."""
+    try:
+        yield
+    finally:
+        left = images(node)
+        if BUSYBOX not in left:
+            node.import_image(BUSYBOX, node.small_files(), applets=True)
+        if SPEAKER not in left:
+            node.load_speaker()
 
 
 def test_a_node_short_of_room_for_images_collects_what_nobody_uses(clean: Node) -> None:
@@ -84,15 +106,12 @@ def test_a_node_short_of_room_for_images_collects_what_nobody_uses(clean: Node) 
     create(clean, "done", containers=[shell("true")], restartPolicy="Never")
     eventually(lambda: pod(clean, "done")["status"]["phase"] == "Succeeded", "the short pod has ended")
     assert unused in images(clean)
-    with kubelet_with(clean, "imagefs.available<900Ti"):
+    with images_restored(clean), kubelet_with(clean, "imagefs.available<900Ti"):
         eventually(lambda: has(clean, "DiskPressure"), "the node says so")
         eventually(lambda: images(clean) == {PAUSE}, "what nobody uses is collected")
         names = ("ps", "--all", "--format", "{{.Names}}")
         eventually(lambda: "k8s_app_done" not in clean.podman(*names), "nor does what has ended stay")
     eventually(lambda: not has(clean, "DiskPressure"), "the node has room again")
-    # Other tests' images were unused, too.
-    clean.import_image(BUSYBOX, clean.small_files(), applets=True)
-    clean.load_speaker()
 
 
 def test_a_node_short_of_disk_evicts_who_took_most(clean: Node) -> None:
