@@ -42,7 +42,8 @@ def pod(new: Object, old: Object | None, subresource: str) -> Causes:
     """A Pod, new or changed."""
     spec = new["spec"]
     if subresource == "status" and old is not None:
-        return pod_status.changed(new, old)
+        annotated = pod_annotations.judged("metadata.annotations", new["metadata"], old["spec"])
+        return pod_annotations.changed(new, old) + annotated + pod_status.changed(new, old)
     if subresource == "ephemeralcontainers" and old is not None:
         return _ephemeral_update(spec, old["spec"])
     found = pod_spec("spec", spec, is_pod=True) + containers.for_pods("spec", spec, "containers", "initContainers")
