@@ -3,7 +3,8 @@
 The stored text is canonical in its beginning only: `{"kind":…,"apiVersion":…,"metadata":{…`. That lets the
 resource version be put in, and the kind be left out of list items, without parsing.
 
-Invariant: the stored text has no resourceVersion; every text that leaves this module for a client has one.
+Invariant: the stored text has no resourceVersion; every text of a stored object that leaves this module for a client
+has one.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ def _create_allocated(op: Operation, obj: Object) -> Stored:
 
 
 def _pretend(op: Operation, obj: Object) -> Stored:
-    """A dry run: what would have been stored, at the current revision."""
+    """A dry run: what would have been stored; it has no version, since it was not."""
     if op.server.cache.peek(op.key()) is not None:
         raise errors.already_exists(op.resource.plural, op.resource.group, op.name)
     storage, revision = op.endpoint.storage, op.server.cache.revision
-    return Stored(revision, codec.attach(codec.encode(obj, storage.api_version, storage.kind), revision))
+    return Stored(revision, codec.encode(obj, storage.api_version, storage.kind))

@@ -18,7 +18,7 @@ from control.apiserver import negotiation
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.forms import partial_metadata, table_text, text_response
 from control.apiserver.handlers.patching import APPLY, configuration, patched_body
-from control.apiserver.handlers.updating import update_object
+from control.apiserver.handlers.updating import check_name, update_object
 from control.apiserver.negotiation import accepted
 from control.apiserver.operation import UPDATE, Operation, operation
 from control.apiserver.printing import workloads
@@ -41,6 +41,7 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """PUT of a Scale."""
     op = operation(server, endpoint, request, UPDATE)
     body = _declared(op, negotiation.read_object(request, "Scale", _API_VERSION))
+    check_name(op, (body.get("metadata") or {}).get("name") or "")
     found, _ = update_object(op, lambda old: _scaled(op, old, body))
     return _respond(server, endpoint, request, found)
 

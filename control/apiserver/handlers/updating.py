@@ -30,7 +30,7 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """PUT of an object or its status."""
     op = operation(server, endpoint, request, UPDATE)
     first: list[Object] = [checked_body(op, request)]
-    _check_name(op, metadata_of(first[0]).get("name") or "")
+    check_name(op, metadata_of(first[0]).get("name") or "")
 
     def wanted(old: Object) -> Object:
         # Another write came between: begin again from the body, the first reading of it has been completed.
@@ -42,7 +42,7 @@ def update(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     return object_response(server, endpoint, request, found.text, 201 if created else 200)
 
 
-def _check_name(op: Operation, name: str) -> None:
+def check_name(op: Operation, name: str) -> None:
     """An object that replaces another says which one. Raises BadRequest."""
     if not name:
         raise errors.BadRequest(

@@ -146,6 +146,7 @@ def test_dry_run_stores_nothing(cluster):
     status, made, _ = cluster.request("POST", path, config_map("a", x="1"))
     assert (status, made["data"]) == (201, {"x": "1"})
     assert made["metadata"]["uid"]
+    assert "resourceVersion" not in made["metadata"]
     with pytest.raises(errors.NotFound):
         cluster.client().get("configmaps", "a", "default")
 
@@ -277,6 +278,11 @@ def test_a_scale_is_of_its_workload_and_of_known_fields(cluster, client):
     assert (refused[0], refused[1]["message"]) == (
         400,
         "the name of the object (other) does not match the name on the URL (d)",
+    )
+    refused = cluster.request("PUT", path, {"spec": {"replicas": 2}})
+    assert (refused[0], refused[1]["message"]) == (
+        400,
+        "the name of the object (d based on URL) was undeterminable: name must be provided",
     )
     body = {"metadata": {"name": "d"}, "spec": {"replicas": 2, "more": 1}}
     assert cluster.request("PUT", f"{path}?fieldValidation=Strict", body)[0] == 400
