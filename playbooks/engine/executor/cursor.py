@@ -97,6 +97,12 @@ class Cursor:
         self.failed = True
         return False
 
+    def forgive(self) -> None:
+        """What failed before counts no more: after the `always` that it led to, the host goes on."""
+        self.failed = False
+        for frame in self._frames:
+            frame.failing = False
+
     def will_be_rescued(self) -> bool:
         """Whether a failure of the current task would be rescued, now or after the `always` parts on the way."""
         return any(

@@ -47,7 +47,8 @@ def _one(play: PlayState, task: Task, action: str, state: HostState) -> None:
         play.run.clear_facts(state.name)
     elif action == "clear_host_errors":
         for other in play.hosts.values():
-            other.cursor.failed = other.unreachable = False
+            other.cursor.forgive()
+            other.unreachable = False
         play.run.forgive(play.hosts)
     elif action == "reset_connection":
         play.run.reset_connections()

@@ -69,7 +69,9 @@ class _Reader:
             raise PlaybookError(f"{item.mark}: the play has no `hosts`")
         self._item = item
         self._collected = Collected()
-        self._tasks = TaskParser(loader, self._collected, self._render_with(render, loader))
+        self._extra = loader.extra
+        self._render = self._render_with(render, loader)
+        self._tasks = TaskParser(loader, self._collected, self._render)
         outer = {key: value for key, value in item.items() if key not in ("vars", "notify", "when")}
         if "user" in outer:
             outer["remote_user"] = outer.pop("user")
@@ -128,7 +130,8 @@ class _Reader:
         return (before, (*roles, *tasks), after), of_roles
 
     def _choice(self, word: str, choices: Mapping[str, str], default: str) -> str:
-        value = str(self._item.get(word) or default).removeprefix("ansible.builtin.")
+        text = str(self._item.get(word) or default)
+        value = (self._render(text, self._extra) if "{{" in text else text).removeprefix("ansible.builtin.")
         if value not in choices:
             raise keywords.refuse(self._item.mark_of(word), word, value, choices)
         return choices[value]

@@ -72,6 +72,17 @@ def test_a_failure_in_an_include_reaches_the_block_around_it() -> None:
     assert walk(shape, {"q"}, {"i": ["p", "q"]}) == ("i p q r z", False)
 
 
+def test_a_host_that_is_forgiven_in_an_always_goes_on_after_it() -> None:
+    cursor = Cursor(nodes([{"block": [{"block": ["b"]}], "always": ["a"]}, "z"]))
+    assert cursor.task() is not None
+    cursor.fail()
+    assert [cursor.task().name] == ["a"]  # type: ignore[union-attr]
+    cursor.forgive()
+    cursor.advance()
+    after = cursor.task()
+    assert after is not None and after.name == "z" and not cursor.failed
+
+
 def test_a_host_inside_an_include_stands_before_one_that_passed_it() -> None:
     shape = nodes(["i", "z"])
     inside, past = Cursor(shape), Cursor(shape)

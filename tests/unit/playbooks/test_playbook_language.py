@@ -102,6 +102,14 @@ def test_every_task_knows_its_file_and_line(tmp_path: Path) -> None:
     assert marks == [("site.yml", 3), ("inner.yml", 2)]
 
 
+def test_variables_that_are_known_before_the_run_choose_the_strategy(tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text("- {hosts: all, strategy: '{{ way }}', order: sorted, vars: {way: host_pinned}}")
+    (play,) = plays.parse(
+        tmp_path / "site.yml", Loader(tmp_path), lambda text, given: str(given[text.strip("{} ")])
+    ).plays
+    assert (play.strategy, play.order) == ("free", "sorted")
+
+
 def test_names_with_and_without_collection_are_one_module(tmp_path: Path) -> None:
     play = parse(tmp_path, in_play("- ansible.builtin.systemd: {name: x}", "- systemd_service: {name: x}"))[0]
     assert {task.action for task in play.sections[1] if isinstance(task, Task)} == {"systemd_service"}
