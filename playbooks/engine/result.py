@@ -40,6 +40,9 @@ class Options:
     gathering: str = "implicit"
 
 
+CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+
+
 @dataclass(slots=True)
 class Counts:
     """One host's line of the recap; `ok` includes `changed`."""
@@ -104,3 +107,8 @@ def item_results(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = result.get("results")
     items = found if isinstance(found, list) else ()
     return [item for item in items if isinstance(item, dict) and "ansible_loop_var" in item]
+
+
+def censored(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be shown of a result that `no_log` hides."""
+    return {"censored": CENSORED, "changed": bool(result.get("changed"))}

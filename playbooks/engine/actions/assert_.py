@@ -20,8 +20,7 @@ def run(call: ActionCall) -> Result:
     """`msg`, and the first condition that does not hold as `assertion`."""
     for name in ("fail_msg", "success_msg"):
         _check_message(name, call[name])
-    conditions = call.task.arguments.get("that", call["that"])
-    for condition in conditions if isinstance(conditions, list) else [conditions]:
+    for condition in call.scope.conditions(call.task.arguments.get("that", call["that"])):
         if not call.scope.condition(condition):
             message = call["fail_msg"] or "Assertion failed"
             return {"failed": True, "evaluated_to": False, "assertion": condition, "msg": message, "changed": False}

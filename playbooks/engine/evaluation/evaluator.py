@@ -14,6 +14,7 @@ from jinja2.utils import missing
 
 from inventory.documents import EncryptedText, UnsafeText
 from playbooks.engine.evaluation import environment as environments
+from playbooks.engine.evaluation import trust
 from playbooks.engine.evaluation.namespace import Layer, Namespace
 from playbooks.errors import PlaybookError, TemplateError, UndefinedError
 
@@ -144,12 +145,21 @@ class Evaluator:
     def condition(self, expression: Any) -> bool:
         """The truth of a `when` and its like. Raises TemplateError, also for what is neither true nor false."""
         value, shown = expression, expression
-        if isinstance(value, str) and any(sign in value for sign in _SIGNS):
-            # What a template gives may be the expression.
+        if isinstance(value, str) and trust.is_template(value):
             value = self._text(value)
+            self._trust(expression, [value])
         if value is None or (isinstance(value, str) and not value.strip()):
             raise TemplateError("Empty conditional expressions are not allowed.")
         return _truth(self.expression(value) if isinstance(value, str) else value, shown)
+
+    def conditions(self, given: Any) -> list[Any]:
+        """The conditions that are given as one, as a list, or as a template that picks a list. Raises TemplateError."""
+        if isinstance(given, str) and trust.is_template(given):
+            found = self._text(given)
+            if isinstance(found, list):
+                self._trust(given, found)
+                return found
+        return given if isinstance(given, list) else [given]
 
     def all_hold(self, expressions: Iterable[Any]) -> Any | None:
         """The first condition that does not hold, or None. Raises TemplateError."""
@@ -171,6 +181,13 @@ class Evaluator:
         if isinstance(text, UnsafeText | EncryptedText) or not any(sign in text for sign in _SIGNS):
             return text
         return self._explained(lambda: self.templates.render(text, self), text)
+
+    def _trust(self, condition: str, found: Iterable[Any]) -> None:
+        if any(isinstance(value, str) for value in found) and not trust.picks(condition, self.namespace):
+            raise TemplateError(
+                f"the condition {_short(condition)} comes to text that is not run as an expression, "
+                "since the playbook does not say it as it is: write the expression itself, without {{ }}"
+            )
 
     def _explained(self, render: Callable[[], Any], shown: str) -> Any:
         try:

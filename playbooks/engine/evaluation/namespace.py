@@ -5,22 +5,24 @@ Invariant: a `final` layer's values are never templates, whatever their text: fa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple
 
 
 class Layer(NamedTuple):
-    """Some variables, and whether their text is final."""
+    """Some variables, and whether their text is final; of such ones `told` names those that a host said."""
 
     values: Mapping[str, Any]
     final: bool = False
+    told: bool | Container[str] = False
 
 
 class Found(NamedTuple):
-    """A variable's raw value, and whether it is final."""
+    """A variable's raw value, whether it is final, and whether a host said it."""
 
     value: Any
     final: bool
+    told: bool
 
 
 class Namespace:
@@ -35,7 +37,8 @@ class Namespace:
         """The value of the strongest layer that has the name."""
         for layer in self.layers:
             if name in layer.values:
-                return Found(layer.values[name], layer.final)
+                told = layer.told if isinstance(layer.told, bool) else name in layer.told
+                return Found(layer.values[name], layer.final, told)
         return None
 
     def over(self, *layers: Layer) -> Namespace:

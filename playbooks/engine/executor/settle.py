@@ -14,10 +14,8 @@ from playbooks.engine.executor.includes import Includes, described
 from playbooks.engine.executor.play_state import HostState, PlayState
 from playbooks.engine.executor.task_runner import Outcome, status
 from playbooks.engine.language.values import Node
-from playbooks.engine.result import Failure, item_results
+from playbooks.engine.result import CENSORED, Failure, censored, item_results
 from playbooks.errors import MissingHandlerError, PlaybookError
-
-_CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 
 
 class Settler:
@@ -63,7 +61,9 @@ class Settler:
         if outcome.task.register:
             # As in Ansible only items of a loop, and what a rescue is told of, keep how their module was called.
             kept = {key: value for key, value in _registered(outcome.result).items() if key != "invocation"}
-            self._run.variables(state.name).set[outcome.task.register] = kept
+            variables = self._run.variables(state.name)
+            variables.set[outcome.task.register] = kept
+            variables.told[outcome.task.register] = None
 
     def fail(self, state: HostState, outcome: Outcome | None) -> None:
         """The host's task failed: on to rescue or always, or out."""
@@ -109,9 +109,10 @@ class Settler:
             except PlaybookError:
                 return value
 
-        variables = self._run.variables(state.name).set
-        variables["ansible_failed_task"] = described_task(outcome.task, evaluated)
-        variables["ansible_failed_result"] = _registered(outcome.result)
+        variables = self._run.variables(state.name)
+        variables.set["ansible_failed_task"] = described_task(outcome.task, evaluated)
+        variables.set["ansible_failed_result"] = _registered(outcome.result)
+        variables.told.update(dict.fromkeys(("ansible_failed_task", "ansible_failed_result")))
 
     def _brought(self, state: HostState, outcome: Outcome) -> tuple[Node, ...]:
         """What a good outcome brings: notified handlers, hosts and groups, included nodes. Raises PlaybookError."""
@@ -182,7 +183,7 @@ class Settler:
         self._run.display.task_finished(self._finished(outcome, shown))
 
     def _finished(self, outcome: Outcome, shown: Status) -> Finished:
-        result = {"censored": _CENSORED, "changed": outcome.changed} if outcome.hidden else outcome.result
+        result = censored(outcome.result) if outcome.hidden else outcome.result
         task = self._play.shown(outcome.task, outcome.host)
         return Finished(outcome.host, task, shown, result, outcome.seconds, outcome.hidden, outcome.delegate)
 
@@ -191,7 +192,7 @@ class Settler:
 
         task = self._play.shown(outcome.task, outcome.host)
         said = authored if outcome.task.action in ("fail", "assert") else reason
-        message = _CENSORED if outcome.hidden else said(outcome.result)
+        message = CENSORED if outcome.hidden else said(outcome.result)
         self._run.failures.append(Failure(outcome.host, task.title, str(task.mark), message, unreachable))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from inventory.documents import UnsafeText
 from playbooks.engine.display.events import Finished, Status
-from playbooks.engine.evaluation import loops
+from playbooks.engine.evaluation import loops, trust
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.namespace import Layer
 from playbooks.engine.executor import verdict
@@ -21,6 +21,7 @@ from playbooks.engine.executor.attempt import Attempt
 from playbooks.engine.executor.play_state import PlayState
 from playbooks.engine.language.loading import many
 from playbooks.engine.language.values import Task
+from playbooks.engine.result import censored
 from playbooks.errors import PlaybookError, TemplateError, UndefinedError, Unreachable
 
 INCLUDES = ("include_tasks", "include_role")
@@ -134,12 +135,13 @@ class TaskRunner:
     def _loop(self, scope: Evaluator, items: list[Any]) -> dict[str, Any]:
         results: list[dict[str, Any]] = []
         control = self._task.loop_control
+        told = self._task.loop is not None and trust.told(self._task.loop.expression, scope.namespace)
         for index in range(len(items)):
             pause = scope.template(control.pause)
             if index and pause:
                 self._play.run.wait(float(pause))
             added = loops.variables(self._task, items, index, scope)
-            inner = scope.over(Layer(added, final=True))
+            inner = scope.over(Layer(added, final=True, told=told))
             started = time.monotonic()
             result = self._guarded(functools.partial(self._turn, inner, added))
             result = {**result, **added}
@@ -150,7 +152,9 @@ class TaskRunner:
         return verdict.of_loop(results)
 
     def _breaks(self, scope: Evaluator, result: dict[str, Any]) -> bool:
-        judged = scope.over(Layer({self._task.register: result}, final=True)) if self._task.register else scope
+        judged = (
+            scope.over(Layer({self._task.register: result}, final=True, told=True)) if self._task.register else scope
+        )
         return any(judged.condition(condition) for condition in self._task.loop_control.break_when)
 
     def _show_item(self, scope: Evaluator, result: dict[str, Any], seconds: float) -> None:
@@ -162,7 +166,7 @@ class TaskRunner:
             self._host,
             self._play.shown(self._task, self._host),
             status(result),
-            result,
+            censored(result) if self._outcome.hidden else result,
             seconds,
             self._outcome.hidden,
             label=str(label),

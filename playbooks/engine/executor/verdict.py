@@ -37,7 +37,7 @@ def with_result(task: Task, scope: Evaluator, result: dict[str, Any]) -> Evaluat
     for key in ("stdout", "stderr"):
         if key in result and task.action != "pause" and f"{key}_lines" not in result:
             result[f"{key}_lines"] = str(result[key]).splitlines()
-    return scope.over(Layer({task.register: result} if task.register else {}, final=True))
+    return scope.over(Layer({task.register: result} if task.register else {}, final=True, told=True))
 
 
 def judged(task: Task, scope: Evaluator, result: dict[str, Any]) -> dict[str, Any]:

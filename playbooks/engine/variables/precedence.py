@@ -23,6 +23,8 @@ class HostVariables:
     facts: dict[str, Any] = field(default_factory=dict)
     included: dict[str, Any] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
+    # The names in `set` whose values come from a host: results, and what was made of them.
+    told: dict[str, None] = field(default_factory=dict)
 
     def fact_layer(self) -> dict[str, Any]:
         """Facts by their own names, and all under `ansible_facts` without the prefix."""
@@ -61,7 +63,7 @@ def namespace(
         Layer(extra),
         Layer(task.given if task else _NONE),
         Layer(role.parameters if role else _NONE),
-        Layer(host.set, final=True),
+        Layer(host.set, final=True, told=host.told),
         Layer(host.included),
         Layer(task.variables if task else _NONE),
         Layer(role.given if role else _NONE),
@@ -70,7 +72,7 @@ def namespace(
         Layer(play.files),
         Layer(play.prompted, final=True),
         Layer(play.variables),
-        Layer(facts, final=True),
+        Layer(facts, final=True, told=True),
         Layer(inventory),
         Layer(role.defaults if role else _NONE),
         *(Layer(other.defaults) for other in _others(play.roles, role)),

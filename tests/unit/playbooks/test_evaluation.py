@@ -95,6 +95,50 @@ def test_condition(condition: Any, holds: bool) -> None:
     assert SCOPE.condition(condition) is holds
 
 
+SAID = Evaluator(
+    TEMPLATES,
+    namespace(
+        magic={},
+        extra={},
+        host=HostVariables(
+            facts={"fact": "1 == 1"},
+            set={"r": {"stdout": "1 == 1"}, "chosen": "1 == 1", "made": "1 == 1"},
+            told={"r": None, "made": None},
+        ),
+        facts={"fact": "1 == 1"},
+        inventory={},
+        play=PlayVariables({"rule": "1 == 1", "rules": ["1 == 1"], "via": "{{ r.stdout }}"}),
+    ),
+)
+PICKED = ["{{ rule }}", "{{ rules[0] }}", "{{ rule if true else 1 }}", "{{ '1 == 1' }}", "{{ chosen }}", " {{ rule }} "]
+MADE = [
+    "{{ r.stdout }}", "{{ via }}", "{{ fact }}", "{{ made }}", "{{ vars.r.stdout }}", "{{ rule | trim }}",
+    "{{ '1 == ' ~ 1 }}", "{{ 1 }} == {{ 1 }}", "{% if true %}1 == 1{% endif %}", "1 == {{ 1 }}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("condition", PICKED)
+def test_a_condition_may_pick_an_expression_that_the_playbook_says(condition: str) -> None:
+    assert SAID.condition(condition) is True
+
+
+@pytest.mark.parametrize("condition", MADE)
+def test_a_condition_never_runs_what_a_host_said_or_what_was_put_together(condition: str) -> None:
+    with pytest.raises(TemplateError):
+        SAID.condition(condition)
+
+
+def test_conditions_may_be_a_list_that_the_playbook_says() -> None:
+    assert SAID.conditions("{{ rules }}") == ["1 == 1"]
+    assert SAID.conditions("{{ [1 == 1, true] }}") == [True, True]
+    with pytest.raises(TemplateError):
+        SAID.conditions("{{ [r.stdout] }}")
+
+
+def test_a_template_in_quotes_is_only_text_to_a_condition() -> None:
+    assert SAID.condition("'1' == '{{ 1 }}'") is False
+
+
 NEITHER = [
     ("nothing", "NoneType"),
     ("number", "int"),
