@@ -135,6 +135,9 @@ class Prober:
             if kind is Kind.STARTUP and probed.started:
                 return
             self._ask(pod, probed, kind, probe, numbers)
+            if probed.reading().failed_probe == kind.value:
+                # It is ended now; its successor is probed for itself.
+                return
 
     def _ask(self, pod: Object, probed: _Probed, kind: Kind, probe: Object, numbers: Timing) -> None:
         target = Target(probed.container.id, self._address(pod), probed.spec)

@@ -119,6 +119,12 @@ def test_what_answers_amount_to(answers: list[Answer], wanted: tuple[bool, bool]
     assert any(message.startswith(told) for message in clock.told) if told else not clock.told
 
 
+@pytest.mark.parametrize(("kind", "asked_more"), [("livenessProbe", 0), ("startupProbe", 0), ("readinessProbe", 2)])
+def test_a_container_that_is_ended_for_its_probe_is_not_asked_again(kind: str, asked_more: int) -> None:
+    clock, _, _ = asked([BAD] * 5, **{kind: PROBE})
+    assert len(clock.asked) == 3 + asked_more
+
+
 def test_the_command_of_a_probe_knows_the_containers_literal_variables() -> None:
     words = ["$(DIRECTORY)/up", "$(UID)", "$(NONE)", "$$(DIRECTORY)"]
     clock, _, _ = asked([GOOD], readinessProbe={"exec": {"command": words}}, livenessProbe=PROBE)
