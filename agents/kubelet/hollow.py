@@ -22,10 +22,10 @@ from agents.kubelet.machine import Machine
 from agents.kubelet.node import NodeSettings
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import ImagesOf, Performer
+from agents.kubelet.pods.plan import Start
 from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.status import NodeFacts
 from agents.kubelet.pods.stopper import Stopper
-from agents.kubelet.pods.sync import Start
 from agents.kubelet.pods.view import PodView, Reading
 from agents.kubelet.pods.worker import Worker
 from agents.kubelet.runtime.fake import FakeRuntime

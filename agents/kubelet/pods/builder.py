@@ -19,8 +19,8 @@ from agents.kubelet.pods import hosts, limits, spec, users
 from agents.kubelet.pods.environment import Sources, Surroundings, environment, expand, expand_all
 from agents.kubelet.pods.image_names import digest_of
 from agents.kubelet.pods.performer import ImagesOf, NotReadyToStart, StartProblem
+from agents.kubelet.pods.plan import Start
 from agents.kubelet.pods.security import Seccomp, security
-from agents.kubelet.pods.sync import Start
 from agents.kubelet.runtime.interface import (
     CONTAINER_HASH,
     CONTAINER_RESOURCES,

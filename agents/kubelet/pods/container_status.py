@@ -127,7 +127,7 @@ def _status(
         status |= {"started": reading.started, "ready": reading.started and reading.ready}
     else:
         _wait_for_restart(pod, container, latest, memory, now, status)
-        if container in spec.init_containers(pod) and not spec.is_sidecar(container):
+        if spec.is_initial(pod, container):
             status["ready"] = latest.exit_code == 0 and latest.state is State.EXITED
     return status
 
@@ -143,14 +143,18 @@ def _wait_for_restart(
     name = container["name"]
     problem = memory.problems.get(name)
     pause = backoff.remaining(memory.backoffs.get(name), ended.finished, now)
-    again = spec.restarts_after(pod, container, ended.exit_code)
-    init_done = container in spec.init_containers(pod) and not spec.is_sidecar(container) and ended.exit_code == 0
+    at_once = ended.id in memory.restarting
+    again = at_once or spec.restarts_after(pod, container, ended.exit_code)
+    init_done = spec.is_initial(pod, container) and ended.exit_code == 0
     if not again or init_done or spec.is_terminal(pod) or pod["metadata"].get("deletionTimestamp"):
         return
     if problem is not None and not (problem.reason == RUN_ERROR and pause > 0):
         waiting = {"reason": problem.reason, "message": problem.message}
     elif pause > 0:
         waiting = {"reason": "CrashLoopBackOff", "message": crash_message(pod, name, memory)}
+    elif at_once:
+        # By its policy it could have ended for good, and what has cannot be seen running again.
+        waiting = {"reason": "ContainerCreating"}
     else:
         return
     status |= {"lastState": status["state"], "state": {"waiting": waiting}}
@@ -173,7 +177,7 @@ def _last_state(before: Object | None, container_id: str) -> Object:
 
 def _absent(pod: Object, container: Object, view: PodView, memory: Memory, before: Object | None) -> Object:
     """A container of which the runtime has nothing: it has not run yet, or was lost and runs again."""
-    name, init = container["name"], container in spec.init_containers(pod) and not spec.is_sidecar(container)
+    name, init = container["name"], spec.is_initial(pod, container)
     if before is not None and (spec.is_terminal(pod) or is_deleting(pod) or recorded.is_over(pod, container)):
         return _lost(before)
     if init and any(view.latest(entry["name"]) is not None for entry in spec.containers(pod)):

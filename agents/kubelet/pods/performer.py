@@ -13,9 +13,9 @@ from typing import Protocol
 from agents.kubelet.pods import backoff, spec
 from agents.kubelet.pods.bandwidth import bandwidth
 from agents.kubelet.pods.limits import container_limits
+from agents.kubelet.pods.plan import Plan, Resize, SandboxAction, Start
 from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.stopper import Stopper
-from agents.kubelet.pods.sync import Plan, Resize, SandboxAction, Start
 from agents.kubelet.pods.view import RUN_ERROR, PodView, Problem
 from agents.kubelet.runtime.interface import (
     UNSTARTED,
@@ -165,6 +165,8 @@ class Performer:
         """Do what the plan says but taking a gone pod's things away; whether anything was done."""
         for stop in plan.stops:
             began = self.stopper.stop(pod, stop.container, stop.grace)
+            if stop.again:
+                state.restarting.add(stop.container.id)
             if began and stop.message:
                 path = spec.field_path(pod, stop.container.name)
                 self.recorder.record(pod, "Normal", "Killing", stop.message, path)
@@ -177,6 +179,7 @@ class Performer:
             self.runtime.remove_container(dead.id)
             self.builder.removed(dead)
             state.resized.pop(dead.id, None)
+            state.restarting.discard(dead.id)
             if (known := state.unstarted.get(dead.name)) is not None and known.id == dead.id:
                 del state.unstarted[dead.name]
         for resize in plan.resizes:

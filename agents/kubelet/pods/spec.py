@@ -87,6 +87,11 @@ def is_sidecar(container: Object) -> bool:
     return bool(container.get("restartPolicy") == "Always")
 
 
+def is_initial(pod: Object, container: Object) -> bool:
+    """Whether a container has to end well before those after it begin."""
+    return container in init_containers(pod) and not is_sidecar(container)
+
+
 def stop_signal(container: Object) -> str:
     """The signal that ends a container, "" for its image's."""
     return str((container.get("lifecycle") or {}).get("stopSignal") or "")
@@ -105,6 +110,11 @@ def restart_policy(pod: Object) -> str:
 def restarts_after(pod: Object, container: Object, exit_code: int) -> bool:
     """Whether a container that ended with that status is to run again."""
     return container not in ephemeral_containers(pod) and restarts.restarts_after(pod["spec"], container, exit_code)
+
+
+def restarts_unwell(pod: Object, container: Object) -> bool:
+    """Whether a container whose probe says that it is not well is to run again, however it ends."""
+    return (container.get("restartPolicy") or restart_policy(pod)) != "Never"
 
 
 def grace_period(pod: Object) -> float:

@@ -36,6 +36,7 @@ class PodState:
     unresized: frozenset[str] = frozenset()
     resize_error: str = ""
     starting_over: str = ""
+    restarting: set[str] = field(default_factory=set)
     pause: float = 0.0
     resume: float = 0.0
     unstarted: dict[str, Container] = field(default_factory=dict)
@@ -57,4 +58,5 @@ class PodState:
             bool(self.resize.changing) and self.resize.problem is None,
             self.resize_error,
             self.starting_over,
+            frozenset(self.restarting),
         )

@@ -76,7 +76,8 @@ def _phase(pod: Object, status: Object, view: PodView, memory: Memory) -> str:
         ends = [entry["state"].get("terminated") for entry in status.get("containerStatuses") or []]
         return "Succeeded" if ends and all(end and end["exitCode"] == 0 for end in ends) else "Failed"
     found = phase(pod, status)
-    return "Running" if found in spec.TERMINAL and starts_over(pod, view, memory) is not None else found
+    again = any(latest.id in memory.restarting for c in spec.containers(pod) if (latest := view.latest(c["name"])))
+    return "Running" if found in spec.TERMINAL and (again or starts_over(pod, view, memory) is not None) else found
 
 
 def phase(pod: Object, status: Object) -> str:

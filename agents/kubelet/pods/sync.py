@@ -10,10 +10,10 @@ Source: kubelet's kuberuntime computePodActions and the pod worker's termination
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from agents.kubelet.pods import backoff, recorded, spec
+from agents.kubelet.pods.plan import Draft, Plan, Resize, SandboxAction, Start, Stop
 from agents.kubelet.pods.view import Memory, PodView, Reading
 from agents.kubelet.runtime.interface import Container, State
 from api.objects import Object, is_true
@@ -23,93 +23,6 @@ from api.runtime import parse_timestamp
 ORPHAN_GRACE = 2.0
 KILLED = 137
 UNREADY = Reading(started=False, ready=False)
-
-
-class SandboxAction(StrEnum):
-    """What happens to the pod's sandbox."""
-
-    KEEP = "keep"
-    CREATE = "create"
-    STOP = "stop"
-    REMOVE = "remove"
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End a container: hook and SIGTERM, SIGKILL after `grace` seconds. An empty `message` makes no event."""
-
-    container: Container
-    grace: float
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start an attempt of a container."""
-
-    name: str
-    attempt: int
-    because: str
-    target_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    """Put a running container's present resources into effect."""
-
-    container: Container
-    resources: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The next steps, in this order: stops, removals, resizes, sandbox, starts.
-
-    `again` asks for another look in that many seconds. `counted` is the container whose end, though it is not started
-    again under its own name here, makes the next one wait.
-
-    `ended` says that nothing of the pod runs any more or ever will, so that its volumes may go; `gone` that the pod
-    itself may be forgotten.
-    """
-
-    stops: tuple[Stop, ...] = ()
-    removals: tuple[Container, ...] = ()
-    resizes: tuple[Resize, ...] = ()
-    sandbox: SandboxAction = SandboxAction.KEEP
-    starts: tuple[Start, ...] = ()
-    waiting: tuple[str, ...] = ()
-    counted: Container | None = None
-    ended: bool = False
-    gone: bool = False
-    because: str = ""
-    again: float | None = None
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A plan in the making."""
-
-    stops: list[Stop] = field(default_factory=list)
-    removals: list[Container] = field(default_factory=list)
-    starts: list[Start] = field(default_factory=list)
-    resizes: list[Resize] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    again: float | None = None
-
-    def look_again(self, seconds: float) -> None:
-        self.again = seconds if self.again is None else min(self.again, seconds)
-
-    def plan(self) -> Plan:
-        return Plan(
-            stops=tuple(self.stops),
-            removals=tuple(self.removals),
-            resizes=tuple(self.resizes),
-            starts=tuple(self.starts),
-            waiting=tuple(self.waiting),
-            because="; ".join(self.reasons) or "all is as it should be",
-            again=self.again,
-        )
 
 
 def decide(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
@@ -154,13 +67,13 @@ def why_ended(pod: Object, view: PodView, memory: Memory, now: float) -> str:
         latest = view.latest(container["name"])
         if latest is not None and not spec.is_sidecar(container) and _failed(pod, container, latest):
             return f"init container {container['name']} failed"
-    return "all containers have ended" if _have_ended(pod, view) else ""
+    return "all containers have ended" if _have_ended(pod, view, memory) else ""
 
 
-def _have_ended(pod: Object, view: PodView) -> bool:
+def _have_ended(pod: Object, view: PodView, memory: Memory) -> bool:
     """Whether each of the pod's regular containers has run and will not again."""
     return all(
-        recorded.is_over(pod, container) if found is None else not _restarts(pod, found)
+        recorded.is_over(pod, container) if found is None else not _restarts(pod, found, memory)
         for container in spec.containers(pod)
         for found in [view.latest(container["name"])]
     )
@@ -171,7 +84,7 @@ def starts_over(pod: Object, view: PodView, memory: Memory) -> Container | None:
 
     A sidecar that ends when the pod's work is done starts nothing over; but what has been begun goes on.
     """
-    done = _have_ended(pod, view) and not is_true(pod, "AllContainersRestarting")
+    done = _have_ended(pod, view, memory) and not is_true(pod, "AllContainersRestarting")
     for container in [*spec.init_containers(pod), *spec.containers(pod)]:
         latest = view.latest(container["name"])
         if latest is None or latest.state is not State.EXITED or (done and latest.id != memory.starting_over):
@@ -212,14 +125,17 @@ def _deletion_grace(pod: Object) -> float:
 
 
 def _take_down(pod: Object, view: PodView, grace: float, because: str, *, remove: bool) -> Plan:
-    """Stop containers, sidecars after the rest and last one first; then the sandbox."""
+    """Stop containers, sidecars after the rest and last one first; then the sandbox.
+
+    The hooks of all of them run at once. Source: kubelet's kuberuntime, terminationOrdering.
+    """
     running = view.running()
     if running:
         sidecars = [c["name"] for c in spec.init_containers(pod) if spec.is_sidecar(c)]
         chosen = [found for found in running if found.name not in sidecars]
         if not chosen:
             chosen = sorted(running, key=lambda found: sidecars.index(found.name))[-1:]
-        stops = tuple(Stop(found, grace, f"Stopping container {found.name}") for found in chosen)
+        stops = tuple(Stop(found, grace, f"Stopping container {found.name}", turn=found in chosen) for found in running)
         return Plan(stops=stops, because=because, again=1.0)
     if remove:
         return Plan(removals=view.containers, sandbox=SandboxAction.REMOVE, gone=True, because=because)
@@ -253,7 +169,7 @@ def _renew_sandbox(pod: Object, view: PodView) -> Plan:
 
 
 def _keep_running(pod: Object, view: PodView, memory: Memory, now: float) -> Plan:
-    draft = _Draft()
+    draft = Draft()
     _clear_leftovers(view, draft)
     for container in spec.ephemeral_containers(pod):
         _consider_added(pod, container, view, memory, now, draft)
@@ -298,7 +214,7 @@ def _next_init(pod: Object, view: PodView, memory: Memory) -> Object | None:
     return None
 
 
-def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now: float, draft: _Draft) -> None:
+def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now: float, draft: Draft) -> None:
     """What to do about one container that should have its turn now."""
     name = container["name"]
     latest = view.latest(name)
@@ -309,7 +225,7 @@ def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now
         _start(name, attempt, "it has not run yet", memory, now, draft)
     elif latest.state is State.RUNNING:
         _check_running(pod, container, latest, memory, draft)
-    elif _restarts(pod, latest):
+    elif _restarts(pod, latest, memory):
         pause = backoff.remaining(memory.backoffs.get(name), latest.finished, now)
         if pause > 0:
             draft.waiting.append(name)
@@ -319,7 +235,7 @@ def _consider(pod: Object, container: Object, view: PodView, memory: Memory, now
             _start(name, latest.attempt + 1, f"it ended with {latest.exit_code}", memory, now, draft)
 
 
-def _consider_added(pod: Object, container: Object, view: PodView, memory: Memory, now: float, draft: _Draft) -> None:
+def _consider_added(pod: Object, container: Object, view: PodView, memory: Memory, now: float, draft: Draft) -> None:
     """A container added to the running pod starts once, whatever the others do."""
     latest = view.latest(container["name"])
     if (latest is None and not recorded.is_over(pod, container)) or (latest and latest.state is State.CREATED):
@@ -334,7 +250,7 @@ def _target(container: Object, view: PodView) -> str:
 
 
 def _start(
-    name: str, attempt: int, because: str, memory: Memory, now: float, draft: _Draft, target_id: str = ""
+    name: str, attempt: int, because: str, memory: Memory, now: float, draft: Draft, target_id: str = ""
 ) -> None:
     problem = memory.problems.get(name)
     if problem is not None and now < problem.retry < now + backoff.LONGEST:
@@ -345,19 +261,22 @@ def _start(
     draft.reasons.append(f"container {name} starts: {because}")
 
 
-def _check_running(pod: Object, container: Object, found: Container, memory: Memory, draft: _Draft) -> None:
+def _check_running(pod: Object, container: Object, found: Container, memory: Memory, draft: Draft) -> None:
     name = container["name"]
     reading = reading_of(found, memory)
-    if found.spec_hash and found.spec_hash != spec.container_hash(container):
+    changed = found.spec_hash and found.spec_hash != spec.container_hash(container)
+    if changed and not spec.is_initial(pod, container):
         message = f"Container {name} definition changed, will be restarted"
-        draft.stops.append(Stop(found, spec.grace_period(pod), message))
+        draft.stops.append(Stop(found, spec.grace_period(pod), message, again=True))
     elif not reading.live:
-        message = f"Container {name} failed {reading.failed_probe} probe, will be restarted"
+        again = spec.restarts_unwell(pod, container)
+        message = f"Container {name} failed {reading.failed_probe} probe" + ", will be restarted" * again
         grace = spec.grace_period(pod) if reading.grace is None else reading.grace
-        draft.stops.append(Stop(found, grace, message))
+        draft.stops.append(Stop(found, grace, message, again=again))
     elif memory.resize_problem is None and (wanted := resize_of(container, found, memory)):
         if spec.resize_restarts(container, memory.resized.get(found.id, found.resources), wanted):
-            draft.stops.append(Stop(found, spec.grace_period(pod), f"Container {name} resize requires restart"))
+            message = f"Container {name} resize requires restart"
+            draft.stops.append(Stop(found, spec.grace_period(pod), message, again=True))
         else:
             draft.resizes.append(Resize(found, wanted))
             draft.reasons.append(f"container {name} gets other resources")
@@ -369,9 +288,9 @@ def resize_of(container: Object, found: Container, memory: Memory) -> str:
     return wanted if present and wanted != present else ""
 
 
-def _restarts(pod: Object, found: Container) -> bool:
+def _restarts(pod: Object, found: Container, memory: Memory) -> bool:
     """Whether an ended container is to be started again; one that has not ended is."""
-    if found.state is not State.EXITED:
+    if found.state is not State.EXITED or found.id in memory.restarting:
         return True
     container = spec.find_container(pod, found.name)
     return container is not None and spec.restarts_after(pod, container, found.exit_code)
@@ -384,7 +303,7 @@ def _failed(pod: Object, container: Object, found: Container) -> bool:
     return (unknown or found.state is State.EXITED) and code != 0 and not spec.restarts_after(pod, container, code)
 
 
-def _clear_leftovers(view: PodView, draft: _Draft) -> None:
+def _clear_leftovers(view: PodView, draft: Draft) -> None:
     """Of each name the newest attempt and the one before it stay (its log is `logs --previous`)."""
     seen: dict[str, int] = {}
     for found in view.containers:

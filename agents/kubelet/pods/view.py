@@ -119,7 +119,8 @@ class Memory:
     `seen` is when the kubelet first saw the pod; `evicted` says that the node ends it. `resized` is what a container's
     resources are by now, by id; `resize_problem` says why the resources asked for cannot be given yet; `resizing` that
     they are being given, and `resize_error` what the runtime said when they could not. `starting_over` is the id of the
-    container for whose end the whole pod is being started over.
+    container for whose end the whole pod is being started over. `restarting` are the ids of those that were ended
+    to run again.
     """
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
@@ -135,3 +136,4 @@ class Memory:
     resizing: bool = False
     resize_error: str = ""
     starting_over: str = ""
+    restarting: frozenset[str] = frozenset()

@@ -17,9 +17,10 @@ from typing import Protocol
 
 from agents.kubelet.pods import backoff, resizes, spec
 from agents.kubelet.pods.performer import NotReadyToStart, Performer
+from agents.kubelet.pods.plan import Plan, SandboxAction
 from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.status import NodeFacts, deadline_exceeded_in, pod_status, status_patch
-from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan, resize_of, starts_over
+from agents.kubelet.pods.sync import decide, decide_orphan, resize_of, starts_over
 from agents.kubelet.pods.view import PodView, Reading, view_of, with_unstarted
 from agents.kubelet.runtime.interface import ContainerRuntimeError, State
 from agents.network.interface import NetworkError

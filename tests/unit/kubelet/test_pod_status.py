@@ -206,6 +206,14 @@ def test_a_crashing_container_waits_and_remembers_its_end() -> None:
     assert entry["restartCount"] == 2
 
 
+@pytest.mark.parametrize(("policy", "code"), [("OnFailure", 0), ("Never", 143)])
+def test_a_container_that_was_ended_to_run_again_has_not_ended_for_good(policy: str, code: int) -> None:
+    memory = Memory(restarting=frozenset({container().id}))
+    status = status_of(make_pod(policy), container(state="exited", code=code), memory=memory)
+    assert (status["phase"], list(status["containerStatuses"][0]["state"])) == ("Running", ["waiting"])
+    assert status["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == code
+
+
 def test_reasons_of_an_end() -> None:
     cases = [(0, False, "Completed"), (1, False, "Error"), (137, True, "OOMKilled"), (137, False, "Error")]
     for code, memory_ran_out, expected in cases:

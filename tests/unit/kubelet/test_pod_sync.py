@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agents.kubelet.pods import backoff, spec
-from agents.kubelet.pods.sync import Plan, SandboxAction, decide, decide_orphan
+from agents.kubelet.pods.plan import Plan, SandboxAction
+from agents.kubelet.pods.sync import decide, decide_orphan
 from agents.kubelet.pods.view import BackOff, Memory, PodView, Problem, Reading
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
 from api.runtime import timestamp
@@ -74,7 +75,7 @@ def view(text: str = "", sandbox: Sandbox | None = SANDBOX) -> PodView:
 
 def summary(plan: Plan) -> str:
     """A plan as words: what is stopped, removed, done to the sandbox and started."""
-    words = [f"stop {stop.container.id} {stop.grace:.0f}" for stop in plan.stops]
+    words = [f"stop {stop.container.id} {stop.grace:.0f}" + " later" * (not stop.turn) for stop in plan.stops]
     words += [f"remove {dead.id}" for dead in plan.removals]
     if plan.sandbox is not SandboxAction.KEEP:
         words.append(f"{plan.sandbox} sandbox")
@@ -253,6 +254,20 @@ RUNNING = [
         "stop app-0 5",
     ),
     (
+        "OnFailure restarts what ended well after its probe had failed",
+        pod(restartPolicy="OnFailure"),
+        view("app:0:exited:0"),
+        Memory(restarting=frozenset({"app-0"})),
+        "start app:1",
+    ),
+    (
+        "as Never what ended for another image",
+        pod("app b", restartPolicy="Never"),
+        view("app:0:exited:143 b:0:exited:0"),
+        Memory(restarting=frozenset({"app-0"})),
+        "start app:1",
+    ),
+    (
         "only the newest attempt and the one before it stay",
         pod(),
         view("app:0:exited app:1:exited app:2:running"),
@@ -288,7 +303,14 @@ ENDING = [
         pod(sidecars="s t", metadata={"deletionTimestamp": timestamp(NOW), "deletionGracePeriodSeconds": 0}),
         view("s:0:running t:0:running app:0:exited:0"),
         Memory(),
-        "stop t-0 0",
+        "stop t-0 0, stop s-0 0 later",
+    ),
+    (
+        "but the hooks of all run at once",
+        pod(sidecars="s t", restartPolicy="Never"),
+        view("s:0:running t:0:exited:0 app:0:running"),
+        Memory(rejected=("Evicted", "no")),
+        "stop app-0 30, stop s-0 30 later",
     ),
     (
         "then all of it goes",
@@ -342,13 +364,37 @@ def test_a_pod_is_looked_at_again_when_its_time_is_over() -> None:
     assert decide(pod(), view("app:0:running"), readings("app-0"), NOW).again is None
 
 
-def test_a_changed_image_restarts_the_container() -> None:
-    wanted = pod()
-    running = container("app:0:running")
-    old_hash = spec.container_hash({"name": "app", "image": "x:0"})
+CHANGED = " definition changed, will be restarted"
+UNWELL = Reading(live=False, failed_probe="liveness")
+
+
+@pytest.mark.parametrize(
+    ("pod_", "name", "image", "reading", "stops"),
+    [
+        (pod(restartPolicy="Never"), "app", "x:0", GOOD, [("Container app" + CHANGED, True)]),
+        (pod(sidecars="s"), "s", "x:0", GOOD, [("Container s" + CHANGED, True)]),
+        # Source: kuberuntime's computeInitContainerActions: what runs to its end only may run to it.
+        (pod(init="i"), "i", "x:0", GOOD, []),
+        (
+            pod(restartPolicy="OnFailure"),
+            "app",
+            "x:1",
+            UNWELL,
+            [("app failed liveness probe, will be restarted", True)],
+        ),
+        (pod(restartPolicy="Never"), "app", "x:1", UNWELL, [("Container app failed liveness probe", False)]),
+        (pod(sidecars="s", restartPolicy="Never"), "s", "x:1", UNWELL, [("liveness probe, will be restarted", True)]),
+    ],
+)
+def test_what_ends_for_its_image_or_its_probe_runs_again(
+    pod_: dict[str, Any], name: str, image: str, reading: Reading, stops: list[tuple[str, bool]]
+) -> None:
+    running = container(f"{name}:0:running")
+    old_hash = spec.container_hash({"name": name, "image": image})
     found = PodView(SANDBOX, (), (Container(**{**_fields(running), "spec_hash": old_hash}),))
-    plan = decide(wanted, found, readings("app-0"), NOW)
-    assert [stop.message for stop in plan.stops] == ["Container app definition changed, will be restarted"]
+    plan = decide(pod_, found, Memory(readings={running.id: reading}), NOW)
+    assert [stop.again for stop in plan.stops] == [again for _, again in stops]
+    assert all(stop.message.endswith(said) for stop, (said, _) in zip(plan.stops, stops, strict=True))
 
 
 def test_an_orphan_is_ended_before_it_is_removed() -> None:
