@@ -164,7 +164,7 @@ class Performer:
     ) -> bool:
         """Do what the plan says but taking a gone pod's things away; whether anything was done."""
         for stop in plan.stops:
-            began = self.stopper.stop(pod, stop.container, stop.grace)
+            began = self.stopper.stop(pod, stop.container, stop.grace, turn=stop.turn)
             if stop.again:
                 state.restarting.add(stop.container.id)
             if began and stop.message:

@@ -24,12 +24,14 @@ class SandboxAction(StrEnum):
 class Stop:
     """End a container: hook and SIGTERM, SIGKILL after `grace` seconds. An empty `message` makes no event.
 
-    With `again` it is started again whatever its policy says of how it ended.
+    Out of its `turn` a container gets its hook, but no signal before its time is over. With `again` it is started again
+    whatever its policy says of how it ended.
     """
 
     container: Container
     grace: float
     message: str = ""
+    turn: bool = True
     again: bool = False
 
 

@@ -24,6 +24,11 @@ def sidecar(name: str, script: str = SAYS + WAITS, **more: Any) -> Object:
     return named(name, script.replace("{0}", name), restartPolicy="Always", **more)
 
 
+def hooked(name: str) -> Object:
+    """A sidecar whose hook takes longer than its end."""
+    return sidecar(name, lifecycle={"preStop": exec_("echo hook >> /d/log; sleep 1")})
+
+
 def exec_(text: str) -> Object:
     return {"exec": {"command": ["sh", "-c", text]}}
 
@@ -118,8 +123,8 @@ ORDER = [
     ),
     Case(
         "sidecars-end-after-the-pods-work-and-in-reverse",
-        once("sleep 1; echo work >> /d/log", **MOUNT, **VOLUMES, initContainers=[sidecar("one"), sidecar("two")]),
-        lambda p: phase("Succeeded")(p) and said("one", "one", "two", "work", "end two", "end one")(p),
+        once("sleep 1; echo work >> /d/log", **MOUNT, **VOLUMES, initContainers=[hooked("one"), hooked("two")]),
+        lambda p: phase("Succeeded")(p) and said("one", "one", "two", "work", "hook", "hook", "end two", "end one")(p),
     ),
     Case(
         "sidecar-starts-again-beside-the-pods-work",
