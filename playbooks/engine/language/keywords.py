@@ -53,6 +53,12 @@ META = (
     "clear_facts", "clear_host_errors", "end_batch", "end_host", "end_play", "end_role", "flush_handlers", "noop",
     "refresh_inventory", "reset_connection",
 )  # fmt: skip
+# What comes nearest to modules of Ansible's that are much used and not here.
+INSTEAD = {
+    "acl": "command", "at": "cron", "dnf5": "dnf", "firewalld": "iptables", "mount_facts": "setup", "patch": "command",
+    "selinux": "command", "seboolean": "command", "synchronize": "copy", "sysvinit": "service", "ufw": "iptables",
+}  # fmt: skip
+_ANY_PROGRAM = "'command' runs any program, and docs/playbook-reference.md lists the modules there are"
 # Ends a role's tasks; no playbook can say it.
 ROLE_COMPLETE = "role_complete"
 LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"))
@@ -70,3 +76,13 @@ def refuse(mark: Mark, what: str, word: str, known: Iterable[str]) -> PlaybookEr
     close = difflib.get_close_matches(str(word), known, 1, 0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"supported: {', '.join(known)}"
     return PlaybookError(f"{mark}: {what} {word!r} is not supported; {hint}")
+
+
+def refuse_module(mark: Mark, word: str, known: Iterable[str]) -> PlaybookError:
+    """The error for a word of a task that is none of its keywords and no module, with what to use instead."""
+    collection, _, short = word.rpartition(".")
+    ours = not collection or collection.startswith("ansible.")
+    close = difflib.get_close_matches(short, sorted(known), 1, 0.6) if ours else []
+    instead = INSTEAD.get(short)
+    hint = f"use {instead!r}" if instead else f"did you mean {close[0]!r}?" if close else _ANY_PROGRAM
+    return PlaybookError(f"{mark}: keyword or module {word!r} is not supported; {hint}")

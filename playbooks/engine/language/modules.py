@@ -39,8 +39,8 @@ CONTROL: Mapping[str, Options] = {
 _ALIASES = {
     "systemd": "systemd_service",
     "gather_facts": "setup",
-    "ansible.posix.sysctl": "sysctl",
     "include": "include_tasks",
+    "yum": "dnf",
 }
 
 
@@ -82,7 +82,7 @@ def names() -> frozenset[str]:
         for path in (_PLAYBOOKS / folder).glob("*.py")
         if not path.stem.startswith("_")
     }
-    return frozenset(found - {"context"} | set(CONTROL) | set(_ALIASES) - {"include", "ansible.posix.sysctl"})
+    return frozenset(found - {"context"} | set(CONTROL) | set(_ALIASES) - {"include"})
 
 
 @functools.cache

@@ -161,8 +161,7 @@ class TaskParser:
         strangers = [word for word in candidates if word not in modules_named and "action" not in word]
         if strangers:
             word = strangers[0]
-            everything = known | modules.names()
-            raise keywords.refuse(item.mark_of(word), "keyword or module", word, everything)
+            raise keywords.refuse_module(item.mark_of(word), word, known | modules.names())
         actions = [word for word in candidates if word in ("action", "local_action")] + modules_named
         if len(actions) != 1:
             what = "names no module" if not actions else f"names {len(actions)} modules: {', '.join(actions)}"
