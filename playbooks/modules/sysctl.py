@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from playbooks.engine.helper.call import Call, Failure
-from playbooks.engine.helper.options import Option, boolean
+from playbooks.engine.helper.options import FALSE, TRUE, Option
 from playbooks.modules import _files
 
 OPTIONS = {
@@ -16,51 +16,57 @@ OPTIONS = {
     "state": Option(default="present", choices=("absent", "present")),
     "reload": Option("bool", default=True),
     "sysctl_set": Option("bool", default=False),
-    "sysctl_file": Option(default="/etc/sysctl.conf"),
+    "sysctl_file": Option("path", default="/etc/sysctl.conf"),
     "ignoreerrors": Option("bool", default=False),
 }
+# With some errors the program's exit status is 0 nevertheless.
+_REFUSED = re.compile(r'^sysctl: setting key "[^"]+": (Invalid argument|Read-only file system)$', re.MULTILINE)
 
 
 def run(call: Call) -> dict[str, Any]:
     """Ansible's result of `sysctl`."""
-    name, value = call["name"].strip(), _value(call["value"])
-    if call["state"] == "present" and value is None:
-        raise Failure("value cannot be None", name=name)
+    name, present = call["name"].strip(), call["state"] == "present"
+    if present and call["value"] is None:
+        raise Failure("state is present but all of the following are missing: value")
+    for word in ("name", "value") if present else ("name",):
+        if call[word] == "":
+            raise Failure(f"{word} cannot be blank")
+    value = _value(call["value"]) if present else ""
     path = os.path.realpath(call["sysctl_file"])
     before = _files.read(path).decode("utf-8", "surrogateescape")
-    after = _edited(before, name, value if call["state"] == "present" else None)
-    changed = before != after
-    if call["sysctl_set"] and call["state"] == "present" and _kernel(name) != value:
-        changed = True
-        if not call.check:
-            _apply(call, ["sysctl", "-w", f"{name}={value}"])
-    if before != after and not call.check:
-        _files.write(call, path, after.encode("utf-8", "surrogateescape"))
-        if call["reload"]:
-            _apply(call, ["sysctl", "-p", path])
+    after = _edited(before, name, value if present else None)
+    edited = before != after
+    other = present and _kernel(name) != value.split()
+    changed = edited or (other and (call["sysctl_set"] or call["reload"]))
+    if not call.check:
+        if other and call["sysctl_set"]:
+            _apply(call, ["-w", f"{name}={value}"], f"setting {name} failed")
+        if edited:
+            _files.write(call, path, after.encode("utf-8", "surrogateescape"))
+        if changed and call["reload"]:
+            _apply(call, ["-p", path], "Failed to reload sysctl")
     result: dict[str, Any] = {"changed": changed}
-    if call.diff and before != after:
+    if call.diff and edited:
         result["diff"] = [_files.text_diff(path, before.encode(), after.encode())]
     return result
 
 
-def _value(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = " ".join(str(value).split())
-    if text.lower() in ("true", "false", "yes", "no", "on", "off"):
-        return "1" if boolean(text) else "0"
-    return text
+def _value(text: str) -> str:
+    """A value as it is written; words for true and false are numbers to the kernel."""
+    word = text.lower()
+    return "1" if word in TRUE else "0" if word in FALSE else text.strip()
 
 
-def _kernel(name: str) -> str:
-    """The kernel's value; a parameter it does not have is "". Dots in interface names are written as slashes."""
-    path = "/proc/sys/" + (name if "/" in name else name.replace(".", "/"))
+def _kernel(name: str) -> list[str]:
+    """The words of the kernel's value, none of what it does not have."""
+    # Dots part a name, and a slash stands for a dot in an interface's; or the other way round.
+    dotted = "/" not in name or "." in name.partition("/")[0]
+    path = name.translate(str.maketrans("./", "/.")) if dotted else name
     try:
-        with open(path) as stream:
-            return " ".join(stream.read().split())
+        with open("/proc/sys/" + path) as stream:
+            return stream.read().split()
     except OSError:
-        return ""
+        return []
 
 
 def _edited(text: str, name: str, value: str | None) -> str:
@@ -71,16 +77,16 @@ def _edited(text: str, name: str, value: str | None) -> str:
         if not line_of.match(line):
             kept.append(line)
         elif value is not None and not written:
-            same = " ".join(line.split("=", 1)[1].split()) == value
+            same = line.split("=", 1)[1].strip() == value
             kept.append(line if same else f"{name}={value}")
             written = True
     if value is not None and not written:
         kept.append(f"{name}={value}")
-    return "\n".join(kept) + ("\n" if kept else "")
+    return text if kept == text.splitlines() else "\n".join(kept) + ("\n" if kept else "")
 
 
-def _apply(call: Call, command: list[str]) -> None:
-    words = [command[0], *(["-e"] if call["ignoreerrors"] else []), *command[1:]]
-    done = call.run(words, environment={"LC_ALL": "C"})
-    if done.status != 0 and not call["ignoreerrors"]:
-        raise Failure(f"Failed to reload sysctl: {done.err.strip() or done.out.strip()}")
+def _apply(call: Call, words: list[str], what: str) -> None:
+    """Run the program, which with `ignoreerrors` passes over parameters that the kernel does not have."""
+    done = call.run(["sysctl", *(["-e"] if call["ignoreerrors"] else []), *words], environment={"LC_ALL": "C"})
+    if done.status != 0 or _REFUSED.search(done.err):
+        raise Failure(f"{what}: {(done.err + done.out).strip()}")

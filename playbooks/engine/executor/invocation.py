@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from playbooks.engine.helper import secrets
 from playbooks.engine.helper.options import Options, names
 
-SECRET = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 # What is done on this machine alone has no module that would tell of itself.
 _UNTOLD = frozenset(
     (
@@ -36,6 +36,7 @@ def of(module: str, options: Options, given: Mapping[str, Any], resolved: Mappin
         told.update(_raw_params=told["cmd"], cmd=None)
         told["_uses_shell"] = module == "shell"
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
-    secret = {name for name, option in options.items() if option.secret}
+    secret = {name for name, option in options.items() if option.secret or told.get(option.secret_if)}
     hidden = {name for name in told if accepted.get(name) in secret and told[name] is not None}
-    return {"invocation": {"module_args": {**told, **dict.fromkeys(hidden, SECRET)}}}
+    shown = secrets.without(told, secrets.of(options, told))
+    return {"invocation": {"module_args": {**shown, **dict.fromkeys(hidden, secrets.HIDDEN)}}}

@@ -30,6 +30,7 @@ class Option:
         aliases: tuple[str, ...] = (),
         elements: str = "",
         secret: bool = False,
+        secret_if: str = "",
         doc: str = "",
     ) -> None:
         self.type = type
@@ -39,6 +40,8 @@ class Option:
         self.aliases = aliases
         self.elements = elements
         self.secret = secret
+        # The parameter that says whether this one is secret.
+        self.secret_if = secret_if
         self.doc = doc
 
 

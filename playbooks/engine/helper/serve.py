@@ -14,7 +14,7 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from playbooks.engine.helper import background, frames
+from playbooks.engine.helper import background, frames, secrets
 from playbooks.engine.helper.call import Call, Failure
 from playbooks.engine.helper.options import expanded
 from playbooks.modules._files import told
@@ -62,14 +62,15 @@ def _run(call: Call, calls: dict[int, Call], writer: frames.Writer) -> None:
 
 def execute(call: Call) -> dict[str, Any]:
     """A module's result; its failure, whatever kind, is a result too."""
+    hidden: list[str] = []
     try:
         if call.background:
             return background.start({**call.request, "background": None}, call.background)
         module = importlib.import_module("playbooks.modules." + call.module)
+        options = getattr(module, "OPTIONS", {})
+        hidden = secrets.of(options, call.parameters)
         environment = {**os.environ, **call.environment}
-        call.parameters = expanded(
-            getattr(module, "OPTIONS", {}), call.parameters, lambda path: _home(path, environment)
-        )
+        call.parameters = expanded(options, call.parameters, lambda path: _home(path, environment))
         result: dict[str, Any] = module.run(call)
     except Failure as error:
         result = {**error.result, "failed": True, "msg": str(error)}
@@ -84,7 +85,8 @@ def execute(call: Call) -> dict[str, Any]:
             "exception": traceback.format_exc(),
         }
     result.setdefault("changed", False)
-    return told(result)
+    told_of: dict[str, Any] = secrets.without(told(result), hidden)
+    return told_of
 
 
 def _home(path: str, environment: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playbooks.engine.executor import invocation
+from playbooks.engine.helper import secrets
 from playbooks.engine.helper.call import Failure
 from playbooks.engine.helper.options import Option, OptionError, expanded, resolve
 from playbooks.engine.result import item_results
@@ -77,7 +78,7 @@ def test_paths_are_as_the_host_writes_them() -> None:
 
 def test_what_a_result_tells_of_its_call() -> None:
     given = {"dest": "/f", "pass": "p"}
-    hidden = {"password": invocation.SECRET, "pass": invocation.SECRET}
+    hidden = {"password": secrets.HIDDEN, "pass": secrets.HIDDEN}
     for resolved in (resolve("m", OPTIONS, given), None):
         told = invocation.of("m", OPTIONS, given, resolved)["invocation"]["module_args"]
         assert told == {"path": "/f", "dest": "/f", "word": "usual", **hidden}
@@ -92,3 +93,12 @@ def test_what_a_module_calls_results_are_no_items_of_a_loop() -> None:
     assert item_results({"results": [item]}) == [item]
     assert item_results({"results": ["Installed: one-1.0-1.noarch", {"name": "one"}]}) == []
     assert item_results({"results": "none"}) == item_results({}) == []
+
+
+def test_a_secret_is_hidden_wherever_a_result_repeats_it() -> None:
+    hidden = secrets.of(OPTIONS, {"password": "word", "path": "word"})
+    told = {"msg": "got password", "stdout_lines": ["a", "word"], "word": True, "rc": 0, "none": None}
+    expected = {**told, "msg": "got pass********", "stdout_lines": ["a", secrets.HIDDEN]}
+    assert secrets.without(told, hidden) == expected
+    assert secrets.without({"number": 1230, "true": True}, ["23"]) == {"number": secrets.HIDDEN, "true": True}
+    assert secrets.of(OPTIONS, {"password": {"a": ["x", "long", ""], "b": None}}) == ["long", "x"]
