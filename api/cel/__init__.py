@@ -15,7 +15,7 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from api.cel import budget
+from api.cel import budget, measuring, zeros
 from api.cel.budget import OUT_OF_BUDGET
 from api.cel.forms import with_optional_values
 from api.cel.functions import FUNCTIONS
@@ -46,6 +46,7 @@ class Program:
 
     def __init__(self, expression: Any, text: str) -> None:
         self._expression = expression
+        self._measured = measuring.Measured(bytes(expression.serialize()))
         self.text = text
 
     @property
@@ -60,11 +61,18 @@ class Program:
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value as plain Python. Raises CelError."""
         budget.begin()
+        text = measuring.written(variables)
+        if not self._measured.affords(variables, text):
+            raise CelError(OUT_OF_BUDGET)
+        has_zeros = text is None or zeros.WRITTEN in text
+        if has_zeros:
+            variables = zeros.replaced(dict(variables))
         try:
             value = self._expression.eval(data=variables)
             if value.type() == cel.Type.ERROR:
                 raise CelError(_runtime_error(str(value.value())))
-            return value.plain_value()
+            found = value.plain_value()
+            return zeros.replaced(found, zeros.STAND_IN, zeros.ZERO) if has_zeros else found
         except (RuntimeError, TypeError, ValueError) as error:
             raise CelError(_runtime_error(str(error))) from error
 
@@ -83,7 +91,7 @@ class Environment:
     def compile(self, text: str) -> Program:
         """Raises CelError with the checker's sentences."""
         try:
-            return Program(self._env.compile(with_optional_values(text)), text)
+            return Program(self._env.compile(with_optional_values(zeros.without(text))), text)
         except (RuntimeError, ValueError) as error:
             raise CelError(_compile_error(str(error))) from error
 

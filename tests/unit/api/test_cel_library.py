@@ -154,6 +154,54 @@ def test_an_evaluation_that_costs_too_much_ends() -> None:
         program.evaluate({"any": ["a" * 100_000] * 100})
 
 
+DEAR: list[tuple[str, Any]] = [
+    ("any.all(one, sets.contains(any, any))", list(range(2000))),
+    ("sets.intersects(any, any)", list(range(10_000))),
+    ("any.all(one, any == any)", list(range(9000))),
+    ("any.all(one, (one + one + one).size() > 0)", ["a" * 1_000_000] * 100),
+    ("any.replace('a', 'bbbbbbbbbbbbbbbb').replace('b', 'cccccccccccccccc').size() > 0", "a" * 1_000_000),
+    ("lists.range(any).size() > 0", 1 << 31),
+    ("lists.range(any * any).size() > 0", 9000),
+    ("lists.range(math.greatest(1, any)).size() > 0", 1 << 31),
+    ("lists.range(any > 0 ? 2147483648 : 1).size() > 0", 1),
+    ("cel.bind(a, any + any, cel.bind(b, a + a + a + a, b + b + b + b)).map(x, any + any).size() > 0", ["a"] * 9000),
+    ("cel.bind(a, [any, any].join(any), [a, a, a].join(a)).contains(any)", "a" * 100_000),
+    ("'%s%s%s'.format([any, any, any]).contains(any)", "a" * 300_000),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), DEAR)
+@pytest.mark.timeout(20)
+def test_what_the_evaluator_could_not_be_stopped_in_does_not_begin(text: str, value: Any) -> None:
+    with pytest.raises(cel.CelError, match=cel.OUT_OF_BUDGET):
+        ENVIRONMENT.compile(text).evaluate({"any": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("any.all(one, one in any)", list(range(1000))),
+     ("lists.range(any.size() - 1).all(i, any[i] <= any[i + 1])", [1] * 900),
+     ("any.all(k, v, v.matches('^[a-z]+$') && k.size() < 9)", {f"k{n}": "a" * 20_000 for n in range(50)}),
+     ("any == any && any.map(one, one.name).distinct().size() == 300", [{"name": f"{n}"} for n in range(300)])],
+)  # fmt: skip
+def test_what_is_merely_large_is_evaluated(text: str, value: Any) -> None:
+    assert ENVIRONMENT.compile(text).evaluate({"any": value}) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["any.size() == 4", "any == 'a\\u0000bc'", "any.contains('\\x00b') && !any.contains('\\\\000')", "any != 'a'",
+     "any.replace('\\000', '') == 'abc'", "any.find('b') == 'b'", "any.split('\\U00000000') == ['a', 'bc']",
+     "{any: 1}['a\\u0000bc'] == 1", "b'\\x00'.size() == 1", "r'\\u0000'.size() == 6", "any + any == 'a\0bca\0bc'"],
+)  # fmt: skip
+def test_a_text_does_not_end_at_a_zero(text: str) -> None:
+    assert ENVIRONMENT.compile(text).evaluate({"any": "a\0bc"}) is True
+
+
+def test_what_comes_of_a_text_keeps_its_zeros() -> None:
+    assert ENVIRONMENT.compile("{'x': [any]}").evaluate({"any": "a\0bc"}) == {"x": ["a\0bc"]}
+
+
 @pytest.mark.parametrize(("value", "wanted"), [({"ip": "1.2.3.4"}, "1.2.3.4"), (1, "1"), ("x", "x")])
 def test_texts_of_values_whose_type_is_not_known(value: Any, wanted: str) -> None:
     assert ENVIRONMENT.compile("string(any)").evaluate({"any": value}) == wanted
