@@ -107,16 +107,12 @@ def authority(path: str | Path) -> tuple[str, bytes]:
 class FollowingTransport:
     """A transport that follows its kubeconfig: renewed credentials are used without a restart.
 
-    `watched` are the files that change with the credentials, beside the kubeconfig itself; they are looked at
-    every `seconds`.
+    The file, and those with credentials that it names, are looked at every `seconds`. Raises KubeconfigError.
     """
 
-    def __init__(
-        self, path: str | Path, runtime: Runtime, *, watched: tuple[Path, ...] = (), seconds: float = 10.0
-    ) -> None:
+    def __init__(self, path: str | Path, runtime: Runtime, *, seconds: float = 10.0) -> None:
         self._path = Path(path)
         self._runtime = runtime
-        self._watched = (self._path, *watched)
         self._seconds = seconds
         self._seen = self._signature()
         self._looked = runtime.monotonic()
@@ -130,7 +126,9 @@ class FollowingTransport:
         return self._transport.send(request, timeout=timeout, stream=stream)
 
     def _signature(self) -> tuple[int, ...]:
-        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in self._watched)
+        user = _read(self._path)[2]
+        named = (self._path.parent / user[name] for name in ("client-certificate", "client-key") if user.get(name))
+        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in (self._path, *named))
 
 
 def _named(document: dict[str, Any], kind: str, name: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Credentials:
         """
         if self._settings.bootstrap is not None and self._must_bootstrap() and not self._bootstrap(stop):
             return None
-        transport = FollowingTransport(self._settings.kubeconfig, self._clock, watched=(self._own.file,))
+        transport = FollowingTransport(self._settings.kubeconfig, self._clock)
         self._dated = DatedTransport(transport, self._clock)
         self._client = Client(self._dated, user_agent=_AGENT)
         return self._client

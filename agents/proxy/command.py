@@ -39,11 +39,10 @@ from agents.proxy.node_network import NodeNetwork
 from agents.proxy.node_policies import NodePolicies
 from agents.proxy.node_reach import NodeReach
 from agents.proxy.service_proxy import ServiceProxy
-from api import kubeconfig
 from api.client import Client
 from api.events import EventRecorder
 from api.informers import Informers
-from api.kubeconfig import KubeconfigError
+from api.kubeconfig import FollowingTransport, KubeconfigError
 from api.networks import networks
 from api.process import configure_logging, stop_event
 from api.runtime import Event, Runtime, SystemRuntime
@@ -131,7 +130,7 @@ def _serve(arguments: argparse.Namespace, runtime: Runtime) -> int:
     server = Server(application, arguments.listen)
     server.start()
     try:
-        client = _wait_for_client(arguments.kubeconfig, stop)
+        client = _wait_for_client(arguments.kubeconfig, runtime, stop)
         if client is None:
             return 0
         recorder = EventRecorder(client, runtime, NAME, arguments.node_name)
@@ -154,7 +153,7 @@ def _parts(
     """The services' part, and all parts of the proxy; no name server if the cluster has none."""
     cluster_networks = tuple(map(str, arguments.cluster_cidr))
     service_networks = tuple(map(str, arguments.service_cidr))
-    impatient = Client(kubeconfig.load(arguments.kubeconfig), user_agent=NAME, timeout=_CONFIRMED_SECONDS)
+    impatient = Client(FollowingTransport(arguments.kubeconfig, runtime), user_agent=NAME, timeout=_CONFIRMED_SECONDS)
     cluster_dns = tuple(filter(None, map(str.strip, arguments.cluster_dns.split(","))))
     name = arguments.node_name
     proxy = ServiceProxy(informers, runtime, name, cluster_networks, events, metrics, cluster_dns)
@@ -205,15 +204,18 @@ def _run_parts(informers: Informers, parts: list[_Part], runtime: Runtime, stop:
     return status
 
 
-def _wait_for_client(path: Path, stop: Event) -> Client | None:
-    """A client once the kubeconfig is there (the kubelet writes it when it has its certificate); None if stopped."""
+def _wait_for_client(path: Path, runtime: Runtime, stop: Event) -> Client | None:
+    """A client once the kubeconfig is there; None if stopped.
+
+    On a node the kubelet writes that file when it has the proxy's certificate, which it renews later.
+    """
     said = ""
     while not stop.is_set():
         try:
-            return kubeconfig.client(path, NAME)
+            return Client(FollowingTransport(path, runtime), user_agent=NAME)
         except KubeconfigError as error:
             if str(error) != said:
-                log.info("waiting for the kubelet's credentials: %s", error)
+                log.info("waiting for credentials: %s", error)
             said = str(error)
         stop.wait(0.5)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from cryptography import x509
 from simulation.virtual_runtime import VirtualRuntime
 
 from api import kubeconfig, pki
+from api.transport import Request, TransportError
 from control.cli import pki as pki_command
 from control.cli.errors import CommandError
 
@@ -103,3 +105,30 @@ def test_a_bad_kubeconfig_is_named_in_one_sentence(tmp_path: Path, content: str 
         path.write_text(content)
     with pytest.raises(kubeconfig.KubeconfigError, match=complaint):
         kubeconfig.load(path)
+
+
+def test_a_renewed_certificate_that_a_kubeconfig_names_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, runtime = pki.new_authority("ca", NOW), VirtualRuntime()
+    config, file = tmp_path / "kubeconfig", tmp_path / "own.pem"
+
+    def issue(moment: int) -> None:
+        pair = pki.issue(authority, pki.Subject("a"), NOW, seconds=3600)
+        pki.write_key(file, pair.certificate + pair.key)
+        os.utime(file, (moment, moment))
+
+    issue(1)
+    rendered = kubeconfig.render(
+        "https://127.0.0.1:1", authority.certificate, "a", certificate_file=str(file), key_file=str(file)
+    )
+    pki.write_key(config, rendered)
+    loaded: list[object] = []
+    load = kubeconfig.load
+    monkeypatch.setattr(kubeconfig, "load", lambda path: loaded.append(load(path)) or loaded[-1])
+    transport = kubeconfig.FollowingTransport(config, runtime, seconds=0.0)
+    for moment, expected in ((1, 1), (2, 2), (2, 2)):
+        issue(moment)
+        with pytest.raises(TransportError):
+            transport.send(Request("GET", "/"))
+        assert len(loaded) == expected
