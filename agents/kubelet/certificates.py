@@ -25,7 +25,9 @@ from api.runtime import Event, Runtime
 log = logging.getLogger(__name__)
 
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
+PROXY_SIGNER = "kubernetes.io/kube-apiserver-client"
 SERVING_SIGNER = "kubernetes.io/kubelet-serving"
+PROXY = pki.Subject("system:kube-proxy")
 _RENEW_AT = 0.75
 _POLL = 1.0
 
@@ -36,12 +38,12 @@ class CertificateDenied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """One certificate of the node: where it lies, who signs it, and the names a server's is for."""
+    """One certificate of the node: where it lies, who signs it, whose it is, and the names a server's is for."""
 
     directory: Path
     name: str
     signer: str
-    node: str
+    subject: pki.Subject
     server_names: Sequence[str] = ()
 
     @property
@@ -70,14 +72,32 @@ class Certificate:
             return False
 
 
+def of_client(directory: Path, node: str) -> Certificate:
+    """The kubelet's, by which it is the node."""
+    return Certificate(directory, "kubelet-client", CLIENT_SIGNER, _node(node))
+
+
+def of_server(directory: Path, node: str, names: Sequence[str]) -> Certificate:
+    """The kubelet's, by which its clients know it."""
+    return Certificate(directory, "kubelet-server", SERVING_SIGNER, _node(node), tuple(names))
+
+
+def of_proxy(directory: Path) -> Certificate:
+    """The proxy's: it needs to read more than a node may, but not what the node's pods need."""
+    return Certificate(directory, "proxy-client", PROXY_SIGNER, PROXY)
+
+
+def _node(name: str) -> pki.Subject:
+    return pki.Subject(f"system:node:{name}", ("system:nodes",))
+
+
 def obtain(client: Client, clock: Runtime, wanted: Certificate, stop: Event) -> bool:
     """Have a new certificate signed and put it into its file; False if `stop` came first.
 
     Raises CertificateDenied, ApiError, TransportError.
     """
     key = _pending_key(wanted)
-    subject = pki.Subject(f"system:node:{wanted.node}", ("system:nodes",))
-    request = pki.new_request(key, subject, tuple(wanted.server_names))
+    request = pki.new_request(key, wanted.subject, tuple(wanted.server_names))
     name = _submit(client, wanted, request, key)
     log.info("certificate signing request %s waits to be approved and signed", name)
     while not stop.is_set():
@@ -107,7 +127,7 @@ def _pending_key(wanted: Certificate) -> bytes:
 def _submit(client: Client, wanted: Certificate, request: bytes, key: bytes) -> str:
     """Create the request; one of the same key and signer is the same request. Its name."""
     usage = "server auth" if wanted.server_names else "client auth"
-    identity = f"{wanted.signer} {wanted.node} {','.join(wanted.server_names)}".encode() + key
+    identity = f"{wanted.signer} {wanted.subject.name} {','.join(wanted.server_names)}".encode() + key
     name = f"node-csr-{hashlib.sha256(identity).hexdigest()[:32]}"
     body: Object = {
         "apiVersion": "certificates.k8s.io/v1",

@@ -69,7 +69,11 @@ def _serve(arguments: argparse.Namespace, clock: Runtime, asked: Event) -> int:
     settings = _settings(arguments)
     credentials = Credentials(
         CredentialsSettings(
-            settings.node.name, arguments.kubeconfig, arguments.bootstrap_kubeconfig, arguments.root_dir / "pki"
+            settings.node.name,
+            arguments.kubeconfig,
+            arguments.bootstrap_kubeconfig,
+            arguments.root_dir / "pki",
+            arguments.proxy_kubeconfig,
         ),
         clock,
     )
@@ -84,6 +88,7 @@ def _serve(arguments: argparse.Namespace, clock: Runtime, asked: Event) -> int:
     server = KubeletServer(kubelet, client, credentials, arguments.listen, arguments.ca_file, configuration(arguments))
     kubelet.start(stop)
     clock.spawn("certificates", credentials.keep, stop)
+    clock.spawn("proxy-certificate", credentials.keep_proxy, stop)
     clock.spawn("server", server.run, stop)
     clock.spawn("healthz", healthz.serve, _joined(arguments.healthz_bind_address, arguments.healthz_port), stop)
     asked.wait()

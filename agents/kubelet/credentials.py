@@ -1,9 +1,10 @@
 """Who the kubelet is towards the API server, and its server towards its clients: obtained, kept, renewed.
 
 A kubeconfig given ready-made is used as it is. With a bootstrap kubeconfig the kubelet asks for its own
-certificate, and writes the kubeconfig once it has it; the proxy waits for that file.
+certificate, and writes the kubeconfig once it has it. In the node's name it also asks for a certificate of the node's
+proxy, which is somebody else to the API server, and writes the kubeconfig that the proxy waits for.
 
-Invariant: the written kubeconfig names the certificate by its path, so a renewal changes one file.
+Invariant: a written kubeconfig names the certificate by its path, so a renewal changes one file.
 """
 
 from __future__ import annotations
@@ -13,13 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.kubelet.certificates import (
-    CLIENT_SIGNER,
-    SERVING_SIGNER,
-    Certificate,
-    CertificateDenied,
-    obtain,
-)
+from agents.kubelet import certificates
+from agents.kubelet.certificates import Certificate, CertificateDenied, obtain
 from agents.kubelet.clock_skew import DatedTransport
 from api import kubeconfig, pki
 from api.client import Client
@@ -37,12 +33,13 @@ _LOOK = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CredentialsSettings:
-    """The node's name, and where the files are."""
+    """The node's name, and where the files are; without `proxy_kubeconfig` no proxy is cared for."""
 
     node: str
     kubeconfig: Path
     bootstrap: Path | None
     directory: Path
+    proxy_kubeconfig: Path | None = None
 
 
 class Credentials:
@@ -51,7 +48,7 @@ class Credentials:
     def __init__(self, settings: CredentialsSettings, clock: Runtime) -> None:
         self._settings = settings
         self._clock = clock
-        self._own = Certificate(settings.directory, "kubelet-client", CLIENT_SIGNER, settings.node)
+        self._own = certificates.of_client(settings.directory, settings.node)
         self._client: Client | None = None
         self._dated: DatedTransport | None = None
 
@@ -91,13 +88,20 @@ class Credentials:
                 self._try_obtain(self._own, stop)
             stop.wait(_LOOK)
 
+    def keep_proxy(self, stop: Event) -> None:
+        """Have the proxy's certificate signed and renewed when it is time, and keep its kubeconfig, until `stop`."""
+        path, wanted = self._settings.proxy_kubeconfig, certificates.of_proxy(self._settings.directory)
+        while path is not None and not stop.is_set():
+            if wanted.renew_in(self._clock.time()) > 0 or self._try_obtain(wanted, stop):
+                _write_kubeconfig(path, self._settings.kubeconfig, wanted)
+                stop.wait(_LOOK)
+
     def authority(self) -> bytes:
         """The cluster's certificate authority, PEM."""
         return kubeconfig.authority(self._settings.kubeconfig)[1]
 
     def _serving_certificate(self, names: Sequence[str]) -> Certificate:
-        directory, node = self._settings.directory, self._settings.node
-        return Certificate(directory, "kubelet-server", SERVING_SIGNER, node, tuple(names))
+        return certificates.of_server(self._settings.directory, self._settings.node, names)
 
     def _must_bootstrap(self) -> bool:
         if not self._settings.kubeconfig.exists():
@@ -116,15 +120,7 @@ class Credentials:
             while not self._try_obtain(self._own, stop):
                 if stop.is_set():
                     return False
-        server, authority = kubeconfig.authority(bootstrap)
-        content = kubeconfig.render(
-            server,
-            authority,
-            f"system:node:{self._settings.node}",
-            certificate_file=str(self._own.file.resolve()),
-            key_file=str(self._own.file.resolve()),
-        )
-        pki.write_key(self._settings.kubeconfig, content)
+        _write_kubeconfig(self._settings.kubeconfig, bootstrap, self._own)
         return True
 
     def _try_obtain(self, wanted: Certificate, stop: Event) -> bool:
@@ -138,6 +134,15 @@ class Credentials:
                 wanted.pending_key.unlink(missing_ok=True)
             stop.wait(_RETRY)
             return False
+
+
+def _write_kubeconfig(path: Path, source: Path, certificate: Certificate) -> None:
+    """A kubeconfig for the server of another one, with the certificate; what says so already is left alone."""
+    server, authority = kubeconfig.authority(source)
+    file = str(certificate.file.resolve())
+    content = kubeconfig.render(server, authority, certificate.subject.name, certificate_file=file, key_file=file)
+    if not path.exists() or path.read_bytes() != content:
+        pki.write_key(path, content)
 
 
 def _names_match(file: Path, names: Sequence[str]) -> bool:

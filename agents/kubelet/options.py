@@ -36,6 +36,7 @@ def _node(parser: argparse.ArgumentParser) -> None:
     """Which node this is and how it introduces itself."""
     add = parser.add_argument
     add("--kubeconfig", type=Path, required=True, help="how to reach the API server; written when bootstrapping")
+    add("--proxy-kubeconfig", type=Path, help="where the node's proxy finds its own, for which the kubelet asks")
     add("--bootstrap-kubeconfig", type=Path, help="used once, to ask for the node's certificate")
     add("--node-name", default="", help="the name of this machine's Node (default: its host name)")
     add(

@@ -18,6 +18,7 @@ from control.cli import main as command_line
 from control.cli.supervisor import Component, Supervisor
 
 _STATE = Path("/var/lib/wherry/kubelet")
+_PROXY = "proxy.kubeconfig"
 _SIGNING_SECONDS = 600.0
 
 
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         supervisor.start(_kubelet(arguments, state, kubeconfig), stop, timeout=_SIGNING_SECONDS)
         if arguments.runtime == "podman":
-            supervisor.start(_proxy(arguments, kubeconfig), stop)
+            supervisor.start(_proxy(arguments, state / _PROXY), stop)
         print(f"node {arguments.node_name} runs; logs are in {state / 'logs'}", flush=True)
         supervisor.watch(stop)
     finally:
@@ -66,6 +67,7 @@ def _kubelet(arguments: argparse.Namespace, state: Path, kubeconfig: Path) -> Co
         *("--root-dir", str(state)),
         *("--pod-logs-dir", str(state / "log" / "pods")),
         *("--listen", listen),
+        *(("--proxy-kubeconfig", str(state / _PROXY)) if arguments.runtime == "podman" else ()),
         *(("--healthz-port", "0") if arguments.runtime == "fake" else ()),
         *("--verbosity", str(arguments.verbosity)),
     ]

@@ -114,7 +114,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `wherry pki`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     init = verbs.add_parser("init", help="make the authority, certificates and kubeconfigs that are missing")
-    renew = verbs.add_parser("renew-node", help="have a new client certificate signed for this node")
+    renew = verbs.add_parser("renew-node", help="have new client certificates signed for this node")
     renew.add_argument("--root-dir", type=Path, default=Path("/var/lib/wherry/kubelet"), help="(%(default)s)")
     renew.add_argument("--node-name", required=True)
     look = verbs.add_parser("status", help="every certificate below some directories, as JSON")
@@ -155,15 +155,17 @@ def status(directories: Sequence[Path]) -> list[Found]:
 
 
 def _renew_node(root: Path, node: str) -> int:
-    """As the node itself: the kubelet and the proxy take the new certificate up by themselves."""
+    """As the node itself: the kubelet and the proxy take the new certificates up by themselves."""
     runtime = SystemRuntime()
-    wanted = certificates.Certificate(root / "pki", "kubelet-client", certificates.CLIENT_SIGNER, node)
+    proxy = certificates.of_proxy(root / "pki")
+    wanted = [certificates.of_client(root / "pki", node), *([proxy] if proxy.file.exists() else [])]
     try:
         client = kubeconfig.client(root / "kubelet.kubeconfig", "wherry-pki")
-        certificates.obtain(client, runtime, wanted, runtime.event())
+        for certificate in wanted:
+            certificates.obtain(client, runtime, certificate, runtime.event())
+            print(f"made {certificate.file}")
     except (kubeconfig.KubeconfigError, certificates.CertificateDenied, ApiError, TransportError) as error:
         raise CommandError(f"node {node} got no new certificate: {error}") from error
-    print(f"made {wanted.file}")
     return 0
 
 

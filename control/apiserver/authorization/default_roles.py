@@ -20,6 +20,8 @@ READ = ("get", "list", "watch")
 WRITE = ("create", "delete", "deletecollection", "patch", "update")
 READ_WRITE = READ + WRITE
 
+_PROXY_CLIENT = "wherry:node-proxy-client"
+
 _EVENTS = (("create", "patch", "update"), ("", "events.k8s.io"), ("events",))
 _ENDPOINT_LEASES = (("create", "get", "list", "watch", "update", "patch"), ("coordination.k8s.io",), ("leases",))
 
@@ -136,9 +138,15 @@ RESOURCE_ROLES: dict[str, tuple[Grant, ...]] = {
         (READ, ("",), ("nodes",)),
         _EVENTS,
         (("list", "watch"), ("discovery.k8s.io",), ("endpointslices",)),
-        (("list", "watch"), ("networking.k8s.io",), ("servicecidrs", "networkpolicies")),
-        (("list", "watch"), ("",), ("pods", "namespaces")),
+        (("list", "watch"), ("networking.k8s.io",), ("servicecidrs",)),
     ),
+    # What else Wherry's proxy does: it keeps policies, knows names, and asks again who announces an address.
+    "wherry:node-proxy": (
+        (("list", "watch"), ("",), ("pods", "namespaces")),
+        (("list", "watch"), ("networking.k8s.io",), ("networkpolicies",)),
+        (("get",), ("",), ("services",)),
+    ),
+    _PROXY_CLIENT: ((("create",), ("certificates.k8s.io",), ("certificatesigningrequests/nodeproxyclient",)),),
     "system:node-bootstrapper": (
         (("create", *READ), ("certificates.k8s.io",), ("certificatesigningrequests",)),
     ),
@@ -279,11 +287,11 @@ CLUSTER_BINDINGS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "system:service-account-issuer-discovery",
         (("Group", "system:serviceaccounts"),),
     ),
-    # The proxy of a node uses the node's own identity, which the node authorizer knows nothing about.
-    "wherry:node-proxier": ("system:node-proxier", (("Group", "system:nodes"),)),
+    "wherry:node-proxy": ("wherry:node-proxy", (("User", "system:kube-proxy"),)),
     "wherry:node-bootstrappers": ("system:node-bootstrapper", (("Group", "system:bootstrappers"),)),
     "wherry:node-autoapprove-bootstrap": (_NODE_CLIENT, (("Group", "system:bootstrappers"),)),
     "wherry:node-autoapprove-renewal": (_SELF_NODE_CLIENT, (("Group", "system:nodes"),)),
+    "wherry:node-autoapprove-proxy": (_PROXY_CLIENT, (("Group", "system:nodes"),)),
 }
 
 _SIGNERS = ("kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown")

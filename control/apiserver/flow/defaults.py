@@ -75,6 +75,8 @@ def flow_schemas() -> list[Object]:
         _schema("workload-leader-election", "leader-election", 200, "ByUser", _SYSTEM_ACCOUNTS, (_ELECTIONS,)),
         _schema("system-node-high", "node-high", 400, "ByUser", nodes, node_rules),
         _schema("system-nodes", "system", 500, "ByUser", nodes, (_ALL,), _ANYWHERE),
+        # Services must follow their pods also while users keep the server busy.
+        _schema("wherry-node-proxies", "system", 500, "ByUser", _users("system:kube-proxy"), (_ALL,), _ANYWHERE),
         _schema("kube-controller-manager", "workload-high", 800, "ByNamespace", _users(_MANAGER), (_ALL,), _ANYWHERE),
         _schema("kube-scheduler", "workload-high", 800, "ByNamespace", _users(_SCHEDULER), (_ALL,), _ANYWHERE),
         _schema(

@@ -1,7 +1,8 @@
 """CSR approving: nodes get their certificates without a person, and nobody else does.
 
 A bootstrap token or a node itself may ask for the client certificate of a node, if RBAC says so; only the node
-itself may ask for its serving certificate, for names and addresses that are its own.
+itself may ask for its serving certificate, for names and addresses that are its own. A node also asks for the client
+certificate of its proxy, whose name is the same on all nodes.
 
 Invariant: a request that does not fit every rule is left for a person to judge.
 Source: kubernetes pkg/controller/certificates/approver; kubelet-serving rules of the documentation.
@@ -16,8 +17,10 @@ from api.loop import Loop
 from api.objects import Object, copy, name_of
 from api.runtime import timestamp
 from control.controllers.certificates.requests import (
+    CLIENT,
     KUBELET_CLIENT,
     KUBELET_SERVING,
+    NODE_PROXY,
     Asked,
     asked,
     is_decided,
@@ -31,6 +34,11 @@ _RESOURCE = "certificatesigningrequests.certificates.k8s.io"
 def self_request(csr: Object, request: Asked) -> bool:
     """Whether a node asks for its own certificate again."""
     return bool(csr["spec"].get("username") == request.subject.name)
+
+
+def proxy_request(signer: str, request: Asked) -> bool:
+    """Whether nothing is asked for but the client certificate of a node's proxy."""
+    return signer == CLIENT and request.subject == NODE_PROXY and not request.names
 
 
 def serving_objection(csr: Object, request: Asked, node: Mapping[str, Any] | None) -> str:
@@ -63,12 +71,19 @@ class CsrApprovingController(Loop):
             return None
         request = asked(csr)
         signer = csr["spec"].get("signerName")
-        if request is None or signer not in (KUBELET_CLIENT, KUBELET_SERVING):
+        if request is None:
+            return None
+        for_proxy = proxy_request(signer, request)
+        if not for_proxy and signer not in (KUBELET_CLIENT, KUBELET_SERVING):
             return None
         if objection(signer, request, frozenset(csr["spec"].get("usages") or [])):
             return None
         if signer == KUBELET_SERVING:
             return self._judge_serving(csr, request)
+        if for_proxy:
+            if self._allowed(csr, "nodeproxyclient"):
+                self._approve(csr, "Auto approving node proxy client certificate after SubjectAccessReview.")
+            return None
         own = self_request(csr, request)
         if self._allowed(csr, "selfnodeclient" if own else "nodeclient"):
             what = "self kubelet client" if own else "kubelet client"

@@ -16,6 +16,8 @@ from api.pki import Subject, request_subject
 CLIENT = "kubernetes.io/kube-apiserver-client"
 KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
 KUBELET_SERVING = "kubernetes.io/kubelet-serving"
+NODE_PROXY = Subject("system:kube-proxy")
+"""Whose name the proxies of all nodes bear."""
 _CLIENT_USAGES = frozenset({"client auth", "digital signature", "key encipherment"})
 _SERVER_USAGES = frozenset({"server auth", "digital signature", "key encipherment"})
 

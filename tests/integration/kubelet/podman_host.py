@@ -272,6 +272,7 @@ class Node(Host):
         """The kubelet; again after it was killed."""
         words = [
             *("--kubeconfig", f"{self.directory}/kubelet/kubelet.kubeconfig"),
+            *("--proxy-kubeconfig", f"{self.directory}/kubelet/proxy.kubeconfig"),
             *("--bootstrap-kubeconfig", f"{self.directory}/server/admin.kubeconfig"),
             *("--node-name", NODE, "--root-dir", f"{self.directory}/kubelet"),
             *("--pod-logs-dir", f"{self.directory}/log/pods"),

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from podman_host import NODE, Node, eventually
 from traces import NAMESPACE, create, pod, ready
 
+from agents.kubelet import certificates
 from api import pki
 from api.errors import ApiError
 
@@ -24,9 +26,14 @@ def make_due(node: Node, file: Path) -> None:
     directory = node.directory / "server" / "pki"
     authority = pki.Pair((directory / "ca.crt").read_bytes(), (directory / "ca.key").read_bytes())
     names = pki.server_names(file.read_bytes())
-    subject = pki.Subject(f"system:node:{NODE}", ("system:nodes",))
+    subject = certificates.PROXY if "proxy" in file.name else pki.Subject(f"system:node:{NODE}", ("system:nodes",))
     pair = pki.issue(authority, subject, time.time() - 5400, seconds=6000, server_names=names)
     pki.write_key(file, pair.certificate + pair.key)
+
+
+def name_of(file: Path) -> str:
+    subject = x509.load_pem_x509_certificate(file.read_bytes()).subject
+    return str(subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
 
 
 def reads_log(node: Node, name: str) -> bool:
@@ -37,14 +44,19 @@ def reads_log(node: Node, name: str) -> bool:
 
 
 def test_certificates_are_renewed_without_a_restart(clean: Node) -> None:
-    files = [clean.directory / "kubelet" / "pki" / f"kubelet-{kind}-current.pem" for kind in ("client", "server")]
+    kinds = ("kubelet-client", "kubelet-server", "proxy-client")
+    files = [clean.directory / "kubelet" / "pki" / f"{kind}-current.pem" for kind in kinds]
+    eventually(files[2].exists, "the proxy has a certificate")
     listened = clean.log("kubelet").count("server listens")
     clean.kill("kubelet")
     for file in files:
         make_due(clean, file)
     clean.start_kubelet()
     tomorrow = time.time() + 86400
-    eventually(lambda: all(pki.validity(file.read_bytes())[1] > tomorrow for file in files), "both are renewed", 60)
+    eventually(lambda: all(pki.validity(file.read_bytes())[1] > tomorrow for file in files), "all are renewed", 60)
+    assert name_of(files[0]) == f"system:node:{NODE}"
+    assert name_of(files[2]) == "system:kube-proxy"
+    assert str(files[2]) in (clean.directory / "kubelet" / "proxy.kubeconfig").read_text()
 
     def serves_the_new_one() -> bool:
         certificate = files[1].read_text().partition(ssl.PEM_FOOTER)[0] + ssl.PEM_FOOTER

@@ -14,6 +14,7 @@ from playbooks.engine.run import run_playbook
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
+PARTING = Path("tasks") / "part-proxies-from-nodes.yml"
 UPGRADE = Path(__file__).parents[3] / "playbooks" / "upgrade.yml"
 ROLES = {
     "preflight": ("main",),
@@ -46,18 +47,23 @@ def upgrade(tmp_path: Path) -> Upgrade:
     playbook = tmp_path / "upgrade.yml"
     text = UPGRADE.read_text().replace("/usr/local/bin/wherry", str(program))
     playbook.write_text(text.replace("/opt/wherry/current", str(tmp_path / "current-{{ inventory_hostname }}")))
+    (parting,) = yaml.safe_load((UPGRADE.parent / PARTING).read_text())
+    del parting["ansible.builtin.uri"], parting["changed_when"]
+    parting["shell"] = SAY.format(line="part", journal=journal, broken=broken)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / PARTING).write_text(yaml.safe_dump([parting]))
     hosts = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", "ansible_become": False}
     groups = {"control": {"hosts": {"cp": {}}}, "workers": {"hosts": {"one": {}, "two": {}, "three": {}}}}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": hosts, "children": groups}}, sort_keys=False))
 
-    def run(fails: str = "", current: str = "old") -> tuple[Result, list[str]]:
+    def run(fails: str = "", current: str = "old", limit: str | None = None) -> tuple[Result, list[str]]:
         broken.write_text(f"{fails}\n")
         journal.write_text("")
         for host in groups["workers"]["hosts"]:
             link = tmp_path / f"current-{host}"
             link.unlink(missing_ok=True)
             link.symlink_to(f"/opt/wherry/releases/{current}")
-        result = run_playbook(playbook, [tmp_path / "hosts.yml"], Options(), Record())
+        result = run_playbook(playbook, [tmp_path / "hosts.yml"], Options(limit=limit), Record())
         return result, [line for line in journal.read_text().splitlines() if "preflight" not in line]
 
     return run
@@ -75,13 +81,19 @@ def test_the_control_plane_comes_first_and_then_the_workers_one_by_one(upgrade: 
     assert result.status == 0
     first = [line for line in done if "identity" not in line]
     workers = [line for name in ("one", "two", "three") for line in _of_worker(name)]
-    assert first == ["cp release", "cp control", *workers]
+    assert first == ["cp release", "cp control", *workers, "part"]
     assert sorted(done[:4]) == sorted(f"{name} release identity" for name in ("cp", "one", "two", "three"))
 
 
 def test_a_worker_that_runs_the_release_already_is_not_drained(upgrade: Upgrade) -> None:
     _, done = upgrade(current="new")
-    assert done[6:] == [line for name in ("one", "two", "three") for line in _of_worker(name, drained=False)]
+    assert done[6:-1] == [line for name in ("one", "two", "three") for line in _of_worker(name, drained=False)]
+
+
+def test_nodes_keep_what_proxies_of_older_releases_need_while_one_is_left_out(upgrade: Upgrade) -> None:
+    result, done = upgrade(limit="cp,one,two")
+    assert result.status == 0
+    assert done[-1] == "uncordon two"
 
 
 STOPS = {

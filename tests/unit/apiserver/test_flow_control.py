@@ -34,6 +34,8 @@ CASES = [
     (MANAGER, "list", "", "pods", "shop", "workload-high", "kube-controller-manager/shop"),
     (DNS, "list", "", "pods", "shop", "workload-high", "kube-system-service-accounts/shop"),
     (ACCOUNT, "list", "", "pods", "shop", "workload-low", "service-accounts/system:serviceaccount:shop:a"),
+    (User("system:kube-proxy", (AUTHENTICATED,)), "watch", "", "services", "", "system",
+     "wherry-node-proxies/system:kube-proxy"),
     (User("jane", (AUTHENTICATED,)), "list", "", "pods", "shop", "global-default", "global-default/jane"),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 from controller_objects import NOW, at
 
 from api.pki import Subject, new_authority, new_key, new_request, sign
-from control.controllers.certificates.approving import serving_objection
+from control.controllers.certificates.approving import proxy_request, serving_objection
 from control.controllers.certificates.cleaning import goes_at
 from control.controllers.certificates.requests import CLIENT, KUBELET_CLIENT, KUBELET_SERVING, asked, objection
 from control.controllers.certificates.signing import lifetime
@@ -64,6 +64,20 @@ def test_a_kubelet_gets_a_serving_certificate_for_its_own_names_only(names: Any,
     request = csr(*NODE, names=names, user=user)
     assert words in serving_objection(request, asked(request), node)
     assert serving_objection(request, asked(request), None) != ""
+
+
+@pytest.mark.parametrize(
+    ("signer", "request_", "fits"),
+    [
+        (CLIENT, csr("system:kube-proxy"), True),
+        (KUBELET_CLIENT, csr("system:kube-proxy"), False),
+        (CLIENT, csr("system:kube-proxy", "system:nodes"), False),
+        (CLIENT, csr("system:kube-proxy", names=("n1",)), False),
+        (CLIENT, csr("system:kube-scheduler"), False),
+    ],
+)
+def test_nodes_ask_for_nothing_but_the_name_of_the_proxy(signer: str, request_: Any, fits: bool) -> None:
+    assert proxy_request(signer, asked(request_)) is fits
 
 
 def test_what_is_not_a_request_is_refused_and_no_error() -> None:
