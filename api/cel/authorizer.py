@@ -15,6 +15,7 @@ from cel_expr_python import cel
 from api.cel.declaring import function
 
 _T = cel.Type
+_PARTS = ("path", "group", "resource", "subresource", "namespace", "name", "fieldSelector", "labelSelector")
 
 Question = Mapping[str, Any]
 Decide = Callable[[Question, str], tuple[bool, str]]
@@ -34,7 +35,7 @@ def authorizer_functions(decide: Decide | None) -> list[Any]:
         return {**question, "user": user}
 
     return [
-        *(_setter(name) for name in ("path", "group", "resource", "subresource", "namespace", "name")),
+        *map(_setter, _PARTS),
         function("serviceAccount", (_T.DYN, [_T.DYN, _T.STRING, _T.STRING], True, with_account)),
         function("check", (_T.DYN, [_T.DYN, _T.STRING], True, check)),
         function("allowed", (_T.BOOL, [_T.DYN], True, lambda decision: decision["allowed"])),

@@ -7,6 +7,7 @@ Source: apiserver/pkg/endpoints/request.RequestInfoFactory.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -14,7 +15,9 @@ from urllib.parse import parse_qs
 
 from api import errors
 from api.http1 import BadMessage
+from api.names import path_segment_problems
 from api.protobuf.special import parse_duration
+from api.selectors import FieldSelector
 from control.apiserver.identity import ANONYMOUS, User
 
 LARGEST_BODY = 3 * 1024 * 1024
@@ -98,18 +101,27 @@ class Request:
         if not environ.get("QUERY_STRING"):
             # Most requests have none: nothing to be worked out later.
             self.query, self.query_lists = {}, {}
-        if self.info.verb == "list" and self.flag("watch"):
-            self.info = RequestInfo("watch", *_address(self.info))
-        if self.info.verb in ("list", "watch", "deletecollection") and not self.info.name:
+        # A path that says `watch` itself may be that of one object, which no selector is for.
+        self._selects = self.info.verb in ("list", "deletecollection")
+        if self.info.verb == "list":
+            if self.flag("watch"):
+                self.info = RequestInfo("watch", *_address(self.info))
             self._name_from_selector()
+
+    def selector(self, name: str) -> str:
+        """The text of `fieldSelector` or `labelSelector`, "" if the request is none that selects objects."""
+        return self.query.get(name, "") if self._selects else ""
 
     def _name_from_selector(self) -> None:
         """A list of the one object that metadata.name selects is authorized by that name."""
-        selector = self.query.get("fieldSelector", "")
-        field, _, name = selector.partition("=")
-        if field == "metadata.name" and "," not in name and (name := name.lstrip("=")):
-            info = self.info
-            self.info = RequestInfo(info.verb, info.group, info.version, info.namespace, info.resource, name)
+        text = self.selector("fieldSelector")
+        if "metadata.name" not in text:
+            return
+        with suppress(ValueError):
+            name = FieldSelector.parse(text).value_of("metadata.name")
+            if name and not path_segment_problems(name):
+                info = self.info
+                self.info = RequestInfo(info.verb, info.group, info.version, info.namespace, info.resource, name)
 
     @cached_property
     def query(self) -> dict[str, str]:

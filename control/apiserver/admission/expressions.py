@@ -14,6 +14,7 @@ from api.cel.authorizer import Decide, authorizer_functions
 from api.objects import Object
 from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.authorization.chain import Authorizer
+from control.apiserver.authorization.selectors import field_terms, label_requirements
 from control.apiserver.identity import User
 from control.apiserver.operation import Operation
 
@@ -74,6 +75,9 @@ def _decider(authorizer: Authorizer) -> Decide:
         if "path" in question:
             return authorizer.decide(Attributes(user, verb, path=question["path"]))
         names = ("group", "namespace", "resource", "subresource", "name")
-        return authorizer.decide(Attributes(user, verb, **{name: question.get(name, "") for name in names}))
+        texts = {name: question.get(name, "") for name in names}
+        terms = field_terms(question.get("fieldSelector", ""))
+        labels = label_requirements(question.get("labelSelector", ""))
+        return authorizer.decide(Attributes(user, verb, **texts, fields=terms, labels=labels))
 
     return decide

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from api.selectors import FieldTerm, Requirement
+from control.apiserver.authorization.selectors import field_terms, label_requirements
 from control.apiserver.identity import User
 from control.apiserver.request import Request
 
 
 class Attributes(NamedTuple):
-    """A user's verb on a resource, or on a `path` if `resource` is ""."""
+    """A user's verb on a resource, or on a `path` if `resource` is "".
+
+    `fields` and `labels` are what objects of a list, watch or deletecollection must have; other verbs have none.
+    """
 
     user: User
     verb: str
@@ -24,6 +29,17 @@ class Attributes(NamedTuple):
     subresource: str = ""
     name: str = ""
     path: str = ""
+    fields: tuple[FieldTerm, ...] = ()
+    labels: tuple[Requirement, ...] = ()
+
+    @property
+    def unselected(self) -> tuple[User, tuple[str, ...]]:
+        """The user, and what is asked for but for the selectors."""
+        return self.user, self[1:9]
+
+    def selects(self, field: str, value: str) -> bool:
+        """Whether only objects are meant whose field has the value."""
+        return FieldTerm(field, value) in self.fields
 
     @property
     def full_resource(self) -> str:
@@ -45,4 +61,6 @@ def attributes(request: Request) -> Attributes:
         info.resource,
         info.subresource,
         info.name,
+        fields=field_terms(request.selector("fieldSelector")),
+        labels=label_requirements(request.selector("labelSelector")),
     )

@@ -1,7 +1,8 @@
 """The node authorizer: a node reads what its pods need, and writes what is its own.
 
 Invariant: a secret, config map, claim or account is open to a node exactly while a pod bound to it refers to it, itself
-or by the volume of a claim. Pods that a node has made up itself (mirror pods) open nothing.
+or by the volume of a claim. Pods that a node has made up itself (mirror pods) open nothing. Of pods and nodes it reads
+its own only.
 Source: plugin/pkg/auth/authorizer/node/node_authorizer.go and graph.go.
 """
 
@@ -23,6 +24,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 
 _READ = ("get", "list", "watch")
 _WRITES = ("get", "create", "update", "patch", "delete")
+_SLICE_VERBS = "get, watch, list, create, update, patch, delete, deletecollection"
 _OF_NODES = frozenset({"volumeattachments", "resourceslices"})
 
 
@@ -50,6 +52,8 @@ class NodeMethod:
             ("coordination.k8s.io", "leases"): _lease,
             ("certificates.k8s.io", "podcertificaterequests"): self._certificate,
         }
+        # What may be written of these is told by the rules; that it is the node's own, NodeRestriction sees to.
+        self._reads = {("", "pods"): self._pod, ("", "nodes"): _node}
         cache.collection("", "pods").observe(self._pod_changed)
 
     def decide(self, asked: Attributes) -> tuple[bool, str]:
@@ -59,7 +63,10 @@ class NodeMethod:
         node = asked.user.node_name
         if not node:
             return False, f'unknown node for user "{asked.user.name}"'
-        check = self._checks.get((asked.group, asked.resource))
+        kind = (asked.group, asked.resource)
+        check = self._checks.get(kind)
+        if kind in self._reads and asked.verb in _READ and not asked.subresource:
+            check = self._reads[kind]
         if check is None:
             return any(rule.allows(asked) for rule in self._rules), ""
         why = check(node, asked)
@@ -97,10 +104,24 @@ class NodeMethod:
         may = asked.subresource == "token"
         return self._related(node, asked) if may else "can only create token subresource of serviceaccount"
 
+    def _pod(self, node: str, asked: Attributes) -> str:
+        if asked.verb != "get" and asked.selects("spec.nodeName", node):
+            return ""
+        if asked.verb == "get" or asked.name:
+            return self._related(node, asked)
+        return "can only list/watch pods with spec.nodeName field selector"
+
     def _certificate(self, node: str, asked: Attributes) -> str:
+        if asked.subresource:
+            return "nodes may not access the status subresource of PodCertificateRequests"
         if asked.verb == "create" or (asked.verb == "get" and self._is_of(node, asked)):
             return ""
-        return f"no relationship found between node '{node}' and this object"
+        if asked.verb == "get":
+            return _unrelated(node)
+        if asked.verb not in _READ:
+            return f"nodes may not {asked.verb} podcertificaterequests"
+        may = asked.selects("spec.nodeName", node)
+        return "" if may else "can only list/watch podcertificaterequests with nodeName field selector"
 
     def _is_of(self, node: str, asked: Attributes) -> bool:
         """Whether a request for a pod's certificate is the node's own, or nobody's: that it has gone may be known."""
@@ -116,7 +137,10 @@ class NodeMethod:
             return ""
         if asked.verb in _WRITES:
             return self._related(node, asked)
-        return "can only list/watch/deletecollection resourceslices with nodeName field selector"
+        if asked.verb not in ("list", "watch", "deletecollection"):
+            return f"only the following verbs are allowed for a ResourceSlice: {_SLICE_VERBS}"
+        may = asked.selects("spec.nodeName", node)
+        return "" if may else "can only list/watch/deletecollection resourceslices with nodeName field selector"
 
     def _related(self, node: str, asked: Attributes) -> str:
         if not asked.name:
@@ -125,11 +149,13 @@ class NodeMethod:
             # The pod that refers to it may have been bound by another server a moment ago.
             self._cache.catch_up()
             if not self._relates(node, asked):
-                return f"no relationship found between node '{node}' and this object"
+                return _unrelated(node)
         return ""
 
     def _relates(self, node: str, asked: Attributes) -> bool:
         plural, wanted = asked.resource, (asked.resource, asked.namespace, asked.name)
+        if plural == "pods":
+            return self._pods.get(f"{asked.namespace}/{asked.name}", ("",))[0] == node
         if plural in _OF_NODES:
             found = self._cache.collection(asked.group, plural).objects.get(asked.name)
             return found is not None and (found.object().get("spec") or {}).get("nodeName") == node
@@ -166,6 +192,16 @@ class NodeMethod:
             needed = frozenset[Reference]() if MIRROR in annotations_of(pod) else references(pod)
             self._pods[new.key] = node, needed
             self._counts.setdefault(node, Counter()).update(needed)
+
+
+def _unrelated(node: str) -> str:
+    return f"no relationship found between node '{node}' and this object"
+
+
+def _node(node: str, asked: Attributes) -> str:
+    if not asked.name:
+        return f"node '{node}' cannot read all nodes, only its own Node object"
+    return "" if asked.name == node else f"node '{node}' cannot read '{asked.name}', only its own Node object"
 
 
 def _lease(node: str, asked: Attributes) -> str:

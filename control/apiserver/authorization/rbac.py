@@ -49,7 +49,7 @@ class RbacMethod:
         self._aggregations: dict[str, tuple[LabelSelector, ...]] = {}
         self._bindings: dict[str, Binding] = {}
         self._by_subject: dict[str, set[Binding]] = {}
-        self._answers: dict[Attributes, tuple[bool, str]] = {}
+        self._answers: dict[tuple[User, tuple[str, ...]], tuple[bool, str]] = {}
         cache.collection(GROUP, "roles").observe(self._role_changed)
         cache.collection(GROUP, "clusterroles").observe(self._role_changed)
         cache.collection(GROUP, "rolebindings").observe(self._binding_changed)
@@ -57,15 +57,16 @@ class RbacMethod:
 
     def decide(self, asked: Attributes) -> tuple[bool, str]:
         """Whether a role allows it, and by which binding; which roles are bound and missing if none does."""
+        question = asked.unselected  # rules know nothing of selectors
         try:
-            return self._answers[asked]
+            return self._answers[question]
         except KeyError:
             answer = self._decide(asked)
-        if sum(map(len, asked[1:])) > _LONGEST_CACHED:
+        if sum(map(len, question[1])) > _LONGEST_CACHED:
             return answer
         if len(self._answers) >= _CACHED_ANSWERS:
             self._answers.clear()
-        self._answers[asked] = answer
+        self._answers[question] = answer
         return answer
 
     def _decide(self, asked: Attributes) -> tuple[bool, str]:

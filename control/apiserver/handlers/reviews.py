@@ -13,6 +13,7 @@ import orjson
 from api import errors
 from api.objects import Object
 from api.validation import access_reviews, fields
+from control.apiserver.authorization import selectors
 from control.apiserver.authorization.attributes import Attributes
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.decoding import action_body
@@ -46,10 +47,13 @@ def _review(server: ApiServer, endpoint: Endpoint, request: Request, user: User 
         str(spec.get("uid") or ""),
         {key: tuple(values) for key, values in (spec.get("extra") or {}).items()},
     )
-    allowed, reason = server.authorizer.decide(_attributes(subject, spec))
+    asked, unread = _attributes(subject, spec)
+    allowed, reason = server.authorizer.decide(asked)
     status: Object = {"allowed": allowed}
     if reason:
         status["reason"] = reason
+    if unread:
+        status["evaluationError"] = unread
     return _answer(endpoint, request, body, spec, status)
 
 
@@ -82,13 +86,17 @@ def _check(kind: str, body: Object, namespace: str, *, need_subject: bool) -> No
         raise errors.BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
 
 
-def _attributes(user: User, spec: Object) -> Attributes:
+def _attributes(user: User, spec: Object) -> tuple[Attributes, str]:
+    """What a review asks about, and what of its selectors could not be read."""
     path = spec.get("nonResourceAttributes")
     if path is not None:
-        return Attributes(user, path.get("verb", ""), path=path.get("path", ""))
+        return Attributes(user, path.get("verb", ""), path=path.get("path", "")), ""
     wanted = spec["resourceAttributes"]
     names = ("verb", "group", "version", "namespace", "resource", "subresource", "name")
-    return Attributes(user, **{name: str(wanted.get(name) or "") for name in names})
+    terms, unread = selectors.reviewed_fields(wanted.get("fieldSelector") or {})
+    labels, unread_too = selectors.reviewed_labels(wanted.get("labelSelector") or {})
+    texts = {name: str(wanted.get(name) or "") for name in names}
+    return Attributes(user, **texts, fields=terms, labels=labels), "; ".join(filter(None, (unread, unread_too)))
 
 
 def self_subject_rules(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:

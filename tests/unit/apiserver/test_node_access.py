@@ -12,6 +12,7 @@ from apiserver_objects import pod
 from api import errors
 from api.pki import Subject, new_key, new_request
 from control.apiserver.authorization.attributes import Attributes
+from control.apiserver.authorization.selectors import field_terms
 from control.apiserver.identity import AUTHENTICATED_GROUP, User
 
 pytestmark = pytest.mark.unit
@@ -57,6 +58,48 @@ ASKED = [
      'can only access leases in the "kube-node-lease" system namespace'),
 ]  # fmt: skip
 
+PODS, SLICES = (
+    "can only list/watch pods with spec.nodeName field selector",
+    ("can only list/watch/deletecollection resourceslices with nodeName field selector"),
+)
+CERTIFICATES = "can only list/watch podcertificaterequests with nodeName field selector"
+# Verb, plural, subresource, name, field selector, and why not. n1 runs p1 and the mirror pod m, n2 runs p2.
+SELECTED = [
+    ("list", "pods", "", "", "spec.nodeName=n1", ""),
+    ("watch", "pods", "", "", "status.phase!=Failed,spec.nodeName=n1", ""),
+    ("list", "pods", "", "", "spec.nodeName=n2", PODS),
+    ("list", "pods", "", "", "spec.nodeName!=n1", PODS),
+    ("list", "pods", "", "", "", PODS),
+    ("deletecollection", "pods", "", "", "spec.nodeName=n1", ""),
+    ("get", "pods", "", "p1", "", ""),
+    ("get", "pods", "", "m", "", ""),
+    ("watch", "pods", "", "p1", "metadata.name=p1", ""),
+    ("get", "pods", "", "p2", "", UNKNOWN),
+    ("watch", "pods", "", "p2", "metadata.name=p2", UNKNOWN),
+    ("get", "pods", "log", "p1", "", ""),
+    ("delete", "pods", "", "p2", "", ""),
+    ("patch", "pods", "status", "p2", "", ""),
+    ("create", "pods", "eviction", "p2", "", ""),
+    ("update", "pods", "", "p1", "", ""),
+    ("get", "nodes", "", "n1", "", ""),
+    ("watch", "nodes", "", "n1", "metadata.name=n1", ""),
+    ("list", "nodes", "", "", "", "node 'n1' cannot read all nodes, only its own Node object"),
+    ("get", "nodes", "", "n2", "", "node 'n1' cannot read 'n2', only its own Node object"),
+    ("patch", "nodes", "status", "n2", "", ""),
+    ("delete", "nodes", "", "n1", "", ""),
+    ("list", f"resourceslices.{DRA}", "", "", "spec.nodeName=n1", ""),
+    ("deletecollection", f"resourceslices.{DRA}", "", "", "spec.nodeName=n1", ""),
+    ("watch", f"resourceslices.{DRA}", "", "", "spec.nodeName=n2", SLICES),
+    ("list", "podcertificaterequests.certificates.k8s.io", "", "", "spec.nodeName=n1", ""),
+    ("watch", "podcertificaterequests.certificates.k8s.io", "", "", "", CERTIFICATES),
+    ("delete", "podcertificaterequests.certificates.k8s.io", "", "x", "",
+     "nodes may not delete podcertificaterequests"),
+    ("update", "podcertificaterequests.certificates.k8s.io", "status", "x", "",
+     "nodes may not access the status subresource of PodCertificateRequests"),
+]  # fmt: skip
+# What is refused without a word.
+SILENT = {("deletecollection", "pods", ""), ("get", "pods", "log"), ("update", "pods", ""), ("delete", "nodes", "")}
+
 
 @pytest.fixture
 def room(cluster: Any) -> Any:
@@ -100,11 +143,65 @@ def test_a_node_is_told_why_it_may_not(room):
     for verb, group, resource, subresource, name, why in ASKED:
         asked = Attributes(NODE, verb, group, "v1", "default", resource, subresource, name)
         assert room.server.authorizer.decide(asked) == (not why, why), (verb, resource, name)
+    for verb, plural, subresource, name, selector, why in SELECTED:
+        resource, _, group = plural.partition(".")
+        terms = field_terms(selector)
+        asked = Attributes(NODE, verb, group, "v1", "default", resource, subresource, name, fields=terms)
+        may = not why and (verb, plural, subresource) not in SILENT
+        assert room.server.authorizer.decide(asked) == (may, why), (verb, plural, name, selector)
     with pytest.raises(errors.Forbidden, match=UNKNOWN):
         room.client(NODE).get("secrets", "other", "default")
     nobody = User("system:node:", ("system:nodes",))
     asked = Attributes(nobody, "get", "", "v1", "default", "secrets", "", "mine")
     assert room.server.authorizer.decide(asked) == (False, 'unknown node for user "system:node:"')
+
+
+# Path, query, and what is listed; no list is a refusal. There is no binding here that lets nodes read more.
+LISTED: list[tuple[str, str, list[str] | None]] = [
+    ("/api/v1/pods", "fieldSelector=spec.nodeName%3Dn1", ["m", "p1"]),
+    ("/api/v1/namespaces/default/pods", "fieldSelector=spec.nodeName%3D%3Dn1,metadata.name!%3Dm", ["p1"]),
+    ("/api/v1/namespaces/default/pods", "fieldSelector=status.phase%3DPending,metadata.name%3Dp1", ["p1"]),
+    ("/api/v1/pods", "", None),
+    ("/api/v1/pods", "fieldSelector=spec.nodeName%3Dn2", None),
+    ("/api/v1/pods", "fieldSelector=spec.nodeName%3Dn2&fieldSelector=spec.nodeName%3Dn1", None),
+    ("/api/v1/pods", "fieldSelector=spec.nodeName", None),
+    ("/api/v1/watch/pods", "fieldSelector=spec.nodeName%3Dn1&timeoutSeconds=1", None),
+    ("/api/v1/nodes", "fieldSelector=metadata.name%3Dn1,spec.unschedulable%3Dfalse", []),
+    ("/api/v1/nodes", "", None),
+    ("/api/v1/nodes/n2", "fieldSelector=metadata.name%3Dn1", None),
+]
+
+
+def test_a_node_lists_only_what_its_selectors_say_is_its_own(room):
+    for path, query, names in LISTED:
+        status, answer, _ = room.request("GET", f"{path}?{query}", user=NODE)
+        assert status == (403 if names is None else 200), (path, query, answer)
+        if names is not None:
+            assert sorted(item["metadata"]["name"] for item in answer["items"]) == names, query
+
+
+# User, verb, group, resource, subresource, and whether they may.
+PROXY, JOINING = User("system:kube-proxy"), User("system:bootstrap:a", ("system:bootstrappers",))
+BESIDE_THE_NODE = [
+    *((PROXY, verb, "", plural, "", True) for verb in ("list", "watch") for plural in ("pods", "nodes", "namespaces")),
+    *((PROXY, verb, "", "services", "", True) for verb in ("get", "list", "watch")),
+    (PROXY, "list", "discovery.k8s.io", "endpointslices", "", True),
+    (PROXY, "watch", "networking.k8s.io", "networkpolicies", "", True),
+    (PROXY, "create", "", "events", "", True),
+    (PROXY, "get", "", "secrets", "", False),
+    (PROXY, "patch", "", "nodes", "status", False),
+    (PROXY, "create", "certificates.k8s.io", "certificatesigningrequests", "", False),
+    (NODE, "create", "certificates.k8s.io", "certificatesigningrequests", "nodeproxyclient", True),
+    (JOINING, "create", "certificates.k8s.io", "certificatesigningrequests", "nodeproxyclient", False),
+    (NODE, "list", "networking.k8s.io", "networkpolicies", "", False),
+    (NODE, "list", "discovery.k8s.io", "endpointslices", "", False),
+]
+
+
+def test_the_proxy_of_a_node_may_read_what_the_node_may_not(room):
+    for user, verb, group, resource, subresource, may in BESIDE_THE_NODE:
+        asked = Attributes(user, verb, group, "v1", "", resource, subresource)
+        assert room.server.authorizer.decide(asked)[0] is may, (user.name, verb, resource, subresource)
 
 
 def token(cluster: Any, *audiences: str) -> str:
