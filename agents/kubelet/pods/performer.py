@@ -35,6 +35,7 @@ from api.runtime import Runtime
 
 _FIRST_RETRY = 1.0
 _LONGEST_RETRY = 60.0
+_CHANGED = "Pod sandbox changed, it will be killed and re-created."
 
 
 class Recorder(Protocol):
@@ -221,6 +222,7 @@ class Performer:
         for old in (view.sandbox, *view.old_sandboxes):
             if old is not None:
                 attempt = max(attempt, old.attempt + 1)
+                self.recorder.record(pod, "Normal", "SandboxChanged", _CHANGED)
                 self.runtime.stop_sandbox(old.id)
                 self.runtime.remove_sandbox(old.id)
         self.builder.prepare(pod)
@@ -325,7 +327,7 @@ class Performer:
         except ContainerRuntimeError as error:
             self.recorder.record(pod, "Warning", "Failed", f"Error: {error}", path)
             raise StartProblem("CreateContainerError", str(error)) from error
-        self.recorder.record(pod, "Normal", "Created", f"Created container: {wanted.name}", path)
+        self.recorder.record(pod, "Normal", "Created", "Container created", path)
         return container_id
 
     def _run(self, pod: Object, wanted: ContainerSpec, container_id: str, state: PodState, path: str) -> None:
@@ -340,7 +342,7 @@ class Performer:
             self.runtime.remove_container(container_id)
             state.unstarted[wanted.name] = _unstarted(wanted, container_id, str(error), self.clock.time())
             raise StartProblem(RUN_ERROR, str(error)) from error
-        self.recorder.record(pod, "Normal", "Started", f"Started container {wanted.name}", path)
+        self.recorder.record(pod, "Normal", "Started", "Container started", path)
 
     def _stop_after_failed_hook(self, pod: Object, container_id: str, path: str) -> None:
         found: Container = self.runtime.inspect(container_id)

@@ -161,8 +161,8 @@ def _start_over(pod: Object, view: PodView, cause: Container, memory: Memory, no
 
 def _renew_sandbox(pod: Object, view: PodView) -> Plan:
     if view.running():
-        stops = tuple(Stop(found, spec.grace_period(pod), "Pod sandbox changed, it will be killed and re-created.")
-                      for found in view.running())  # fmt: skip
+        running = view.running()
+        stops = tuple(Stop(found, spec.grace_period(pod), f"Stopping container {found.name}") for found in running)
         return Plan(stops=stops, because="the sandbox is gone", again=0.5)
     why = "the pod has no sandbox" if view.sandbox is None else "the sandbox has ended"
     return Plan(removals=view.containers, sandbox=SandboxAction.CREATE, because=why)

@@ -97,6 +97,8 @@ def test_a_lost_sandbox_is_made_again(clean: Node) -> None:
     (sandbox,) = (clean.directory / "kubelet" / "sandboxes").iterdir()
     clean.run("umount", "--lazy", str(sandbox / "ipc"))
     eventually(lambda: states() == [("running", 1), ("terminated", 0)], "the one that ran was started again")
+    for said in ("Stopping container app", "Pod sandbox changed, it will be killed and re-created."):
+        assert said in messages(clean, "shaken")
 
 
 def test_a_lost_process_that_holds_a_sandbox_is_made_again(clean: Node) -> None:
