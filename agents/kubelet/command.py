@@ -127,6 +127,7 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         dns=DnsSettings(servers, arguments.cluster_domain, own),
         pids_limit=arguments.pod_max_pids,
         seccomp_default=arguments.seccomp_default,
+        verification=arguments.image_pull_credentials_verification_policy,
         resources=ResourceSettings(
             reclaiming(
                 arguments.eviction_hard + soft(arguments.eviction_soft, arguments.eviction_soft_grace_period),

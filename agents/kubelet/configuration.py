@@ -52,6 +52,7 @@ def _pods(arguments: argparse.Namespace) -> Object:
         "maxPods": arguments.max_pods,
         "podPidsLimit": arguments.pod_max_pids,
         "seccompDefault": arguments.seccomp_default,
+        "imagePullCredentialsVerificationPolicy": str(arguments.image_pull_credentials_verification_policy),
         "clusterDNS": [part for part in arguments.cluster_dns.split(",") if part],
         "clusterDomain": arguments.cluster_domain,
         "resolvConf": str(arguments.resolv_conf),

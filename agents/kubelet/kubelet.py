@@ -28,6 +28,7 @@ from agents.kubelet.pods.builder import BuilderSettings, PodBuilder
 from agents.kubelet.pods.environment import Surroundings
 from agents.kubelet.pods.images import ImageManager
 from agents.kubelet.pods.performer import Performer
+from agents.kubelet.pods.pulled import PulledImages, Verification
 from agents.kubelet.pods.results import with_results
 from agents.kubelet.pods.security import Seccomp
 from agents.kubelet.pods.state import PodState
@@ -77,6 +78,7 @@ class KubeletSettings:
     dns: hosts.DnsSettings = field(default_factory=hosts.DnsSettings)
     pids_limit: int = 4096
     seccomp_default: bool = False
+    verification: Verification = Verification.PULLED
     cgroup_root: str = ""
     allowed_sysctls: tuple[str, ...] = ()
     manifests: Path | None = None
@@ -233,7 +235,8 @@ class Kubelet:
             clock.lock(),
         )
         self.volumes = builder.volumes
-        images = ImageManager(clock, runtime, self.recorder, sources)
+        pulled = PulledImages(settings.root / "pulled-images.json", settings.verification, clock.lock())
+        images = ImageManager(clock, runtime, self.recorder, sources, pulled)
         performer = Performer(clock, runtime, self.network, builder, images, stopper, hooks.post_start, self.recorder)
         self.prober = Prober(clock, actions, self.recorder, self.address, self.queue.add)
 

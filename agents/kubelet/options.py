@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from agents.kubelet.pod_logs import DIRECTORY
+from agents.kubelet.pods.pulled import Verification
 from agents.kubelet.thresholds import (
     DEFAULT,
     Reclaim,
@@ -110,6 +111,13 @@ def _pods(parser: argparse.ArgumentParser) -> None:
         "--seccomp-default",
         action="store_true",
         help="confine containers that name no seccomp profile by the runtime's own (default: do not confine them)",
+    )
+    add(
+        "--image-pull-credentials-verification-policy",
+        type=Verification,
+        choices=list(Verification),
+        default=Verification.PULLED,
+        help="for which images that are there a pod needs credentials that they were pulled with (%(default)s)",
     )
     add("--allowed-unsafe-sysctls", default="", help="names or patterns (kernel.msg*), separated by commas")
     add(

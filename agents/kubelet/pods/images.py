@@ -1,6 +1,7 @@
 """Getting a container's image onto the node, by its pull policy, with back-off.
 
-Invariant: an image that failed is asked for again only after its back-off (10 s doubling to 5 min).
+Invariant: an image that failed is asked for again only after its back-off (10 s doubling to 5 min). A pod gets an image
+that is there only if it may have it (`pulled`), by whatever policy.
 Source: kubelet's images.imageManager.EnsureImageExists.
 """
 
@@ -13,6 +14,7 @@ from agents.kubelet.pods.environment import Sources
 from agents.kubelet.pods.image_names import problem, pull_policy, qualified, repository
 from agents.kubelet.pods.keyring import credentials_for
 from agents.kubelet.pods.performer import Recorder, StartProblem
+from agents.kubelet.pods.pulled import PulledImages
 from agents.kubelet.pods.view import BackOff
 from agents.kubelet.runtime.interface import ContainerRuntime, Credentials, Image, ImagePullError
 from api.objects import Object, namespace_of
@@ -22,11 +24,19 @@ from api.runtime import Runtime
 class ImageManager:
     """Checks, pulls and tells about it in events."""
 
-    def __init__(self, clock: Runtime, runtime: ContainerRuntime, recorder: Recorder, secrets: Sources) -> None:
+    def __init__(
+        self,
+        clock: Runtime,
+        runtime: ContainerRuntime,
+        recorder: Recorder,
+        secrets: Sources,
+        pulled: PulledImages,
+    ) -> None:
         self._clock = clock
         self._runtime = runtime
         self._recorder = recorder
         self._secrets = secrets
+        self._pulled = pulled
         self._failed: dict[tuple[str, str], tuple[BackOff, float, str]] = {}
 
     def ensure(self, pod: Object, container: Object, before_waiting: Callable[[], None]) -> Image:
@@ -47,9 +57,9 @@ class ImageManager:
             raise StartProblem("InvalidImageName", message)
         reference = qualified(image)
         policy = pull_policy(container)
-        present = self._runtime.image(reference)
-        if present is not None and policy != "Always":
-            message = f'Container image "{image}" already present on machine'
+        present = self._runtime.image(reference) if policy != "Always" else None
+        if present is not None and self._may_use(pod, present, reference):
+            message = f'Container image "{image}" already present on machine and can be accessed by the pod'
             self._recorder.record(pod, "Normal", "Pulled", message, path)
             return present
         if policy == "Never":
@@ -59,6 +69,15 @@ class ImageManager:
         self._check_backoff(pod, container, path)
         before_waiting()
         return self._pull(pod, container, reference, path)
+
+    def _may_use(self, pod: Object, image: Image, reference: str) -> bool:
+        """Whether a pod may have an image that is there without asking its registry."""
+        if self._pulled.is_open(image.id, reference):
+            return True
+        try:
+            return self._pulled.knows(image.id, reference, self._credentials(pod, reference))
+        except ImagePullError:
+            return False
 
     def _check_backoff(self, pod: Object, container: Object, path: str) -> None:
         known = self._failed.get((pod["metadata"]["uid"], container["image"]))
@@ -105,11 +124,22 @@ class ImageManager:
         refusals = []
         for credentials in self._credentials(pod, reference):
             try:
-                return self._runtime.pull_image(reference, credentials)
+                self._pulled.begin(reference)
+            except OSError as error:
+                raise ImagePullError(f"failed to record image pull intent: {error}") from error
+            try:
+                image = self._runtime.pull_image(reference, credentials)
             except ImagePullError as error:
+                self._pulled.fail(reference)
                 refusals.append(str(error))
+            else:
+                self._pulled.succeed(reference, image.id, credentials, self._present)
+                return image
         distinct = list(dict.fromkeys(refusals))
         raise ImagePullError(distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]")
+
+    def _present(self) -> list[str]:
+        return [image.id for image in self._runtime.list_images()]
 
     def _credentials(self, pod: Object, reference: str) -> list[Credentials] | list[None]:
         """Whom to pull as; nobody in particular if no secret of the pod's fits. Raises ImagePullError."""

@@ -23,7 +23,12 @@ from pod_case import (
 from api.objects import Object, is_true
 
 LIFE = [
-    Case("runs", pod(), events=("Pulled", "Created", "Started")),
+    Case(
+        "runs",
+        pod(),
+        events=("Pulled", "Created", "Started"),
+        messages=("can be accessed by the pod", "Container created", "Container started"),
+    ),
     Case("succeeds", once("echo done"), phase("Succeeded"), log="done"),
     Case("fails", once("exit 3"), lambda p: phase("Failed")(p) and terminated(3, "Error")(p)),
     Case("restarts", pod(shell("exit 1")), restarted, events=("BackOff",)),

@@ -32,11 +32,14 @@ def test_an_image_is_pulled_as_the_pods_secret_says(clean: Node) -> None:
             create(clean, "known", containers=wanted, imagePullSecrets=[{"name": "word"}],
                    terminationGracePeriodSeconds=0)  # fmt: skip
             ready(clean, "known")
+            # That it is there now is of no use to who may not have it.
+            create(clean, "sly", containers=[wanted[0] | {"imagePullPolicy": "Never"}], terminationGracePeriodSeconds=0)
+            eventually(lambda: "is not present with pull policy of Never" in messages(clean, "sly"), "it is refused")
         assert container(clean, "known")["imageID"] == f"{IMAGE.removesuffix(':1')}@{registry.digest}"
         assert f'Successfully pulled image "{IMAGE}" in ' in messages(clean, "known")
         refused = re.compile(f'Failed to pull image "{IMAGE}": .*unauthorized', re.IGNORECASE)
         eventually(lambda: refused.search(messages(clean, "stranger")), "users are told")
-        for name in ("known", "stranger"):
+        for name in ("known", "stranger", "sly"):
             clean.client.delete("pods", name, NAMESPACE, grace_period_seconds=0)
         eventually(lambda: IMAGE not in _in_use(clean), "no container has it any more")
     finally:

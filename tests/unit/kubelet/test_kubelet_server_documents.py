@@ -61,6 +61,7 @@ def test_what_was_told_is_shown_beside_the_defaults() -> None:
         "healthzPort": 10248,
         "healthzBindAddress": "127.0.0.1",
         "seccompDefault": True,
+        "imagePullCredentialsVerificationPolicy": "NeverVerifyPreloadedImages",
         "containerLogMaxSize": "1Mi",
         "containerLogMaxFiles": 5,
         "podLogsDir": "/var/log/pods",

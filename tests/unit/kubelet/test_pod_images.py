@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,6 +14,7 @@ from agents.kubelet.pods.image_names import digest_of, problem, qualified, repos
 from agents.kubelet.pods.images import ImageManager
 from agents.kubelet.pods.keyring import credentials_for
 from agents.kubelet.pods.performer import StartProblem
+from agents.kubelet.pods.pulled import PulledImages, Verification
 from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import Credentials, Image, ImagePullError
 from api.objects import Object
@@ -140,6 +143,7 @@ class Told(list[str]):
     secrets = {
         "first": secret({"quay.io": entry("stranger:x")}, name="first"),
         "second": secret({"quay.io": entry("known:x")}, name="second"),
+        "third": secret({"quay.io": entry("known:x")}, name="third"),
         "broken": secret({"quay.io": {"auth": "!"}}, name="broken"),
     }
 
@@ -151,6 +155,10 @@ class Told(list[str]):
 
     def list(self, plural: str) -> list[Object]:
         return []
+
+
+def notes(directory: Path, policy: Verification = Verification.PULLED) -> PulledImages:
+    return PulledImages(directory / "pulled", policy, threading.Lock())
 
 
 NONE_FITS = 'Failed: Failed to pull image "quay.io/a:1": '
@@ -167,9 +175,9 @@ PULLS = [
 
 
 @pytest.mark.parametrize(("image", "names", "reason", "told"), [pytest.param(*row[1:], id=row[0]) for row in PULLS])
-def test_what_is_told_of_a_pull(image: str, names: list[str], reason: str, told: str) -> None:
+def test_what_is_told_of_a_pull(image: str, names: list[str], reason: str, told: str, tmp_path: Path) -> None:
     events = Told()
-    manager = ImageManager(SystemRuntime(), Registry(SystemRuntime()), events, events)
+    manager = ImageManager(SystemRuntime(), Registry(SystemRuntime()), events, events, notes(tmp_path))
     container = {"name": "app", "image": image}
     pod: Object = {"metadata": {"name": "p", "namespace": "d", "uid": "u"}}
     pod["spec"] = {"containers": [container], "imagePullSecrets": [{"name": name} for name in names]}
@@ -187,6 +195,93 @@ def test_what_is_told_of_a_pull(image: str, names: list[str], reason: str, told:
         assert events[-2:] == ['BackOff: Back-off pulling image "quay.io/a:1"', "Failed: Error: ImagePullBackOff"]
 
 
+class Filled(Registry):
+    """The same with one image, whoever pulls it with a password or, if it is `public`, without."""
+
+    def __init__(self, public: bool = False) -> None:
+        super().__init__(SystemRuntime())
+        self.public, self.pulls = public, 0
+
+    def image(self, reference: str) -> Image | None:
+        return Image("sha256:x")
+
+    def list_images(self) -> list[Image]:
+        return [Image("sha256:x")]
+
+    def pull_image(self, reference: str, credentials: Credentials | None = None) -> Image:
+        self.pulls += 1
+        return Image("sha256:x") if self.public and credentials is None else super().pull_image(reference, credentials)
+
+
+def uses(runtime: Filled, pulled: PulledImages, policy: str, *names: str, image: str = "quay.io/a:1") -> str:
+    """What becomes of a pod that wants the image: "" if it has it, else why not."""
+    container = {"name": "app", "image": image, "imagePullPolicy": policy}
+    pod: Object = {"metadata": {"name": "p", "namespace": "d", "uid": policy + str(names)}}
+    pod["spec"] = {"containers": [container], "imagePullSecrets": [{"name": name} for name in names]}
+    events = Told()
+    try:
+        ImageManager(SystemRuntime(), runtime, events, events, pulled).ensure(pod, container, lambda: None)
+    except StartProblem as problem:
+        return problem.reason
+    return ""
+
+
+# Source: e2e_node's image_credential_pulls.go, and pullmanager's tables.
+USERS = [
+    # how it came here, who wants it by which policy, what becomes of it, and how often the registry is asked
+    ("loaded", "IfNotPresent", (), "", 0),
+    ("loaded", "Never", (), "", 0),
+    ("private", "IfNotPresent", (), "ErrImagePull", 1),
+    ("private", "IfNotPresent", ("first",), "ErrImagePull", 1),
+    ("private", "IfNotPresent", ("second",), "", 0),
+    ("private", "IfNotPresent", ("third",), "", 0),
+    ("private", "Never", (), "ErrImageNeverPull", 0),
+    ("private", "Never", ("first",), "ErrImageNeverPull", 0),
+    ("private", "Never", ("second",), "", 0),
+    ("private", "Always", ("second",), "", 1),
+    ("public", "IfNotPresent", (), "", 0),
+    ("public", "Never", ("first",), "", 0),
+    ("interrupted", "Never", (), "ErrImageNeverPull", 0),
+    ("interrupted", "IfNotPresent", ("second",), "", 1),
+    ("refused", "Never", (), "", 0),
+    ("unreadable", "Never", (), "ErrImageNeverPull", 0),
+]
+
+
+@pytest.mark.parametrize(("came", "policy", "names", "reason", "asked"), USERS)
+def test_an_image_that_was_pulled_is_for_those_who_could_pull_it(
+    came: str, policy: str, names: tuple[str, ...], reason: str, asked: int, tmp_path: Path
+) -> None:
+    before, runtime = notes(tmp_path), Filled(public=came == "public")
+    if came in ("private", "public", "refused"):
+        first = {"private": ["second"], "public": [], "refused": ["first"]}[came]
+        uses(runtime, before, "Always", *first)
+    elif came == "interrupted":
+        before.begin("quay.io/a:1")
+    elif came == "unreadable":
+        before.path.write_text("[]")
+    runtime.pulls = 0
+    # By a kubelet that has been started again.
+    assert (uses(runtime, notes(tmp_path), policy, *names), runtime.pulls) == (reason, asked)
+
+
+def test_whose_image_it_is_depends_on_its_repository_and_the_nodes_policy(tmp_path: Path) -> None:
+    runtime = Filled()
+    assert uses(runtime, notes(tmp_path), "IfNotPresent") == ""
+    assert uses(runtime, notes(tmp_path, Verification.ALWAYS), "Never") == "ErrImageNeverPull"
+    assert uses(runtime, notes(tmp_path), "Always", "second") == ""
+    assert uses(runtime, notes(tmp_path), "Never", "second", image="quay.io/b:1") == "ErrImageNeverPull"
+    assert uses(runtime, notes(tmp_path, Verification.NEVER), "Never") == ""
+
+
+def test_of_images_that_are_gone_nothing_is_kept(tmp_path: Path) -> None:
+    pulled = notes(tmp_path)
+    for name in ("a", "b", "c"):
+        pulled.begin(f"quay.io/{name}:1")
+        pulled.succeed(f"quay.io/{name}:1", name, None, lambda: ["b"])
+    assert list(notes(tmp_path).images) == ["b", "c"]
+
+
 class Later(SystemRuntime):
     """A clock that can be ahead."""
 
@@ -196,9 +291,9 @@ class Later(SystemRuntime):
         return super().time() + self.ahead
 
 
-def test_pulls_that_failed_are_forgotten_when_nobody_waits_any_more() -> None:
+def test_pulls_that_failed_are_forgotten_when_nobody_waits_any_more(tmp_path: Path) -> None:
     clock, events = Later(), Told()
-    manager = ImageManager(clock, Registry(clock), events, events)
+    manager = ImageManager(clock, Registry(clock), events, events, notes(tmp_path))
     container = {"name": "app", "image": "quay.io/a:1"}
     kept = []
     for uid, ahead in (("gone", 0.0), ("gone too", 599.0), ("here", 601.0)):
