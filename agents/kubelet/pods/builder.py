@@ -31,6 +31,7 @@ from agents.kubelet.runtime.interface import (
     Sandbox,
     SandboxSpec,
 )
+from agents.kubelet.usage import pod_usage
 from agents.kubelet.volumes.manager import VolumeManager
 from agents.kubelet.volumes.payload import Certificates, Collector, Tokens, VolumeError
 from api.errors import ApiError
@@ -136,6 +137,11 @@ class PodBuilder:
         """Bring the pod's own control group to the sum of what its containers may use, and those above it."""
         self.cgroups.limit(self._cgroup(pod), replace(limits.pod_limits(pod), pids=self.settings.pids_limit))
         self.share()
+
+    def memory_in_use(self, pod: Object, container_id: str) -> int:
+        """The bytes of memory that a container cannot do without now; 0 if nobody counts them."""
+        found = pod_usage(self.cgroups, uid_of(pod), [container_id], 0.0)
+        return found.containers[container_id].working_set if found and container_id in found.containers else 0
 
     def _around(self, pod: Object, addresses: tuple[str, ...]) -> Surroundings:
         found = self.around(addresses)

@@ -68,14 +68,12 @@ def _shorten(status: Object, field: str, longest: int) -> None:
 
 def _described(container: Object, memory: Memory, before: Object | None) -> Object:
     """What the spec promises and the container has: resources, as far as they are put into effect, and mounts."""
-    found: Object = {}
-    resources = container.get("resources")
-    if container["name"] in memory.unresized:
-        found = {key: (before or {})[key] for key in ("resources", "allocatedResources") if key in (before or {})}
-    elif resources:
-        found["resources"] = resources
-        if resources.get("requests"):
-            found["allocatedResources"] = resources["requests"]
+    resources, held = container.get("resources") or {}, container["name"] in memory.unresized
+    kept: Object = before or {} if held else {"resources": resources}
+    # What the node has granted counts, though it is not put into effect yet.
+    granted = kept if held and memory.resize_problem is not None else {"allocatedResources": resources.get("requests")}
+    found: Object = {"resources": kept.get("resources"), "allocatedResources": granted.get("allocatedResources")}
+    found = {key: value for key, value in found.items() if value}
     mounts = [_mount_status(entry) for entry in container.get("volumeMounts") or []]
     return found | ({"volumeMounts": mounts} if mounts else {})
 

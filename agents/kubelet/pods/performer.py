@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agents.kubelet.pods import backoff, spec
+from agents.kubelet.pods import backoff, resizes, spec
 from agents.kubelet.pods.bandwidth import bandwidth
 from agents.kubelet.pods.limits import container_limits
 from agents.kubelet.pods.plan import Plan, Resize, SandboxAction, Start
@@ -117,6 +117,9 @@ class SpecBuilder(Protocol):
     def resize(self, pod: Object) -> None:
         """Bring the pod's own control group to the sum of what its containers may use."""
 
+    def memory_in_use(self, pod: Object, container_id: str) -> int:
+        """The bytes of memory that a container cannot do without now."""
+
     def started(self, wanted: ContainerSpec, container_id: str) -> None:
         """Do what is to be done for a container that runs now."""
 
@@ -183,8 +186,6 @@ class Performer:
             state.restarting.discard(dead.id)
             if (known := state.unstarted.get(dead.name)) is not None and known.id == dead.id:
                 del state.unstarted[dead.name]
-        for resize in plan.resizes:
-            self._resize(pod, resize, state)
         if plan.sandbox is SandboxAction.CREATE:
             return self._create_sandbox(pod, view, state)
         if plan.sandbox is SandboxAction.STOP and view.sandbox is not None:
@@ -196,6 +197,8 @@ class Performer:
         if plan.starts:
             self.builder.prepare(pod, state.addresses)
         started = [self._start(pod, start, view, state, before_waiting) for start in plan.starts]
+        for resize in plan.resizes:
+            self._resize(pod, resize, state)
         return any(started) or bool(plan.resizes)
 
     def remove(self, uid: str, view: PodView) -> None:
@@ -255,12 +258,17 @@ class Performer:
         self._attach(pod, state)
 
     def _resize(self, pod: Object, resize: Resize, state: PodState) -> None:
-        container = spec.find_container(pod, resize.container.name) or {}
+        name = resize.container.name
+        wanted = container_limits(pod, spec.find_container(pod, name) or {}, 0)
+        problem = resizes.too_little(name, wanted.memory, self.builder.memory_in_use(pod, resize.container.id))
+        if problem:
+            state.resize_error = problem
+            raise NotReadyToStart("ResizeError", problem)
         self.builder.resize(pod)
         try:
-            self.runtime.update_container(resize.container.id, container_limits(pod, container, 0))
+            self.runtime.update_container(resize.container.id, wanted)
         except ContainerRuntimeError as error:
-            state.resize_error = f"error resizing container {resize.container.name}: {error}"
+            state.resize_error = f"error resizing container {name}: {error}"
             raise NotReadyToStart("ResizeError", state.resize_error) from error
         state.resize_error = ""
         state.resized[resize.container.id] = resize.resources

@@ -55,7 +55,7 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The next steps, in this order: stops, removals, resizes, sandbox, starts.
+    """The next steps, in this order: stops, removals, sandbox, starts, resizes.
 
     `again` asks for another look in that many seconds. `counted` is the container whose end, though it is not started
     again under its own name here, makes the next one wait.

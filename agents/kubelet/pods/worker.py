@@ -155,7 +155,7 @@ class Worker:
             for event in resizes.told(pod, state.resize, now):
                 self.performer.recorder.record(pod, *event)
         state.resize = now
-        state.unresized = pending if problem is not None else frozenset()
+        state.unresized = pending
         return decide(pod, view, state.memory(readings), self.clock.time())
 
     def _admit(self, pod: Object, view: PodView, state: PodState) -> None:

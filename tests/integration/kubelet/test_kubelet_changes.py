@@ -118,6 +118,14 @@ def test_resources_that_the_node_does_not_have_are_pending(steady: Node) -> None
         "Node didn't have enough capacity: memory",
     )
     assert status(steady)["allocatedResources"]["memory"] == "32Mi"
+
+
+def test_a_container_is_not_ended_for_less_memory_than_it_uses(steady: Node) -> None:
+    resize(steady, requests={"cpu": "50m", "memory": "4Ki"}, limits={"cpu": "100m", "memory": "4Ki"})
+    found = eventually(lambda: condition(pod(steady), "PodResizeInProgress"), "the resize is not done")
+    eventually(lambda: "cannot decrease memory limits" in messages(steady, "steady"), "users are told why")
+    assert status(steady)["restartCount"] == 0 and found["status"] == "True"
+    assert group_file(steady, "memory.limit_in_bytes") == str(64 * 1024**2)
     assert "Pod resize Infeasible: " in messages(steady, "steady")
     resize(steady, requests={"cpu": "50m", "memory": "32Mi"}, limits={"cpu": "100m", "memory": "64Mi"})
     eventually(lambda: condition(pod(steady), "PodResizePending") is None, "nothing is pending any more")

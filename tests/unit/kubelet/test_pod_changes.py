@@ -105,6 +105,11 @@ STANDINGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("limit", "used", "refused"), [(0, 9, False), (8, 7, False), (8, 8, True), (8, 9, True)])
+def test_a_running_container_is_not_given_less_memory_than_it_uses(limit: int, used: int, refused: bool) -> None:
+    assert ("memory limit (8) below current usage" in resizes.too_little("app", limit, used)) is refused
+
+
 @pytest.mark.parametrize(("before", "now", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in STANDINGS])
 def test_what_is_told_of_a_resize(before: Standing, now: Standing, wanted: list[str]) -> None:
     made = pod(resources={"requests": {"memory": "1Mi", "cpu": "2"}})

@@ -284,6 +284,24 @@ def test_how_far_a_resize_is(known: dict[str, Any], wanted: list[tuple[str, str 
         assert {"type": "PodResizeInProgress", "$patch": "delete"} in (patch or {})["status"]["conditions"]
 
 
+OLD, NEW = {"requests": {"cpu": "1"}}, {"requests": {"cpu": "2"}}
+GRANTS = [
+    ("as it is", {}, NEW, "2"),
+    ("granted, but not in effect", {"unresized": frozenset({"app"})}, OLD, "2"),
+    ("not granted", {"unresized": frozenset({"app"}), "resize_problem": ("Deferred", "full")}, OLD, "1"),
+]
+
+
+@pytest.mark.parametrize(("known", "resources", "cpu"), [pytest.param(*case[1:], id=case[0]) for case in GRANTS])
+def test_which_resources_a_container_has(known: dict[str, Any], resources: dict[str, Any], cpu: str) -> None:
+    pod = make_pod()
+    pod["spec"]["containers"][0]["resources"] = OLD
+    pod["status"] = status_of(pod, container())
+    pod["spec"]["containers"][0]["resources"] = NEW
+    (entry,) = status_of(pod, container(), memory=Memory(**known))["containerStatuses"]
+    assert (entry["resources"], entry["allocatedResources"]["cpu"]) == (resources, cpu)
+
+
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
 @pytest.mark.parametrize(
     ("found", "phase"),
