@@ -5,7 +5,7 @@ changed file is another pod. The mirror pod carries the same name and that uid i
 makes it again when it is missing or shows something else.
 
 Invariant: nothing in the API starts, stops or changes a static pod. One whose file is gone or has changed has its
-grace like any other, and only then the next one of its name begins.
+grace like any other, and only then the next one of its name begins, be it of another file.
 Source: kubelet/config common.go (applyDefaults) and pod/mirror_client.go.
 """
 
@@ -128,7 +128,13 @@ class StaticPods:
         self._ending.pop(uid, None)
 
     def _written(self) -> list[Object]:
-        return [entry.pod for entry in self._read.values() if entry.pod is not None]
+        """One pod of each name: that which is there already, else that of the first file."""
+        chosen: dict[tuple[str, str], Object] = {}
+        for pod in (entry.pod for entry in self._read.values() if entry.pod is not None):
+            held = chosen.setdefault(_key(pod), pod)
+            if uid_of(pod) in self._told and uid_of(held) not in self._told:
+                chosen[_key(pod)] = pod
+        return list(chosen.values())
 
     def _look(self, path: Path) -> _Read | None:
         try:

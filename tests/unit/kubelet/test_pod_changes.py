@@ -251,6 +251,19 @@ def test_a_pod_whose_file_is_gone_has_its_grace_before_the_next_of_its_name(tmp_
     assert [uid_of(pod) for pod in pods.items()] == [second] and pods.get(first) is None
 
 
+def test_of_two_files_with_a_pod_of_one_name_the_second_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
+    pods, first = StaticPods(tmp_path, "node1", Still()), tmp_path / "b.yaml"
+    first.write_text(MANIFEST)
+    (uid,) = pods.refresh()
+    (tmp_path / "a.yaml").write_text(MANIFEST)
+    assert pods.refresh() == set() and [uid_of(pod) for pod in pods.items()] == [uid]
+    first.unlink()
+    assert pods.refresh() == {uid} and [is_deleting(pod) for pod in pods.items()] == [True]
+    pods.finished(uid)
+    (second,) = pods.refresh() - {uid}
+    assert [uid_of(pod) for pod in pods.items()] == [second]
+
+
 def test_a_pod_whose_file_comes_back_begins_anew_once_it_has_ended(tmp_path: Path) -> None:
     pods, file = StaticPods(tmp_path, "node1", Still()), tmp_path / "web.yaml"
     file.write_text(MANIFEST)
