@@ -19,6 +19,7 @@ from api.errors import Cause
 from api.naturals import natural
 from api.objects import Object
 from api.selectors import FieldSelector
+from api.validation import fields
 from control.apiserver import codec
 from control.apiserver.cached import CachedObject
 from control.apiserver.endpoint import Endpoint
@@ -32,6 +33,7 @@ from control.apiserver.server import ApiServer
 from control.apiserver.storage import prefix, prefix_range, texts
 from control.kvstore.store import RangeResult
 
+MATCH, NOT_OLDER = "resourceVersionMatch", "NotOlderThan"
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -88,7 +90,7 @@ def list_objects(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
 def check_list_options(request: Request) -> tuple[int | None, str, str]:
     """(resourceVersion, resourceVersionMatch, continue). Raises BadRequest, Invalid."""
     request.number("timeoutSeconds")
-    token, match = request.query.get("continue", ""), request.query.get("resourceVersionMatch", "")
+    token, match = request.query.get("continue", ""), request.query.get(MATCH, "")
     version = _resource_version(request)
     if "sendInitialEvents" in request.query:
         cause = Cause("FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list", "sendInitialEvents")
@@ -210,16 +212,15 @@ def _resource_version(request: Request) -> int | None:
 def _check_match(version: int | None, match: str, token: str) -> None:
     if not match:
         return
-    why = ""
-    if match not in ("Exact", "NotOlderThan"):
-        why = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
-    elif version is None:
-        why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-    elif token:
-        why = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
-    elif match == "Exact" and version == 0:
-        why = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-    if why:
-        reason = "FieldValueForbidden" if why.startswith("Forbidden") else "FieldValueNotSupported"
-        cause = Cause(reason, why, "resourceVersionMatch")
-        raise errors.invalid("ListOptions", "meta.k8s.io", "", [cause])
+    found = []
+    if version is None:
+        found.append(fields.forbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+    if token:
+        found.append(fields.forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"))
+    if match not in ("Exact", NOT_OLDER):
+        found.append(fields.not_supported(MATCH, match, ("Exact", NOT_OLDER, "")))
+    if match == "Exact" and version == 0:
+        detail = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        found.append(fields.forbidden(MATCH, detail))
+    if found:
+        raise errors.invalid("ListOptions", "meta.k8s.io", "", found)

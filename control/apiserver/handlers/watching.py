@@ -14,16 +14,17 @@ from functools import partial
 import orjson
 
 from api import errors, protobuf
-from api.errors import Cause
 from api.naturals import natural
 from api.objects import Object
 from api.protobuf.wire import bytes_field
 from api.selectors import FieldSelector
+from api.validation import fields
 from control.apiserver import codec
 from control.apiserver.cached import CachedObject, Change, Form
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers import websocket_watch
 from control.apiserver.handlers.forms import partial_metadata, watch_form
+from control.apiserver.handlers.reading import MATCH, NOT_OLDER
 from control.apiserver.negotiation import PROTOBUF, Accepted, accepted
 from control.apiserver.request import Request
 from control.apiserver.response import Response
@@ -126,26 +127,19 @@ def _begin(
 
 def _sends_initial_events(request: Request) -> bool | None:
     """sendInitialEvents, None if absent. Raises Invalid as the original does."""
-    present = "sendInitialEvents" in request.query
-    match = request.query.get("resourceVersionMatch", "")
-    why = ("", "")
-    if present and match != "NotOlderThan":
-        why = (
-            "resourceVersionMatch",
-            (
-                "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-                if match
-                else "Required value: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            ),
-        )
-    elif match and not present:
-        why = (
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )
-    if why[0]:
-        reason = "FieldValueRequired" if why[1].startswith("Required") else "FieldValueForbidden"
-        raise errors.invalid("ListOptions", "meta.k8s.io", "", [Cause(reason, why[1], why[0])])
+    present, match = "sendInitialEvents" in request.query, request.query.get(MATCH, "")
+    found = []
+    if present and match != NOT_OLDER:
+        found.append(fields.forbidden(MATCH, f"sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER}"))
+    if match and not present:
+        detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        found.append(fields.forbidden(MATCH, detail))
+    if match not in ("", NOT_OLDER):
+        found.append(fields.not_supported(MATCH, match, (NOT_OLDER,)))
+    if match and request.query.get("continue"):
+        found.append(fields.forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"))
+    if found:
+        raise errors.invalid("ListOptions", "meta.k8s.io", "", found)
     return request.flag("sendInitialEvents") if present else None
 
 

@@ -173,6 +173,31 @@ def test_bookmarks_are_of_the_kind_that_the_watcher_asked_for(cluster, form, kin
     assert shown["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
+_ONLY_WITH = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+_NOT_WITH_CONTINUE = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+OPTIONS = {
+    "watch=1&sendInitialEvents=true": [_ONLY_WITH],
+    "watch=1&sendInitialEvents=false&resourceVersionMatch=Exact": [
+        _ONLY_WITH, 'Unsupported value: "Exact": supported values: "NotOlderThan"'],
+    "watch=1&resourceVersionMatch=NotOlderThan": [
+        "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"],
+    "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=c": [_NOT_WITH_CONTINUE],
+    "resourceVersionMatch=Foo&continue=c": [
+        "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided", _NOT_WITH_CONTINUE,
+        'Unsupported value: "Foo": supported values: "Exact", "NotOlderThan", ""'],
+    "resourceVersionMatch=Exact&resourceVersion=0": [
+        'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "sentences"), OPTIONS.items())
+def test_all_that_is_wrong_with_the_options_of_a_list_or_a_watch_is_told(cluster, query, sentences):
+    status, refused, _ = cluster.request("GET", f"/api/v1/configmaps?{query}")
+    causes = refused["details"]["causes"]
+    assert (status, [cause["message"] for cause in causes]) == (422, sentences)
+    assert {cause["field"] for cause in causes} == {"resourceVersionMatch"}
+
+
 def test_a_list_has_no_initial_events(cluster):
     path = "/api/v1/configmaps?sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
     status, refused, _ = cluster.request("GET", path)
