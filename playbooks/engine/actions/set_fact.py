@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.helper.options import Option, boolean
+from playbooks.engine.language import keywords
 from playbooks.errors import TaskError
 
 OPTIONS = {"cacheable": Option("bool", default=False)}
@@ -16,7 +17,8 @@ def run(call: ActionCall) -> Result:
     if not values:
         raise TaskError("No key/value pairs provided, at least one is required for this action to succeed")
     for name in values:
-        if not str(name).isidentifier():
-            raise TaskError(f"The variable name '{name}' is not valid.")
+        if not keywords.is_variable(name):
+            kind = "" if isinstance(name, str) else f" of type {type(name).__name__!r}"
+            raise TaskError(f"Invalid variable name {str(name)!r}{kind}: letters, digits and _ are, and no digit first")
     cacheable = boolean(call.parameters.get("cacheable", False))
     return {"ansible_facts": values, "changed": False, "_ansible_facts_cacheable": cacheable}

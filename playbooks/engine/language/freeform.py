@@ -5,9 +5,13 @@ Invariant: pure; quotes and `{{ … }}` hold words together, and text that is no
 
 from __future__ import annotations
 
+import codecs
 import re
 
-_PAIR = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
+# A name may be, or hold, a template.
+_PAIR = re.compile(r"^((?=\D)(?:\w|\{\{.*?\}\})+)=(.*)$", re.DOTALL)
+# What a backslash spells in a value, as in quotes in YAML.
+_ESCAPE = re.compile(r"""\\(?:U[0-9a-fA-F]{8}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|N\{[^}]+\}|[\\'"abfnrtv])""")
 
 
 def words(text: str) -> list[str]:
@@ -47,12 +51,16 @@ def pairs(text: str, known: frozenset[str] | None = None) -> tuple[str, dict[str
     if parts:
         parts[-1] += text[len(text.rstrip()) :]
     for word in parts:
-        matched = _PAIR.match(word.strip())
+        matched = _PAIR.match(_ESCAPE.sub(_spelt, word.strip()))
         if matched and (known is None or matched[1] in known):
             found[matched[1]] = unquote(matched[2])
         else:
             rest += word
     return rest.lstrip(), found
+
+
+def _spelt(escape: re.Match[str]) -> str:
+    return codecs.decode(escape[0], "unicode-escape")
 
 
 def unquote(text: str) -> str:

@@ -59,9 +59,17 @@ INSTEAD = {
     "selinux": "command", "seboolean": "command", "synchronize": "copy", "sysvinit": "service", "ufw": "iptables",
 }  # fmt: skip
 _ANY_PROGRAM = "'command' runs any program, and docs/playbook-reference.md lists the modules there are"
+_NO_VARIABLES = ("true", "false", "none", "not")
 # Ends a role's tasks; no playbook can say it.
 ROLE_COMPLETE = "role_complete"
+# Nobody is asked during a run: what `debug` adds to `linear` is left out.
+STRATEGIES = {"linear": "linear", "free": "free", "host_pinned": "free", "debug": "linear"}
 LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"))
+
+
+def is_variable(name: object) -> bool:
+    """Whether a template can read a variable of this name."""
+    return isinstance(name, str) and name.isidentifier() and name.isascii() and name.lower() not in _NO_VARIABLES
 
 
 def loop(word: str) -> str:

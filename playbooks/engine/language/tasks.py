@@ -24,6 +24,7 @@ _BOOLEAN = frozenset(
     ("become", "any_errors_fatal", "check_mode", "diff", "ignore_errors", "ignore_unreachable", "no_log", "run_once")
 )
 _BLOCK_WORDS = ("block", "rescue", "always")
+_NO_HANDLERS = ("include_role", "import_role")
 
 
 @dataclass(slots=True)
@@ -54,6 +55,8 @@ class TaskParser:
             if not isinstance(item, MarkedDict):
                 raise PlaybookError(f"{items.mark}: a task must be a mapping, not {item!r}")
             if any(word in item for word in _BLOCK_WORDS):
+                if handlers:
+                    raise PlaybookError(f"{item.mark}: a block cannot be a handler")
                 found.append(self._block(item, scope, handlers))
             else:
                 found.extend(self._task(item, scope, handlers))
@@ -132,6 +135,9 @@ class TaskParser:
     def _task(self, item: MarkedDict, scope: Scope, handler: bool) -> tuple[Node, ...]:
         action, given, mark = self._action(item, handler)
         expressions.check(item)
+        if handler and (action in _NO_HANDLERS or (action == "meta" and "flush_handlers" in str(given))):
+            what = "flush_handlers" if action == "meta" else action
+            raise PlaybookError(f"{mark}: {what} cannot be a handler")
         if action in ("include_tasks", "include_role"):
             _check_include_words(action, item)
         module = modules.module(action)
@@ -190,7 +196,8 @@ class TaskParser:
                 )
         name = str(arguments.get("file" if action == "import_tasks" else "name"))
         if "{{" in name:
-            name = self._render(name, {**own.variables, **self.loader.extra})
+            of_role = {"role_path": str(own.role.path.absolute()), "role_name": own.role.name} if own.role else {}
+            name = self._render(name, {**of_role, **own.variables, **self.loader.extra})
         if action == "import_role":
             from playbooks.engine.language.roles import RoleParser
 
@@ -254,7 +261,7 @@ def _build(item: MarkedDict, action: str, arguments: Mapping[str, Any], late: An
 
 def _register(item: MarkedDict) -> str:
     name = str(item.get("register") or "")
-    if name and not name.isidentifier():
+    if name and not keywords.is_variable(name):
         raise PlaybookError(f"{item.mark_of('register')}: {name!r} is no name of a variable: letters, digits and _ are")
     return name
 

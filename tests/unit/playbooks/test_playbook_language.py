@@ -39,6 +39,10 @@ def in_play(*lines: str) -> str:
     return "- hosts: all\n  tasks:\n" + "".join(f"    {line}\n" for line in lines)
 
 
+def in_handlers(*lines: str) -> str:
+    return in_play(*lines).replace("tasks:", "handlers:")
+
+
 REFUSED = [
     ("- hosts: all\n  taks: []\n", r"site\.yml:2: keyword of a play 'taks' .* 'tasks'"),
     ("- tasks: []\n", r"site\.yml:1: the play has no `hosts`"),
@@ -71,6 +75,10 @@ REFUSED = [
     (in_play("- include_role: {name: gone}"), r"the role 'gone' was not found"),
     ("- hosts: all\n  roles: [gone]\n", r"the role 'gone' was not found"),
     ("- import_playbook: gone.yml\n", r"site\.yml:1: the playbook .*gone\.yml' does not exist"),
+    (in_handlers("- name: h", "  block: [{ping: }]"), r"site\.yml:3: a block cannot be a handler"),
+    (in_handlers("- meta: flush_handlers"), r"site\.yml:3: flush_handlers cannot be a handler"),
+    (in_handlers("- include_role: {name: a}"), r"site\.yml:3: include_role cannot be a handler"),
+    (in_play("- ping:", "  register: 'true'"), r"'true' is no name of a variable"),
     ("- hosts: all\n  strategy: mitogen\n", r"strategy 'mitogen'"),
     ("- hosts: all\n  tasks: {ping: }\n", r"tasks must be a list"),
     (in_play("- community.general.thing: {}"), r"keyword or module 'community\.general\.thing' .*; 'command' runs any"),
@@ -195,6 +203,9 @@ FREE = [
     ("src=a dest='b c'", None, "", {"src": "a", "dest": "b c"}),
     ('msg="{{ a }} = {{ b }}"', None, "", {"msg": "{{ a }} = {{ b }}"}),
     ("x={{ a | default('p q') }}", None, "", {"x": "{{ a | default('p q') }}"}),
+    (r'line="a\tb\x41\"c" other=c\nd \d', None, r"\d", {"line": 'a\tbA"c', "other": "c\nd"}),
+    (r"echo 'x\ny' chdir=\u0041", {"chdir"}, r"echo 'x\ny'", {"chdir": "A"}),
+    ("{{ item }}_x={{ item == 1 }} b2=c", None, "", {"{{ item }}_x": "{{ item == 1 }}", "b2": "c"}),
     ("printf '%s  %s' x", {"creates"}, "printf '%s  %s' x", {}),
 ]
 
