@@ -176,6 +176,7 @@ def options_of(arguments: argparse.Namespace, configured: configuration.Configur
         become=arguments.become,
         become_user=arguments.become_user,
         gathering=configured.gathering,
+        strategy=configured.strategy,
         start_at_task=arguments.start_at_task,
         force_handlers=arguments.force_handlers,
         roles_path=configured.roles_path,

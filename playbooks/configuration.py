@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from playbooks.engine.helper.options import boolean
+from playbooks.engine.language.keywords import STRATEGIES
 from playbooks.errors import PlaybookError
 
 
@@ -37,6 +38,7 @@ class Configuration:
     diff: bool = False
     force_handlers: bool = False
     gathering: str = "implicit"
+    strategy: str = "linear"
     # How to reach hosts that say nothing about it themselves.
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,6 +90,7 @@ def load(environment: Mapping[str, str], directory: Path) -> Configuration:
             become_user=text("privilege_escalation", "become_user"),
             diff=boolean(text("diff", "always", "ANSIBLE_DIFF_ALWAYS") or False),
             force_handlers=boolean(text("defaults", "force_handlers") or False),
+            strategy=_strategy(text("defaults", "strategy") or "linear"),
             gathering=_choice("gathering", text("defaults", "gathering") or "implicit", _GATHERING),
             variables={name: value for name, words in _VARIABLES.items() if (value := text(*words))},
         )
@@ -112,6 +115,10 @@ def _choice(name: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise ValueError(f"{name} is {value!r}; it is one of {', '.join(known)}")
     return value
+
+
+def _strategy(value: str) -> str:
+    return STRATEGIES[_choice("strategy", value.removeprefix("ansible.builtin."), tuple(STRATEGIES))]
 
 
 def _identities(found: str, file: str, base: Path) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class Options:
     # What every host has that says nothing else: how to reach it.
     variables: Mapping[str, Any] = field(default_factory=dict)
     gathering: str = "implicit"
+    strategy: str = "linear"
 
 
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"

@@ -34,7 +34,7 @@ class Magic(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         if name == "ansible_limit":
             return bool(self._play.run.options.limit)
-        if name == "ansible_parent_role_names":
+        if name in _OF_INCLUDED_ROLES:
             return self._task is not None and self._task.role is not None and bool(self._task.role.includers)
         return name in _COMPUTED and (
             name not in _ROLE_ONLY or (self._task is not None and self._task.role is not None)
@@ -157,7 +157,11 @@ _COMPUTED: dict[str, _Compute] = {
     "role_name": lambda play, host, task: _role(task).name,
     "ansible_role_name": lambda play, host, task: _role(task).name,
     "role_path": lambda play, host, task: str(_role(task).path.absolute()),
-    "ansible_parent_role_names": lambda play, host, task: list(reversed(_role(task).includers)),
+    "ansible_parent_role_names": lambda play, host, task: [role.name for role in reversed(_role(task).includers)],
+    "ansible_parent_role_paths": lambda play, host, task: [
+        str(role.path.absolute()) for role in reversed(_role(task).includers)
+    ],
 }
+_OF_INCLUDED_ROLES = ("ansible_parent_role_names", "ansible_parent_role_paths")
 _ROLE_ONLY = frozenset(("role_name", "ansible_role_name", "role_path"))
 NAMES = frozenset(_COMPUTED)

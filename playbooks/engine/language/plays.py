@@ -17,8 +17,6 @@ from playbooks.engine.language.tasks import Collected, TaskParser, flag, variabl
 from playbooks.engine.language.values import Node, Play, Playbook, Prompt, Scope, Task
 from playbooks.errors import PlaybookError
 
-# Nobody is asked during a run: what `debug` adds to `linear` is left out.
-_STRATEGIES = {"linear": "linear", "free": "free", "host_pinned": "free", "debug": "linear"}
 _ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
 _PROMPT = frozenset(("name", "prompt", "default", "private", "confirm", "encrypt", "salt_size", "salt", "unsafe"))
 
@@ -107,7 +105,7 @@ class _Reader:
             gather_facts=item.get("gather_facts"),
             gather_subset=item.get("gather_subset"),
             serial=many(item.get("serial")),
-            strategy=self._choice("strategy", _STRATEGIES, "linear"),
+            strategy=self._choice("strategy", keywords.STRATEGIES, "linear") if item.get("strategy") else "",
             max_fail_percentage=item.get("max_fail_percentage"),
             force_handlers=flag(item, "force_handlers", False, item.mark_of("force_handlers")),
             order=self._choice("order", {order: order for order in _ORDERS}, "inventory"),

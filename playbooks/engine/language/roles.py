@@ -75,7 +75,7 @@ class RoleParser:
             parents=(),
         )
         if scope.role:
-            role = replace(role, includers=(*scope.role.includers, scope.role.name))
+            role = replace(role, includers=(*scope.role.includers, scope.role))
         return self._whole(role, self._meta(path), replace(scope, role=role), mark, arguments)
 
     def beside(self, scope: Scope) -> list[Path]:

@@ -30,7 +30,7 @@ class Role:
     given: Variables = field(default_factory=dict)
 
     # The roles whose tasks include or import this one, the outermost first; a dependency has its role's.
-    includers: tuple[str, ...] = ()
+    includers: tuple[Role, ...] = ()
     # What this use has in common with those that count as the same one, and whether it runs all the same after them.
     use: str = ""
     repeats: bool = False
@@ -163,7 +163,8 @@ class Play:
     gather_facts: Any = None
     gather_subset: Any = None
     serial: tuple[Any, ...] = ()
-    strategy: str = "linear"
+    # "" is that of the configuration.
+    strategy: str = ""
     max_fail_percentage: Any = None
     force_handlers: bool = False
     order: str = "inventory"

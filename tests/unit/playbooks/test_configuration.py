@@ -19,6 +19,7 @@ remote_user = deploy ; who
 host_key_checking = False
 log_path = run.log
 gathering = smart
+strategy = host_pinned
 vault_identity_list = dev@dev.pw, ask@prompt
 vault_password_file = all.pw
 remote_port = 2222
@@ -43,6 +44,7 @@ def test_a_file_sets_defaults_relative_to_itself(tmp_path: Path) -> None:
     assert (found.forks, found.remote_user, found.host_key_checking, found.become) == (7, "deploy", False, True)
     assert found.log_path == str(tmp_path / "run.log")
     assert (found.gathering, found.diff, found.force_handlers) == ("smart", True, False)
+    assert found.strategy == "free"
     assert found.vault_passwords == (f"dev@{tmp_path}/dev.pw", "ask@prompt", f"{tmp_path}/all.pw")
     assert found.variables == {"ansible_ssh_common_args": "-J gate", "ansible_port": "2222"}
 
@@ -64,7 +66,7 @@ def test_roles_are_looked_for_where_ansible_does(tmp_path: Path) -> None:
     assert "/etc/ansible/roles" in configuration.load({"ANSIBLE_CONFIG": str(tmp_path)}, tmp_path).roles_path
 
 
-@pytest.mark.parametrize("line", ["forks = many", "gathering = many"])
+@pytest.mark.parametrize("line", ["forks = many", "gathering = many", "strategy = many"])
 def test_a_wrong_value_is_said_with_the_file(line: str, tmp_path: Path) -> None:
     (tmp_path / "ansible.cfg").write_text(f"[defaults]\n{line}\n")
     with pytest.raises(PlaybookError, match=r"ansible\.cfg: .*many"):
