@@ -11,7 +11,7 @@ from playbooks.modules import apt, dnf
 
 _OWN = {
     "name": Option("list", required=True),
-    "state": Option(required=True),
+    "state": Option(),
     "use": Option(default="auto"),
 }
 # Which of these the host's own module takes, that says.
@@ -29,9 +29,12 @@ def run(call: Call) -> dict[str, Any]:
         raise Failure("Could not detect which package manager to use; Wherry knows apt and dnf")
     state = {"installed": "present", "removed": "absent"}.get(call["state"], call["state"])
     passed_on = {name: call[name] for name in _PASSED_ON if call[name] is not None}
+    if state is not None:
+        # Without one, that of the host's own module.
+        passed_on["state"] = state
     exclusive = getattr(module, "EXCLUSIVE", ())
     try:
-        call.parameters = resolve(use, module.OPTIONS, {"name": call["name"], "state": state, **passed_on}, exclusive)
+        call.parameters = resolve(use, module.OPTIONS, {"name": call["name"], **passed_on}, exclusive)
     except ValueError as error:
         raise Failure(str(error)) from error
     result: dict[str, Any] = module.run(call)

@@ -39,7 +39,7 @@ def run(call: Call) -> dict[str, Any]:
         return {**result, "elapsed": 0}
     time.sleep(call["delay"])
     if not call["port"] and not call["path"] and call["state"] != "drained":
-        time.sleep(max(0, call["timeout"] - call["delay"]))
+        time.sleep(call["timeout"])
         return {**result, "elapsed": int(time.monotonic() - started)}
     while not _reached(call, result):
         elapsed = time.monotonic() - started

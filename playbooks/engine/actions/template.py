@@ -44,4 +44,4 @@ def run(call: ActionCall) -> Result:
     parameters.update(src=str(path), original_basename=path.name)
     if parameters["mode"] == "preserve":
         parameters["mode"] = f"0{path.stat().st_mode & 0o7777:03o}"
-    return send(call, text.encode(call["output_encoding"]), parameters)
+    return send(call, text.encode(call["output_encoding"], "surrogateescape"), parameters)
