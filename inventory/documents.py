@@ -146,12 +146,14 @@ def parse_file(path: str | Path) -> Any:
     return parse(read_text(path), path)
 
 
-def read_text(path: str | Path) -> str:
-    """A file's text in UTF-8. Raises DocumentError."""
+def read_text(path: str | Path, encoding: str = "utf-8") -> str:
+    """A file's text. Raises DocumentError."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding=encoding)
     except UnicodeDecodeError as error:
-        raise DocumentError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        raise DocumentError(f"{path}: not {encoding.upper()} text (byte {error.start})") from error
+    except LookupError as error:
+        raise DocumentError(f"{path}: cannot be read: {error}") from error
     except OSError as error:
         raise DocumentError(f"{path}: cannot be read: {error.strerror or error}") from error
 

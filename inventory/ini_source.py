@@ -108,4 +108,6 @@ def literal(value: str) -> Any:
             parsed = ast.literal_eval(value)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return value
-    return value if isinstance(parsed, bytes | complex | set) else parsed
+    if isinstance(parsed, bytes):
+        return parsed.decode("utf-8", "surrogateescape")
+    return value if isinstance(parsed, complex | set) else parsed

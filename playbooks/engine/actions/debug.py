@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from jinja2.utils import missing
 
+from inventory.documents import UnsafeText
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.evaluation.evaluator import OMIT
 from playbooks.engine.helper.options import Option
-from playbooks.errors import TemplateError
+from playbooks.errors import TemplateError, UndefinedError
 
 OPTIONS = {
     "msg": Option("raw"),
@@ -28,11 +29,13 @@ def run(call: ActionCall) -> Result:
     name = call["var"]
     if not isinstance(name, str):
         return {str(type(name)): name, "changed": False}
+    if isinstance(call.task.arguments.get("var"), UnsafeText):
+        raise TemplateError(f"{name!r} is marked as unsafe, so it is not run as an expression")
     value = call.scope.variable(name)
     if value is missing:
         try:
             value = call.scope.expression(name)
-        except TemplateError as error:
+        except UndefinedError as error:
             reason = getattr(error.__cause__, "message", None) or error
             value = f"<< error 1 - {reason} >>"
     return {name: value, "changed": False}

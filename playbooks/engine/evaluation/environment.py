@@ -61,6 +61,10 @@ class LazyContext(Context):
         """A name set in the template, else a variable, else a global."""
         if key in self.vars:
             return self.vars[key]
+        given = self.parent.get(key, missing)
+        if given is not missing and given is not self.environment.globals.get(key, missing):
+            # Set in the template that imports or includes this one.
+            return given
         scope = self.parent.get(SCOPE)
         if scope is not None:
             try:
@@ -69,7 +73,7 @@ class LazyContext(Context):
                 return Missing(hint=str(error), name=key)
             if value is not missing:
                 return value
-        return self.parent.get(key, missing)
+        return given
 
 
 class _CodeGenerator(NativeCodeGenerator):

@@ -144,13 +144,14 @@ class Evaluator:
 
     def condition(self, expression: Any) -> bool:
         """The truth of a `when` and its like. Raises TemplateError, also for what is neither true nor false."""
-        value, shown = expression, expression
-        if isinstance(value, str) and trust.is_template(value):
-            value = self._text(value)
-            self._trust(expression, [value])
+        value = self._text(expression) if isinstance(expression, str) and trust.is_template(expression) else expression
         if value is None or (isinstance(value, str) and not value.strip()):
             raise TemplateError("Empty conditional expressions are not allowed.")
-        return _truth(self.expression(value) if isinstance(value, str) else value, shown)
+        if isinstance(value, UnsafeText):
+            raise TemplateError(f"the condition {_short(value)} is marked as unsafe, so it is not run as an expression")
+        if value is not expression:
+            self._trust(expression, [value])
+        return _truth(self.expression(value) if isinstance(value, str) else value, expression)
 
     def conditions(self, given: Any) -> list[Any]:
         """The conditions that are given as one, as a list, or as a template that picks a list. Raises TemplateError."""

@@ -60,10 +60,10 @@ class Services:
         looked = ", ".join(str(place / kind) for place in self.places)
         raise PlaybookError(f"could not find {name!r} in {looked}")
 
-    def read(self, path: Path) -> str:
+    def read(self, path: Path, encoding: str = "utf-8") -> str:
         """The text of a file, decrypted if it is a vault. Raises PlaybookError."""
         try:
-            text = read_text(path)
+            text = read_text(path, encoding)
             return vault.decrypt(text, self.loader.secrets, str(path)) if vault.is_encrypted(text) else text
         except InventoryError as error:
             raise PlaybookError(str(error)) from error
@@ -132,17 +132,22 @@ def _output(command: str, scope: Evaluator) -> str:
 def _vars(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
     values = []
     for term in terms:
-        value = scope.variable(str(term))
+        if not isinstance(term, str):
+            raise TemplateError(f"Variable name must be 'str' not {type(term).__name__!r}")
+        value = scope.variable(term)
         if value is missing:
             if "default" not in options:
-                raise TemplateError(f"No variable found with this name: {term}")
+                raise TemplateError(f"No variable named {term!r} was found")
             value = options["default"]
         values.append(value)
     return values
 
 
 def _varnames(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
-    return [name for term in terms for name in scope.namespace.names() if re.search(str(term), name)]
+    for term in terms:
+        if not isinstance(term, str):
+            raise TemplateError(f"varnames: {term!r} is no regular expression but {type(term).__name__!r}")
+    return [name for term in terms for name in scope.namespace.names() if re.search(term, name)]
 
 
 def _first_found(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:

@@ -82,7 +82,7 @@ def _ini_value(key: str, given: Mapping[str, Any], scope: Evaluator) -> Any:
     parser = configparser.ConfigParser(allow_no_value=empty, interpolation=interpolation)
     if boolean(given["case_sensitive"]):
         parser.optionxform = str  # type: ignore[assignment,method-assign]
-    text = scope.services.read(scope.services.find("files", str(given["file"])))
+    text = scope.services.read(scope.services.find("files", str(given["file"])), str(given["encoding"]))
     section = str(given["section"])
     if given["type"] == "properties":
         section, text = _PROPERTIES, f"[{_PROPERTIES}]\n{text}"

@@ -20,7 +20,6 @@ from playbooks.engine.evaluation.namespace import Namespace
 _OPENING, _CLOSING = ("{{", "{%", "{#"), ("}}", "%}", "#}")
 # They hold variables of every kind.
 _ALL = frozenset(("vars", "hostvars", "ansible_delegated_vars"))
-_PICKS = (nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem, nodes.CondExpr)
 
 
 def is_template(condition: str) -> bool:
@@ -75,4 +74,15 @@ def _parsed(source: str) -> tuple[frozenset[str], bool]:
         return frozenset(), False
     names = frozenset(name.name for node in body for name in node.find_all(nodes.Name))
     only = body[0].nodes if len(body) == 1 and isinstance(body[0], nodes.Output) else []
-    return names, len(only) == 1 and isinstance(only[0], _PICKS)
+    return names, len(only) == 1 and _is_pick(only[0])
+
+
+def _is_pick(node: nodes.Node | None) -> bool:
+    """Whether an expression comes to a variable, or a part of one, as it is."""
+    if isinstance(node, nodes.CondExpr):
+        return all(_is_pick(side) or not _is_text(side) for side in (node.expr1, node.expr2))
+    return isinstance(node, nodes.Name) or (isinstance(node, nodes.Getattr | nodes.Getitem) and _is_pick(node.node))
+
+
+def _is_text(node: nodes.Node | None) -> bool:
+    return node is not None and not (isinstance(node, nodes.Const) and not isinstance(node.value, str))

@@ -19,7 +19,7 @@ from playbooks.engine.executor.play_state import PlayState
 from playbooks.engine.helper.options import OptionError, boolean, resolve
 from playbooks.engine.language import modules
 from playbooks.engine.language.values import Task
-from playbooks.errors import PlaybookError, TaskError, Unreachable
+from playbooks.errors import PlaybookError, TaskError, UndefinedError, Unreachable
 
 # Ansible's default: seconds between two looks at a job.
 _POLL = 15
@@ -95,6 +95,7 @@ class Attempt:
             message = module.unchecked or f"remote module ({module.name}) does not support check mode"
             return {"skipped": True, "changed": False, "msg": message, **self._invocation(module, parameters)}
         timeout = self.number("timeout", self._task.keywords.get("timeout")) or None
+        self.number("throttle", self._task.keywords.get("throttle"))
         limit = self.number("async", self._task.keywords.get("async"))
         if limit and module.run_here:
             # What has a near half cannot be left alone: there, `async` limits the time.
@@ -146,12 +147,24 @@ class Attempt:
     def _environment(self) -> dict[str, str]:
         merged: dict[str, str] = {}
         for layer in self._task.environment:
-            value = self._scope.template(layer)
+            value = self._of_environment(layer)
             for entry in value if isinstance(value, list) else [value]:
                 # As in Ansible, what is no mapping says nothing.
                 if isinstance(entry, Mapping):
                     merged.update({str(key): str(item) for key, item in entry.items() if item is not OMIT})
         return merged
+
+    def _of_environment(self, layer: Any) -> Any:
+        """What a layer says; what is made of the host's own environment says nothing until that is known."""
+        if isinstance(layer, Mapping):
+            found = {self._scope.template(key): self._of_environment(value) for key, value in layer.items()}
+            return {key: value for key, value in found.items() if value is not OMIT}
+        try:
+            return self._scope.template(layer)
+        except UndefinedError as error:
+            if "ansible_env" in str(error) or "ansible_facts.env" in str(error):
+                return OMIT
+            raise
 
     def _connect(self) -> tuple[HostConnection, Become | None]:
         target = self.delegate()

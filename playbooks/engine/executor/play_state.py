@@ -134,7 +134,7 @@ class PlayState:
     def absorb(self, host: str, task: Task, result: Mapping[str, Any], delegate: str = "") -> None:
         """Take over the variables that a result brings, at once: the next turn of a loop may read them."""
         facts = result.get("ansible_facts")
-        if not isinstance(facts, Mapping) or result.get("failed"):
+        if not isinstance(facts, Mapping) or result.get("failed") or task.action == "debug":
             return
         owner = delegate if delegate and boolean(task.keywords.get("delegate_facts", False)) else host
         if task.action == "set_fact":
@@ -221,12 +221,13 @@ class PlayState:
 
     def _variable_file(self, name: Any, evaluator: Evaluator) -> str | None:
         try:
-            path = Path(self.play.mark.path).parent / str(evaluator.template(name))
+            named = str(evaluator.template(name))
         except TemplateError:
             if evaluator.variable("ansible_distribution") is missing:
                 return None
             raise
-        return str(path) if path.is_file() else None
+        beside = Path(self.play.mark.path).parent
+        return next((str(path) for path in (beside / "vars" / named, beside / named) if path.is_file()), None)
 
 
 def search_path(playbook: Path, task: Task | None) -> tuple[Path, ...]:

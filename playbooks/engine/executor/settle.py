@@ -117,8 +117,9 @@ class Settler:
     def _brought(self, state: HostState, outcome: Outcome) -> tuple[Node, ...]:
         """What a good outcome brings: notified handlers, hosts and groups, included nodes. Raises PlaybookError."""
         results = item_results(outcome.result) or [outcome.result]
+        judged = outcome.task.changed_when is not None
         for result in results:
-            self._grow_inventory(state, result)
+            self._grow_inventory(state, result, judged)
         if outcome.task.action in ("add_host", "group_by"):
             outcome.result["changed"] = any(result.get("changed") for result in results)
         if outcome.changed:
@@ -140,12 +141,13 @@ class Settler:
             else:
                 state.topics[topic] = None
 
-    def _grow_inventory(self, state: HostState, result: dict[str, Any]) -> None:
+    def _grow_inventory(self, state: HostState, result: dict[str, Any], judged: bool) -> None:
+        """Add what a result brings; that the inventory grew is a change, unless `changed_when` has said."""
         added = result.get("add_host")
         if added:
             grown = self._run.inventory.with_host(added["host_name"], added["groups"], added["host_vars"])
-            # As in Ansible this says whether the inventory grew, whatever `changed_when` says.
-            result["changed"] = grown != self._run.inventory
+            if not judged:
+                result["changed"] = grown != self._run.inventory
             self._run.change_inventory(grown)
         group = result.get("add_group")
         if group:
@@ -155,7 +157,8 @@ class Settler:
             for parent in result["parent_groups"]:
                 grown = grown.with_child(parent, group)
             self._run.change_inventory(grown)
-            result["changed"] = result["changed"] or not known
+            if not judged:
+                result["changed"] = result["changed"] or not known
 
     def _count_and_show(self, state: HostState, outcome: Outcome) -> None:
         counts = self._run.count(state.name)

@@ -18,6 +18,7 @@ from playbooks.engine.executor.task_runner import Outcome, TaskRunner
 from playbooks.engine.language import tags
 from playbooks.engine.language.values import Task
 from playbooks.engine.result import item_results
+from playbooks.errors import PlaybookError
 
 # They are done once, whatever the number of hosts, unless each goes alone.
 _FOR_ALL = ("add_host", "pause")
@@ -56,13 +57,24 @@ class Strategy:
     def execute(self, state: HostState, task: Task) -> Outcome:
         """Run a task on a host, in whatever thread this is."""
         self.run.display.host_started(self.play.shown(task, state.name), state.name)
-        limit = task.keywords.get("throttle")
+        limit = self._limit(state, task)
         if not limit:
             return TaskRunner(self.play, state.name, task).run()
         with self.play.lock:
-            throttle = self._throttles.setdefault(task, threading.Semaphore(int(limit)))
+            throttle = self._throttles.setdefault(task, threading.Semaphore(limit))
         with throttle:
             return TaskRunner(self.play, state.name, task).run()
+
+    def _limit(self, state: HostState, task: Task) -> int:
+        """How many hosts may do the task at a time, 0 for any number."""
+        if not task.keywords.get("throttle"):
+            return 0
+        try:
+            scope = self.play.evaluator(state.name, task)
+            return int(Attempt(self.play, state.name, task, scope).number("throttle", task.keywords["throttle"]))
+        except PlaybookError:
+            # The task itself says so when it comes to that.
+            return 0
 
     def settle(self, state: HostState, outcome: Outcome) -> None:
         """Take over an outcome."""

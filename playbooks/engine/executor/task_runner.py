@@ -179,6 +179,10 @@ class TaskRunner:
         delegate = attempt.delegate()
         if delegate:
             known = {"ansible_delegated_vars": self._play.delegated(self._host, task, delegate)}
+            address = scope.namespace.find("ansible_host")
+            if address is not None and address.final and address.value == self._host:
+                # Only implied so far, and then it is where the work is done.
+                known["ansible_host"] = known["ansible_delegated_vars"][delegate]["ansible_host"]
             scope = scope.over(Layer(known, final=True))
             attempt = Attempt(self._play, self._host, task, scope)
         failing = scope.all_hold(task.when)
@@ -203,11 +207,12 @@ class TaskRunner:
             number += 1
             result = attempt.run()
             self._outcome.hidden = self._outcome.hidden or bool(result.get("_hidden"))
+            if task.until or retries:
+                result["attempts"] = number
             result = verdict.judged(task, scope, result)
             self._play.absorb(self._host, task, result, self._outcome.delegate)
             if not (task.until or retries):
                 return result
-            result["attempts"] = number
             if self._enough(scope, result):
                 return result
             if number > retries:

@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "git": (),
     "handlers": (),
     "includes": (),
+    "judging": (),
     "language": (),
     "loops": (),
     "lost": (),

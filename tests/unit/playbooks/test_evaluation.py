@@ -110,10 +110,11 @@ SAID = Evaluator(
         play=PlayVariables({"rule": "1 == 1", "rules": ["1 == 1"], "via": "{{ r.stdout }}"}),
     ),
 )
-PICKED = ["{{ rule }}", "{{ rules[0] }}", "{{ rule if true else 1 }}", "{{ '1 == 1' }}", "{{ chosen }}", " {{ rule }} "]
+PICKED = ["{{ rule }}", "{{ rules[0] }}", "{{ rule if true else 1 }}", "{{ chosen }}", " {{ rule }} "]
 MADE = [
     "{{ r.stdout }}", "{{ via }}", "{{ fact }}", "{{ made }}", "{{ vars.r.stdout }}", "{{ rule | trim }}",
-    "{{ '1 == ' ~ 1 }}", "{{ 1 }} == {{ 1 }}", "{% if true %}1 == 1{% endif %}", "1 == {{ 1 }}",
+    "{{ '1 == ' ~ 1 }}", "{{ '1 == 1' }}", "{{ '1 == 1' if true else rule }}", "{{ 1 }} == {{ 1 }}",
+    "{% if true %}1 == 1{% endif %}", "1 == {{ 1 }}",
 ]  # fmt: skip
 
 
@@ -133,6 +134,11 @@ def test_conditions_may_be_a_list_that_the_playbook_says() -> None:
     assert SAID.conditions("{{ [1 == 1, true] }}") == [True, True]
     with pytest.raises(TemplateError):
         SAID.conditions("{{ [r.stdout] }}")
+
+
+def test_unsafe_text_is_no_condition() -> None:
+    with pytest.raises(TemplateError, match="unsafe"):
+        SAID.condition(UnsafeText("1 == 1"))
 
 
 def test_a_template_in_quotes_is_only_text_to_a_condition() -> None:
