@@ -12,6 +12,7 @@ from api.custom.structure import PRESERVE, Schema
 from api.objects import Object, is_true
 from api.registry import Entry
 from control.apiserver.cached import METADATA_FIELDS, Fields, simple_fields
+from control.apiserver.custom.meta import with_members
 from control.apiserver.printing.columns import Printer
 from control.apiserver.printing.custom import printer
 
@@ -41,9 +42,14 @@ class CustomVersion:
         return definitions.schema_of(self.definition, self.version)
 
     @property
-    def shape(self) -> Schema:
-        """The schema by which server-side apply merges."""
+    def structure(self) -> Schema:
+        """The schema as the definition has it."""
         return (self.declared.get("schema") or {}).get("openAPIV3Schema") or _SCHEMALESS
+
+    @cached_property
+    def shape(self) -> Schema:
+        """The schema of whole objects, by which server-side apply merges."""
+        return with_members(self.structure)
 
     @cached_property
     def printer(self) -> Printer:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api import schema
-from api.custom.structure import EMBEDDED, PRESERVE, RULES
+from api.custom.structure import PRESERVE, RULES
+from control.apiserver.custom.meta import list_members, with_members
 from control.apiserver.custom.served import CustomVersion
 
 Json = dict[str, Any]
 
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _NOT_IN_VERSION_2 = ("allOf", "anyOf", "oneOf", "not", "nullable", "default", RULES)
 _CONTENT = ("items", "properties", "additionalProperties", "type", "required")
 
@@ -29,11 +28,10 @@ def definitions(custom: CustomVersion, version_2: bool) -> dict[str, Json]:
     """The definitions of a version's kind and of its list; `$ref` holds a bare name."""
     resource = custom.entry.resource
     name = name_of(resource.group, resource.version, resource.kind)
-    if version_2 and custom.shape.get(PRESERVE):
+    if version_2 and custom.structure.get(PRESERVE):
         made: Json = {}
     else:
-        made = _with_embedded_meta(_restricted(custom.shape) if version_2 else custom.shape)
-        made["properties"] = {**(made.get("properties") or {}), **_type_meta(_META + "ObjectMeta")}
+        made = with_members(_restricted(custom.structure)) if version_2 else dict(custom.shape)
     mark = {"group": resource.group, "kind": resource.kind, "version": resource.version}
     made |= {"type": "object", "x-kubernetes-group-version-kind": [mark]}
     listing: Json = {
@@ -47,35 +45,11 @@ def definitions(custom: CustomVersion, version_2: bool) -> dict[str, Json]:
                 "type": "array",
                 "items": {"$ref": name},
             },
-            **_type_meta(_META + "ListMeta"),
+            **list_members(),
         },
         "x-kubernetes-group-version-kind": [mark | {"kind": custom.entry.list_kind}],
     }
     return {name: made, f"{name}List": listing}
-
-
-def _type_meta(metadata: str) -> Json:
-    pod = "io.k8s.api.core.v1.Pod" if metadata.endswith("ObjectMeta") else "io.k8s.api.core.v1.PodList"
-    return {
-        "apiVersion": {"type": "string", "description": schema.describe(pod, "apiVersion")},
-        "kind": {"type": "string", "description": schema.describe(pod, "kind")},
-        "metadata": {"$ref": metadata, "description": schema.describe(pod, "metadata")},
-    }
-
-
-def _with_embedded_meta(declared: Mapping[str, Any]) -> Json:
-    """A schema whose embedded resources have the members that every resource has."""
-    made = dict(declared)
-    if "properties" in made:
-        made["properties"] = {name: _with_embedded_meta(inner) for name, inner in made["properties"].items()}
-    for word in ("items", "additionalProperties"):
-        if isinstance(made.get(word), Mapping):
-            made[word] = _with_embedded_meta(made[word])
-    if made.get(EMBEDDED):
-        made["properties"] = {**(made.get("properties") or {}), **_type_meta(_META + "ObjectMeta")}
-        required = made.get("required") or []
-        made["required"] = [*required, *(name for name in ("kind", "apiVersion") if name not in required)]
-    return made
 
 
 def _restricted(declared: Mapping[str, Any]) -> Json:

@@ -148,3 +148,24 @@ def test_a_subresource_does_not_say_who_manages_what(cluster):
     made["metadata"]["managedFields"][0]["manager"] = "you"
     made["status"] = {"replicas": 0, "observedGeneration": 1}
     assert managers(cluster.request("PUT", f"{path}/status?fieldManager=it", made)[1]) == ["me", "it"]
+
+
+def test_what_one_manager_says_of_a_custom_resources_metadata_stays_when_another_applies(cluster):
+    serve(cluster, widgets())
+    path = f"{WIDGETS}/shared"
+    mine, others = {"labels": {"a": "1"}, "finalizers": ["x.io/f"]}, {"labels": {"b": "1"}, "annotations": {"c": "1"}}
+    assert applied(cluster, path, _with_metadata(mine), "me")[0] == 201
+    status, shared = applied(cluster, path, _with_metadata(others), "you")
+    assert status == 200
+    assert shared["metadata"]["labels"] == {"a": "1", "b": "1"}
+    assert (shared["metadata"]["finalizers"], shared["metadata"]["annotations"]) == (["x.io/f"], {"c": "1"})
+    status, refused = applied(cluster, path, _with_metadata({"labels": {"b": "2"}}), "me")
+    assert (status, refused["details"]["causes"][0]["field"]) == (409, ".metadata.labels.b")
+    left = applied(cluster, path, _with_metadata({}), "me")[1]["metadata"]
+    assert left["labels"] == {"b": "1"}
+    assert "finalizers" not in left
+
+
+def _with_metadata(metadata: Any) -> Any:
+    made = widget("shared")
+    return made | {"metadata": made["metadata"] | metadata}
