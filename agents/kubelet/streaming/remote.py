@@ -64,11 +64,11 @@ class RemoteStreams(Protocol):
 
 
 def terminal_size(data: bytes) -> Incoming | None:
-    """A resize message; None if it is malformed."""
+    """A resize message, its members in any case, as Go reads JSON; None if it is malformed."""
     try:
-        size = orjson.loads(data)
-        return Incoming(Kind.RESIZE, size=(int(size["Width"]), int(size["Height"])))
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        size = {name.lower(): value for name, value in orjson.loads(data).items()}
+        return Incoming(Kind.RESIZE, size=(int(size["width"]), int(size["height"])))
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

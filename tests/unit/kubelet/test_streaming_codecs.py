@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agents.kubelet.streaming import spdy
 from agents.kubelet.streaming.handshake import Framing, UpgradeRefused, negotiate
 from agents.kubelet.streaming.port_forward import named_ports
+from agents.kubelet.streaming.remote import Incoming, Kind, terminal_size
 from api import websocket
 from api.websocket import Message, Opcode, ProtocolError
 
@@ -168,3 +169,17 @@ def test_ports_are_named_one_by_one_or_together() -> None:
 def test_what_is_no_port_is_refused(values: list[str], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         named_ports(values)
+
+
+@pytest.mark.parametrize(
+    ("message", "size"),
+    [
+        (b'{"Width":99,"Height":33}', (99, 33)),
+        (b'{"height":33,"width":99}', (99, 33)),
+        (b'{"Width":99}', None),
+        (b"[99,33]", None),
+        (b'{"Width":99,', None),
+    ],
+)
+def test_a_terminals_size_is_read_as_go_reads_json(message: bytes, size: tuple[int, int] | None) -> None:
+    assert terminal_size(message) == (Incoming(Kind.RESIZE, size=size) if size else None)
