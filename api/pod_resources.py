@@ -89,6 +89,11 @@ def _requested(spec: Mapping[str, Any], amounts: Callable[[Mapping[str, Any]], A
     return total
 
 
+def asked_together(spec: Mapping[str, Any]) -> Amounts:
+    """What the containers ask for together; limits are no requests here."""
+    return _together(spec, lambda one: _parsed((one.get("resources") or {}).get("requests") or {}))
+
+
 def limits_of(spec: Mapping[str, Any]) -> Amounts:
     """What the pod may use at most; the overhead counts for those resources only that are limited."""
     total = _together(spec, _limits)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from api import quantities
 from api.defaults.fill import child, fill, fill_absent, items
 from api.objects import Object
+from api.pod_resources import asked_together
 
 _DEFAULT_MODE = 0o644
 _MODE_SOURCES = ("secret", "configMap", "downwardAPI", "projected")
@@ -163,13 +164,13 @@ def _default_pod_resources(spec: Object) -> None:
     limits = resources.get("limits") or {}
     if not limits:
         return
-    asked: dict[str, quantities.Quantity] = {}
-    for container in items(spec, "containers"):
-        for name, text in (container["resources"].get("requests") or {}).items():
-            if name in ("cpu", "memory"):
-                asked[name] = asked.get(name, quantities.ZERO) + quantities.parse(text)
+    try:
+        asked = asked_together(spec)
+    except (ValueError, TypeError):
+        # What is no quantity is left for validation to refuse.
+        return
+    summed = {name: str(amount) for name, amount in asked.items() if name in ("cpu", "memory")}
     requests = resources.get("requests") or {}
-    summed = {name: str(amount) for name, amount in asked.items()}
     resources["requests"] = limits | summed | requests
 
 

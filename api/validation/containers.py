@@ -9,13 +9,12 @@ from typing import Any
 
 from api import names
 from api.objects import Object
-from api.validation import environment, fields, resources, security_contexts, volumes
+from api.validation import container_ends, environment, fields, resources, security_contexts, volumes
 from api.validation.fields import Causes
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
-_RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _NOT_EPHEMERAL = "cannot be set for an Ephemeral Container"
@@ -60,11 +59,8 @@ def _by_list(path: str, container: Object, field: str, spec: Object) -> Causes:
     """What depends on the list that a container is in."""
     if field == "ephemeralContainers":
         return _ephemeral(path, container, spec)
-    policy, place = container.get("restartPolicy"), f"{path}.restartPolicy"
-    found: Causes = []
-    if policy is not None and policy not in _RESTART_POLICIES:
-        found.append(fields.not_supported(place, policy, _RESTART_POLICIES))
-    if field == "initContainers" and policy != "Always":
+    found = container_ends.restarts(path, container)
+    if field == "initContainers" and container.get("restartPolicy") != "Always":
         for name in ("lifecycle", *_PROBES):
             if container.get(name) is not None:
                 detail = "may not be set for init containers without restartPolicy=Always"
@@ -73,6 +69,7 @@ def _by_list(path: str, container: Object, field: str, spec: Object) -> Causes:
     for hook, handler in (container.get("lifecycle") or {}).items():
         if isinstance(handler, dict):
             found += _handler(f"{path}.lifecycle.{hook}", handler, spec.get("terminationGracePeriodSeconds"))
+    found += container_ends.stop_signal(f"{path}.lifecycle", container.get("lifecycle") or {}, spec)
     for name in _PROBES:
         if container.get(name) is not None:
             found += _probe(f"{path}.{name}", container[name], name)
@@ -85,7 +82,7 @@ def _ephemeral(path: str, container: Object, spec: Object) -> Causes:
     others = {one.get("name") for name in ("containers", "initContainers") for one in spec.get(name) or ()}
     if target and target not in others:
         found.append(fields.not_found(f"{path}.targetContainerName", target))
-    for field in ("ports", "resources", "resizePolicy", "restartPolicy", *_PROBES, "lifecycle"):
+    for field in ("ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", *_PROBES, "lifecycle"):
         if container.get(field):
             found.append(fields.forbidden(f"{path}.{field}", _NOT_EPHEMERAL))
     for place, mount in fields.each(container, "volumeMounts", path):

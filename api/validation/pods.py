@@ -15,6 +15,7 @@ from api.validation import (
     operating_systems,
     pod_annotations,
     pod_resize,
+    pod_resources,
     pod_status,
     resources,
     scheduling,
@@ -106,7 +107,8 @@ def pod_spec(path: str, spec: Object, *, is_pod: bool = False) -> Causes:
     if spec.get("terminationGracePeriodSeconds") is None:
         found.append(fields.required(f"{path}.terminationGracePeriodSeconds"))
     told, known_volumes = volumes.volumes(path, spec)
-    found += told + containers.containers(path, spec, known_volumes)
+    found += told + pod_resources.claims(path, spec) + containers.containers(path, spec, known_volumes)
+    found += pod_resources.own(path, spec)
     found += containers.on_host_network(path, spec, is_pod=is_pod)
     found += fields.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
     found += fields.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
@@ -135,8 +137,6 @@ def pod_spec(path: str, spec: Object, *, is_pod: bool = False) -> Causes:
     if spec.get("overhead"):
         found += resources.requirements(f"{path}.overhead", {"limits": spec["overhead"]})
     found += operating_systems.judged(path, spec)
-    if spec.get("resources"):
-        found += resources.requirements(f"{path}.resources", spec["resources"])
     return found
 
 

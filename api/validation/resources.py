@@ -5,7 +5,7 @@ Source: the original's validation of ResourceRequirements and ResourceList.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from api import names, quantities
@@ -25,17 +25,22 @@ _WHOLE = {
 }  # fmt: skip
 
 
-def requirements(path: str, resources: Mapping[str, Any], claims: Iterable[str] = ()) -> Causes:
+def requirements(
+    path: str,
+    resources: Mapping[str, Any],
+    claims: Iterable[str] = (),
+    name_rule: Callable[[str, str], Causes] | None = None,
+) -> Causes:
     """Limits and requests of a container: names, amounts, and no request over its limit.
 
-    `claims` are the names of the pod's resource claims.
+    `claims` are the names of the pod's resource claims, `name_rule` judges a resource's name if it is of no container.
     """
     found: Causes = []
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for field, amounts in (("limits", limits), ("requests", requests)):
         for name, text in amounts.items():
             place = f"{path}.{field}[{name}]"
-            found += container_resource_name(place, name)
+            found += (name_rule or container_resource_name)(place, name)
             found += whole_amount(place, name, text)
             found += _huge_pages(place, name, text)
     for name, text in requests.items():
