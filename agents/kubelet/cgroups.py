@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import select
 import signal
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 
 ROOT = Path("/sys/fs/cgroup")
 _PATIENCE = 2.0
-_LEAST_SHARES = 2
+_LEAST_SHARES, _MOST_SHARES = 2, 262144
+# Controllers of version 2 that groups of pods are given, as far as the kernel has them.
+_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 _SLICES = (
     "kubepods.slice",
     "kubepods.slice/kubepods-burstable.slice",
@@ -67,23 +70,28 @@ class PodCgroups:
         if group.endswith(".slice"):
             self.systemctl(["set-property", "--runtime", group, *_properties(limits)])
             return
-        unified = (self.root / "cgroup.controllers").exists()
-        for hierarchy in self._controllers(unified, group):
-            for name, value in (_unified_values if unified else _values)(limits).items():
+        for hierarchy in self._controllers(group):
+            for name, value in (_unified_values if self.unified else _values)(limits).items():
                 _write(hierarchy / name, value)
+
+    @property
+    def unified(self) -> bool:
+        """Whether the groups are those of version 2."""
+        return (self.root / "cgroup.controllers").exists()
 
     def limits_huge_pages(self) -> bool:
         """Whether the kernel counts huge pages by group here."""
-        unified = self.root / "cgroup.controllers"
-        return "hugetlb" in unified.read_text().split() if unified.exists() else (self.root / "hugetlb").is_dir()
+        if self.unified:
+            return "hugetlb" in _words(self.root / "cgroup.controllers")
+        return (self.root / "hugetlb").is_dir()
 
-    def _controllers(self, unified: bool, group: str) -> list[Path]:
+    def _controllers(self, group: str) -> list[Path]:
         """The group's directories that have the controllers needed."""
         relative = group.strip("/")
         found = []
-        for base in [self.root] if unified else [self.root / name for name in ("cpu", "memory", "pids")]:
+        for base in [self.root] if self.unified else [self.root / name for name in ("cpu", "memory", "pids")]:
             if base.is_dir():
-                _make(base, relative, unified)
+                _make(base, relative, self.unified)
                 found.append(base / relative)
         return found
 
@@ -130,7 +138,7 @@ class PodCgroups:
 
     def _hierarchies(self) -> list[Path]:
         """The one of version 2, or those of version 1; a directory where nothing is mounted is neither."""
-        if (self.root / "cgroup.controllers").exists():
+        if self.unified:
             return [self.root]
         return [entry for entry in self.root.iterdir() if not entry.is_symlink() and (entry / "cgroup.procs").exists()]
 
@@ -156,17 +164,41 @@ def _properties(limits: Limits) -> list[str]:
 
 
 def _weight(limits: Limits) -> int:
-    """Shares of 2 to 262144 become weights of 1 to 10000."""
-    return 1 + (max(_LEAST_SHARES, limits.cpu_shares) - 2) * 9999 // 262142
+    """Shares of 2 to 262144 become weights of 1 to 10000, and the shares that groups have unasked the weight of those.
+
+    Source: opencontainers/cgroups ConvertCPUSharesToCgroupV2Value.
+    """
+    if limits.cpu_shares <= _LEAST_SHARES:
+        return 1
+    if limits.cpu_shares >= _MOST_SHARES:
+        return 10000
+    power = math.log2(limits.cpu_shares)
+    return math.ceil(10 ** ((power**2 + 125 * power) / 612 - 7 / 34))
 
 
 def _make(base: Path, relative: str, unified: bool) -> None:
     directory = base
     for part in relative.split("/"):
         if unified:
-            _write(directory / "cgroup.subtree_control", "+cpu +memory +pids")
+            _hand_on_controllers(directory)
         directory /= part
         directory.mkdir(exist_ok=True)
+
+
+def _hand_on_controllers(directory: Path) -> None:
+    """Give the groups within one the controllers that it has; asking for one that it lacks would cost all others."""
+    file = directory / "cgroup.subtree_control"
+    has, given = _words(directory / "cgroup.controllers"), _words(file)
+    lacking = [name for name in _CONTROLLERS if name in has and name not in given]
+    if lacking:
+        _write(file, " ".join(f"+{name}" for name in lacking))
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except FileNotFoundError:
+        return []
 
 
 def _values(limits: Limits) -> dict[str, str]:

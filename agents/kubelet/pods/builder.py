@@ -27,6 +27,7 @@ from agents.kubelet.runtime.interface import (
     Container,
     ContainerSpec,
     ImageMount,
+    Limits,
     Mount,
     Sandbox,
     SandboxSpec,
@@ -147,6 +148,11 @@ class PodBuilder:
         found = self.around(addresses)
         return replace(found, addresses=found.host_addresses) if spec.is_host_network(pod) else found
 
+    def _limits(self, pod: Object, container: Object) -> Limits:
+        """Source: for how a container ends that takes too much, kubelet's singleProcessOOMKill, as it is unset."""
+        found = limits.container_limits(pod, container, self.settings.pids_limit, self.settings.huge_page_sizes)
+        return replace(found, ends_whole=self.cgroups.unified)
+
     def _cgroup(self, pod: Object) -> str:
         return limits.cgroup_parent(pod, self.settings.systemd_cgroups, self.cgroups.parent)
 
@@ -192,7 +198,7 @@ class PodBuilder:
                 )
                 for mount, _ in spec.image_mounts(pod, container)
             ),
-            limits=limits.container_limits(pod, container, self.settings.pids_limit, self.settings.huge_page_sizes),
+            limits=self._limits(pod, container),
             security=security(pod, container, images.own, self.settings.seccomp),
             share_processes=spec.shares_processes(pod),
             target_id=start.target_id,

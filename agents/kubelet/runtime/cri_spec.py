@@ -113,6 +113,7 @@ def resources(limits: Limits, oom_score: int = 0) -> dict[str, Any]:
         "memory_swap_limit_in_bytes": limits.memory,
         "oom_score_adj": oom_score,
         "hugepage_limits": [{"page_size": size, "limit": amount} for size, amount in limits.huge_pages],
+        "unified": limits.unified,
     }
 
 

@@ -128,6 +128,7 @@ class Limits:
     """Cgroup limits; 0 is no limit. Memory in bytes, CPU quota in microseconds of each CPU_PERIOD.
 
     `huge_pages` has for each size of pages, as 2MB, how many bytes of such pages may be taken; here 0 is none at all.
+    With `ends_whole` all processes end when the kernel ends one for want of memory; only cgroups of version 2 can.
     """
 
     cpu_shares: int = 0
@@ -135,6 +136,12 @@ class Limits:
     memory: int = 0
     pids: int = 0
     huge_pages: tuple[tuple[str, int], ...] = ()
+    ends_whole: bool = False
+
+    @property
+    def unified(self) -> dict[str, str]:
+        """What is said as files of cgroups of version 2."""
+        return {"memory.oom.group": "1"} if self.ends_whole else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,6 +222,8 @@ def resource_limits(limits: Limits) -> dict[str, Any]:
         found["pids"] = {"limit": limits.pids}
     if limits.huge_pages:
         found["hugepageLimits"] = [{"pageSize": size, "limit": amount} for size, amount in limits.huge_pages]
+    if limits.unified:
+        found["unified"] = limits.unified
     return found
 
 

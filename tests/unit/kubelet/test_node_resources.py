@@ -20,6 +20,7 @@ from agents.kubelet.machine import HugePages, Machine, Pressure
 from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
 from agents.kubelet.pods.limits import cgroup_parent, container_limits, oom_score, pod_limits
 from agents.kubelet.pods.references import resource_value
+from agents.kubelet.runtime import cri_spec, podman_spec
 from agents.kubelet.runtime.interface import Image, Limits, Version
 from agents.kubelet.thresholds import (
     DEFAULT,
@@ -478,8 +479,8 @@ def test_the_classes_of_pods_share_the_cpu_by_what_they_request(tmp_path: Path) 
         kept.keep()
         kept.keep()
     assert told == [
-        f"set-property --runtime kubepods.slice CPUWeight=137 CPUQuota= MemoryMax={7 * GIB} TasksMax=infinity",
-        "set-property --runtime kubepods-burstable.slice CPUWeight=39 CPUQuota= MemoryMax=infinity TasksMax=infinity",
+        f"set-property --runtime kubepods.slice CPUWeight=272 CPUQuota= MemoryMax={7 * GIB} TasksMax=infinity",
+        "set-property --runtime kubepods-burstable.slice CPUWeight=100 CPUQuota= MemoryMax=infinity TasksMax=infinity",
         "set-property --runtime kubepods-besteffort.slice CPUWeight=1 CPUQuota= MemoryMax=infinity TasksMax=infinity",
     ]
     assert {str(path.relative_to(tmp_path)) for path in (tmp_path / "cpu").rglob("*")} == {
@@ -501,11 +502,51 @@ def test_the_slice_of_a_pod_is_systemds_to_limit_and_to_end(tmp_path: Path) -> N
     assert (groups.known(), groups.controllers(uid)) == ({uid}, {"": directory})
     groups.remove(uid)
     assert told == [
-        f"set-property --runtime {name} CPUWeight=39 CPUQuota=25% MemoryMax={64 * MIB} TasksMax=9",
+        f"set-property --runtime {name} CPUWeight=100 CPUQuota=25% MemoryMax={64 * MIB} TasksMax=9",
         f"set-property --runtime {name} CPUWeight=1 CPUQuota= MemoryMax=infinity TasksMax=infinity",
         f"stop {name}",
         f"revert {name}",
     ]
+
+
+# Shares, CPU quota, memory and processes, and what version 2 has in place of version 1's files.
+UNIFIED = [
+    (Limits(), ("1", "max 100000", "max", "max")),
+    (Limits(2, 0, 0, 0), ("1", "max 100000", "max", "max")),
+    (Limits(1024, 25_000, 64 * MIB, 9), ("100", "25000 100000", str(64 * MIB), "9")),
+    (Limits(262144), ("10000", "max 100000", "max", "max")),
+    *((Limits(shares), (str(weight), "max 100000", "max", "max"))
+      for shares, weight in [(102, 17), (256, 35), (512, 59), (2048, 174), (3584, 272), (8192, 532)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("limits", "written"), UNIFIED)
+def test_every_limit_has_its_file_in_cgroups_of_version_2(
+    tmp_path: Path, limits: Limits, written: tuple[str, ...]
+) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu memory rdma\n")
+    (tmp_path / "cgroup.subtree_control").write_text("cpu\n")
+    pods = tmp_path / "kubepods"
+    group = pods / "podu1"
+    group.mkdir(parents=True)
+    for name in ("cpu.weight", "cpu.max", "memory.max", "pids.max"):
+        (group / name).touch()
+    (pods / "cgroup.controllers").write_text("cpu memory pids hugetlb io\n")
+    (pods / "cgroup.subtree_control").touch()
+    PodCgroups("", tmp_path).limit("/kubepods/podu1", limits)
+    assert tuple((group / name).read_text() for name in ("cpu.weight", "cpu.max", "memory.max", "pids.max")) == written
+    # A controller that a group does not have must not cost those within it the others.
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpuset +memory"
+    assert (pods / "cgroup.subtree_control").read_text() == "+cpu +io +memory +hugetlb +pids"
+
+
+def test_a_container_ends_as_a_whole_for_want_of_memory_where_groups_can_say_so() -> None:
+    said = {"memory.oom.group": "1"}
+    for unified in (False, True):
+        limits = Limits(memory=64 * MIB, ends_whole=unified)
+        assert podman_spec.resource_limits(limits).get("unified", {}) == cri_spec.resources(limits)["unified"] == (
+            said if unified else {}
+        )  # fmt: skip
 
 
 def test_a_clock_is_held_against_the_servers() -> None:
