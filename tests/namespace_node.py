@@ -78,8 +78,9 @@ class Node:
         return asdict(self.network.attach(sandbox, ports, Bandwidth(**bandwidth or {})))
 
     def repair_pods(self) -> list[str]:
-        """Repair what pods were attached with."""
-        return self.network.repair()
+        """Repair what pods were attached with; what was done, then what could not be."""
+        found = self.network.repair()
+        return found.done + found.failed
 
     def detach(self, sandbox: str) -> None:
         """Detach a sandbox."""

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort, NetworkError
+from agents.network.repairs import Repairs
 
 
 class FakeNetwork:
@@ -44,8 +45,8 @@ class FakeNetwork:
         if gone is not None:
             self._used.difference_update(gone.addresses)
 
-    def repair(self) -> list[str]:
-        return []
+    def repair(self) -> Repairs:
+        return Repairs()
 
     def attached(self) -> dict[str, Attachment]:
         return dict(self._attachments)

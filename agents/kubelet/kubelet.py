@@ -326,9 +326,11 @@ class Kubelet:
         self._said_of_clock = bool(said)
 
     def _keep_network(self) -> None:
-        changes = self.network.repair()
-        if changes and self.heartbeat.node:
-            self._warn_of_node(telling.REPAIRED, telling.repaired(changes))
+        found = self.network.repair()
+        if found.done and self.heartbeat.node:
+            self._warn_of_node(telling.REPAIRED, telling.repaired(found.done))
+        if found.failed:
+            raise NetworkError("; ".join(found.failed))
 
     def _warn_of_node(self, reason: str, said: str) -> None:
         log.warning(said)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from agents.network.repairs import Repairs
+
 
 class NetworkError(Exception):
     """The network of a sandbox could not be made or removed; the text says which step failed and why."""
@@ -65,8 +67,8 @@ class PodNetwork(Protocol):
     def detach(self, sandbox: str) -> None:
         """Remove the namespace, its link and give its address back; nothing there is no error."""
 
-    def repair(self) -> list[str]:
-        """Make again what somebody took away of what `attach` made here, and say what. Raises NetworkError."""
+    def repair(self) -> Repairs:
+        """Make again what somebody took away of what `attach` made here. Raises NetworkError if nobody can look."""
 
     def attached(self) -> dict[str, Attachment]:
         """Every sandbox that has a namespace or an address now."""

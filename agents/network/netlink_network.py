@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from functools import partial
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from agents.network.interface import UNLIMITED, Attachment, Bandwidth, HostPort,
 from agents.network.ipam import AddressBook, Reservation, gateway_of
 from agents.network.netlink import Message, NetlinkError, NetlinkSocket
 from agents.network.notices import LinkNotices
+from agents.network.repairs import Repairs, attempted
 from agents.network.rtnetlink import encode
 from agents.network.rtnetlink.values import Link, Network, Route, VethPair, mac_of
 from api.runtime import Runtime
@@ -125,13 +127,17 @@ class NetlinkPodNetwork:
             if before is not None and before.host_ports:
                 self._sync_host_ports()
 
-    def repair(self) -> list[str]:
-        """Make again what somebody took away of what `attach` made here, and say what. Raises NetworkError."""
+    def repair(self) -> Repairs:
+        """Make again what somebody took away of what `attach` made here. Raises NetworkError if nobody can look."""
         with self._lock:
             try:
-                return [*self._repair_links(), *self._repair_inside(), *self._host_ports.repair()]
-            except (OSError, NetlinkError, sysctl.SysctlError) as error:
-                raise NetworkError(f"the network of pods cannot be repaired: {error}") from error
+                of_links = self._repair_links()
+            except (OSError, NetlinkError) as error:
+                raise NetworkError(f"the network of pods cannot be looked at: {error}") from error
+            inside = [
+                (name, partial(self._repair_inside, name)) for name, wanted in self._wired.items() if wanted.egress
+            ]
+            return of_links + attempted([*inside, ("the table of host ports", self._host_ports.repair)])
 
     def attached(self) -> dict[str, Attachment]:
         """Every sandbox that has a namespace or an address now."""
@@ -200,45 +206,46 @@ class NetlinkPodNetwork:
             if link.kind == "veth" and sandbox != link.alias and sandbox not in known:
                 self._delete_link(link.name)
 
-    def _repair_links(self) -> list[str]:
+    def _repair_links(self) -> Repairs:
         if self._notices.anything():
             self._links_are_right = False
         if self._links_are_right:
-            return []
+            return Repairs()
         present = {link.name: link for link in links.links(self._kernel).values()}
         self._remove_left(present.values())
-        changes = [self._repair_link(name, present.get(host_interface(name))) for name in self._wired]
-        self._links_are_right = True
-        return list(filter(None, changes))
+        found = attempted(
+            (f"the link of {name}", partial(self._repair_link, name, present.get(host_interface(name))))
+            for name in self._wired
+        )
+        self._links_are_right = not found.failed
+        return found
 
-    def _repair_link(self, sandbox: str, present: Link | None) -> str:
-        """Make a sandbox's link again, bring it up, or limit it; what was done, "" for nothing."""
+    def _repair_link(self, sandbox: str, present: Link | None) -> list[str]:
+        """Make a sandbox's link again, bring it up, or limit it; what was done."""
         reservation, name = self._book.get(sandbox), host_interface(sandbox)
         if present is not None and not present.up:
             self._kernel.request(encode.link_up(present.index))
-            return f"brought {name} of {sandbox} up"
+            return [f"brought {name} of {sandbox} up"]
         limit = self._wired[sandbox].ingress
         if present is not None and limit and present.queue != shaping.QUEUE:
             self._kernel.request(shaping.limit(present.index, limit))
-            return f"limited what {sandbox} takes again"
+            return [f"limited what {sandbox} takes again"]
         if present is not None or reservation is None or not namespaces.exists(self._namespace(sandbox)):
-            return ""
+            return []
         self._wire(sandbox, reservation, self._wired[sandbox], stale=False)
-        return f"made {name} of {sandbox} again"
+        return [f"made {name} of {sandbox} again"]
 
-    def _repair_inside(self) -> list[str]:
+    def _repair_inside(self, sandbox: str) -> list[str]:
         """Limit again what a sandbox sends. Of namespaces other than this one the kernel tells nothing."""
-        changes = []
-        for sandbox, limit in [(name, wanted.egress) for name, wanted in self._wired.items() if wanted.egress]:
-            namespace = self._namespace(sandbox)
-            if not namespaces.exists(namespace):
-                continue
-            with NetlinkSocket(links.NETLINK_ROUTE, str(namespace)) as kernel:
-                inner = links.find_link(kernel, _INTERFACE)
-                if inner is not None and inner.queue != shaping.QUEUE:
-                    kernel.request(shaping.limit(inner.index, limit))
-                    changes.append(f"limited what {sandbox} sends again")
-        return changes
+        namespace = self._namespace(sandbox)
+        if not namespaces.exists(namespace):
+            return []
+        with NetlinkSocket(links.NETLINK_ROUTE, str(namespace)) as kernel:
+            inner = links.find_link(kernel, _INTERFACE)
+            if inner is None or inner.queue == shaping.QUEUE:
+                return []
+            kernel.request(shaping.limit(inner.index, self._wired[sandbox].egress))
+            return [f"limited what {sandbox} sends again"]
 
     def _create_link(self, sandbox: str, reservation: Reservation, bridge: Link, namespace: Path) -> None:
         pair = VethPair(

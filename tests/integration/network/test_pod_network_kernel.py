@@ -145,6 +145,21 @@ def test_what_somebody_takes_away_of_pods_is_made_again_and_said(lab: Lab, host:
     assert host.repair_pods() == []
 
 
+def test_what_cannot_be_repaired_keeps_nothing_else_from_it(host: Host) -> None:
+    held = {name: host.attach(sandbox=name, host_ports=[]) for name in "abc"}
+    host.serve("c", 80, pod="c")
+    host.sh(f"for v in $({LINKS}); do ip link del $v; done")
+    for name in "ab":
+        host.sh(f"ip netns exec {name} ip link add eth0 type bridge")
+    made, *failed = host.repair_pods()
+    assert made.endswith("of c again")
+    assert [one.partition(" cannot be repaired: ")[0] for one in failed] == ["the link of a", "the link of b"]
+    assert host.answer(held["c"]["addresses"][0], 80) == "c"
+    for name in "ab":
+        host.sh(f"ip netns exec {name} ip link del eth0")
+    assert len(host.repair_pods()) == 2, "they are tried again though nobody tells of a change"
+
+
 def test_killing_the_process_between_any_two_steps_leaks_nothing(host: Host) -> None:
     before = host.counts()
     program = (
