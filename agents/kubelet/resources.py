@@ -120,7 +120,7 @@ class NodeResources:
         found = ((namespace_of(pod), self.claims(pod)) for pod in pods)
         return {(namespace, claim): space for namespace, of_pod in found for claim, space in of_pod.values()}
 
-    def use(self, pod: Object) -> Use:
+    def use(self, pod: Object, images_apart: bool) -> Use:
         """What a pod uses, as eviction compares pods."""
         view = views(self._runtime.list(uid_of(pod))).get(uid_of(pod), PodView())
         running = {found.id: found.name for found in view.running()}
@@ -139,7 +139,7 @@ class NodeResources:
             inodes=sum(found.inodes for found in [*disk.logs.values(), *disk.on_disk()]),
             root_inodes=sum(found.files or 0 for found in disk.roots.values()),
             in_memory=disk.in_memory,
-            images_apart=self.pressure().images_apart,
+            images_apart=images_apart,
         )
 
     def _sample(self) -> Sample:

@@ -15,6 +15,7 @@ import pytest
 from agents.kubelet import clock_skew, shutdown, tiers
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, victim
+from agents.kubelet.eviction_manager import EvictionManager, Node
 from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
 from agents.kubelet.machine import HugePages, Machine, Pressure
 from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
@@ -547,6 +548,34 @@ def test_a_container_ends_as_a_whole_for_want_of_memory_where_groups_can_say_so(
         assert podman_spec.resource_limits(limits).get("unified", {}) == cri_spec.resources(limits)["unified"] == (
             said if unified else {}
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(("short", "freed", "readings"), [("", 0, 1), ("memory", 0, 1), ("disk", 0, 2), ("disk", 9, 2)])
+def test_a_look_at_the_node_is_one_reading_and_one_more_after_room_was_made(
+    short: str, freed: int, readings: int
+) -> None:
+    left = {"memory": 9, "disk": 9} | ({short: 1} if short else {})
+    read: list[Pressure] = []
+    evicted: list[str] = []
+    apart: set[bool] = set()
+
+    def pressure() -> Pressure:
+        read.append(Pressure(left["memory"], left["disk"], 10, 9, memory_total=10, images_apart=False))
+        return read[-1]
+
+    def use(one: dict[str, Any], images_apart: bool) -> Use:
+        apart.add(images_apart)
+        return Use(memory={"app": 1})
+
+    pods = [pod(name) for name in "abc"]
+    node = Node(
+        pressure, lambda: pods, use, lambda: left.update(disk=left["disk"] + freed),
+        lambda one, _: evicted.append(one["metadata"]["name"]),
+    )  # fmt: skip
+    thresholds = parse_thresholds("memory.available<5,nodefs.available<5")
+    EvictionManager(SystemRuntime(), node, thresholds, 0.0, lambda: None).look()
+    assert (len(read), len(evicted)) == (readings, 1 if short and not freed else 0)
+    assert apart <= {False}
 
 
 def test_a_clock_is_held_against_the_servers() -> None:
