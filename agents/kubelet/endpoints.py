@@ -17,7 +17,7 @@ import orjson
 
 from agents.kubelet import exposition, node_logs
 from agents.kubelet.kubelet import Kubelet
-from agents.kubelet.logs import LogOptions, read_log
+from agents.kubelet.logs import LogOptions, missing, read_log
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.performer import sandbox_name
 from agents.kubelet.pods.view import views
@@ -216,6 +216,8 @@ class Endpoints:
         if found is None or found.state is State.CREATED:
             raise Refused(400, _no_log(owner, pod, container, previous))
         options = log_options(flask.request.args.to_dict(), self._kubelet.clock.time())
+        if absent := missing(Path(found.log_path)):
+            raise Refused(400, absent)
 
         def pieces(gone: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
             ended = lambda: gone() or self._has_ended(found)  # noqa: E731

@@ -46,12 +46,12 @@ def read_log(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[]
 
 
 def _entries(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[], bool]) -> Iterator[bytes]:
-    while not path.exists():
+    while (file := _opened(path)) is None:
         if not options.follow or ended():
             return
         clock.sleep(_POLL)
     with ExitStack() as opened:
-        file = opened.enter_context(path.open("rb"))
+        opened.enter_context(file)
         file.seek(tail_offset(file, options.tail) if options.tail is not None else 0)
         rest = b""
         while True:
@@ -62,10 +62,10 @@ def _entries(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[]
                 piece = b"".join(entry_text(line, options) for line in lines)
                 if piece:
                     yield piece
-            if was_replaced:
+            if was_replaced and (fresh := _opened(path)) is not None:
                 # Else what has been rotated away would keep its room on the disk as long as somebody follows.
                 file.close()
-                file = opened.enter_context(path.open("rb"))
+                file = opened.enter_context(fresh)
                 continue
             if was_ended:
                 if rest and not options.follow and (piece := entry_text(rest, options)):
@@ -74,6 +74,22 @@ def _entries(path: Path, options: LogOptions, clock: Runtime, ended: Callable[[]
             # An empty piece lets the server notice that the client has gone.
             yield b""
             clock.sleep(_POLL)
+
+
+def _opened(path: Path) -> io.BufferedReader | None:
+    """The log; None if it is not there, or not for now."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+def missing(path: Path) -> str:
+    """Why there is no such log, in the original's words; "" if there is one."""
+    absent = next((part for part in (*reversed(path.parents), path) if not part.exists()), None)
+    if absent is None:
+        return ""
+    return f'failed to try resolving symlinks in path "{path}": lstat {absent}: no such file or directory'
 
 
 def _is_replaced(file: io.BufferedReader, path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.kubelet.log_rotation import rotate
-from agents.kubelet.logs import LogOptions, read_log
+from agents.kubelet.logs import LogOptions, missing, read_log
 from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods.results import with_results
 from agents.kubelet.pods.view import PodView
@@ -68,6 +68,40 @@ def test_a_follower_holds_no_file_that_was_begun_anew(tmp_path: Path) -> None:
     clock = Steps(replace, look)
     assert b"".join(read_log(path, LogOptions(follow=True), clock, lambda: not clock.left)) == b"one\ntwo\n"
     assert held == [[str(path)]]
+
+
+def test_a_log_that_is_away_while_it_is_begun_anew_ends_no_follower(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_text(line("one"))
+
+    class Fleeting(type(path)):  # type: ignore[misc]
+        """A log that goes between being looked at and being opened anew."""
+
+        opened = 0
+
+        def open(self, *words: Any, **named: Any) -> Any:
+            Fleeting.opened += 1
+            if Fleeting.opened == 2:
+                raise FileNotFoundError
+            return super().open(*words, **named)
+
+    def replace() -> None:
+        path.unlink()
+        path.write_text(line("two"))
+
+    clock = Steps(replace, lambda: None, lambda: None)
+    pieces = read_log(Fleeting(path), LogOptions(follow=True), clock, lambda: not clock.left)
+    assert b"".join(pieces) == b"one\ntwo\n"
+
+
+def test_a_log_that_is_not_there_is_told_of_in_the_originals_words(tmp_path: Path) -> None:
+    path = tmp_path / "pod" / "0.log"
+    said = f'failed to try resolving symlinks in path "{path}": lstat {{}}: no such file or directory'
+    assert missing(path) == said.format(path.parent)
+    path.parent.mkdir()
+    assert missing(path) == said.format(path)
+    path.touch()
+    assert missing(path) == ""
 
 
 def test_large_logs_are_put_aside_and_the_oldest_go(tmp_path: Path) -> None:
