@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from podman_host import BUSYBOX, PAUSE, SPEAKER, Host, eventually, missing
+from podman_host import BUSYBOX, PAUSE, SPEAKER, Host, Node, eventually, missing
 
 from api.objects import Object
 
@@ -29,6 +29,9 @@ state = "{directory}/containerd-state"
     snapshotter = "native"
 """
 
+# What the image says itself.
+_SAYS: Object = {"Entrypoint": ["/bin/echo", "said"], "Cmd": ["by", "itself"], "User": "1234", "WorkingDir": "/tmp"}
+
 
 def containerd_missing() -> str:
     """Why containerd cannot run here, or ""."""
@@ -40,18 +43,55 @@ def start_containerd(host: Host) -> Path:
     """Start it and give it the images; the socket's path."""
     (host.directory / "containerd.toml").write_text(_CONFIG.format(directory=host.directory, pause=PAUSE))
     restart_containerd(host)
-    sock = host.directory / "containerd.sock"
-    says = {"Entrypoint": ["/bin/echo", "said"], "Cmd": ["by", "itself"], "User": "1234", "WorkingDir": "/tmp"}
-    images: dict[str, tuple[dict[str, Path], Object]] = {
-        PAUSE: ({"catatonit": Path(shutil.which("catatonit") or "")}, {"Entrypoint": ["/catatonit", "-P"]}),
-        BUSYBOX: (host.small_files(), {}),
-        SPEAKER: (host.small_files(), says),
-    }
-    for name, (files, config) in images.items():
-        archive = host.directory / "image.tar"
-        archive.write_bytes(docker_archive(name, files, config))
-        host.run("ctr", "--address", str(sock), "--namespace", "k8s.io", "images", "import", str(archive))
-    return sock
+    import_image(
+        host, PAUSE, {"catatonit": Path(shutil.which("catatonit") or "")}, {"Entrypoint": ["/catatonit", "-P"]}
+    )
+    import_image(host, BUSYBOX, host.small_files(), {})
+    import_image(host, SPEAKER, host.small_files(), _SAYS)
+    return _socket(host)
+
+
+def import_image(host: Host, name: str, files: dict[str, Path], config: Object) -> None:
+    """An image of these files."""
+    archive = host.directory / "image.tar"
+    archive.write_bytes(docker_archive(name, files, config))
+    ctr(host, "images", "import", str(archive))
+
+
+def ctr(host: Host, *words: str) -> str:
+    """containerd's own command, on what belongs to pods."""
+    return host.run("ctr", "--address", str(_socket(host)), "--namespace", "k8s.io", *words)
+
+
+def _socket(host: Host) -> Path:
+    return host.directory / "containerd.sock"
+
+
+class ContainerdNode(Node):
+    """A node whose kubelet works with containerd."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        directory = self.directory
+        self.options = (
+            *("--runtime", "containerd", "--container-runtime-endpoint", f"unix:{directory}/containerd.sock"),
+            *("--cni-conf-dir", f"{directory}/cni/net.d", "--cni-bin-dir", f"{directory}/cni/bin"),
+        )
+
+    def start_runtime(self) -> None:
+        start_containerd(self)
+
+    def containers(self) -> list[str]:
+        return ctr(self, "containers", "list", "--quiet").split()
+
+    def images(self) -> set[str]:
+        return {name for name in ctr(self, "images", "list", "--quiet").split() if not name.startswith("sha256:")}
+
+    def import_image(self, name: str, files: dict[str, Path], *changes: str, applets: bool = False) -> None:
+        import_image(self, name, files, {})
+
+    def load_speaker(self) -> None:
+        import_image(self, SPEAKER, self.small_files(), _SAYS)
 
 
 def restart_containerd(host: Host) -> None:

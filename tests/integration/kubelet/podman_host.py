@@ -213,6 +213,26 @@ class Node(Host):
         self.manifests.mkdir()
         self.client: Client
 
+    def start_runtime(self) -> None:
+        """What runs containers, and the images for them."""
+        self.start_podman()
+        self.load_images()
+
+    def containers(self) -> list[str]:
+        """The ids of all containers, also of those that have ended."""
+        return self.podman("ps", "--all", "--quiet", "--no-trunc").split()
+
+    def images(self) -> set[str]:
+        """The images' names. Podman fails to list them while one is being removed: it is asked again then."""
+        words = self.command(*self.podman_words(), "images", "--format", "{{.Repository}}:{{.Tag}}")
+
+        def listed() -> set[str] | None:
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            return set(done.stdout.split()) if done.returncode == 0 else None
+
+        found: set[str] = eventually(listed, "Podman lists its images")
+        return found
+
     def start_podman(self) -> None:
         """The Podman service."""
         service = ("system", "service", "--time=0", f"unix://{self.podman_socket}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from pod_case import BUSYBOX, RUN, shell
 from podman_host import NODE, PAUSE, SPEAKER, Node, eventually
-from traces import NAMESPACE, create, pod, ready
+from traces import NAMESPACE, container, create, pod, ready
 
 from agents.kubelet.machine import read_pressure
 from api.objects import Object, is_true
@@ -59,8 +58,7 @@ def evicted(node: Node, name: str) -> Object | None:
 
 
 def make(node: Node, name: str, script: str, **more: object) -> None:
-    container = shell(f"{script}; {RUN}", **EMPTY, **more)
-    create(node, name, containers=[container], volumes=VOLUME, nodeName=NODE)
+    create(node, name, containers=[shell(f"{script}; {RUN}", **EMPTY, **more)], volumes=VOLUME, nodeName=NODE)
 
 
 def test_a_node_short_of_memory_evicts_and_takes_no_more(clean: Node) -> None:
@@ -75,75 +73,68 @@ def test_a_node_short_of_memory_evicts_and_takes_no_more(clean: Node) -> None:
     eventually(lambda: not has(clean, "MemoryPressure"), "the node has memory again")
 
 
-def images(node: Node) -> set[str]:
-    """The images' names. Podman fails to list them while one is being removed: it is asked again then."""
-    words = node.command(*node.podman_words(), "images", "--format", "{{.Repository}}:{{.Tag}}")
-
-    def listed() -> set[str] | None:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        return set(done.stdout.split()) if done.returncode == 0 else None
-
-    found: set[str] = eventually(listed, "Podman lists its images")
-    return found
-
-
 @contextmanager
 def images_restored(node: Node) -> Iterator[None]:
     """Give back what other tests need, though it was unused."""
     try:
         yield
     finally:
-        left = images(node)
+        left = node.images()
         if BUSYBOX not in left:
             node.import_image(BUSYBOX, node.small_files(), applets=True)
         if SPEAKER not in left:
             node.load_speaker()
 
 
-def test_a_node_short_of_room_for_images_collects_what_nobody_uses(clean: Node) -> None:
+def test_a_node_short_of_room_for_images_collects_what_nobody_uses(clean_on: Node) -> None:
     unused = "localhost/test/unused:1"
-    clean.import_image(unused, {"unused": Path(__file__)})
-    create(clean, "done", containers=[shell("true")], restartPolicy="Never")
-    eventually(lambda: pod(clean, "done")["status"]["phase"] == "Succeeded", "the short pod has ended")
-    assert unused in images(clean)
-    with images_restored(clean), kubelet_with(clean, "imagefs.available<900Ti"):
-        eventually(lambda: has(clean, "DiskPressure"), "the node says so")
-        eventually(lambda: images(clean) == {PAUSE}, "what nobody uses is collected")
-        names = ("ps", "--all", "--format", "{{.Names}}")
-        eventually(lambda: "k8s_app_done" not in clean.podman(*names), "nor does what has ended stay")
-    eventually(lambda: not has(clean, "DiskPressure"), "the node has room again")
+    clean_on.import_image(unused, {"unused": Path(__file__)})
+    create(clean_on, "done", containers=[shell("true")], restartPolicy="Never")
+    eventually(lambda: pod(clean_on, "done")["status"]["phase"] == "Succeeded", "the short pod has ended")
+    ended = container(clean_on, "done")["containerID"].partition("//")[2]
+    assert unused in clean_on.images() and ended in clean_on.containers()
+    with images_restored(clean_on), kubelet_with(clean_on, "imagefs.available<900Ti"):
+        eventually(lambda: has(clean_on, "DiskPressure"), "the node says so")
+        eventually(lambda: clean_on.images() == {PAUSE}, "what nobody uses is collected")
+        eventually(lambda: ended not in clean_on.containers(), "nor does what has ended stay")
+    eventually(lambda: not has(clean_on, "DiskPressure"), "the node has room again")
 
 
-def test_a_node_short_of_disk_evicts_who_took_most(clean: Node) -> None:
-    before = images(clean)
-    with kubelet_with(clean, "nodefs.available<16Mi,nodefs.inodesFree<1500", "size=32m,nr_inodes=4000"):
-        requests = {"requests": {"ephemeral-storage": "4Mi"}}
-        make(clean, "modest", "dd if=/dev/zero of=/d/f bs=1M count=1", resources=requests)
-        ready(clean, "modest")
-        assert not has(clean, "DiskPressure")
-
-        make(clean, "greedy", "dd if=/dev/zero of=/d/f bs=1M count=20")
-        status = eventually(lambda: evicted(clean, "greedy"), "who took most is evicted", 60)
-        low = r"The node was low on resource: ephemeral-storage\. Threshold quantity: 16Mi, available: \d+Ki\. "
-        assert re.match(low, status["message"])
-        eventually(lambda: has(clean, "DiskPressure") and tainted(clean, "disk-pressure"), "the node says so")
-        assert images(clean) == before, "they lie on another disk, and would not help"
-        eventually(lambda: not has(clean, "DiskPressure"), "what the evicted pod had is gone", 60)
-        eventually(lambda: not tainted(clean, "disk-pressure"), "the taint is gone")
-
-        make(clean, "littering", "for i in $(seq 3000); do : > /d/$i; done")
-        status = eventually(lambda: evicted(clean, "littering"), "who has most files is evicted", 60)
-        assert status["message"].startswith(
-            "The node was low on resource: inodes. Threshold quantity: 1500, available: "
-        )
-        ready(clean, "modest")
+@pytest.fixture(scope="module")
+def tight(node: Node) -> Iterator[None]:
+    """The node while its kubelet has a small file system, and no more process ids than some."""
+    available = read_pressure(node.directory, node.directory).processes_available
+    thresholds = f"nodefs.available<16Mi,nodefs.inodesFree<1500,pid.available<{available - 1000}"
+    with kubelet_with(node, thresholds, "size=32m,nr_inodes=4000"):
+        yield
 
 
-def test_a_node_short_of_process_ids_evicts_who_has_most(clean: Node) -> None:
-    available = read_pressure(clean.directory, clean.directory).processes_available
-    with kubelet_with(clean, f"pid.available<{available - 1000}"):
-        make(clean, "many", "for i in $(seq 1500); do sleep 1000 & done")
-        status = eventually(lambda: evicted(clean, "many"), "who has most is evicted", 60)
-        assert status["message"].startswith("The node was low on resource: pids. ")
-        eventually(lambda: has(clean, "PIDPressure"), "the node says so")
+def test_a_node_short_of_disk_evicts_who_took_most(tight: None, clean: Node) -> None:
+    before = clean.images()
+    requests = {"requests": {"ephemeral-storage": "4Mi"}}
+    make(clean, "modest", "dd if=/dev/zero of=/d/f bs=1M count=1", resources=requests)
+    ready(clean, "modest")
+    assert not has(clean, "DiskPressure")
+
+    make(clean, "greedy", "dd if=/dev/zero of=/d/f bs=1M count=20")
+    status = eventually(lambda: evicted(clean, "greedy"), "who took most is evicted", 60)
+    low = r"The node was low on resource: ephemeral-storage\. Threshold quantity: 16Mi, available: \d+Ki\. "
+    assert re.match(low, status["message"])
+    eventually(lambda: has(clean, "DiskPressure") and tainted(clean, "disk-pressure"), "the node says so")
+    assert clean.images() == before, "they lie on another disk, and would not help"
+    eventually(lambda: not has(clean, "DiskPressure"), "what the evicted pod had is gone", 60)
+    eventually(lambda: not tainted(clean, "disk-pressure"), "the taint is gone")
+
+    make(clean, "littering", "for i in $(seq 3000); do : > /d/$i; done")
+    status = eventually(lambda: evicted(clean, "littering"), "who has most files is evicted", 60)
+    assert status["message"].startswith("The node was low on resource: inodes. Threshold quantity: 1500, available: ")
+    ready(clean, "modest")
+
+
+def test_a_node_short_of_process_ids_evicts_who_has_most(tight: None, clean: Node) -> None:
+    make(clean, "many", "for i in $(seq 1500); do sleep 1000 & done")
+    status = eventually(lambda: evicted(clean, "many"), "who has most is evicted", 60)
+    assert status["message"].startswith("The node was low on resource: pids. ")
+    eventually(lambda: has(clean, "PIDPressure"), "the node says so")
+    eventually(lambda: not has(clean, "PIDPressure"), "the node has ids again")
     eventually(lambda: not has(clean, "PIDPressure"), "the node has ids again")

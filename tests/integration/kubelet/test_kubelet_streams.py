@@ -28,6 +28,23 @@ CAT = shell("echo ready; while read line; do echo got $line; done", stdin=True) 
 @pytest.fixture(scope="module")
 def target(node: Node) -> Iterator[Node]:
     """The node with a pod that serves, counts and echoes."""
+    yield from _with_target(node)
+
+
+@pytest.fixture(scope="module")
+def containerd_target(containerd_node: Node) -> Iterator[Node]:
+    """Such a node with containerd."""
+    yield from _with_target(containerd_node)
+
+
+@pytest.fixture(params=["target", "containerd_target"])
+def each_target(request: pytest.FixtureRequest) -> Node:
+    """Either of them."""
+    found: Node = request.getfixturevalue(request.param)
+    return found
+
+
+def _with_target(node: Node) -> Iterator[Node]:
     counting = shell(f"{SCRIPT} for i in 1 2 3 4 5; do echo line $i; done; {RUN}")
     body = {
         "apiVersion": "v1",
@@ -55,31 +72,31 @@ def run(node: Node, kubectl: Path, *words: str, framing: str = "websocket", give
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_exec_gives_streams_and_exit_status(target: Node, kubectl: Path, framing: str) -> None:
+def test_exec_gives_streams_and_exit_status(each_target: Node, kubectl: Path, framing: str) -> None:
     words = ("exec", "target", "-c", "app", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
-    code, out, err = run(target, kubectl, *words, framing=framing)
+    code, out, err = run(each_target, kubectl, *words, framing=framing)
     assert (code, out) == (7, "out\n")
     assert "err\n" in err and "exit code 7" in err
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_exec_carries_input(target: Node, kubectl: Path, framing: str) -> None:
+def test_exec_carries_input(each_target: Node, kubectl: Path, framing: str) -> None:
     text = "".join(f"line {number}\n" for number in range(20_000))
     words = ("exec", "-i", "target", "-c", "app", "--", "md5sum")
-    code, out, err = run(target, kubectl, *words, framing=framing, given=text)
+    code, out, err = run(each_target, kubectl, *words, framing=framing, given=text)
     expected = subprocess.run(["md5sum"], input=text, capture_output=True, text=True, check=True).stdout
     assert (code, out, err) == (0, expected, "")
 
 
-def test_exec_of_a_missing_command_says_so(target: Node, kubectl: Path) -> None:
-    code, _, err = run(target, kubectl, "exec", "target", "-c", "app", "--", "no-such-program")
+def test_exec_of_a_missing_command_says_so(each_target: Node, kubectl: Path) -> None:
+    code, _, err = run(each_target, kubectl, "exec", "target", "-c", "app", "--", "no-such-program")
     assert code != 0 and "no-such-program" in err
 
 
-def test_exec_with_a_terminal(target: Node, kubectl: Path) -> None:
+def test_exec_with_a_terminal(each_target: Node, kubectl: Path) -> None:
     # The size follows the start of the command.
     words = kubectl_words(
-        target, kubectl, "exec", "-it", "target", "-c", "app", "--", "sh", "-c", "tty; sleep 0.5; stty size"
+        each_target, kubectl, "exec", "-it", "target", "-c", "app", "--", "sh", "-c", "tty; sleep 0.5; stty size"
     )
     script = ["script", "-qec", f"stty rows 30 cols 100; {' '.join(_quoted(word) for word in words)}", "/dev/null"]
     done = subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
@@ -87,8 +104,8 @@ def test_exec_with_a_terminal(target: Node, kubectl: Path) -> None:
     assert "30 100" in done.stdout
 
 
-def test_attach_joins_the_running_process(target: Node, kubectl: Path) -> None:
-    line = kubectl_words(target, kubectl, "attach", "-i", "target", "-c", "cat")
+def test_attach_joins_the_running_process(each_target: Node, kubectl: Path) -> None:
+    line = kubectl_words(each_target, kubectl, "attach", "-i", "target", "-c", "cat")
     process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -119,15 +136,15 @@ def test_logs_with_times(target: Node, kubectl: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z line 5\n", out)
 
 
-def test_following_logs_ends_with_the_container(target: Node, kubectl: Path) -> None:
+def test_following_logs_ends_with_the_container(each_target: Node, kubectl: Path) -> None:
     spec = {"restartPolicy": "Never", "containers": [shell("for i in 1 2 3; do echo $i; sleep 0.5; done")]}
     metadata = {"name": "short", "namespace": "default"}
-    target.client.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    each_target.client.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     try:
-        eventually(lambda: run(target, kubectl, "logs", "short")[0] == 0, "the container has a log")
-        assert run(target, kubectl, "logs", "-f", "short")[1] == "1\n2\n3\n"
+        eventually(lambda: run(each_target, kubectl, "logs", "short")[0] == 0, "the container has a log")
+        assert run(each_target, kubectl, "logs", "-f", "short")[1] == "1\n2\n3\n"
     finally:
-        target.client.delete("pods", "short", "default", grace_period_seconds=0)
+        each_target.client.delete("pods", "short", "default", grace_period_seconds=0)
 
 
 @pytest.fixture(scope="module")
@@ -195,15 +212,15 @@ def test_logs_come_as_messages(
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_port_forward_reaches_the_pods_loopback(target: Node, kubectl: Path, framing: str) -> None:
-    line = kubectl_words(target, kubectl, "port-forward", "pod/target", ":8080", framing=framing)
+def test_port_forward_reaches_the_pods_loopback(each_target: Node, kubectl: Path, framing: str) -> None:
+    line = kubectl_words(each_target, kubectl, "port-forward", "pod/target", ":8080", framing=framing)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         found = re.search(r"127\.0\.0\.1:(\d+) -> 8080", process.stdout.readline())
         assert found is not None
         for _ in range(3):
-            assert target.run("busybox", "wget", "-qO-", f"http://127.0.0.1:{found[1]}/") == "page\n"
+            assert each_target.run("busybox", "wget", "-qO-", f"http://127.0.0.1:{found[1]}/") == "page\n"
     finally:
         process.kill()
         process.wait(10)

@@ -33,8 +33,8 @@ class Traces:
 def traces(node: Node) -> Traces:
     kubelet = node.directory / "kubelet"
     return Traces(
-        containers=len(node.podman("ps", "--all", "--quiet").split()),
-        images=len(node.podman("images", "--quiet").split()),
+        containers=len(node.containers()),
+        images=len(node.images()),
         addresses=sum(1 for path in (kubelet / "network" / "sandboxes").glob("*") if path.is_file()),
         namespaces=len(node.run("ls", "/run/netns").split()),
         links=node.run("ip", "-o", "link").count("veth"),
