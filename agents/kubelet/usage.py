@@ -19,6 +19,7 @@ from agents.kubelet.cgroups import PodCgroups
 _BLOCK = 512
 _MICRO = 1_000
 _UNLIMITED = 1 << 62
+_WITHIN_SCOPE = "container"
 STALLING = ("cpu", "memory", "io")
 
 
@@ -283,7 +284,7 @@ def interfaces(text: str) -> dict[str, Interface]:
 def _network(own: Mapping[str, Path]) -> dict[str, Interface]:
     """Read through any process of the pod."""
     for path in own.values():
-        for group in (path, *path.glob("*/")):
+        for group in (path, *path.glob("*/"), *path.glob(f"*/{_WITHIN_SCOPE}/")):
             for process in _text(group / "cgroup.procs").split()[:1]:
                 text = _text(Path("/proc") / process / "net" / "dev")
                 if text:
@@ -294,7 +295,10 @@ def _network(own: Mapping[str, Path]) -> dict[str, Interface]:
 def _child(path: Path, container_id: str) -> Path | None:
     """A container's group within its pod's: conmon's beside it is not meant."""
     found = [entry for entry in path.glob(f"*{container_id}*") if "conmon" not in entry.name and entry.is_dir()]
-    return found[0] if found else None
+    if not found:
+        return None
+    # Under systemd crun limits a group of its own within the scope, which counts no waiting for the quota itself.
+    return inner if (inner := found[0] / _WITHIN_SCOPE).is_dir() else found[0]
 
 
 def _limit(path: Path) -> int:

@@ -464,6 +464,19 @@ def test_what_a_pods_groups_count_and_take(tmp_path: Path, version: int) -> None
     assert (tmp_path / file).read_text() == str(64 * MIB)
 
 
+def test_a_container_is_counted_where_crun_limits_it_within_its_scope(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").touch()
+    scope = tmp_path / "kubepods.slice/kubepods-podu1.slice/libpod-c1.scope"
+    (scope / "container").mkdir(parents=True)
+    for group, limit, waited in ((scope, "max", 0), (scope / "container", f"{64 * MIB}", 250)):
+        (group / "memory.max").write_text(limit)
+        (group / "memory.current").write_text("100")
+        (group / "cpu.stat").write_text(f"usage_usec 9\nnr_periods 300\nnr_throttled {waited}\n")
+    found = pod_usage(PodCgroups("", tmp_path), "u1", ["c1"], 5.0)
+    assert found is not None
+    assert (found.containers["c1"].memory_limit, found.containers["c1"].throttling.throttled) == (64 * MIB, 250)
+
+
 def test_the_classes_of_pods_share_the_cpu_by_what_they_request(tmp_path: Path) -> None:
     machine, reserved = Machine(cpus=4, memory=8 * GIB, disk=0), {"cpu": "500m", "memory": "1Gi"}
     sure = {"requests": amounts("2", "1Gi"), "limits": amounts("2", "1Gi")}
