@@ -15,7 +15,6 @@ from agents.kubelet.runtime.interface import UNSTARTED, Container, ProcessUser, 
 from api.objects import Object, is_deleting, is_true
 from api.runtime import timestamp
 
-OOM_EXIT_CODE = 137
 _UNKNOWN, _RESTARTING = "ContainerStatusUnknown", "RestartingAllContainers"
 _NOT_FOUND = "The container could not be located when the pod was terminated"
 _WAS_RUNNING = "The container could not be located when the pod was deleted.  The container used to be Running"
@@ -118,6 +117,8 @@ def _status(
         "containerID": container_id,
         "started": False,
     }
+    if signal := spec.stop_signal(container):
+        status["stopSignal"] = signal
     if latest.user is not None:
         status["user"] = {"linux": _linux_user(latest.user)}
     if latest.state is State.RUNNING:

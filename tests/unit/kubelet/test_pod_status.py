@@ -98,6 +98,14 @@ def test_a_running_pod_is_ready() -> None:
     assert entry["state"] == {"running": {"startedAt": timestamp(NOW - 10)}}
 
 
+@pytest.mark.parametrize("state", ["running", "exited"])
+def test_the_stop_signal_that_a_pod_names_is_told(state: str) -> None:
+    pod = make_pod("Never")
+    assert "stopSignal" not in status_of(pod, container(state=state))["containerStatuses"][0]
+    pod["spec"]["containers"][0]["lifecycle"] = {"stopSignal": "SIGUSR1"}
+    assert status_of(pod, container(state=state))["containerStatuses"][0]["stopSignal"] == "SIGUSR1"
+
+
 def test_an_unready_container_makes_the_pod_unready() -> None:
     memory = Memory(readings={"app0": Reading(ready=False)}, addresses=("10.244.1.5",))
     status = status_of(make_pod(), container(), memory=memory)
