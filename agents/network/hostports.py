@@ -1,7 +1,11 @@
 """Ports of the node that lead to ports of pods, as an nftables table of its own beside the proxy's.
 
+The node itself reaches them at 127.0.0.1 too, if they are there or at any address. For that the kernel must take
+packets of loopback addresses on the pods' bridge; what others send to such addresses by it is dropped, as before.
+
 Invariant: a family's table is there exactly while a pod on this node has a host port and an address of the family; no
-UDP client is led to a pod that had the port before.
+UDP client is led to a pod that had the port before; only the node itself reaches what listens at 127.0.0.1.
+Source: the portmap plugin of CNI, for what is reached from where.
 """
 
 from __future__ import annotations
@@ -10,23 +14,30 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from itertools import combinations
 
+from agents.network import links, sysctl
 from agents.network.conntrack import ConnectionTracking, Frontend
 from agents.network.interface import HostPort, NetworkError
 from agents.network.netlink import NetlinkError
 from agents.network.nftables.table import NftTable
 from agents.network.nftables.values import (
+    ACCEPT,
+    DROP,
     PROTOCOLS,
     Chain,
     Endpoint,
+    Established,
     Family,
     Field,
     Hook,
     HookPoint,
+    InNetworks,
     InSet,
+    Interface,
     IsLocal,
     Key,
     Masquerade,
     Redirect,
+    Rule,
     Ruleset,
     Set,
     Translated,
@@ -41,6 +52,7 @@ TABLE = "wherry-hostports"
 # Before the proxy's destination NAT: a host port wins over a NodePort of the same number.
 _PRIORITY = -101
 _SOURCE_NAT_PRIORITY = 99
+_LOOPBACK = ("127.0.0.0/8",)
 _ANY, _ONE, _SELF = "ports", "address-ports", "hairpin"
 _LOCAL = (Field.PROTOCOL, Field.DESTINATION_PORT)
 _ADDRESSED = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
@@ -73,12 +85,15 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
         (Redirect(_ADDRESSED, _ONE),),
         (IsLocal(Field.DESTINATION), Redirect(_LOCAL, _ANY)),
     ))  # fmt: skip
+    own = () if family is Family.IP6 else _own_loopback()
+    home = () if family is Family.IP6 else ((Translated(), InNetworks(Field.SOURCE, _LOOPBACK), Masquerade()),)
     hairpinned = (Translated(), InSet((Field.SOURCE, Field.DESTINATION), _SELF), Masquerade())
     return Ruleset(
         chains={
             "prerouting": Chain(lookup.rules, Hook("nat", HookPoint.PREROUTING, _PRIORITY)),
             "output": Chain(lookup.rules, Hook("nat", HookPoint.OUTPUT, _PRIORITY)),
-            "postrouting": Chain((hairpinned,), Hook("nat", HookPoint.POSTROUTING, _SOURCE_NAT_PRIORITY)),
+            **({"input": Chain(own, Hook("filter", HookPoint.INPUT, 0))} if own else {}),
+            "postrouting": Chain((hairpinned, *home), Hook("nat", HookPoint.POSTROUTING, _SOURCE_NAT_PRIORITY)),
         },
         sets={
             _ANY: Set((Type.PROTOCOL, Type.PORT), data=(Type.ADDRESS, Type.PORT)),
@@ -86,6 +101,14 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
             _SELF: Set((Type.ADDRESS, Type.ADDRESS)),
         },
         elements={_ANY: anywhere, _ONE: addressed, _SELF: hairpin},
+    )
+
+
+def _own_loopback() -> tuple[Rule, ...]:
+    """Answers come to the node's loopback addresses from pods, and nothing else from anywhere."""
+    return (
+        (Established(), ACCEPT),
+        (Interface("lo", inverted=True), InNetworks(Field.DESTINATION, _LOOPBACK), DROP),
     )
 
 
@@ -124,17 +147,28 @@ class HostPortTable:
                 else:
                     table.remove()
                 self._forget_flows(table.family, backends(wanted))
-        except NetlinkError as error:
+            self._take_loopback()
+        except (NetlinkError, sysctl.SysctlError) as error:
             raise NetworkError(f"host ports cannot be set up: {error}") from error
 
     def repair(self) -> list[str]:
-        """Undo what others did to the tables since the last call; what, as sentences. Raises NetlinkError."""
+        """Undo what others did to the tables since the last call; what, as sentences.
+
+        Raises NetlinkError, SysctlError.
+        """
         changes = []
         for table in self._tables:
             wanted = self._wanted.get(table.family, Ruleset())
             if wanted.chains and not table.unchanged() and (found := table.reconcile(wanted)):
                 changes.append(f"nftables table {TABLE} of {table.family.written}: {found}")
+        if self._take_loopback():
+            changes.append("let the node reach host ports at 127.0.0.1 again")
         return changes
+
+    def _take_loopback(self) -> bool:
+        """Let packets of loopback addresses pass the bridge, once the table drops those of others."""
+        wanted = self._wanted.get(Family.IP, Ruleset())
+        return bool(wanted.chains) and sysctl.ensure(f"ipv4/conf/{links.BRIDGE}/route_localnet", "1")
 
     def _forget_flows(self, family: Family, now: dict[Frontend, frozenset[Endpoint]]) -> None:
         before, self._led[family] = self._led[family], now

@@ -225,6 +225,10 @@ def test_a_host_port_leads_to_its_pod_from_outside_inside_and_itself(lab: Lab, h
     assert host.answer("192.168.9.11", 8080, pod="other") == "web"
     assert host.answer("192.168.9.11", 8080) == "web"
     assert host.answer("192.168.9.11", 8080, pod="web") == "web"
+    assert host.answer("127.0.0.1", 8080) == "web"
+    host.sh("echo 0 > /proc/sys/net/ipv4/conf/wherry0/route_localnet")
+    assert host.repair_pods() == ["let the node reach host ports at 127.0.0.1 again"]
+    assert host.answer("127.0.0.1", 8080) == "web"
     host.detach(sandbox="web")
     assert client.answer("192.168.9.11", 8080) == "error"
 
@@ -236,8 +240,24 @@ def test_pods_share_a_host_port_if_its_address_or_protocol_differs(host: Host) -
         host.attach(sandbox=name, host_ports=[port | {"protocol": protocol, "host_address": address}])
         host.serve(name, 8080, pod=name, protocol=protocol.lower())
     assert host.answer("127.0.0.1", 54323, source="192.168.9.11") == "loopback"
+    assert host.answer("127.0.0.1", 54323) == "loopback"
     assert host.answer("192.168.9.11", 54323) == "stream"
     assert host.answer("192.168.9.11", 54323, protocol="udp") == "datagram"
+
+
+def test_a_pod_reaches_nothing_at_the_nodes_loopback_though_host_ports_are_there(host: Host) -> None:
+    held = {}
+    for name in ("web", "bold"):
+        ports = [{"host_port": 8080, "container_port": 80}] if name == "web" else []
+        held[name] = host.attach(sandbox=name, host_ports=ports)
+    host.serve("private", 7000)
+    gateway = held["bold"]["gateway"]
+    host.sh(
+        "ip netns exec bold sh -ec 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip route flush table local;"
+        f" ip route add 127.0.0.1 via {gateway}'"
+    )
+    assert host.answer("127.0.0.1", 7000) == "private"
+    assert host.answer("127.0.0.1", 7000, pod="bold", source=held["bold"]["addresses"][0]) == "error"
 
 
 @pytest.mark.parametrize("address", ["anywhere", "10.0.0", "fe80::1%eth0"])

@@ -8,7 +8,18 @@ import pytest
 
 from agents.network import hostports
 from agents.network.interface import HostPort
-from agents.network.nftables.values import TCP, UDP, Endpoint
+from agents.network.nftables.values import (
+    ACCEPT,
+    DROP,
+    TCP,
+    UDP,
+    Endpoint,
+    Established,
+    Family,
+    Field,
+    InNetworks,
+    Interface,
+)  # fmt: skip
 
 pytestmark = pytest.mark.unit
 
@@ -27,6 +38,13 @@ def test_claims_become_elements(claims: list, anywhere: dict, addressed: dict) -
     elements = hostports.desired(claims).elements
     assert elements["ports"] == anywhere
     assert elements["address-ports"] == addressed
+
+
+def test_loopback_addresses_take_answers_of_pods_and_nothing_else() -> None:
+    at_home = InNetworks(Field.DESTINATION, ("127.0.0.0/8",))
+    chain = hostports.desired([(POD, HostPort(80, 8080))]).chains["input"]
+    assert chain.rules == ((Established(), ACCEPT), (Interface("lo", inverted=True), at_home, DROP))
+    assert "input" not in hostports.desired([(ip_address("fd00::5"), HostPort(80, 8080))], Family.IP6).chains
 
 
 def test_a_pod_with_a_host_port_may_reach_itself() -> None:
