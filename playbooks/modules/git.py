@@ -67,7 +67,7 @@ def _with_difference(call: Call, dest: str, result: dict[str, Any]) -> dict[str,
     if call.check:
         _run(call, dest, ["fetch", call["remote"], call["version"]])
     done = _run(call, dest, ["diff", before, after])
-    shown = done.out if done.status == 0 else f">> {before} and {after} cannot be compared: {_last(done)}"
+    shown = done.out if done.status == 0 else f">> {before} and {after} cannot be compared: {_reason(done)}"
     return {**result, "diff": {"prepared": shown}}
 
 
@@ -100,7 +100,9 @@ def _present(call: Call, dest: str) -> dict[str, Any]:
     before = result["before"] = _git(call, dest, "rev-parse", "HEAD").out.strip()
     if not call["update"]:
         return {**result, "after": before}
-    dirty = not call["bare"] and bool(_git(call, dest, "status", "--porcelain", "-uno").out.strip())
+    # A submodule that is ahead of what the version names is what `track_submodules` makes of it.
+    ahead = ["--ignore-submodules=all"] if call["track_submodules"] else []
+    dirty = not call["bare"] and bool(_git(call, dest, "status", "--porcelain", "-uno", *ahead).out.strip())
     if dirty and not call["force"]:
         raise Failure("Local modifications exist in the destination: " + dest + " (force=no).", **result)
     if dirty and not call.check:
@@ -108,13 +110,14 @@ def _present(call: Call, dest: str) -> dict[str, Any]:
     moved = result["remote_url_changed"] = _point(call, dest)
     if call.check:
         wanted = _remote_head(call)
-        return {**result, "after": wanted, "changed": wanted != before or moved}
+        told = {"changed": wanted != before or moved or result["changed"], **_submodules(call, dest)}
+        return {**result, "after": wanted, **told}
     _fetch(call, dest)
     wanted = _resolve(call, dest)
     changed = wanted != before or dirty or moved or result["changed"]
     if changed and not call["bare"]:
         _switch(call, dest, wanted)
-    return {**result, "after": wanted, "changed": changed}
+    return {**result, "after": wanted, "changed": changed, **_submodules(call, dest)}
 
 
 def _move_apart(call: Call, dest: str, apart: str) -> dict[str, Any]:
@@ -128,13 +131,15 @@ def _move_apart(call: Call, dest: str, apart: str) -> dict[str, Any]:
 
 
 def _clone(call: Call, dest: str) -> dict[str, Any]:
-    words = ["clone", *(["--bare"] if call["bare"] else ["--origin", call["remote"]])]
-    words += ["--recursive"] if call["recursive"] and not call["bare"] else []
-    named = call["version"] != "HEAD" and not _is_hash(call["version"])
-    if call["depth"]:
+    version, bare = call["version"], call["bare"]
+    words = ["clone", *(["--bare"] if bare else ["--origin", call["remote"]])]
+    # Only branches and tags can be cloned by name, and what a refspec brings has a name only then.
+    named = not (bare or call["refspec"] or version == "HEAD" or _is_hash(version) or version.startswith("refs/"))
+    # Servers give a shallow copy of names, seldom of a hash.
+    if call["depth"] and (call["refspec"] or not _is_hash(version)):
         words += ["--depth", str(call["depth"])]
     if named:
-        words += ["--branch", call["version"]]
+        words += ["--branch", version]
     if call["single_branch"]:
         words.append("--single-branch")
     if call["reference"]:
@@ -144,12 +149,13 @@ def _clone(call: Call, dest: str) -> dict[str, Any]:
     os.makedirs(os.path.dirname(dest), exist_ok=True)
     done = _run(call, None, [*words, _url(call), dest])
     if done.status != 0:
-        raise Failure(f"Failed to clone: {_last(done)}", rc=done.status, stdout=done.out, stderr=done.err)
+        raise Failure(f"Failed to clone: {_reason(done)}", rc=done.status, stdout=done.out, stderr=done.err)
     if call["refspec"]:
-        _git(call, dest, "fetch", call["remote"], call["refspec"])
-    if _is_hash(call["version"]) and not call["bare"]:
+        _git(call, dest, "fetch", *_depth(call), call["remote"], call["refspec"])
+    if not named and not bare and version != "HEAD":
         _switch(call, dest, _resolve(call, dest))
-    return {"before": None, "after": _git(call, dest, "rev-parse", "HEAD").out.strip(), "changed": True}
+    told = _submodules(call, dest)
+    return {"before": None, "after": _git(call, dest, "rev-parse", "HEAD").out.strip(), **told, "changed": True}
 
 
 def _remote_head(call: Call) -> str:
@@ -162,7 +168,7 @@ def _remote_head(call: Call) -> str:
     )
     done = _run(call, None, ["ls-remote", _url(call), *names])
     if done.status != 0:
-        raise Failure(_last(done), rc=done.status, stdout=done.out, stderr=done.err)
+        raise Failure(_reason(done), rc=done.status, stdout=done.out, stderr=done.err)
     found = {name: commit for commit, _, name in (line.partition("\t") for line in done.out.splitlines())}
     return next((found[name] for name in names if name in found), version)
 
@@ -201,42 +207,82 @@ def _point(call: Call, dest: str) -> bool:
     return True
 
 
+def _depth(call: Call) -> list[str]:
+    return ["--depth", str(call["depth"])] if call["depth"] else []
+
+
 def _fetch(call: Call, dest: str) -> None:
-    words = ["fetch", "--tags", "--force"]
-    if call["depth"]:
-        words += ["--depth", str(call["depth"])]
-    _git(call, dest, *words, call["remote"], *([call["refspec"]] if call["refspec"] else []))
-    _run(call, dest, ["remote", "set-head", call["remote"], "--auto"])
+    remote, words = call["remote"], ["fetch", "--tags", "--force", *_depth(call)]
+    if call["bare"]:
+        # A bare copy has no others than these, and no setting that would have them fetched.
+        _git(call, dest, *words, remote, "+refs/heads/*:refs/heads/*")
+        return
+    _git(call, dest, *words, remote)
+    if call["refspec"]:
+        _git(call, dest, *words, remote, call["refspec"])
+    fetched = _run(call, dest, ["config", "--get-all", f"remote.{remote}.fetch"]).out
+    if "refs/heads/*" not in fetched:
+        # A shallow copy, or one of a single branch: others come one by one.
+        _run(call, dest, [*words, remote, _tracked(call)])
+    _run(call, dest, ["remote", "set-head", remote, "--auto"])
+
+
+def _tracked(call: Call) -> str:
+    """The version as a branch to be fetched."""
+    return f"+refs/heads/{call['version']}:refs/remotes/{call['remote']}/{call['version']}"
 
 
 def _resolve(call: Call, dest: str) -> str:
     version, remote = call["version"], call["remote"]
     names = [f"refs/remotes/{remote}/{version}", f"refs/tags/{version}", version]
-    if version == "HEAD":
+    if version == "HEAD" or call["bare"]:
         names = [f"refs/remotes/{remote}/HEAD", "HEAD"]
     for name in names:
-        done = _run(call, dest, ["rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"])
-        if done.status == 0:
-            return done.out.strip()
+        commit = _commit(call, dest, name)
+        if commit:
+            return commit
+    for wanted in (_tracked(call), version):
+        if _run(call, dest, ["fetch", *_depth(call), remote, wanted]).status == 0:
+            return _commit(call, dest, "FETCH_HEAD")
     raise Failure(f"Failed to checkout {version}: {call['repo']} has no such branch, tag or commit")
+
+
+def _commit(call: Call, dest: str, name: str) -> str:
+    """The commit that a name stands for, "" if it stands for none."""
+    return _run(call, dest, ["rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]).out.strip()
 
 
 def _switch(call: Call, dest: str, wanted: str) -> None:
     version, remote = call["version"], call["remote"]
     force = ["--force"] if call["force"] else []
-    if _run(call, dest, ["rev-parse", "--verify", "--quiet", f"refs/remotes/{remote}/{version}"]).status == 0:
+    if _commit(call, dest, f"refs/remotes/{remote}/{version}"):
         if version == "HEAD":
             _git(call, dest, "reset", "--hard", wanted)
         else:
             _git(call, dest, "checkout", *force, "-B", version, wanted)
             _run(call, dest, ["branch", f"--set-upstream-to={remote}/{version}", version])
     else:
-        _git(call, dest, "checkout", *force, "--detach", wanted)
+        # By its name, if it is a tag: git then says where it is in these words.
+        tag = _commit(call, dest, f"refs/tags/{version}") == wanted
+        _git(call, dest, "checkout", *force, "--detach", version if tag else wanted)
     if call["force"]:
         _git(call, dest, "reset", "--hard", wanted)
-    if call["recursive"] and os.path.exists(os.path.join(dest, ".gitmodules")):
-        remote_words = ["--remote"] if call["track_submodules"] else []
-        _git(call, dest, "submodule", "update", "--init", "--recursive", *remote_words)
+
+
+def _submodules(call: Call, dest: str) -> dict[str, Any]:
+    """Bring the submodules to the commits that the version names, or with `track_submodules` to their newest."""
+    if call["bare"] or not call["recursive"] or not os.path.exists(os.path.join(dest, ".gitmodules")):
+        return {}
+    before = _git(call, dest, "submodule", "status", "--recursive").out
+    if call.check:
+        changed = any(line[:1] in "-+" for line in before.splitlines())
+    else:
+        newest = ["--remote"] if call["track_submodules"] else []
+        force = ["--force"] if call["force"] else []
+        _git(call, dest, "submodule", "sync", "--recursive")
+        _git(call, dest, "submodule", "update", "--init", "--recursive", *newest, *force)
+        changed = _git(call, dest, "submodule", "status", "--recursive").out != before
+    return {"submodules_changed": True, "changed": True} if changed else {}
 
 
 def _run(call: Call, dest: str | None, words: list[str]) -> Completed:
@@ -249,21 +295,31 @@ def _run(call: Call, dest: str | None, words: list[str]) -> Completed:
         options.append(call["ssh_opts"])
     ssh = {"GIT_SSH_COMMAND": " ".join(["ssh", "-o BatchMode=yes", *options])}
     where = ["-C", dest] if dest else []
+    environment = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **ssh}
     try:
-        return call.run(
-            [call["executable"], *where, *words], environment={"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **ssh}
-        )
+        return call.run([call["executable"], *where, *words], environment=environment, umask=_umask(call))
     except OSError as error:
-        raise Failure("git is not on this host; install it") from error
+        raise Failure(f"{call['executable']} is not on this host; install git") from error
+
+
+def _umask(call: Call) -> int | None:
+    try:
+        if isinstance(call["umask"], (str, type(None))):
+            return None if call["umask"] is None else int(call["umask"], 8)
+    except ValueError:
+        pass
+    raise Failure("umask must be defined as a quoted octal integer")
 
 
 def _git(call: Call, dest: str, *words: str) -> Completed:
     done = _run(call, dest, list(words))
     if done.status != 0:
-        raise Failure(f"git {words[0]} failed in {dest}: {_last(done)}", rc=done.status, stderr=done.err)
+        raise Failure(f"git {words[0]} failed in {dest}: {_reason(done)}", rc=done.status, stderr=done.err)
     return done
 
 
-def _last(done: Completed) -> str:
+def _reason(done: Completed) -> str:
+    """What git gives as the reason: the first line that it marks as one, else the last of all."""
     lines = (done.err.strip() or done.out.strip() or "no message").splitlines()
-    return lines[-1]
+    marked = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))]
+    return marked[0] if marked else lines[-1]
