@@ -61,6 +61,9 @@ def _with(call: Call, lines: list[str]) -> list[str]:
     kept = list(lines)
     for given in call["key"].strip().splitlines():
         words = given.split()
+        if not words or words[0].startswith("#"):
+            # ssh-keyscan says between the keys which server gave them.
+            continue
         if len(words) < 3 or not _about(given, call["name"]):
             raise Failure("Host parameter does not match hashed host field in supplied key")
         kind, blob = words[1], words[2]

@@ -73,6 +73,13 @@ def test_keys_are_told_apart_by_what_they_are(line: str, present: bool, exclusiv
     assert edited(KEYS, [parsed(line)], present, exclusive) == after
 
 
+def test_keys_of_a_scan_come_with_what_the_server_is(tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    scan = "# h:22 SSH-2.0-OpenSSH_9.2\nh ssh-rsa AAAA\n\n# h:22 SSH-2.0-OpenSSH_9.2\nh ssh-ed25519 BBBB\n"
+    assert result_of("known_hosts", name="h", key=scan, path=str(path))["changed"]
+    assert path.read_text() == "h ssh-rsa AAAA\nh ssh-ed25519 BBBB\n"
+
+
 @pytest.mark.parametrize("line", ["", "# ssh-rsa AAAA", "ssh-rsa", "ssh-foo AAAA", "garbage"])
 def test_what_is_no_key(line: str) -> None:
     assert parsed(line).kind == ""
