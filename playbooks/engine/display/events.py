@@ -6,7 +6,7 @@ Invariant: every method may be called from any thread; the base class shows noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -38,7 +38,8 @@ class Finished:
     hidden: bool = False
     delegate: str = ""
     label: str | None = None
-    diff: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    # Whether what the task changed is to be shown.
+    diff: bool = False
 
 
 class Display:

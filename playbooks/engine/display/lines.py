@@ -129,7 +129,7 @@ class Lines(Display):
         why = self._why(finished)
         lines = [self._paint(text, finished.status) + seconds + (f"  {why}" if why else "")]
         lines.extend(self._details(finished))
-        lines.extend(_diff(finished.result))
+        lines.extend(_diff(finished.result) if finished.diff else ())
         self._write("\n".join(lines))
 
     def _why(self, finished: Finished) -> str:

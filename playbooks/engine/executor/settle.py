@@ -188,7 +188,8 @@ class Settler:
     def _finished(self, outcome: Outcome, shown: Status) -> Finished:
         result = censored(outcome.result) if outcome.hidden else outcome.result
         task = self._play.shown(outcome.task, outcome.host)
-        return Finished(outcome.host, task, shown, result, outcome.seconds, outcome.hidden, outcome.delegate)
+        told = (outcome.seconds, outcome.hidden, outcome.delegate)
+        return Finished(outcome.host, task, shown, result, *told, diff=outcome.diff)
 
     def _failure(self, outcome: Outcome, *, unreachable: bool = False) -> None:
         from playbooks.engine.display.reasons import authored, reason

@@ -45,6 +45,7 @@ class Outcome:
     seconds: float = 0.0
     hidden: bool = False
     delegate: str = ""
+    diff: bool = False
     ignored: bool = False
     includes: list[Include] = field(default_factory=list)
     # Handlers and topics to notify if the task changed something; a loop's items may name their own.
@@ -170,6 +171,7 @@ class TaskRunner:
             seconds,
             self._outcome.hidden,
             label=str(label),
+            diff=self._outcome.diff,
         )
         self._play.run.display.item_finished(shown)
 
@@ -202,6 +204,7 @@ class TaskRunner:
         task = self._task
         given = task.retries if task.retries is not None else 3 if task.until else 0
         retries, delay = int(attempt.number("retries", given)), attempt.number("delay", task.delay)
+        self._outcome.diff = attempt.flag("diff", self._play.run.options.diff)
         number = 0
         while True:
             number += 1

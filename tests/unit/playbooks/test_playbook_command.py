@@ -149,3 +149,20 @@ def test_a_notification_that_means_no_handler_ends_the_run(playbook: Path, capsy
     said = capsys.readouterr()
     assert "after it" not in said.out
     assert re.search(r"site.yml:4: The requested handler 'nobody' was not found in either the main", said.err)
+
+
+@pytest.mark.parametrize(("words", "shown"), [((), ["two"]), (("--diff",), ["one", "two"])])
+def test_what_changes_is_shown_where_it_is_asked_for(
+    words: tuple[str, ...], shown: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = f"""
+    - file: {{path: {tmp_path}/one, state: directory}}
+    - file: {{path: {tmp_path}/two, state: directory}}
+      diff: true
+"""
+    play = tmp_path / "site.yml"
+    play.write_text(f"- hosts: all\n  connection: local\n  gather_facts: false\n  tasks:{tasks}")
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    assert command.run(parser.parse_args([str(play), "-i", "one,", *words])) == 0
+    assert re.findall(r'"path": ".*/(\w+)"', capsys.readouterr().out) == shown
