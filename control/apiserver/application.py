@@ -197,7 +197,8 @@ def make_server(
     methods: list[AuthenticationMethod] = [*authentication]
     if tokens:
         methods.append(ServiceAccountMethod(tokens))
-    methods.append(BootstrapTokenMethod(cache, runtime))
+    bootstrap_tokens = BootstrapTokenMethod(cache, runtime)
+    methods.append(bootstrap_tokens)
     registry = built_in_registry()
     usage.add_to(registry)
     hooks = Hooks(cache, runtime)
@@ -215,6 +216,7 @@ def make_server(
         flow=FlowControl(cache, runtime),
         aggregator=Aggregator(cache, runtime, config.pki_directory),
         tokens=tokens,
+        bootstrap_tokens=bootstrap_tokens,
     )
 
 

@@ -26,6 +26,7 @@ from control.apiserver.strategies.special import SPECIAL
 if TYPE_CHECKING:
     from control.apiserver.admission.pipeline import Pipeline
     from control.apiserver.aggregation.remote import Aggregator
+    from control.apiserver.authentication.bootstrap_tokens import BootstrapTokenMethod
     from control.apiserver.authentication.chain import Authenticator
     from control.apiserver.authentication.service_accounts import Tokens
     from control.apiserver.authorization.chain import Authorizer
@@ -50,6 +51,7 @@ class ApiServer:
     aggregator: Aggregator
     flow: FlowControl
     tokens: Tokens | None = None
+    bootstrap_tokens: BootstrapTokenMethod | None = None
     kubelet_tls: ssl.SSLContext | None = None
     summaries: Summaries = field(default_factory=Summaries)
     metrics: RequestMetrics = field(default_factory=RequestMetrics)

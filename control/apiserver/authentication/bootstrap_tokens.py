@@ -34,16 +34,23 @@ class BootstrapTokenMethod:
 
     def authenticate(self, request: Request) -> User | None:
         """The bootstrap user. Raises Unauthorized for a token of this form that is not good."""
-        match = _TOKEN.fullmatch(bearer_token(request))
-        if match is None:
+        token = bearer_token(request)
+        if not is_bootstrap_token(token):
             return None
-        identifier, secret = match.groups()
+        user = self.user_of(token)
+        if user is None:
+            raise errors.Unauthorized("Unauthorized")
+        return user
+
+    def user_of(self, token: str) -> User | None:
+        """The bootstrap user, None if the token is not good."""
+        identifier, _, secret = token.partition(".")
         found = self._cache.collection("", "secrets").objects.get(f"kube-system/bootstrap-token-{identifier}")
         obj = found.object() if found else {}
         data = _decoded(obj.get("data") or {}) if _is_token(obj) else {}
         extra = [group for group in data.get("auth-extra-groups", "").split(",") if group]
         if not self._good(data, identifier, secret) or not all(map(_EXTRA.fullmatch, extra)):
-            raise errors.Unauthorized("Unauthorized")
+            return None
         return authenticated(f"system:bootstrap:{identifier}", sorted({_GROUP, *extra}))
 
     def _good(self, data: dict[str, str], identifier: str, secret: str) -> bool:
@@ -59,6 +66,11 @@ class BootstrapTokenMethod:
             return bool(expiration) and parse_timestamp(expiration) <= self._runtime.time()
         except ValueError:
             return True
+
+
+def is_bootstrap_token(token: str) -> bool:
+    """Whether a token has the form of these."""
+    return _TOKEN.fullmatch(token) is not None
 
 
 def _is_token(secret: Object) -> bool:

@@ -16,6 +16,7 @@ from api.errors import Cause
 from api.objects import Object
 from api.runtime import timestamp
 from api.validation import fields
+from control.apiserver.authentication.bootstrap_tokens import is_bootstrap_token
 from control.apiserver.authentication.jwt import BadToken
 from control.apiserver.authentication.service_accounts import Bound, Tokens
 from control.apiserver.endpoint import Endpoint
@@ -125,9 +126,9 @@ def review_token(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
         raise errors.BadRequest("token is required for TokenReview in authentication")
     status: Object = {}
     try:
-        user, audiences = _tokens(server).check(str(spec["token"]), list(spec.get("audiences") or []))
+        user, audiences = _reviewed(server, str(spec["token"]), list(spec.get("audiences") or []))
     except BadToken as error:
-        status = {"user": {}, "error": f"[invalid bearer token, {error}]"}
+        status = {"user": {}, "error": f"[invalid bearer token, {error}]" if str(error) else "invalid bearer token"}
     else:
         status = {"authenticated": True, "user": user_info(user), "audiences": audiences}
     answer = {
@@ -138,6 +139,19 @@ def review_token(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
         "status": status,
     }
     return text_response(request, accepted(request), orjson.dumps(answer), 201)
+
+
+def _reviewed(server: ApiServer, token: str, audiences: list[str]) -> tuple[User, list[str]]:
+    """(whose the token is, for which of the audiences). Raises BadToken."""
+    tokens = _tokens(server)
+    if server.bootstrap_tokens is None or not is_bootstrap_token(token):
+        return tokens.check(token, audiences)
+    user = server.bootstrap_tokens.user_of(token)
+    # Such a token names no audience: it is for this server.
+    shared = [audience for audience in audiences or [tokens.issuer] if audience == tokens.issuer]
+    if user is None or not shared:
+        raise BadToken
+    return user, shared
 
 
 def user_info(user: User) -> Object:

@@ -223,8 +223,18 @@ def test_bootstrap_tokens(cluster, change, status):
         },
     )
     cluster.server.cache.catch_up()
-    headers = bearer("abcdef.0123456789abcdef")
-    assert cluster.request("GET", "/api/v1/pods", headers=headers, user=None)[0] == status
+    token = "abcdef.0123456789abcdef"
+    assert cluster.request("GET", "/api/v1/pods", headers=bearer(token), user=None)[0] == status
+    issuer = cluster.server.tokens.issuer
+    for audiences, meant in (([], True), (["vault", issuer], True), (["vault"], False)):
+        review = {"metadata": {}, "spec": {"token": token, "audiences": audiences}}
+        found = cluster.client().create("tokenreviews.authentication.k8s.io", review)["status"]
+        if status == 403 and meant:
+            assert (found["authenticated"], found["audiences"]) == (True, [issuer])
+            assert found["user"]["username"] == "system:bootstrap:abcdef"
+            assert found["user"]["groups"] == ["system:bootstrappers", "system:authenticated"]
+        else:
+            assert found == {"user": {}, "error": "invalid bearer token"}
 
 
 def test_impersonation_needs_permission(cluster):
