@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from control.apiserver.authentication.jwt import SigningKey, VerifyKey, load_ver
 from control.apiserver.authentication.request_headers import RequestHeaderMethod
 from control.apiserver.bootstrap import FRONT_PROXY_AUTHORITY, FRONT_PROXY_NAMES, Bootstrap
 from control.apiserver.config import Config
+from control.apiserver.identity_lease import IdentityLease
 from control.apiserver.loops import loops
 from control.apiserver.proxy.kubelets import kubelet_context
 from control.kvstore.client import open_store
@@ -92,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Not before: on a shared port this process would be asked while another could answer.
     http.start()
     Bootstrap(server).start(stop)
+    IdentityLease(server, socket.gethostname().lower()).start(stop)
     controllers = loops(server)
     for controller in controllers:
         controller.start(stop)
