@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
 _FIELD_VALIDATIONS = ("Ignore", "Strict", "Warn")
+_UNKNOWN_MANAGER = "unknown"
 _LONGEST_MANAGER = 128
 _APPLY = "application/apply-patch"
 _OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions", "DELETE": "DeleteOptions"}
@@ -91,7 +92,8 @@ def operation(server: ApiServer, endpoint: Endpoint, request: Request, verb: str
     if request.environ.get("QUERY_STRING") and info.subresource not in LONG_RUNNING:
         _read_options(found, request)
     if not found.field_manager:
-        found.field_manager = request.header("User-Agent").partition("/")[0][:_LONGEST_MANAGER]
+        agent = request.header("User-Agent").partition("/")[0]
+        found.field_manager = agent[:_LONGEST_MANAGER] or _UNKNOWN_MANAGER
     return found
 
 

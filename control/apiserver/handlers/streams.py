@@ -12,6 +12,8 @@ from api import errors
 from api.errors import Cause
 from api.objects import Object
 from api.runtime import parse_timestamp
+from api.validation import fields
+from control.apiserver.authorization.attributes import attributes
 from control.apiserver.endpoint import Endpoint
 from control.apiserver.handlers.connecting import admit, forwarded_ports
 from control.apiserver.proxy.backend import Body, forward, send
@@ -24,6 +26,7 @@ _LOG_NUMBERS = ("sinceSeconds", "tailLines", "limitBytes")
 _LOG_FLAGS = ("follow", "previous", "timestamps")
 _STREAM_FLAGS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 _PLAIN = "text/plain"
+_STREAMS = ("All", "Stderr", "Stdout")
 
 
 def logs(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -71,8 +74,13 @@ def _log_parameters(request: Request) -> list[tuple[str, str]]:
         if request.query.get("sinceSeconds"):
             message = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
             causes.append(Cause("FieldValueForbidden", message))
-    if request.query.get("stream"):
-        found.append(("stream", request.query["stream"]))
+    stream = request.query.get("stream")
+    if stream:
+        found.append(("stream", stream))
+        causes += fields.one_of("stream", stream, _STREAMS)
+        if stream in _STREAMS[1:] and request.query.get("tailLines"):
+            message = "Forbidden: `tailLines` and specific `stream` are mutually exclusive for now"
+            causes.append(Cause("FieldValueForbidden", message))
     if causes:
         raise errors.invalid("PodLogOptions", "", request.info.name, causes)
     return found
@@ -90,6 +98,7 @@ def _refusal(request: Request, status: int, text: str) -> errors.ApiError:
 
 def exec_or_attach(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """An upgraded connection to a command in a container, or to its main process."""
+    _check_create(server, request)
     pod = _pod(server, endpoint, request)
     container = _container(pod, request.query.get("container", ""))
     parameters = [(theirs, "1") for ours, theirs in _STREAM_FLAGS.items() if request.flag(ours)]
@@ -105,6 +114,7 @@ def exec_or_attach(server: ApiServer, endpoint: Endpoint, request: Request) -> R
 
 def port_forward(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     """An upgraded connection to ports of a pod."""
+    _check_create(server, request)
     pod = _pod(server, endpoint, request)
     admit(server, endpoint, request)
     ports = forwarded_ports(request)
@@ -112,6 +122,13 @@ def port_forward(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     info = request.info
     path = f"/portForward/{quote(info.namespace)}/{quote(info.name)}{query}"
     return forward(server.runtime, request, kubelet_target(server, _node(pod), path))
+
+
+def _check_create(server: ApiServer, request: Request) -> None:
+    """WebSockets begin with a GET, but who may only read runs nothing in a pod. Raises Forbidden."""
+    asked = attributes(request)
+    if asked.verb != "create":
+        server.authorizer.check(asked._replace(verb="create"))
 
 
 def _pod(server: ApiServer, endpoint: Endpoint, request: Request) -> Object:

@@ -12,7 +12,7 @@ from api import errors, pki
 from api.runtime import timestamp
 from control.apiserver.authentication.jwt import BadToken, SigningKey
 from control.apiserver.authentication.service_accounts import Tokens
-from control.apiserver.identity import User
+from control.apiserver.identity import AUTHENTICATED_GROUP, User
 
 pytestmark = pytest.mark.unit
 
@@ -389,3 +389,23 @@ def test_a_token_of_an_earlier_key_stays_good_while_its_public_half_is_kept(clus
     dropped = Tokens(rotated, (), tokens.issuer, cluster.server.cache, cluster.server.runtime)
     with pytest.raises(BadToken):
         dropped.check(token, [])
+
+
+@pytest.mark.parametrize("subresource", ["exec?command=ls&stdout=1", "attach?stdout=1", "portforward?ports=80"])
+def test_who_may_only_read_runs_nothing_in_a_pod(cluster, client, subresource):
+    client.create("pods", pod("p"))
+    name = subresource.partition("?")[0]
+    rule = {"apiGroups": [""], "resources": [f"pods/{name}"], "verbs": ["get"]}
+    client.create(f"roles.{RBAC}", {"metadata": {"name": "reader", "namespace": "default"}, "rules": [rule]})
+    subject = {"kind": "User", "name": "ann", "apiGroup": RBAC}
+    binding = {"metadata": {"name": "reader", "namespace": "default"}, "subjects": [subject],
+               "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "reader"}}  # fmt: skip
+    client.create(f"rolebindings.{RBAC}", binding)
+    cluster.server.cache.catch_up()
+    user = User("ann", (AUTHENTICATED_GROUP,))
+    status, refused, _ = cluster.request("GET", f"/api/v1/namespaces/default/pods/p/{subresource}", user=user)
+    assert (status, refused["message"]) == (
+        403,
+        f'pods "p" is forbidden: User "ann" cannot create resource "pods/{name}" in API group "" in the namespace '
+        '"default"',
+    )

@@ -372,6 +372,26 @@ REFUSED = [
 ]
 
 
+def test_logs_of_one_stream(cluster):
+    body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    assert cluster.request("POST", "/api/v1/namespaces/default/pods", body)[0] == 201
+    path = "/api/v1/namespaces/default/pods/p/log?stream="
+    assert cluster.request("GET", f"{path}Stdout")[0] == 200
+    for query, sentence in (
+        ("Foo", 'Unsupported value: "Foo": supported values: "All", "Stderr", "Stdout"'),
+        ("Stderr&tailLines=1", "Forbidden: `tailLines` and specific `stream` are mutually exclusive for now"),
+    ):
+        status, found, _ = cluster.request("GET", path + query)
+        assert (status, found["details"]["causes"][0]["message"]) == (422, sentence)
+
+
+def test_what_a_nameless_client_writes_is_tracked_as_of_nobody_known(cluster):
+    made = cluster.request(
+        "POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "m"}, "data": {"a": "b"}}
+    )
+    assert [one["manager"] for one in made[1]["metadata"]["managedFields"]] == ["unknown"]
+
+
 def test_logs_since_no_moment(cluster):
     body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     assert cluster.request("POST", "/api/v1/namespaces/default/pods", body)[0] == 201
