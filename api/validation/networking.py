@@ -239,13 +239,13 @@ def _peer(path: str, peer: Object) -> Causes:
     kinds = [field for field in ("podSelector", "namespaceSelector", "ipBlock") if peer.get(field) is not None]
     if not kinds:
         return [fields.required(path, "must specify a peer")]
-    if block is not None and len(kinds) > 1:
-        return [fields.forbidden(path, "may not specify both ipBlock and another peer")]
     found: Causes = []
     for field in ("podSelector", "namespaceSelector"):
         found += fields.label_selector(f"{path}.{field}", peer.get(field))
     if block is not None:
         found += _block(f"{path}.ipBlock", block)
+        if len(kinds) > 1:
+            found.append(fields.forbidden(path, "may not specify both ipBlock and another peer"))
     return found
 
 
@@ -275,6 +275,8 @@ def _service_cidr(new: Object, old: Object | None, subresource: str) -> Causes:
     cidrs = new["spec"].get("cidrs") or []
     if old is not None:
         return _same_cidrs(cidrs, old["spec"].get("cidrs") or [])
+    if len(cidrs) > 2:
+        return [fields.invalid("spec.cidrs", new["spec"], "may only hold up to 2 values")]
     found: Causes = [] if cidrs else [fields.required("spec.cidrs", "at least one CIDR required")]
     families = []
     for index, text in enumerate(cidrs):
@@ -285,9 +287,7 @@ def _service_cidr(new: Object, old: Object | None, subresource: str) -> Causes:
             found.append(fields.invalid(place, text, _CIDR))
         else:
             found += cidr(place, text)
-    if len(cidrs) > 2:
-        found.insert(0, fields.invalid("spec.cidrs", cidrs, "may only hold up to 2 values"))
-    elif len(families) > len(set(families)):
+    if len(families) > len(set(families)):
         detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
         found.append(fields.invalid("spec.cidrs", cidrs, detail))
     return found
@@ -307,9 +307,15 @@ def _ip_address(new: Object, old: Object | None, subresource: str) -> Causes:
     parent = new["spec"].get("parentRef")
     if parent is None:
         return [fields.required("spec.parentRef")]
-    found = [fields.required(f"spec.parentRef.{field}") for field in ("resource", "name") if not parent.get(field)]
     if old is not None:
-        found += fields.unchanged("spec.parentRef", parent, old["spec"].get("parentRef"))
+        return fields.unchanged("spec.parentRef", parent, old["spec"].get("parentRef"))
+    found: Causes = []
+    if parent.get("group"):
+        found += fields.problems("spec.parentRef.group", parent["group"], names.dns_subdomain_problems)
+    for field in ("resource", "name"):
+        found += fields.needed(f"spec.parentRef.{field}", parent.get(field), names.path_segment_problems)
+    if parent.get("namespace"):
+        found += fields.problems("spec.parentRef.namespace", parent["namespace"], names.path_segment_problems)
     return found
 
 

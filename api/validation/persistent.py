@@ -125,7 +125,11 @@ def claim_spec(path: str, spec: Object) -> Causes:
     storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     place = f"{path}.resources[storage]"
     found += [fields.required(place)] if storage is None else _positive(place, storage)
-    return found + _class_and_mode(path, spec) + _data_sources(path, spec)
+    found += _class_and_mode(path, spec) + _data_sources(path, spec)
+    attributes = spec.get("volumeAttributesClassName")
+    if attributes:
+        found += fields.problems(f"{path}.volumeAttributesClassName", attributes, names.dns_subdomain_problems)
+    return found
 
 
 def _data_sources(path: str, spec: Object) -> Causes:

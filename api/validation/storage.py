@@ -181,9 +181,10 @@ def _storage_capacity(new: Object, old: Object | None, subresource: str) -> Caus
 
 
 def _attributes_class(new: Object, old: Object | None, subresource: str) -> Causes:
-    found: Causes = [] if new.get("driverName") else [fields.required("driverName")]
+    found = fields.needed("driverName", new.get("driverName"), lambda name: names.label_key_problems(name.lower()))
     if not new.get("parameters"):
         found.append(fields.required("parameters", "must contain at least one key/value pair"))
+    found += _parameters(new.get("parameters") or {})
     if old is not None:
         for field in ("driverName", "parameters"):
             found += fields.unchanged(field, new.get(field), old.get(field))

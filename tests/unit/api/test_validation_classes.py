@@ -118,6 +118,19 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
                    "data": {".dockercfg": "Ym9i"}},
      ['data[.dockercfg]: Invalid value: "<secret contents redacted>": invalid character \'b\' looking for beginning of '
       "value"]),
+    ("storage.k8s.io/v1/VolumeAttributesClass", {"driverName": "a.example", "parameters": {"iops": "1"}}, []),
+    ("storage.k8s.io/v1/VolumeAttributesClass", {"driverName": "-", "parameters": {"": "1"}},
+     ["driverName: Invalid value: \"-\": name part must consist of alphanumeric characters, '-', '_' or '.', and must "
+      "start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+      "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+      'parameters: Invalid value: "": field can not be empty.']),
+    ("networking.k8s.io/v1/ServiceCIDR", {"spec": {"cidrs": ["10.0.0.0/24", "x", "y"]}},
+     ['spec.cidrs: Invalid value: {"cidrs":["10.0.0.0/24","x","y"]}: may only hold up to 2 values']),
+    ("networking.k8s.io/v1/NetworkPolicy",
+     {"metadata": {"name": "x", "namespace": "default"},
+      "spec": {"podSelector": {}, "egress": [{"to": [{"podSelector": {}, "ipBlock": {"cidr": ""}}]}]}},
+     ["spec.egress[0].to[0].ipBlock.cidr: Required value",
+      "spec.egress[0].to[0]: Forbidden: may not specify both ipBlock and another peer"]),
     ("networking.k8s.io/v1/IngressClass",
      {"spec": {"controller": "a/b", "parameters": {"kind": "a/b", "name": "n", "scope": "Cluster"}}},
      ["spec.parameters.kind: Invalid value: \"a/b\": may not contain '/'"]),
