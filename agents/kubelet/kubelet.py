@@ -207,7 +207,8 @@ class Kubelet:
     def _make_worker(self, client: Client, states: dict[str, PodState]) -> Worker:
         clock, runtime, settings = self.clock, self.runtime, self.settings
         sources, tokens = Lookup(client, clock), TokenManager(client, clock)
-        certificates = PodCertificates(client, clock, self.recorder, lambda: self.heartbeat.node)
+        volumes = VolumeManager(settings.root, clock, sources)
+        certificates = PodCertificates(client, clock, self.recorder, lambda: self.heartbeat.node, volumes.read)
         actions = Actions(clock, runtime)
         hooks = Hooks(actions, self.recorder, self.address)
         stopper = Stopper(clock, runtime, hooks.pre_stop, self.queue.add)
@@ -224,7 +225,7 @@ class Kubelet:
                 self.machine.memory,
                 tuple(kind.size for kind in self.machine.huge_pages if kind.pages and self.cgroups.limits_huge_pages()),
             ),
-            VolumeManager(settings.root, clock, sources),
+            volumes,
             self.cgroups,
             settings.logs,
             sources,

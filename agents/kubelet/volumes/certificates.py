@@ -1,6 +1,7 @@
 """Keys and certificates for pods: the key is made here, and whoever may sign for the signer answers by the API.
 
-Nothing of it is on disk but in the pod's volume. After a restart of the kubelet certificates are asked for anew.
+Nothing of it is on disk but in the pod's volume. From there it is taken up again after a restart of the kubelet, so
+that a pod that has a certificate does not wait for a signer.
 
 Invariant: a key never leaves the node, and is handed out only with the certificate that was issued for it. What a
 signer has refused stays refused for that pod.
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from agents.kubelet.volumes.payload import VolumeError
 from api.client import Client
@@ -31,6 +33,8 @@ _REQUESTS = "podcertificaterequests.certificates.k8s.io"
 _ABANDONED = 600.0
 _OVERDUE = 600.0
 _JITTER = 300.0
+# The part of its time after which a certificate is renewed of which nobody knows any more when its signer wanted that.
+_RENEWED = 2 / 3
 _UNANSWERED = "credential bundle is not issued yet"
 
 
@@ -48,8 +52,9 @@ class Credentials(NamedTuple):
     chain: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Issued:
+class Issued(NamedTuple):
+    """What was issued, and when it is to be renewed and ends, in seconds since the epoch."""
+
     credentials: Credentials
     refresh: float
     expires: float
@@ -66,25 +71,39 @@ class _Asked:
 class _Projection:
     """How far one source of one volume is."""
 
-    issued: _Issued | None = None
+    issued: Issued | None = None
     asked: _Asked | None = None
     refused: str = ""
     told: str = ""
 
 
 class PodCertificates:
-    """The certificates of one node's pods; `node()` is the Node, for the identity that requests carry."""
+    """The certificates of one node's pods; `node()` is the Node, for the identity that requests carry.
 
-    def __init__(self, client: Client, clock: Runtime, recorder: Recorder, node: Callable[[], Object]) -> None:
+    `read(pod, volume, path)` is the text of a file in a pod's volume; it raises OSError or VolumeError.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Runtime,
+        recorder: Recorder,
+        node: Callable[[], Object],
+        read: Callable[[Object, str, str], str],
+    ) -> None:
         self._client = client
         self._clock = clock
         self._recorder = recorder
         self._node = node
+        self._read = read
         self._projections: dict[tuple[str, str, int], _Projection] = {}
 
     def credentials(self, pod: Object, volume: str, index: int, source: Object) -> Credentials:
         """What belongs into a volume's source. Raises VolumeError while there is nothing; ApiError, TransportError."""
-        found = self._projections.setdefault((uid_of(pod), volume, index), _Projection())
+        key = uid_of(pod), volume, index
+        if key not in self._projections:
+            self._projections[key] = _Projection(self._kept(pod, volume, source))
+        found = self._projections[key]
         if not found.refused:
             try:
                 self._advance(pod, source, found)
@@ -102,6 +121,18 @@ class PodCertificates:
         # Workers of other pods add theirs meanwhile.
         for key in [key for key in self._projections.copy() if key[0] == uid]:
             del self._projections[key]
+
+    def _kept(self, pod: Object, volume: str, source: Object) -> Issued | None:
+        """What the volume has from before the kubelet was started; None if it is of no use."""
+        paths = [source.get("keyPath"), source.get("certificateChainPath")]
+        if source.get("credentialBundlePath"):
+            paths = [source["credentialBundlePath"]]
+        try:
+            text = "".join(self._read(pod, volume, path) for path in paths if path)
+        except (OSError, VolumeError):
+            return None
+        found = recovered(text.encode(), self._clock.time())
+        return found and found._replace(refresh=found.refresh + self._jitter())
 
     def _advance(self, pod: Object, source: Object, found: _Projection) -> None:
         now = self._clock.time()
@@ -127,7 +158,7 @@ class PodCertificates:
             if kind == "Issued":
                 refresh = parse_timestamp(status["beginRefreshAt"]) + self._jitter()
                 credentials = Credentials(asked.key, clean(status["certificateChain"]))
-                found.issued = _Issued(credentials, refresh, parse_timestamp(status["notAfter"]))
+                found.issued = Issued(credentials, refresh, parse_timestamp(status["notAfter"]))
                 found.asked, found.told = None, ""
             elif kind in ("Denied", "Failed"):
                 end = {"Denied": "denied", "Failed": "failed"}[kind]
@@ -136,7 +167,7 @@ class PodCertificates:
                 message = f'PodCertificateRequest {namespace_of(answer)}/{name_of(answer)} {verb}, reason="{reason}", '
                 self._recorder.record(pod, "Warning", kind, f'{message}message="{said}"')
 
-    def _tell_late(self, pod: Object, found: _Projection, issued: _Issued, now: float) -> None:
+    def _tell_late(self, pod: Object, found: _Projection, issued: Issued, now: float) -> None:
         """Once when it should have been renewed for long, and once when it is of no use any more."""
         late = ("", "")
         if now > issued.expires:
@@ -207,6 +238,20 @@ def new_request(kind: str) -> tuple[bytes, bytes]:
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, digest)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return pem, request.public_bytes(Encoding.DER)
+
+
+def recovered(bundle: bytes, now: float) -> Issued | None:
+    """The credentials of a bundle, if it has a key, a certificate of that key and of this time; None if not."""
+    try:
+        key, chain = load_pem_private_key(bundle, None), x509.load_pem_x509_certificates(bundle)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    first = chain[0]
+    begins, ends = first.not_valid_before_utc.timestamp(), first.not_valid_after_utc.timestamp()
+    if first.public_key() != key.public_key() or not begins <= now < ends:
+        return None
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Issued(Credentials(pem, clean(bundle.decode())), begins + (ends - begins) * _RENEWED, ends)
 
 
 def clean(chain: str) -> bytes:

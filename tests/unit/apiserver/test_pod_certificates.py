@@ -12,7 +12,13 @@ from apiserver_objects import pod
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 from agents.kubelet.pods.environment import Surroundings
@@ -84,11 +90,24 @@ class Node:
         admin.create("clusterrolebindings.rbac.authorization.k8s.io", binding)
         cluster.server.cache.catch_up()
         self.signer = cluster.user("signer")
-        self.certificates = PodCertificates(self.client, self.clock, self.events, lambda: node)
+        self.node, self.disk = node, {}
+        self.start()
+
+    def start(self) -> None:
+        """Start the kubelet, with what the pod's volume has."""
+        kept = dict(self.disk)
+
+        def read(pod: Any, volume: str, path: str) -> str:
+            if path not in kept:
+                raise FileNotFoundError
+            return kept[path].decode()
+
+        self.certificates = PodCertificates(self.client, self.clock, self.events, lambda: self.node, read)
 
     def files(self) -> dict[str, bytes]:
         collector = Collector(None, None, Surroundings(), self.certificates)
-        return {name: file.content for name, file in (collector.collect(self.pod, self.volume) or {}).items()}
+        self.disk = {name: file.content for name, file in (collector.collect(self.pod, self.volume) or {}).items()}
+        return self.disk
 
     def request(self) -> dict[str, Any]:
         (found,) = [one for one in self.admin.list(REQUESTS, "default").items if "conditions" not in one["status"]]
@@ -168,6 +187,48 @@ def test_a_certificate_is_renewed_in_time_and_the_old_one_serves_until_then(clus
     assert node.files()["key.pem"] != before["key.pem"]
     node.certificates.forget(node.pod["metadata"]["uid"])
     with pytest.raises(VolumeError):
+        node.files()
+
+
+@pytest.mark.parametrize("paths", [{}, {"credentialBundlePath": ""}])
+def test_a_kubelet_that_starts_takes_the_certificate_that_the_volume_has(
+    cluster: Cluster, paths: dict[str, str]
+) -> None:
+    node = Node(cluster)
+    node.source |= paths
+    with pytest.raises(VolumeError):
+        node.files()
+    node.answer(hours=3)
+    before = node.files()
+    node.start()
+    node.clock.ahead = 2 * 3600 - 10
+    assert node.files() == before and node.admin.list(REQUESTS, "default").items[1:] == []
+    node.clock.ahead = 2 * 3600 + 301
+    assert node.files() == before, "it serves while another one is asked for"
+    node.answer(hours=9)
+    node.files()
+    assert node.files()["key.pem"] != before["key.pem"]
+
+
+USELESS = {
+    "ended": ({}, 2 * 3600 + 1),
+    "none": ({"all.pem": b"", "key.pem": b"", "c.pem": b""}, 0),
+    "another-key": ({"all.pem": None}, 0),
+}
+
+
+@pytest.mark.parametrize("why", USELESS)
+def test_a_certificate_of_no_use_is_not_taken(cluster: Cluster, why: str) -> None:
+    node = Node(cluster)
+    with pytest.raises(VolumeError):
+        node.files()
+    node.answer(hours=2)
+    files, node.clock.ahead = node.files(), USELESS[why][1]
+    other = AUTHORITY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    node.disk = files | {name: other + files["c.pem"] if text is None else text
+                         for name, text in USELESS[why][0].items()}  # fmt: skip
+    node.start()
+    with pytest.raises(VolumeError, match="not issued yet"):
         node.files()
 
 

@@ -84,10 +84,14 @@ class Gone(str):
         return str(self) == str(other)
 
 
+def nothing(*_: object) -> str:
+    raise FileNotFoundError
+
+
 def test_what_a_gone_pod_had_is_dropped_while_another_pods_is_asked_for() -> None:
     server, count = Server(), itertools.count()
     tokens = TokenManager(cast(Client, server), server)
-    certificates = PodCertificates(cast(Client, server), server, cast(Recorder, server), dict)
+    certificates = PodCertificates(cast(Client, server), server, cast(Recorder, server), dict, nothing)
 
     def ask() -> None:
         tokens.token(POD, f"api{next(count)}", 3600)
