@@ -67,24 +67,31 @@ def taken_by(pod: Mapping[str, Any]) -> Amounts:
     it has.
     """
     have, pending = given(pod), condition(pod, "PodResizePending") or {}
-    if not have:
+    whole = (pod.get("status") or {}).get("allocatedResources")
+    if not have and not whole:
         return requests_of(pod["spec"])
     never = pending.get("reason") == "Infeasible"
 
-    def amounts(container: Mapping[str, Any]) -> Amounts:
-        asked = _requests(container)
-        if container["name"] not in have:
+    def taken(asked: Amounts, has: Mapping[str, Any] | None) -> Amounts:
+        if not has:
             return asked
-        found = _parsed(have[container["name"]])
+        found = _parsed(has)
         return found if never else {name: max(asked.get(name, ZERO), found.get(name, ZERO)) for name in asked | found}
 
-    return _requested(pod["spec"], amounts)
+    own = taken(_own_requests(pod["spec"]), whole)
+    return _requested(pod["spec"], lambda one: taken(_requests(one), have.get(one["name"])), own)
 
 
-def _requested(spec: Mapping[str, Any], amounts: Callable[[Mapping[str, Any]], Amounts]) -> Amounts:
+def _own_requests(spec: Mapping[str, Any]) -> Amounts:
+    return _parsed((spec.get("resources") or {}).get("requests") or {})
+
+
+def _requested(
+    spec: Mapping[str, Any], amounts: Callable[[Mapping[str, Any]], Amounts], own: Amounts | None = None
+) -> Amounts:
     total = _together(spec, amounts)
     # The pod's own level, where given, stands above its containers' sum.
-    total |= _parsed((spec.get("resources") or {}).get("requests") or {})
+    total |= _own_requests(spec) if own is None else own
     _add(total, _parsed(spec.get("overhead") or {}))
     return total
 

@@ -1,7 +1,7 @@
 """What a running pod may get other resources for: the rules of the resize subresource.
 
-Invariant: a resize changes amounts of cpu and memory, of containers and sidecars, and neither takes one away nor
-moves the pod to another class of quality of service.
+Invariant: a resize changes amounts of cpu and memory, of containers and sidecars and of the pod as a whole, and neither
+takes one away nor moves the pod to another class of quality of service.
 Source: pkg/apis/core/validation ValidatePodResize.
 """
 
@@ -30,6 +30,10 @@ def judged(new: Object, old: Object) -> Causes:
     if qos_class(new["spec"]) != before:
         found.append(fields.invalid("spec", before, "Pod QOS Class may not change as a result of resizing"))
     frozen = copy(new["spec"])
+    found += _removed("spec.resources", frozen, old["spec"])
+    _keep_amounts(frozen, old["spec"])
+    if not frozen["resources"] and not old["spec"].get("resources"):
+        frozen = {key: value for key, value in frozen.items() if key != "resources"}
     for field in ("containers", "initContainers"):
         pairs = zip(frozen.get(field) or [], old["spec"].get(field) or [], strict=True)
         for index, (now, then) in enumerate(pairs):

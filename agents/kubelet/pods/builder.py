@@ -214,7 +214,7 @@ class PodBuilder:
             stdin_once=bool(container.get("stdinOnce")),
             labels={
                 CONTAINER_HASH: spec.container_hash(container),
-                CONTAINER_RESOURCES: spec.resources_text(container),
+                CONTAINER_RESOURCES: spec.resources_text(pod, container),
             },
         )
 

@@ -67,14 +67,19 @@ def _shorten(status: Object, field: str, longest: int) -> None:
 
 def _described(container: Object, memory: Memory, before: Object | None) -> Object:
     """What the spec promises and the container has: resources, as far as they are put into effect, and mounts."""
-    resources, held = container.get("resources") or {}, container["name"] in memory.unresized
-    kept: Object = before or {} if held else {"resources": resources}
-    # What the node has granted counts, though it is not put into effect yet.
-    granted = kept if held and memory.resize_problem is not None else {"allocatedResources": resources.get("requests")}
-    found: Object = {"resources": kept.get("resources"), "allocatedResources": granted.get("allocatedResources")}
-    found = {key: value for key, value in found.items() if value}
+    found = granted(container, memory, before, held=container["name"] in memory.unresized)
     mounts = [_mount_status(entry) for entry in container.get("volumeMounts") or []]
     return found | ({"volumeMounts": mounts} if mounts else {})
+
+
+def granted(holder: Object, memory: Memory, before: Object | None, *, held: bool) -> Object:
+    """The resources of a container, or of a pod as a whole, while they are `held` those that it had before."""
+    resources = holder.get("resources") or {}
+    kept: Object = before or {} if held else {"resources": resources}
+    # What the node has granted counts, though it is not put into effect yet.
+    given = kept if held and memory.resize_problem is not None else {"allocatedResources": resources.get("requests")}
+    found: Object = {"resources": kept.get("resources"), "allocatedResources": given.get("allocatedResources")}
+    return {key: value for key, value in found.items() if value}
 
 
 def _mount_status(entry: Object) -> Object:

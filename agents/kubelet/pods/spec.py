@@ -164,14 +164,23 @@ def container_hash(container: Object) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def resources_text(container: Object) -> str:
-    """The CPU and memory of a container in one canonical text, to see whether they changed."""
-    resources = container.get("resources") or {}
-    chosen = {
+def resources_text(pod: Object, container: Object) -> str:
+    """The CPU and memory of a container in one canonical text, to see whether they changed; with those of its pod.
+
+    What the pod as a whole may use holds for each container that has no limit of its own.
+    """
+    chosen: Object = _cpu_and_memory(container)
+    if pod["spec"].get("resources"):
+        chosen["pod"] = _cpu_and_memory(pod["spec"])
+    return orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _cpu_and_memory(holder: Object) -> Object:
+    resources = holder.get("resources") or {}
+    return {
         kind: {name: amount for name, amount in (resources.get(kind) or {}).items() if name in ("cpu", "memory")}
         for kind in ("limits", "requests")
     }
-    return orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def resize_restarts(container: Object, before: str, after: str) -> bool:

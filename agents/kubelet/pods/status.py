@@ -48,6 +48,8 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
     if addresses:
         status |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
     status |= container_status.statuses(pod, view, memory, now, node.runtime)
+    if pod["spec"].get("resources"):
+        status |= container_status.granted(pod["spec"], memory, old, held=bool(memory.unresized))
     status["phase"] = old["phase"] if spec.is_terminal(pod) else _phase(pod, status, view, memory)
     _explain(pod, status, old, now)
     if memory.evicted is not None and not view.running():

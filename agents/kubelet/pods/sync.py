@@ -273,7 +273,7 @@ def _check_running(pod: Object, container: Object, found: Container, memory: Mem
         message = f"Container {name} failed {reading.failed_probe} probe" + ", will be restarted" * again
         grace = spec.grace_period(pod) if reading.grace is None else reading.grace
         draft.stops.append(Stop(found, grace, message, again=again))
-    elif memory.resize_problem is None and (wanted := resize_of(container, found, memory)):
+    elif memory.resize_problem is None and (wanted := resize_of(pod, container, found, memory)):
         if spec.resize_restarts(container, memory.resized.get(found.id, found.resources), wanted):
             message = f"Container {name} resize requires restart"
             draft.stops.append(Stop(found, spec.grace_period(pod), message, again=True))
@@ -282,9 +282,9 @@ def _check_running(pod: Object, container: Object, found: Container, memory: Mem
             draft.reasons.append(f"container {name} gets other resources")
 
 
-def resize_of(container: Object, found: Container, memory: Memory) -> str:
+def resize_of(pod: Object, container: Object, found: Container, memory: Memory) -> str:
     """The resources that a running container should get and does not have yet, or ""."""
-    wanted, present = spec.resources_text(container), memory.resized.get(found.id, found.resources)
+    wanted, present = spec.resources_text(pod, container), memory.resized.get(found.id, found.resources)
     return wanted if present and wanted != present else ""
 
 

@@ -147,7 +147,7 @@ class Worker:
         pending = frozenset(
             found.name
             for found in view.running()
-            if (container := spec.find_container(pod, found.name)) and resize_of(container, found, memory)
+            if (container := spec.find_container(pod, found.name)) and resize_of(pod, container, found, memory)
         )
         problem = self.admit_resize(pod) if pending and not is_deleting(pod) else None
         now = resizes.Standing(problem, resizes.changing(view, pending, state.resize))

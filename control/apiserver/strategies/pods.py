@@ -71,7 +71,11 @@ def _gated(now: str) -> Object:
 
 
 def _resize(spec: Object, wanted: Object) -> None:
-    """Only resources and resize policies of containers that exist change."""
+    """Only resources of the pod and resources and resize policies of containers that exist change."""
+    if "resources" in wanted:
+        spec["resources"] = wanted["resources"]
+    else:
+        spec.pop("resources", None)
     for field in ("containers", "initContainers"):
         changed = {container.get("name"): container for container in wanted.get(field) or []}
         resized = []

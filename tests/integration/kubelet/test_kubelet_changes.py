@@ -96,6 +96,23 @@ def test_a_running_container_gets_other_resources_without_a_restart(steady: Node
         assert f'Pod resize {word}: {{"containers":[{{"name":"app",{asked}}}],"generation":2}}' in said
 
 
+def test_a_pod_gets_other_resources_as_a_whole(clean: Node) -> None:
+    def limited(amount: str) -> Object:
+        return {"limits": {"memory": amount}, "requests": {"cpu": "50m", "memory": "32Mi"}}
+
+    create(clean, "steady", resources=limited("64Mi"))
+    ready(clean, "steady")
+    identifier = status(clean)["containerID"].partition("://")[2]
+    patch = {"spec": {"resources": limited("96Mi")}}
+    clean.client.patch("pods", "steady", patch, NAMESPACE, subresource="resize", content_type=STRATEGIC_MERGE_PATCH)
+    wanted = str(96 * 1024**2)
+    eventually(lambda: group_file(clean, "memory.limit_in_bytes", identifier) == wanted, "its container may have it")
+    assert group_file(clean, "memory.limit_in_bytes") == wanted
+    eventually(lambda: pod(clean)["status"]["resources"] == limited("96Mi"), "the status says so")
+    assert pod(clean)["status"]["allocatedResources"] == limited("96Mi")["requests"]
+    assert status(clean)["restartCount"] == 0
+
+
 def test_a_container_that_asks_for_it_is_restarted_for_other_resources(clean: Node) -> None:
     policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
     create(clean, "steady", containers=[shell(resources={"limits": {"memory": "64Mi"}}, resizePolicy=policy)])

@@ -53,6 +53,14 @@ def resized(asked: str, has: str, reason: str = "") -> dict[str, Any]:
     return {"spec": spec, "status": {"containerStatuses": statuses, "conditions": conditions}}
 
 
+def resized_whole(asked: str, has: str, reason: str = "") -> dict[str, Any]:
+    """The same of a pod that has and asks for it as a whole."""
+    found = resized("500m", "500m", reason)
+    found["spec"]["resources"] = {"requests": {"cpu": asked}}
+    found["status"]["allocatedResources"] = {"cpu": has}
+    return found
+
+
 @pytest.mark.parametrize(
     ("pod", "taken"),
     [
@@ -62,6 +70,9 @@ def resized(asked: str, has: str, reason: str = "") -> dict[str, Any]:
         pytest.param(resized("1", "2"), "2100m", id="it shrinks"),
         pytest.param(resized("9", "1", "Deferred"), "9100m", id="it may grow later"),
         pytest.param(resized("9", "1", "Infeasible"), "1100m", id="it can never grow so much"),
+        pytest.param(resized_whole("2", "1"), "2100m", id="it grows as a whole"),
+        pytest.param(resized_whole("1", "2"), "2100m", id="it shrinks as a whole"),
+        pytest.param(resized_whole("9", "1", "Infeasible"), "1100m", id="it can never grow so much as a whole"),
     ],
 )
 def test_a_pod_on_its_node_takes(pod: dict[str, Any], taken: str) -> None:

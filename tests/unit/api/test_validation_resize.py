@@ -40,6 +40,11 @@ ROWS: list[tuple[Object, Object, list[str]]] = [
      ["spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed"]),
     (pod(ASKED, initContainers=step(ASKED, restartPolicy="Always")),
      pod(ASKED, initContainers=step({"requests": {"cpu": "5m"}}, restartPolicy="Always")), []),
+    (pod({}, resources=USUAL), pod({}, resources={**USUAL, "limits": {"cpu": "40m", "memory": "50Mi"}}), []),
+    (pod(ASKED), pod(ASKED, resources=ASKED), []),
+    (pod({}, resources={"requests": USUAL["requests"]}), pod({}, resources=ASKED),
+     ["spec.resources.requests: Forbidden: resource requests cannot be removed"]),
+    (pod({}, resources=USUAL), pod({}, resources=ALIKE), [f'spec: Invalid value: "Burstable": {OTHER_CLASS}']),
 ]  # fmt: skip
 
 
@@ -54,6 +59,7 @@ def test_a_resize_is_judged(old: Object, new: Object, wanted: list[str]) -> None
         (pod(ASKED), pod(ASKED | {"limits": {"ephemeral-storage": "1Gi"}})),
         (pod(ASKED, initContainers=step(ASKED)), pod(ASKED, initContainers=step({"requests": {"cpu": "5m"}}))),
         (pod(ASKED), pod(ASKED, hostname="other")),
+        (pod(ASKED, resources=ASKED), pod(ASKED, resources=ASKED | {"limits": {"hugepages-2Mi": "2Mi"}})),
     ],
 )
 def test_nothing_but_cpu_and_memory_is_resized(old: Object, new: Object) -> None:

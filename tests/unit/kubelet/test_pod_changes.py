@@ -18,6 +18,7 @@ import pytest
 from agents.kubelet import grpc
 from agents.kubelet.admission import refusal, resize_problem
 from agents.kubelet.pods import hosts, resizes, spec
+from agents.kubelet.pods.limits import container_limits
 from agents.kubelet.pods.resizes import ResizeProblem, Standing
 from agents.kubelet.pods.sync import decide
 from agents.kubelet.pods.users import first_user, lowest_free
@@ -55,7 +56,8 @@ def running(resources: str) -> PodView:
 RESIZES = [
     ("as it is", SMALL, {}, {}, "nothing"),
     ("other resources", LARGE, {}, {}, "resize"),
-    ("already in effect", LARGE, {}, {"resized": {"c0": spec.resources_text({"resources": LARGE})}}, "nothing"),
+    ("already in effect", LARGE, {},
+     {"resized": {"c0": spec.resources_text({"spec": {}}, {"resources": LARGE})}}, "nothing"),
     ("restart asked for", LARGE, {"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]}, {},
      "stop: Container app resize requires restart"),
     ("restart asked for another resource", LARGE,
@@ -68,10 +70,20 @@ RESIZES = [
 def test_resources_of_a_running_container(
     wanted: dict[str, Any], more: dict[str, Any], memory: dict[str, Any], outcome: str
 ) -> None:
-    view = running(spec.resources_text({"resources": SMALL}))
+    view = running(spec.resources_text({"spec": {}}, {"resources": SMALL}))
     plan = decide(pod(wanted, **more), view, Memory({"c0": Reading()}, **memory), 0.0)
     words = [f"stop: {stop.message}" for stop in plan.stops] + ["resize" for _ in plan.resizes]
     assert (words or ["nothing"]) == [outcome]
+
+
+def test_other_resources_of_the_pod_as_a_whole_are_given_to_its_containers() -> None:
+    before, after = pod(), pod()
+    before["spec"]["resources"] = {"limits": {"memory": "64Mi"}}
+    after["spec"]["resources"] = {"limits": {"memory": "96Mi"}}
+    view = running(spec.resources_text(before, before["spec"]["containers"][0]))
+    wanted = [decide(one, view, Memory({"c0": Reading()}), 0.0).resizes for one in (before, after)]
+    assert [len(resizes) for resizes in wanted] == [0, 1]
+    assert container_limits(after, after["spec"]["containers"][0], 0).memory == 96 * 1024**2
 
 
 def test_a_resize_is_held_against_the_node() -> None:

@@ -301,13 +301,17 @@ GRANTS = [
 
 
 @pytest.mark.parametrize(("known", "resources", "cpu"), [pytest.param(*case[1:], id=case[0]) for case in GRANTS])
-def test_which_resources_a_container_has(known: dict[str, Any], resources: dict[str, Any], cpu: str) -> None:
+def test_which_resources_a_container_or_a_pod_as_a_whole_has(
+    known: dict[str, Any], resources: dict[str, Any], cpu: str
+) -> None:
     pod = make_pod()
-    pod["spec"]["containers"][0]["resources"] = OLD
-    pod["status"] = status_of(pod, container())
-    pod["spec"]["containers"][0]["resources"] = NEW
-    (entry,) = status_of(pod, container(), memory=Memory(**known))["containerStatuses"]
-    assert (entry["resources"], entry["allocatedResources"]["cpu"]) == (resources, cpu)
+    for holder in (pod["spec"]["containers"][0], pod["spec"]):
+        holder["resources"] = OLD
+        pod["status"] = status_of(pod, container())
+        holder["resources"] = NEW
+        status = status_of(pod, container(), memory=Memory(**known))
+        entry = status if holder is pod["spec"] else status["containerStatuses"][0]
+        assert (entry["resources"], entry["allocatedResources"]["cpu"]) == (resources, cpu)
 
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
