@@ -101,6 +101,11 @@ def container_resource_name(path: str, name: str) -> Causes:
     return found
 
 
+def is_extended_name(name: str) -> bool:
+    """Whether the name is one that devices are counted by: of a domain, and not of the cluster's own."""
+    return "/" in name and "kubernetes.io/" not in name and _is_extended(name)
+
+
 def _is_extended(name: str) -> bool:
     return not name.startswith("requests.") and not names.label_key_problems(f"requests.{name}")
 
@@ -126,7 +131,7 @@ def amount(path: str, text: Any) -> Causes:
 def whole_amount(path: str, name: str, text: Any) -> Causes:
     """A quantity that is not negative, and whole where the resource comes in pieces."""
     found = amount(path, text)
-    pieces = name in _WHOLE or ("/" in name and "kubernetes.io/" not in name and _is_extended(name))
+    pieces = name in _WHOLE or is_extended_name(name)
     if not found and pieces and quantities.parse(text).nano % 10**9:
         found.append(fields.invalid(path, str(quantities.parse(text)), "must be an integer"))
     return found
