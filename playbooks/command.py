@@ -135,7 +135,7 @@ def _one(path: Path, arguments: argparse.Namespace, options: Any) -> int:
 def _take_defaults(arguments: argparse.Namespace, configured: configuration.Configuration) -> None:
     """What neither the command line says nor the environment, an ansible.cfg may."""
     arguments.inventory = arguments.inventory or list(configured.inventory)
-    arguments.forks = arguments.forks or configured.forks or 20
+    arguments.forks = arguments.forks or configured.forks or configuration.FORKS
     arguments.become = arguments.become or configured.become
     arguments.become_user = arguments.become_user or configured.become_user or None
     arguments.diff = arguments.diff or configured.diff

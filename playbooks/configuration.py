@@ -19,6 +19,9 @@ from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.keywords import STRATEGIES
 from playbooks.errors import PlaybookError
 
+# What holds where nothing else is said: hosts at a time, seconds to wait for a connection.
+FORKS, TIMEOUT = 20, 10
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:

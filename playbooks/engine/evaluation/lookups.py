@@ -87,10 +87,11 @@ def run(name: str, terms: Sequence[Any], options: Mapping[str, Any], scope: Eval
 
 @functools.cache
 def _all() -> Mapping[str, Lookup]:
+    from playbooks.engine.evaluation.lookups_config import CONFIG
     from playbooks.engine.evaluation.lookups_data import DATA
     from playbooks.engine.evaluation.lookups_lists import LISTS
 
-    return {**_LOOKUPS, **LISTS, **DATA}
+    return {**_LOOKUPS, **LISTS, **DATA, **CONFIG}
 
 
 def _file(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:

@@ -53,7 +53,7 @@ def _csvfile(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> 
     defaults = {"file": "ansible.csv", "delimiter": "TAB", "col": 1, "keycol": 0, "default": [], "encoding": "utf-8"}
     values: list[Any] = []
     for key, given in _terms("csvfile", terms, options, defaults):
-        text = scope.services.read(scope.services.find("files", str(given["file"])))
+        text = scope.services.read(scope.services.find("files", str(given["file"])), str(given["encoding"]))
         delimiter = "\t" if given["delimiter"] == "TAB" else str(given["delimiter"])
         rows = csv.reader(text.splitlines(), delimiter=delimiter)
         found = next(

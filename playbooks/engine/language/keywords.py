@@ -23,10 +23,11 @@ COMMON = INHERITED | {"name", "tags", "vars", "environment", "collections"}
 BLOCK = COMMON | {"block", "rescue", "always", "when", "notify"}
 LOOPS = frozenset(
     (
-        "with_cartesian", "with_csvfile", "with_dict", "with_env", "with_file", "with_fileglob", "with_first_found",
-        "with_flattened", "with_indexed_items", "with_ini", "with_inventory_hostnames", "with_items", "with_lines",
-        "with_list", "with_nested", "with_password", "with_pipe", "with_random_choice", "with_sequence",
-        "with_subelements", "with_template", "with_together", "with_unvault", "with_url", "with_varnames", "with_vars",
+        "with_cartesian", "with_config", "with_csvfile", "with_dict", "with_env", "with_file", "with_fileglob",
+        "with_first_found", "with_flattened", "with_indexed_items", "with_ini", "with_inventory_hostnames",
+        "with_items", "with_lines", "with_list", "with_nested", "with_password", "with_pipe", "with_random_choice",
+        "with_sequence", "with_subelements", "with_template", "with_together", "with_unvault", "with_url",
+        "with_varnames", "with_vars",
     )
 )  # fmt: skip
 TASK = (
@@ -59,6 +60,7 @@ INSTEAD = {
     "selinux": "command", "seboolean": "command", "synchronize": "copy", "sysvinit": "service", "ufw": "iptables",
 }  # fmt: skip
 _ANY_PROGRAM = "'command' runs any program, and docs/playbook-reference.md lists the modules there are"
+_NO_HANDLERS = ("include_role", "import_role", "flush_handlers")
 _NO_VARIABLES = ("true", "false", "none", "not")
 # Ends a role's tasks; no playbook can say it.
 ROLE_COMPLETE = "role_complete"
@@ -70,6 +72,13 @@ LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended",
 def is_variable(name: object) -> bool:
     """Whether a template can read a variable of this name."""
     return isinstance(name, str) and name.isidentifier() and name.isascii() and name.lower() not in _NO_VARIABLES
+
+
+def check_handler(action: str, given: object, mark: Mark) -> None:
+    """Raises PlaybookError for what would bring tasks or handlers of its own in the place of a handler."""
+    what = "flush_handlers" if action == "meta" and "flush_handlers" in str(given) else action
+    if what in _NO_HANDLERS:
+        raise PlaybookError(f"{mark}: {what} cannot be a handler")
 
 
 def loop(word: str) -> str:

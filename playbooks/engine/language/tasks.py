@@ -24,7 +24,6 @@ _BOOLEAN = frozenset(
     ("become", "any_errors_fatal", "check_mode", "diff", "ignore_errors", "ignore_unreachable", "no_log", "run_once")
 )
 _BLOCK_WORDS = ("block", "rescue", "always")
-_NO_HANDLERS = ("include_role", "import_role")
 
 
 @dataclass(slots=True)
@@ -135,9 +134,8 @@ class TaskParser:
     def _task(self, item: MarkedDict, scope: Scope, handler: bool) -> tuple[Node, ...]:
         action, given, mark = self._action(item, handler)
         expressions.check(item)
-        if handler and (action in _NO_HANDLERS or (action == "meta" and "flush_handlers" in str(given))):
-            what = "flush_handlers" if action == "meta" else action
-            raise PlaybookError(f"{mark}: {what} cannot be a handler")
+        if handler:
+            keywords.check_handler(action, given, mark)
         if action in ("include_tasks", "include_role"):
             _check_include_words(action, item)
         module = modules.module(action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,3 +232,14 @@ PRECEDENCE = [
 def test_precedence(without: int, winner: str) -> None:
     found = _namespace(without).find("v")
     assert found.value == winner
+
+
+def test_the_lookup_of_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(tmp_path / "ansible.cfg"))
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nforks = 7\nroles_path = /r\n")
+    looked = "{{ query('config', 'DEFAULT_FORKS', 'DEFAULT_ROLES_PATH', 'NONE_SUCH', on_missing='skip') }}"
+    assert SCOPE.template(looked) == [7, ["/r"]]
+    assert SCOPE.template("{{ lookup('config', 'DEFAULT_BECOME_USER') }}") == "root"
+    for wrong in ("'NONE_SUCH'", "'DEFAULT_FORKS', on_missing='boo'", "1", "'x', plugin_type='connection'"):
+        with pytest.raises(TemplateError, match="lookup config: "):
+            SCOPE.template("{{ lookup('config', " + wrong + ") }}")
