@@ -11,6 +11,7 @@ import re
 import shlex
 import warnings
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Any
 
 from inventory.builder import Builder
@@ -110,4 +111,4 @@ def literal(value: str) -> Any:
             return value
     if isinstance(parsed, bytes):
         return parsed.decode("utf-8", "surrogateescape")
-    return value if isinstance(parsed, complex | set) else parsed
+    return value if isinstance(parsed, complex | set | EllipsisType) else parsed

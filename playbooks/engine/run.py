@@ -90,7 +90,7 @@ def execute(playbook: Playbook, inventory: Inventory, options: Options, loader: 
     seconds, failures = time.monotonic() - started, tuple(state.failures)
     # As in Ansible, a host of which no task was to run is not told of.
     counts = {host: counts for host, counts in state.counts.items() if any(astuple(counts))}
-    result = Result(counts, failures, seconds, interrupted, state.broken_off, frozenset(state.failed))
+    result = Result(counts, failures, seconds, interrupted, state.broken_off, frozenset(state.failed - state.rescued))
     display.finished(result)
     return result
 

@@ -41,6 +41,8 @@ def run(call: Call) -> dict[str, Any]:
     for told, gather in _SOURCES:
         if told & groups:
             found.update(_facts_subsets.within(gather(), groups))
+    if "env" in found:
+        found["env"].update(call.environment)
     if "local" in groups:
         found["local"] = _local(call, call["fact_path"] or "")
     facts = {f"ansible_{name}": value for name, value in found.items()}

@@ -145,7 +145,7 @@ class Lines(Display):
         result = finished.result
         if finished.hidden or finished.status == Status.SKIPPED:
             return []
-        if finished.task.action == "debug" and not self._verbosity and finished.status == Status.OK:
+        if finished.task.action == "debug" and not self._verbosity and finished.status in (Status.OK, Status.CHANGED):
             return _indented({key: value for key, value in result.items() if _shown(key)})
         if self._verbosity:
             shown = {key: value for key, value in result.items() if key[:1] != "_" and self._told(key)}

@@ -31,6 +31,8 @@ def _nested(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> l
 
 
 def _together(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
+    if not terms:
+        raise TemplateError("together needs at least one list")
     return [list(row) for row in itertools.zip_longest(*terms)]
 
 

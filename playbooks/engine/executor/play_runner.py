@@ -52,6 +52,8 @@ class PlayRunner:
             able = [host for host in batch if host not in self._run.failed]
             state = PlayState(self._run, self._play, everyone, able, prompted, size=len(batch))
             state.start(self._nodes(able))
+            # As in Ansible, who is missing in what begins now counts as failed.
+            self._run.rescued.clear()
             STRATEGIES[self._play.strategy or self._run.options.strategy](state).go(pool)
             self._run.broken_off = state.fatal
             if state.fatal or (able == batch and self._run.failed.issuperset(batch)):

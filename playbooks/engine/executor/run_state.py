@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,14 @@ class RunState:
         self.counts: dict[str, Counts] = {}
         self.failures: list[Failure] = []
         self.failed: set[str] = set()
+        # Of these, the ones that are out although their play rescued what they lacked.
+        self.rescued: set[str] = set()
         self.broken_off = False
         self._beside = self._playbook_variables()
         self._variables: dict[str, HostVariables] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._from_inventory: dict[str, Mapping[str, Any]] = {}
+        self._growth: list[Callable[[Inventory], Inventory]] = []
         self._connections: dict[Settings, HostConnection] = {}
         self.lock = threading.RLock()
         self.stopping = threading.Event()
@@ -94,6 +97,15 @@ class RunState:
             self.inventory = inventory
             self._from_inventory.clear()
 
+    def grow(self, change: Callable[[Inventory], Inventory]) -> bool:
+        """Add a host or a group, now and when the sources are read again; whether that changes anything."""
+        with self.lock:
+            grown = change(self.inventory)
+            changed = grown != self.inventory
+            self._growth.append(change)
+            self.change_inventory(grown)
+            return changed
+
     def connection(self, settings: Settings) -> HostConnection:
         """The one connection of these settings."""
         with self.lock:
@@ -102,8 +114,11 @@ class RunState:
             return self._connections[settings]
 
     def refresh_inventory(self) -> None:
-        """Read the inventory's sources again."""
-        self.change_inventory(load(self.inventory.sources, self.options.vault_secrets))
+        """Read the inventory's sources again; what the run has added stays."""
+        inventory = load(self.inventory.sources, self.options.vault_secrets)
+        for change in self._growth:
+            inventory = change(inventory)
+        self.change_inventory(inventory)
 
     def reached_start(self, task: Task) -> bool:
         """Whether `--start-at-task` has been met, with this task or before."""

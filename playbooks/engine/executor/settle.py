@@ -5,8 +5,10 @@ Invariant: called for one outcome at a time; it alone moves cursors and counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
+from inventory.model import Inventory
 from playbooks.engine.display.events import Finished, Status
 from playbooks.engine.executor import handlers
 from playbooks.engine.executor.failed_task import described as described_task
@@ -79,7 +81,9 @@ class Settler:
 
     def _miss(self, state: HostState, outcome: Outcome) -> None:
         """What a host includes cannot be had: as in Ansible a failure of the host, even if the play is rescued."""
-        if not state.cursor.will_be_rescued():
+        if state.cursor.will_be_rescued():
+            self._run.rescued.add(state.name)
+        else:
             self._failure(outcome)
         self._run.count(state.name).failed += 1
         self._run.failed.add(state.name)
@@ -94,7 +98,8 @@ class Settler:
         if not state.cursor.failed:
             return False
         self._run.failed.add(state.name)
-        forced = self._play.play.force_handlers or self._run.options.force_handlers
+        said = self._play.play.force_handlers
+        forced = self._run.options.force_handlers if said is None else said
         if not forced or state.cursor.in_handlers or not (due := self._play.due_handlers(state)):
             return False
         state.cursor.resume(due)
@@ -145,18 +150,14 @@ class Settler:
         """Add what a result brings; that the inventory grew is a change, unless `changed_when` has said."""
         added = result.get("add_host")
         if added:
-            grown = self._run.inventory.with_host(added["host_name"], added["groups"], added["host_vars"])
+            grown = self._run.grow(lambda it: it.with_host(added["host_name"], added["groups"], added["host_vars"]))
             if not judged:
-                result["changed"] = grown != self._run.inventory
-            self._run.change_inventory(grown)
+                result["changed"] = grown
         group = result.get("add_group")
         if group:
-            inventory = self._run.inventory
-            known = group in inventory.groups and state.name in inventory.groups[group].hosts
-            grown = inventory.with_host(state.name, [group], {})
-            for parent in result["parent_groups"]:
-                grown = grown.with_child(parent, group)
-            self._run.change_inventory(grown)
+            groups = self._run.inventory.groups
+            known = group in groups and state.name in groups[group].hosts
+            self._run.grow(_joining(state.name, group, result["parent_groups"], self._run.inventory.hosts))
             if not judged:
                 result["changed"] = result["changed"] or not known
 
@@ -198,6 +199,21 @@ class Settler:
         said = authored if outcome.task.action in ("fail", "assert") else reason
         message = CENSORED if outcome.hidden else said(outcome.result)
         self._run.failures.append(Failure(outcome.host, task.title, str(task.mark), message, unreachable))
+
+
+def _joining(host: str, group: str, parents: Iterable[str], hosts: Container[str]) -> Callable[[Inventory], Inventory]:
+    """Puts a host into a group, unless the host was in the inventory and is not any more."""
+    listed = host in hosts
+
+    def join(inventory: Inventory) -> Inventory:
+        if listed and host not in inventory.hosts:
+            return inventory
+        inventory = inventory.with_host(host, [group], {})
+        for parent in parents:
+            inventory = inventory.with_child(parent, group)
+        return inventory
+
+    return join
 
 
 def _registered(result: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,11 @@ class _Reader:
             serial=many(item.get("serial")),
             strategy=self._choice("strategy", keywords.STRATEGIES, "linear") if item.get("strategy") else "",
             max_fail_percentage=item.get("max_fail_percentage"),
-            force_handlers=flag(item, "force_handlers", False, item.mark_of("force_handlers")),
+            force_handlers=(
+                flag(item, "force_handlers", False, item.mark_of("force_handlers"))
+                if item.get("force_handlers") is not None
+                else None
+            ),
             order=self._choice("order", {order: order for order in _ORDERS}, "inventory"),
         )
 

@@ -166,7 +166,8 @@ class Play:
     # "" is that of the configuration.
     strategy: str = ""
     max_fail_percentage: Any = None
-    force_handlers: bool = False
+    # What the play itself says of it; nothing leaves it to the command line and the configuration.
+    force_handlers: bool | None = None
     order: str = "inventory"
 
 

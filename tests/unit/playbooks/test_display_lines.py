@@ -6,9 +6,12 @@ import io
 
 import pytest
 
+from inventory.documents import Mark
 from playbooks.engine.connection.counted import CountedSink, CountedSource
+from playbooks.engine.display.events import Finished, Status
 from playbooks.engine.display.lines import Lines
 from playbooks.engine.display.pending import pending
+from playbooks.engine.language.values import Scope, Task
 from playbooks.engine.result import Counts, Failure, Result
 
 pytestmark = pytest.mark.unit
@@ -44,6 +47,13 @@ def test_a_sink_tells_how_much_has_come() -> None:
     sink.write(b"ab")
     sink.write(b"cde")
     assert (taken.getvalue(), told) == (b"abcde", [(2, 0), (5, 0)])
+
+
+def test_a_message_is_shown_also_where_it_counts_as_a_change() -> None:
+    stream = io.StringIO()
+    task = Task("say", "debug", {}, Mark("x", 1), Scope(), {}, (), frozenset(), {})
+    Lines(stream).task_finished(Finished("one", task, Status.CHANGED, {"msg": "done", "changed": True}, 0.0))
+    assert '"msg": "done"' in stream.getvalue()
 
 
 def test_the_last_line_of_a_failed_run_says_which_host_which_task_why_and_where() -> None:
