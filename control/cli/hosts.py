@@ -61,6 +61,9 @@ def _take_inventory(arguments: argparse.Namespace) -> None:
     while arguments.words[:1] in (["-i"], ["--inventory"]) and len(arguments.words) > 1:
         given.append(arguments.words[1])
         arguments.words = arguments.words[2:]
+    if arguments.words[:1] == ["--"]:
+        # Ends the options, as with OpenSSH's client.
+        arguments.words = arguments.words[1:]
     arguments.inventory = given or arguments.inventory
 
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import pwd
 import re
+import shlex
 import shutil
 import stat
 import tempfile
@@ -222,7 +223,12 @@ def check_with(call: Call, validate: str | None, name: str) -> None:
         return
     if "%s" not in validate:
         raise Failure(f"validate must contain %s: {validate}")
-    done = call.run(validate.replace("%s", name))
+    try:
+        words = shlex.split(validate)
+    except ValueError as error:
+        raise Failure(f"validate cannot be split into words: {validate}: {error}") from error
+    # No shell: its redirections and pipes would be words of the command, as with Ansible.
+    done = call.run([call.filled_in(word).replace("%s", name) for word in words])
     if done.status != 0:
         raise Failure("failed to validate", exit_status=done.status, stdout=done.out, stderr=done.err)
 

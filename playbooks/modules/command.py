@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import shlex
 import time
 from datetime import datetime
@@ -26,7 +25,6 @@ OPTIONS = {
     "executable": Option("path"),
 }
 FREE_FORM = "cmd"
-_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 
 
 def run(call: Call) -> dict[str, Any]:
@@ -40,13 +38,7 @@ def run(call: Call) -> dict[str, Any]:
         return execute(call, None)
     if not call["expand_argument_vars"]:
         return execute(call, words)
-    return execute(call, words, [_expanded(word, {**os.environ, **call.environment}) for word in words])
-
-
-def _expanded(word: str, environment: dict[str, str]) -> str:
-    """A word with the variables that are known in it, and a home at its beginning."""
-    known = _VARIABLE.sub(lambda found: environment.get(found.group(1).strip("{}"), found.group()), word)
-    return os.path.expanduser(known)
+    return execute(call, words, list(map(call.filled_in, words)))
 
 
 def execute(call: Call, command: str | list[str] | None, expanded: list[str] | None = None) -> dict[str, Any]:

@@ -9,14 +9,25 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import threading
-from typing import Any, BinaryIO, Iterator, NamedTuple, Protocol, Sequence
+from typing import Any, BinaryIO, Iterator, Mapping, NamedTuple, Protocol, Sequence
 
 from playbooks.engine.helper import frames
+
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
+
+
+def filled_in(word: str, environment: Mapping[str, str]) -> str:
+    """A word with the variables that are known in it, and the home at its beginning, as an environment has them."""
+    known = _VARIABLE.sub(lambda found: environment.get(found.group(1).strip("{}"), found.group()), word)
+    if known == "~" or known.startswith("~/"):
+        return environment.get("HOME", os.path.expanduser("~")) + known[1:]
+    return os.path.expanduser(known)
 
 
 class Failure(Exception):
@@ -62,6 +73,10 @@ class Call:
 
     def __getitem__(self, name: str) -> Any:
         return self.parameters[name]
+
+    def filled_in(self, word: str) -> str:
+        """A word with the variables that the task's environment has."""
+        return filled_in(word, {**os.environ, **self.environment})
 
     def run(
         self,

@@ -20,7 +20,6 @@ from playbooks.engine.helper.options import expanded
 from playbooks.modules._files import told
 
 GREETING = b"wherry-helper "
-_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -69,8 +68,7 @@ def execute(call: Call) -> dict[str, Any]:
         module = importlib.import_module("playbooks.modules." + call.module)
         options = getattr(module, "OPTIONS", {})
         hidden = secrets.of(options, call.parameters)
-        environment = {**os.environ, **call.environment}
-        call.parameters = expanded(options, call.parameters, lambda path: _home(path, environment))
+        call.parameters = expanded(options, call.parameters, call.filled_in)
         result: dict[str, Any] = module.run(call)
     except Failure as error:
         result = {**error.result, "failed": True, "msg": str(error)}
@@ -87,14 +85,6 @@ def execute(call: Call) -> dict[str, Any]:
     result.setdefault("changed", False)
     told_of: dict[str, Any] = secrets.without(told(result), hidden)
     return told_of
-
-
-def _home(path: str, environment: dict[str, str]) -> str:
-    """A path with its variables and a home at its beginning, as the task's environment has them."""
-    known = _VARIABLE.sub(lambda found: environment.get(found.group(1).strip("{}"), found.group()), path)
-    if known == "~" or known.startswith("~/"):
-        return environment.get("HOME", os.path.expanduser("~")) + known[1:]
-    return os.path.expanduser(known)
 
 
 def _describe(error: OSError) -> str:

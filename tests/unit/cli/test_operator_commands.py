@@ -52,9 +52,15 @@ def test_an_inventory_may_stand_after_the_host(tmp_path: Path, monkeypatch: pyte
     parser = argparse.ArgumentParser()
     parser.set_defaults(command="ssh")
     hosts.configure(parser)
-    for words in (["node1", "-i", "hosts", "ls", "-i"], ["-i", "hosts", "node1", "ls", "-i"]):
+    ways = (
+        ["node1", "-i", "hosts"],
+        ["-i", "hosts", "node1"],
+        ["-i", "hosts", "node1", "--"],
+        ["node1", "-i", "hosts", "--"],
+    )
+    for words in ([*way, "ls", "-i"] for way in ways):
         hosts.run(parser.parse_args(words))
-    assert started == [["ssh", "-l", "ops", "10.0.0.1", "--", "ls -i"]] * 2
+    assert started == [["ssh", "-l", "ops", "10.0.0.1", "--", "ls -i"]] * 4
     with pytest.raises(CommandError, match="which inventory"):
         hosts.run(parser.parse_args(["node1"]))
 

@@ -188,3 +188,14 @@ def test_what_is_no_http_can_be_downloaded_where_its_answer_has_no_status(
     (tmp_path / "f").write_text("text")
     result = result_of("get_url", url=f"file://{tmp_path}/f", dest=str(tmp_path / "g"))
     assert result["changed"] and (tmp_path / "g").read_text() == "text", result
+
+
+def test_what_validates_is_a_command_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORD", "new")
+    target = tmp_path / "target file"
+    target.write_text("old\n")
+    given = {"path": str(target), "line": "new", "regexp": "old"}
+    for refused in ("grep -q nothing %s || true", "grep -q 'new %s", "no-such-program %s"):
+        assert result_of("lineinfile", validate=refused, **given)["failed"], refused
+    assert target.read_text() == "old\n"
+    assert result_of("lineinfile", validate="grep -q $WORD %s", **given)["changed"] and target.read_text() == "new\n"
