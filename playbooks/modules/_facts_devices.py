@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from typing import Any, Sequence
 
 from playbooks.modules._facts_system import _read, said
@@ -28,10 +29,11 @@ _BOARD = {
 }  # fmt: skip
 
 
-def facts() -> dict[str, Any]:
-    """All of them, without the prefix."""
+def facts(patience: float = 10) -> dict[str, Any]:
+    """All of them, without the prefix; a mount that does not answer in these seconds has no sizes."""
     links = _links()
-    return {"devices": _devices(links), "device_links": links, "mounts": _mounts(), "lvm": _volumes(), **_board()}
+    told = {"devices": _devices(links), "device_links": links, "mounts": _mounts(patience)}
+    return {**told, "lvm": _volumes(), **_board()}
 
 
 def _links() -> dict[str, dict[str, list[str]]]:
@@ -103,7 +105,7 @@ def _human(size: int) -> str:
     return f"{size / factor:.2f} {unit}"
 
 
-def _mounts() -> list[dict[str, Any]]:
+def _mounts(patience: float) -> list[dict[str, Any]]:
     found = []
     uuids = _links()["uuids"]
     for line in _read("/proc/mounts").splitlines():
@@ -114,9 +116,10 @@ def _mounts() -> list[dict[str, Any]]:
             "mount": point.replace("\\040", " "), "device": device, "fstype": kind, "options": options,
             "dump": int(dump), "passno": int(order),
         }  # fmt: skip
-        try:
-            status = os.statvfs(entry["mount"])
-        except OSError:
+        found.append(entry)
+        status = _status(entry["mount"], patience)
+        if not isinstance(status, os.statvfs_result):
+            entry["note"] = f"Could not get extra information{status}"
             continue
         entry.update(
             size_total=status.f_blocks * status.f_frsize, size_available=status.f_bavail * status.f_frsize,
@@ -125,8 +128,23 @@ def _mounts() -> list[dict[str, Any]]:
             inode_available=status.f_favail, inode_used=status.f_files - status.f_favail,
             uuid=next(iter(uuids.get(os.path.basename(os.path.realpath(device)), ())), "N/A"),
         )  # fmt: skip
-        found.append(entry)
     return found
+
+
+def _status(path: str, patience: float) -> os.statvfs_result | str:
+    """The sizes of a file system, or why there are none: a server that is gone would hold the question forever."""
+    answers: list[os.statvfs_result | str] = []
+
+    def ask() -> None:
+        try:
+            answers.append(os.statvfs(path))
+        except OSError as error:
+            answers.append(f": {error}")
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(patience)
+    return answers[0] if answers else " due to timeout"
 
 
 def _board() -> dict[str, Any]:

@@ -48,19 +48,26 @@ def _interface(name: str) -> dict[str, Any]:
     kind = _read(f"{base}/type").strip()
     described: dict[str, Any] = {
         "device": name,
-        "active": _read(f"{base}/operstate").strip() in ("up", "unknown"),
+        "active": _read(f"{base}/operstate").strip() != "down",
         "mtu": int(_read(f"{base}/mtu").strip() or 0),
         "type": "loopback" if kind == "772" else "bridge" if os.path.isdir(f"{base}/bridge") else "ether",
         "promisc": bool(int(_read(f"{base}/flags").strip() or "0", 16) & 0x100),
     }
     speed = _read(f"{base}/speed").strip()
-    if speed.isdigit() and int(speed) > 0:
+    if speed.lstrip("-").isdigit():
+        # -1 where the device cannot tell.
         described["speed"] = int(speed)
+    if os.path.exists(f"{base}/device"):
+        described["pciid"] = os.path.basename(os.readlink(f"{base}/device"))
+    if os.path.exists(f"{base}/device/driver/module"):
+        described["module"] = os.path.basename(os.path.realpath(f"{base}/device/driver/module"))
     address = _read(f"{base}/address").strip()
     if address and address != "00:00:00:00:00:00":
         described["macaddress"] = address
     if os.path.isdir(f"{base}/bridge"):
         described["interfaces"] = sorted(os.listdir(f"{base}/brif"))
+        described["id"] = _read(f"{base}/bridge/bridge_id").strip()
+        described["stp"] = _read(f"{base}/bridge/stp_state").strip() == "1"
     return described
 
 

@@ -1,4 +1,4 @@
-"""Facts of the operating system: distribution, kernel, Python, names, time, user, init, virtualization."""
+"""Facts of the operating system: distribution, kernel, Python, names, time, user, init."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import platform
 import pwd
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -36,10 +35,12 @@ _MANAGERS = (
     ("apk", "/sbin/apk"), ("pacman", "/usr/bin/pacman"),
 )  # fmt: skip
 
+_FIRST = {"procd": "openwrt_init", "runit-init": "runit", "svscan": "svc", "openrc-init": "openrc"}
+
 
 def facts() -> dict[str, Any]:
     """All of them, without the prefix."""
-    found = {**_distribution(), **_kernel(), **_names(), **_python(), **_user(), **_time(), **_virtualization()}
+    found = {**_distribution(), **_kernel(), **_names(), **_python(), **_user(), **_time()}
     found["env"] = dict(os.environ)
     found["service_mgr"] = _service_manager()
     found["pkg_mgr"] = next((name for name, path in _MANAGERS if os.path.exists(path)), "unknown")
@@ -209,39 +210,13 @@ def _time() -> dict[str, Any]:
     return {"date_time": described}
 
 
-def _virtualization() -> dict[str, Any]:
-    kind, role = "NA", "NA"
-    inside: set[str] = set()
-    product = _read("/sys/class/dmi/id/product_name") + _read("/sys/class/dmi/id/sys_vendor")
-    environ = _read("/proc/1/environ")
-    if "container=" in environ:
-        name, role = environ.split("container=", 1)[1].split("\0")[0], "guest"
-        kind = name if name in ("docker", "lxc", "podman") else "container"
-        inside = {"container", name}
-    elif os.path.exists("/.dockerenv"):
-        kind, role = "docker", "guest"
-    elif os.path.exists("/run/.containerenv"):
-        kind, role = "podman", "guest"
-    else:
-        known = {"KVM": "kvm", "QEMU": "kvm", "VirtualBox": "virtualbox", "VMware": "VMware", "Xen": "xen"}
-        kind = next((value for word, value in known.items() if word in product), "NA")
-        role = "guest" if kind != "NA" else "NA"
-    guest = sorted({kind, *inside}) if role == "guest" else []
-    return {
-        "virtualization_type": kind,
-        "virtualization_role": role,
-        "virtualization_tech_guest": guest,
-        "virtualization_tech_host": [],
-    }
-
-
 def _service_manager() -> str:
-    if os.path.isdir("/run/systemd/system"):
-        return "systemd"
-    name = _read("/proc/1/comm").strip()
-    return (
-        name if name in ("openrc-init", "runit", "s6-svscan") else "sysvinit" if shutil.which("service") else "service"
-    )
+    """What runs first, by its usual name; `init` and shells can be anything, so the host's directories tell."""
+    first = _read("/proc/1/comm").strip()
+    if first and first != "init" and not first.endswith("sh"):
+        return _FIRST.get(first, first)
+    signs = (("systemd", "/run/systemd/system"), ("openrc", "/sbin/openrc"), ("sysvinit", "/etc/init.d"))
+    return next((name for name, path in signs if os.path.exists(path)), "service")
 
 
 def _command_line() -> tuple[dict[str, Any], dict[str, Any]]:

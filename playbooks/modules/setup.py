@@ -16,6 +16,7 @@ from playbooks.modules import (
     _facts_subsets,
     _facts_system,
     _facts_tools,
+    _facts_virtual,
 )
 
 OPTIONS = {
@@ -25,8 +26,9 @@ OPTIONS = {
     "fact_path": Option("path", default="/etc/ansible/facts.d"),
 }
 # What gathers facts of some of the groups; facts of other groups that come along are left out.
-_SOURCES: tuple[tuple[frozenset[str], Callable[[], dict[str, Any]]], ...] = (
-    (_facts_subsets.MINIMAL | {"chroot", "virtual"}, _facts_system.facts),
+_SOURCES: tuple[tuple[frozenset[str], Callable[..., dict[str, Any]]], ...] = (
+    (_facts_subsets.MINIMAL | {"chroot"}, _facts_system.facts),
+    (frozenset(("virtual",)), _facts_virtual.facts),
     (frozenset(("hardware", "loadavg")), _facts_hardware.facts),
     (frozenset(("hardware",)), _facts_devices.facts),
     (frozenset(("network",)), _facts_network.facts),
@@ -40,7 +42,8 @@ def run(call: Call) -> dict[str, Any]:
     groups = _facts_subsets.chosen(call["gather_subset"])
     for told, gather in _SOURCES:
         if told & groups:
-            found.update(_facts_subsets.within(gather(), groups))
+            given = (call["gather_timeout"],) if gather is _facts_devices.facts else ()
+            found.update(_facts_subsets.within(gather(*given), groups))
     if "env" in found:
         found["env"].update(call.environment)
     if "local" in groups:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from playbooks.engine.helper.call import Failure
-from playbooks.modules import _facts_subsets, _facts_system
+from playbooks.modules import _facts_devices, _facts_subsets, _facts_system, _facts_virtual
 
 PLATFORM = {
     "architecture", "domain", "fqdn", "hostname", "kernel", "kernel_version", "machine", "machine_id", "nodename",
@@ -75,3 +77,38 @@ SAID = {
 @pytest.mark.parametrize(("command", "expected"), SAID.values(), ids=SAID)
 def test_a_program_that_does_not_tell_costs_no_other_fact(command: tuple[str, ...], expected: str) -> None:
     assert _facts_system.said(*command, timeout=0.05 if command[0] == "sleep" else 10) == expected
+
+
+HOSTS: dict[str, tuple[dict[str, str], tuple[str, str, list[str], list[str]]]] = {
+    "bare": ({}, ("NA", "NA", [], [])),
+    "a hypervisor": ({"/proc/modules": "kvm 1 0\n"}, ("kvm", "host", [], ["kvm"])),
+    "QEMU": ({"/sys/class/dmi/id/sys_vendor": "QEMU\n"}, ("kvm", "guest", ["kvm"], [])),
+    "a cloud with nested KVM": (
+        {"/sys/class/dmi/id/bios_vendor": "Amazon EC2", "/dev/kvm": ""}, ("kvm", "guest", ["kvm"], ["kvm"]),
+    ),
+    "VirtualBox": ({"/sys/class/dmi/id/bios_vendor": "innotek GmbH"}, ("virtualbox", "guest", ["virtualbox"], [])),
+    "Docker on QEMU": (
+        {"/.dockerenv": "", "/sys/class/dmi/id/sys_vendor": "QEMU"},
+        ("docker", "guest", ["container", "docker", "kvm"], []),
+    ),
+    "nspawn": (
+        {"/proc/1/environ": "A=b\0container=systemd-nspawn\0", "/run/systemd/container": "systemd-nspawn\n"},
+        ("container", "guest", ["container", "systemd-nspawn"], []),
+    ),
+    "Podman": ({"/proc/1/environ": "container=podman\0"}, ("podman", "guest", ["container", "podman"], [])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "expected"), HOSTS.values(), ids=HOSTS)
+def test_what_a_host_runs_in(files: dict[str, str], expected: tuple[str, str, list[str], list[str]]) -> None:
+    told = _facts_virtual.told(lambda path: files.get(path, ""), lambda path: path in files)
+    assert tuple(told[f"virtualization_{word}"] for word in ("type", "role", "tech_guest", "tech_host")) == expected
+
+
+def test_a_mount_that_does_not_answer_costs_no_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(_facts_devices.os, "statvfs", lambda path: answers.wait() and None)
+    monkeypatch.setattr(_facts_devices, "_read", lambda path: "s:/x /x nfs rw 0 0\n" if path == "/proc/mounts" else "")
+    found = _facts_devices._mounts(0.01)
+    answers.set()
+    assert [entry["note"] for entry in found] == ["Could not get extra information due to timeout"]
