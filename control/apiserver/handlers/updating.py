@@ -53,7 +53,10 @@ def check_name(op: Operation, name: str) -> None:
 
 
 def update_object(op: Operation, wanted: Make, *, create: Callable[[], Object] | None = None) -> tuple[Stored, bool]:
-    """Change a stored object; (its new state, whether it was created). Raises ApiError."""
+    """Change a stored object; (its new state, whether it was created). Raises ApiError.
+
+    An object that the change removes is shown as the change left it, at the revision that it had.
+    """
     removed: list[Object] = []
 
     def change(current: Stored) -> Object | None:
@@ -63,13 +66,14 @@ def update_object(op: Operation, wanted: Make, *, create: Callable[[], Object] |
         return None if removed else op.endpoint.closed(new)
 
     if op.dry_run:
-        return _pretend(op, change, create)
-    if create is not None and not _exists(op):
+        found, created = _pretend(op, change, create)
+    elif create is not None and not _exists(op):
         return _create_instead(op, create()), True
-    found = _store(op, change)
-    if removed:
-        op.endpoint.strategy.after_delete(op, removed[0])
-    return found, False
+    else:
+        found, created = _store(op, change), False
+        if removed:
+            op.endpoint.strategy.after_delete(op, removed[0])
+    return _at(op, op.endpoint.closed(removed[0]), found.revision) if removed else found, created
 
 
 def _store(op: Operation, change: Change) -> Stored:
@@ -154,8 +158,10 @@ def _pretend(
             raise
         return _create_instead(op, create()), True
     new = change(current)
-    if new is None:
-        return current, False
+    return current if new is None else _at(op, new, current.revision), False
+
+
+def _at(op: Operation, obj: Object, revision: int) -> Stored:
+    """An object that is not stored as if it were."""
     storage = op.endpoint.storage
-    text = codec.attach(codec.encode(new, storage.api_version, storage.kind), current.revision)
-    return Stored(current.revision, text), False
+    return Stored(revision, codec.attach(codec.encode(obj, storage.api_version, storage.kind), revision))

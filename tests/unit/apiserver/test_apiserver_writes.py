@@ -172,7 +172,9 @@ def test_finalizers_hold_a_deleted_object_until_they_go(client):
     held = client.delete("configmaps", "a", "default")
     assert held["metadata"]["deletionTimestamp"]
     assert held["metadata"]["deletionGracePeriodSeconds"] == 0
-    client.patch("configmaps", "a", {"metadata": {"finalizers": None}}, "default")
+    left = client.patch("configmaps", "a", {"metadata": {"finalizers": None}}, "default")["metadata"]
+    assert "finalizers" not in left
+    assert left["resourceVersion"] == held["metadata"]["resourceVersion"]
     with pytest.raises(errors.NotFound):
         client.get("configmaps", "a", "default")
 
