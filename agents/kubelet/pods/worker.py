@@ -215,7 +215,8 @@ class Worker:
         """The last status, then the node's things, then the object."""
         uid = pod["metadata"]["uid"]
         self.probes.forget(uid)
-        if not (view.empty and not (pod.get("status") or {}).get("containerStatuses")):
+        if not view.empty or (pod.get("status") or {}).get("containerStatuses") or pod["metadata"].get("finalizers"):
+            # Nobody reads of one that never began, unless its object stays for somebody who waits for its end.
             self._publish(pod, view, state)
         try:
             self.performer.remove(uid, view)
