@@ -237,6 +237,34 @@ def _lost(before: Object) -> Object:
     return status
 
 
+def settle(pod: Object, status: Object) -> None:
+    """Of a pod that has ended, let what told no end count as killed, but for what never had its turn.
+
+    Source: kubelet's status manager, TerminatePod.
+    """
+    initial = status.get("initContainerStatuses") or []
+    begun = max((place for place, entry in enumerate(initial) if _has_begun(entry)), default=0)
+    regular = (status.get("containerStatuses") or []) if _is_initialized(pod, status) else []
+    for entry in [*initial[: begun + 1], *regular]:
+        if "terminated" not in entry["state"]:
+            entry["state"] = {"terminated": _unknown(_UNKNOWN, _NOT_FOUND)}
+
+
+def _has_begun(entry: Object) -> bool:
+    return "waiting" not in entry["state"] or "terminated" in (entry.get("lastState") or {})
+
+
+def _is_initialized(pod: Object, status: Object) -> bool:
+    """Whether the regular containers of a pod have had their turn. Source: kubelet's hasPodInitialized."""
+    initial = status.get("initContainerStatuses") or []
+    if not initial or any(_has_begun(entry) for entry in status.get("containerStatuses") or []):
+        return True
+    if spec.is_sidecar(spec.init_containers(pod)[-1]):
+        return bool(initial[-1].get("started"))
+    ends = [(initial[-1].get(field) or {}).get("terminated") or {} for field in ("state", "lastState")]
+    return any(end.get("exitCode") == 0 for end in ends)
+
+
 def state_of(found: Container, runtime: str) -> Object:
     """The ContainerState of an attempt."""
     if found.state is State.RUNNING:

@@ -54,6 +54,8 @@ def pod_status(pod: Object, view: PodView, memory: Memory, node: NodeFacts, now:
     _explain(pod, status, old, now)
     if memory.evicted is not None and not view.running():
         status |= {"phase": "Failed", "reason": memory.evicted.reason, "message": memory.evicted.message}
+    if status["phase"] in spec.TERMINAL and not view.running():
+        container_status.settle(pod, status)
     status["conditions"] = _conditions(pod, status, view, memory, now)
     if status["phase"] in spec.TERMINAL and view.running() and not spec.is_terminal(pod):
         # Whoever replaces the pod must not do so while something of it still runs.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.kubelet.pods import recorded
+from agents.kubelet.pods import container_status, recorded
 from agents.kubelet.pods.status import NodeFacts, one_of_each, pod_status, status_patch
 from agents.kubelet.pods.view import BackOff, Eviction, Memory, PodView, Problem, Reading, with_unstarted
 from agents.kubelet.runtime.interface import Container, PodIdentity, Sandbox, State
@@ -329,6 +329,45 @@ def test_a_deleted_pod_ends_for_good_with_its_containers(policy: str, found: lis
     deleted = make_pod(policy)
     deleted["metadata"]["deletionTimestamp"] = timestamp(NOW)
     assert status_of(deleted, *found)["phase"] == phase
+
+
+# Source: kubelet's TestTerminatePod_DefaultUnknownStatus. The states of init containers and of the others, before and
+# after: w(aiting), r(unning), an exit status, ? for an end that nobody saw; one after a w is that of the time before.
+SETTLED = [
+    ("", "w1", "", "?"),
+    ("", "w", "", "?"),
+    ("", "2 w", "", "2 ?"),
+    ("w", "w", "?", "w"),
+    ("w w", "w", "? w", "w"),
+    ("w w 1 w", "w", "? ? 1 w", "w"),
+    ("w w 1", "w", "? ? 1", "w"),
+    ("w w 0", "w", "? ? 0", "?"),
+    ("w w w0", "w", "? ? ?", "?"),
+    ("w", "r", "?", "?"),
+    ("w", "0", "?", "0"),
+    ("w", "w0", "?", "?"),
+]
+
+
+@pytest.mark.parametrize(("init", "regular", "init_after", "regular_after"), SETTLED)
+def test_what_told_no_end_counts_as_killed(init: str, regular: str, init_after: str, regular_after: str) -> None:
+    def entry(word: str) -> dict[str, Any]:
+        ended = {"terminated": {"exitCode": int(word[-1])}} if word[-1].isdigit() else {}
+        if word[0] in "wr":
+            return {"state": {"waiting": {}} if word[0] == "w" else {"running": {}}, "lastState": ended}
+        return {"state": ended}
+
+    def word(found: dict[str, Any]) -> str:
+        ended = found["state"].get("terminated")
+        return (
+            "w" if ended is None else "?" if ended.get("reason") == "ContainerStatusUnknown" else str(ended["exitCode"])
+        )
+
+    status = {"initContainerStatuses": [entry(word) for word in init.split()],
+              "containerStatuses": [entry(word) for word in regular.split()]}  # fmt: skip
+    container_status.settle(make_pod(init=tuple(init.split())), status)
+    after = (" ".join(word(found) for found in entries) for entries in status.values())
+    assert tuple(after) == (init_after, regular_after)
 
 
 def known(name: str = "app", count: int = 0, **state: Any) -> dict[str, Any]:
