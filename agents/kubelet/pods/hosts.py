@@ -52,7 +52,7 @@ def host_name_in_container(pod: Object, domain: str) -> str:
         return hostname(pod)
     if len(full) > _LONGEST_FULL:
         raise ValueError(
-            f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long "
+            f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long "
             f"({_LONGEST_FULL} characters is the max, {len(full)} characters requested)"
         )
     return full
