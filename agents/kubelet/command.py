@@ -17,7 +17,8 @@ from agents.kubelet.credentials import Credentials, CredentialsSettings
 from agents.kubelet.fake_network import FakeNetwork
 from agents.kubelet.image_collection import Policy
 from agents.kubelet.kubelet import Kubelet, KubeletSettings
-from agents.kubelet.node import NodeSettings
+from agents.kubelet.machine import read_machine
+from agents.kubelet.node import NodeSettings, overbooked
 from agents.kubelet.options import configure
 from agents.kubelet.pod_logs import PodLogs
 from agents.kubelet.pods.hosts import DnsSettings
@@ -30,7 +31,7 @@ from agents.kubelet.runtime.pinned_sandboxes import PinnedSandboxes
 from agents.kubelet.runtime.podman import PodmanRuntime
 from agents.kubelet.serving import KubeletServer
 from agents.kubelet.shutdown import Grace, is_machine_stopping
-from agents.kubelet.thresholds import Signal, ThresholdError, reclaiming, soft
+from agents.kubelet.thresholds import ThresholdError, reclaiming, soft
 from agents.network.interface import PodNetwork
 from api.kubeconfig import KubeconfigError
 from api.process import configure_logging, stop_event
@@ -67,6 +68,8 @@ def _serve(arguments: argparse.Namespace, clock: Runtime, asked: Event) -> int:
     """Run until `asked` to stop; when the machine goes down, only after the pods have been ended."""
     arguments.root_dir.mkdir(parents=True, exist_ok=True)
     settings = _settings(arguments)
+    if problem := overbooked(settings.node, read_machine(settings.root, settings.node_ip)):
+        raise ThresholdError(problem)
     credentials = Credentials(
         CredentialsSettings(
             settings.node.name,
@@ -115,7 +118,7 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
         provider_id=arguments.provider_id,
         port=int(arguments.listen.rpartition(":")[2]),
         reserved=_together(arguments.system_reserved, arguments.kube_reserved),
-        kept_memory=sum(entry.amount for entry in arguments.eviction_hard if entry.signal is Signal.MEMORY),
+        kept=tuple(arguments.eviction_hard),
     )
     own = arguments.resolv_conf.read_text() if arguments.resolv_conf.exists() else ""
     servers = tuple(part for part in arguments.cluster_dns.split(",") if part)

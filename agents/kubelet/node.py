@@ -12,12 +12,15 @@ from typing import Any
 
 from agents.kubelet.machine import Machine
 from agents.kubelet.runtime.interface import Image, Version
+from agents.kubelet.thresholds import Signal, Threshold, parse_thresholds
 from api.objects import Object, condition
-from api.quantities import Quantity, canonical, parse
+from api.quantities import canonical, parse
 from api.runtime import timestamp
 
 KUBELET_VERSION = "v1.37.0+wherry"
 _IMAGES_REPORTED = 50
+# What eviction keeps free is not for pods, either.
+_KEPT = {"memory": Signal.MEMORY, "ephemeral-storage": Signal.NODE_DISK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class NodeSettings:
     provider_id: str = ""
     port: int = 10250
     reserved: Mapping[str, str] = field(default_factory=dict)
-    kept_memory: int = 0
+    kept: tuple[Threshold, ...] = parse_thresholds("nodefs.available<10%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +120,43 @@ def _extended_resources(old: Object) -> dict[str, str]:
 
 
 def allocatable_of(settings: NodeSettings, machine: Machine) -> dict[str, str]:
-    """What pods may ask for: all but what is reserved for the system, memory that eviction keeps free, and huge pages,
-    which are asked for by their own names."""
-
-    def reserved(name: str) -> Quantity:
-        return parse(settings.reserved.get(name, "0"))
-
+    """What pods may ask for: all but what is reserved for the system, what eviction keeps free, and huge pages, which
+    are asked for by their own names."""
     huge = sum(kind.size * kind.pages for kind in machine.huge_pages)
-    memory = max(0, machine.memory - reserved("memory").value() - settings.kept_memory - huge)
-    disk = max(0, machine.disk * 9 // 10 - reserved("ephemeral-storage").value())
+    memory = max(0, machine.memory - _set_aside(settings, "memory", machine.memory) - huge)
+    disk = max(0, machine.disk - _set_aside(settings, "ephemeral-storage", machine.disk))
+    cpu = max(0, machine.cpus * 1000 - parse(settings.reserved.get("cpu", "0")).milli())
     return {
-        "cpu": canonical(f"{max(0, machine.cpus * 1000 - reserved('cpu').milli())}m"),
+        "cpu": canonical(f"{cpu}m"),
         "memory": canonical(f"{memory // 1024}Ki"),
         "ephemeral-storage": canonical(disk),
     }
+
+
+def _set_aside(settings: NodeSettings, resource: str, total: int) -> int:
+    """The bytes of a resource that are reserved, or that eviction keeps free."""
+    kept = sum(one.quantity(total) for one in settings.kept if one.signal is _KEPT[resource])
+    return parse(settings.reserved.get(resource, "0")).value() + kept
+
+
+def overbooked(settings: NodeSettings, machine: Machine) -> str:
+    """Why a machine cannot have that set aside for others than its pods, or "".
+
+    Source: kubelet/cm validateNodeAllocatable.
+    """
+    aside = {
+        "cpu": (parse(settings.reserved.get("cpu", "0")).milli(), machine.cpus * 1000),
+        "memory": (_set_aside(settings, "memory", machine.memory), machine.memory),
+        "ephemeral-storage": (_set_aside(settings, "ephemeral-storage", machine.disk), machine.disk),
+    }
+    for resource, (taken, capacity) in aside.items():
+        if taken > capacity:
+            unit = "m" if resource == "cpu" else " bytes"
+            return (
+                f"of {resource} {taken}{unit} are reserved or kept free by eviction, and the machine has {capacity}: "
+                "lower --system-reserved, --kube-reserved or --eviction-hard"
+            )
+    return ""
 
 
 def _amount(size: int) -> str:

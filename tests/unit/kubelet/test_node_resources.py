@@ -18,7 +18,7 @@ from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, vi
 from agents.kubelet.eviction_manager import EvictionManager, Node
 from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
 from agents.kubelet.machine import HugePages, Machine, Pressure
-from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, status_patch
+from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, overbooked, status_patch
 from agents.kubelet.pods.limits import cgroup_parent, container_limits, oom_score, pod_limits
 from agents.kubelet.pods.references import resource_value
 from agents.kubelet.runtime import cri_spec, podman_spec
@@ -39,6 +39,7 @@ from agents.kubelet.thresholds import (
     with_memory_of_pods,
 )
 from agents.kubelet.usage import DiskTraffic, Interface, Throttling, disk_use, interfaces, pod_usage
+from api.quantities import parse
 from api.runtime import SystemRuntime
 from api.transport import Request, WsgiTransport
 
@@ -267,10 +268,34 @@ def test_images_go_by_when_they_were_used() -> None:
     assert frees == [0, 0, 41, 100, 200]
 
 
-def test_what_is_reserved_is_not_for_pods() -> None:
-    settings = NodeSettings("n", reserved={"cpu": "500m", "memory": "1Gi"}, kept_memory=100 * MIB)
-    found = allocatable_of(settings, Machine(cpus=2, memory=4 * GIB, disk=10 * GIB))
-    assert (found["cpu"], found["memory"]) == ("1500m", "2972Mi")
+# Source: kubelet/cm TestNodeAllocatableReservationForScheduling and TestNodeAllocatableInputValidation. What is
+# reserved, what eviction keeps free, and what of 10 cpus, 10 Gi of memory and 20 Gi of disk is for pods.
+RESERVED = [
+    ({"cpu": "150m", "memory": "150Mi"}, "", ("9850m", "10090Mi", "20Gi"), ""),
+    ({"cpu": "150m", "memory": "150Mi"}, "memory.available<100Mi", ("9850m", "9990Mi", "20Gi"), ""),
+    ({"cpu": "150m", "memory": "150Mi"}, "memory.available<5%", ("9850m", "9578Mi", "20Gi"), ""),
+    ({}, "", ("10", "10Gi", "20Gi"), ""),
+    ({"ephemeral-storage": "1Gi"}, "nodefs.available<10%", ("10", "10Gi", "17Gi"), ""),
+    ({"ephemeral-storage": "1Gi"}, "nodefs.available<1Gi,imagefs.available<15%", ("10", "10Gi", "18Gi"), ""),
+    ({"memory": "9Gi"}, "memory.available<2Gi", ("10", "0", "20Gi"), "of memory 11811160064 bytes are reserved"),
+    ({"cpu": "11"}, "", ("0", "10Gi", "20Gi"), "of cpu 11000m are reserved"),
+    ({"ephemeral-storage": "20Gi"}, "nodefs.available<100Mi", ("10", "10Gi", "0"), "of ephemeral-storage "),
+]
+
+
+@pytest.mark.parametrize(("reserved", "kept", "amounts", "problem"), RESERVED)
+def test_what_is_set_aside_is_not_for_pods(
+    reserved: dict[str, str], kept: str, amounts: tuple[str, ...], problem: str
+) -> None:
+    settings, machine = (
+        NodeSettings("n", reserved=reserved, kept=parse_thresholds(kept)),
+        Machine(10, 10 * GIB, 20 * GIB),
+    )
+    found = allocatable_of(settings, machine)
+    assert (found["cpu"], found["memory"]) == amounts[:2]
+    assert parse(found["ephemeral-storage"]) == parse(amounts[2])
+    said = overbooked(settings, machine)
+    assert said.startswith(problem) and bool(said) is bool(problem)
 
 
 EXTENDED = [
