@@ -9,6 +9,7 @@ Source: kubelet/cm qosContainerManager setCPUCgroupConfig and getNodeAllocatable
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,9 +18,12 @@ from agents.kubelet.machine import Machine
 from agents.kubelet.pods import spec
 from agents.kubelet.pods.limits import cpu_shares
 from agents.kubelet.runtime.interface import Limits
+from agents.kubelet.usage import read_usage
 from api.objects import Object
 from api.pod_resources import requests_of
 from api.quantities import ZERO, parse
+
+log = logging.getLogger(__name__)
 
 _ALL, _BURSTABLE, _BEST_EFFORT = "", "burstable", "besteffort"
 
@@ -53,9 +57,25 @@ class Tiers:
     def keep(self) -> None:
         """Write what has changed."""
         for tier, limits in wanted(self.pods(), self.machine(), self.reserved).items():
-            if self._written.get(tier) != limits:
+            if self._written.get(tier) != limits and not (tier == _ALL and self._exceeds(limits.memory)):
                 self._written[tier] = limits
                 self.cgroups.limit(self._group(tier), limits)
+
+    def _exceeds(self, limit: int) -> bool:
+        """Whether the pods use more than that of memory, so that the kernel would end some of them for the limit.
+
+        Source: kubelet/cm updateNodeAllocatableCgroup; a kernel with control groups of version 1 refuses such a limit.
+        """
+        groups = self.cgroups.of_all_pods()
+        used = read_usage(groups, 0.0).memory if "" in groups else 0
+        if used <= limit:
+            return False
+        log.warning(
+            "all pods together use %d bytes of memory and may not be held to %d: end some, or lower what is reserved",
+            used,
+            limit,
+        )
+        return True
 
     def _group(self, tier: str) -> str:
         if self.systemd:

@@ -527,6 +527,17 @@ def test_the_classes_of_pods_share_the_cpu_by_what_they_request(tmp_path: Path) 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("used", "limit"), [(7 * GIB, str(7 * GIB)), (7 * GIB + 1, "max")])
+def test_running_pods_are_not_held_to_less_memory_than_they_use(tmp_path: Path, used: int, limit: str) -> None:
+    (tmp_path / "cgroup.controllers").touch()
+    (tmp_path / "kubepods").mkdir()
+    (tmp_path / "kubepods" / "memory.current").write_text(str(used))
+    (tmp_path / "kubepods" / "memory.max").write_text("max")
+    machine = Machine(cpus=4, memory=8 * GIB, disk=0)
+    tiers.Tiers(PodCgroups("", tmp_path), list, lambda: machine, {"memory": "1Gi"}, systemd=False).keep()
+    assert (tmp_path / "kubepods" / "memory.max").read_text() == limit
+
+
 def test_the_slice_of_a_pod_is_systemds_to_limit_and_to_end(tmp_path: Path) -> None:
     told: list[str] = []
     groups = PodCgroups("", tmp_path, lambda words: told.append(" ".join(words)))
