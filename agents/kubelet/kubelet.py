@@ -239,7 +239,7 @@ class Kubelet:
         pulled = PulledImages(settings.root / "pulled-images.json", settings.verification, clock.lock())
         images = ImageManager(clock, runtime, self.recorder, sources, pulled)
         performer = Performer(clock, runtime, self.network, builder, images, stopper, hooks.post_start, self.recorder)
-        self.prober = Prober(clock, actions, self.recorder, self.address, self.queue.add)
+        self.prober = Prober(clock, actions, self.recorder, self.address, self.queue.add, stopper.is_stopping)
 
         def results(pod: Object, view: PodView) -> PodView:
             return with_results(pod, view, builder.termination_log, stopper.was_killed)

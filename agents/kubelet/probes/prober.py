@@ -4,8 +4,8 @@ Each probe of each container is a task; `readings` starts those of containers se
 those of containers that run no more. A changed result asks for a look at the pod.
 
 Invariant: liveness and readiness are asked only once the startup probe, if any, has succeeded; of a pod that is
-deleted only readiness is asked, as nothing will be restarted. A question that could not be put changes nothing: that
-the runtime is away for a while ends no container.
+deleted, and of a container that is being ended for whatever reason, only readiness is asked. A question that could not
+be put changes nothing: that the runtime is away for a while ends no container.
 Source: kubelet's prober.Manager.
 """
 
@@ -68,7 +68,10 @@ class _Probed:
 
 
 class Prober:
-    """The probes of one node. `address(pod)` is where a pod answers; `notify(uid)` asks for a look."""
+    """The probes of one node. `address(pod)` is where a pod answers; `notify(uid)` asks for a look.
+
+    `is_stopping(container_id)` says whether a container is being ended.
+    """
 
     def __init__(
         self,
@@ -77,12 +80,14 @@ class Prober:
         recorder: Recorder,
         address: Callable[[Object], str],
         notify: Callable[[str], None],
+        is_stopping: Callable[[str], bool] = lambda container_id: False,
     ) -> None:
         self._clock = clock
         self._actions = actions
         self._recorder = recorder
         self._address = address
         self._notify = notify
+        self._is_stopping = is_stopping
         self._probed: dict[str, dict[str, _Probed]] = {}
         self.counts: dict[tuple[str, str, str, str, str, str], int] = {}
         self._lock = clock.lock()
@@ -127,7 +132,7 @@ class Prober:
         wait = min(numbers.delay, probed.container.started + numbers.delay - self._clock.time())
         while not probed.stop.wait(max(0.0, wait)):
             wait = numbers.period
-            if kind is not Kind.READINESS and probed.ending.is_set():
+            if kind is not Kind.READINESS and (probed.ending.is_set() or self._is_stopping(probed.container.id)):
                 return
             if kind is not Kind.STARTUP and not probed.started:
                 wait = min(1.0, numbers.period)

@@ -83,7 +83,11 @@ PROBED = [
     ),
     Case(
         "restarted-by-tcp-liveness",
-        pod(shell(livenessProbe={"tcpSocket": {"port": 8081}, "periodSeconds": 1, "failureThreshold": 1})),
+        # Its end is a good one, after which it would not run again but for the probe.
+        pod(
+            shell(livenessProbe={"tcpSocket": {"port": 8081}, "periodSeconds": 1, "failureThreshold": 1}),
+            restartPolicy="OnFailure",
+        ),
         restarted,
         messages=("Liveness probe failed: dial tcp ", ":8081: connect: connection refused"),
     ),

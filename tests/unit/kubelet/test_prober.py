@@ -84,10 +84,12 @@ class Asking(SystemRuntime):
         self.told.append(message)
 
 
-def asked(answers: list[Answer], **probes: Object) -> tuple[Asking, Prober, Object]:
+def asked(answers: list[Answer], stopping: bool = False, **probes: Object) -> tuple[Asking, Prober, Object]:
     """A prober that has put every question."""
     clock = Asking(answers)
-    prober = Prober(clock, cast(Actions, clock), clock, lambda pod: "10.0.0.1", lambda uid: None)
+    prober = Prober(
+        clock, cast(Actions, clock), clock, lambda pod: "10.0.0.1", lambda uid: None, lambda container_id: stopping
+    )
     shown: Object = {"metadata": {"name": "web", "namespace": "default", "uid": "u0"}}
     shown |= {"spec": {"containers": [{"name": "app", "env": VARIABLES, **probes}]}}
     prober.readings(shown, PodView(None, (), (CONTAINER,)))
@@ -123,6 +125,12 @@ def test_what_answers_amount_to(answers: list[Answer], wanted: tuple[bool, bool]
 def test_a_container_that_is_ended_for_its_probe_is_not_asked_again(kind: str, asked_more: int) -> None:
     clock, _, _ = asked([BAD] * 5, **{kind: PROBE})
     assert len(clock.asked) == 3 + asked_more
+
+
+@pytest.mark.parametrize(("kind", "questions"), [("livenessProbe", 0), ("startupProbe", 0), ("readinessProbe", 2)])
+def test_a_container_that_is_being_ended_is_only_asked_whether_it_is_ready(kind: str, questions: int) -> None:
+    clock, _, _ = asked([BAD] * 2, stopping=True, **{kind: PROBE})
+    assert len(clock.asked) == questions
 
 
 def test_the_command_of_a_probe_knows_the_containers_literal_variables() -> None:
