@@ -342,7 +342,7 @@ def _negotiate(environ: dict[str, Any], websocket: tuple[str, ...], spdy: tuple[
     try:
         return handshake.negotiate(environ, websocket, spdy)
     except handshake.UpgradeRefused as error:
-        raise Refused(400, str(error)) from error
+        raise Refused(error.status, str(error)) from error
 
 
 def _wanted(terminal: bool | None = None) -> Wanted:

@@ -34,7 +34,11 @@ from control.controllers.namespace import NamespaceController
 from control.controllers.node_ipam import NodeIpamController
 from control.controllers.node_lifecycle import NodeLifecycleController
 from control.controllers.pod_gc import PodGarbageCollector
-from control.controllers.protection import ClaimProtectionController, VolumeProtectionController
+from control.controllers.protection import (
+    ClaimProtectionController,
+    ClassProtectionController,
+    VolumeProtectionController,
+)
 from control.controllers.replicaset import ReplicaSetController
 from control.controllers.replication_controller import ReplicationController
 from control.controllers.resource_quota import ResourceQuotaController
@@ -84,6 +88,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     ResourceQuotaController,
     ClaimProtectionController,
     VolumeProtectionController,
+    ClassProtectionController,
     VolumeBinder,
     EphemeralVolumeController,
 )

@@ -1,7 +1,8 @@
-"""PVC and PV protection: a claim in use by a pod, and a volume bound to a claim, are not removed under them.
+"""PVC, PV and VAC protection: a claim in use by a pod, a volume bound to a claim, and a class of attributes that claims
+or volumes have, are not removed under them.
 
 Invariant: the finalizer goes only when nobody uses the object by the server's own, fresh list.
-Source: kubernetes pkg/controller/volume/pvcprotection and pvprotection.
+Source: kubernetes pkg/controller/volume/pvcprotection, pvprotection and vacprotection.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from control.controllers.pods import phase_of
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+CLASS_FINALIZER = "kubernetes.io/vac-protection"
+_CLASSES = "volumeattributesclasses.storage.k8s.io"
 
 
 def claims_used_by(pod: Object) -> list[str]:
@@ -90,6 +93,61 @@ class VolumeProtectionController(Loop):
             changed = with_finalizer(volume, VOLUME_FINALIZER, present=False)
         _store(self, "persistentvolumes", changed)
         return None
+
+
+class ClassProtectionController(Loop):
+    """VolumeAttributesClasses."""
+
+    name = "volumeattributesclass-protection-controller"
+    workers = 1
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._classes = self.watch(_CLASSES)
+        self._claims = self.watch("persistentvolumeclaims", classes_of_claim)
+        self._volumes = self.watch("persistentvolumes", classes_of_volume)
+
+    def reconcile(self, key: str) -> float | None:
+        """Guard the class, or let it go."""
+        found = self._classes.get(key)
+        if found is None:
+            return None
+        changed = None
+        if not is_deleting(found):
+            changed = with_finalizer(found, CLASS_FINALIZER, present=True)
+        elif not self._used(found["metadata"]["name"]):
+            changed = with_finalizer(found, CLASS_FINALIZER, present=False)
+        _store(self, _CLASSES, changed)
+        return None
+
+    def _used(self, name: str) -> bool:
+        seen = (self._claims.items(), self._volumes.items())
+        if _have_class(name, *seen):
+            return True
+        fresh = (self.client.list(kind).items for kind in ("persistentvolumeclaims", "persistentvolumes"))
+        return _have_class(name, *fresh)
+
+
+def _have_class(name: str, claims: Iterable[Object], volumes: Iterable[Object]) -> bool:
+    claimed = any(name in classes_of_claim(claim) for claim in claims)
+    return claimed or any(name in classes_of_volume(volume) for volume in volumes)
+
+
+def classes_of_claim(claim: Object) -> list[str]:
+    """The classes of attributes that a claim asks for, has, or is on its way to."""
+    status = claim.get("status") or {}
+    names = (
+        claim["spec"].get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    return sorted({name for name in names if name})
+
+
+def classes_of_volume(volume: Object) -> list[str]:
+    """The class of attributes that a volume has."""
+    name = volume["spec"].get("volumeAttributesClassName")
+    return [name] if name else []
 
 
 def _store(loop: Loop, resource: str, changed: Object | None) -> None:

@@ -34,7 +34,15 @@ class Framing(StrEnum):
 
 
 class UpgradeRefused(Exception):
-    """The request does not ask for a framing or protocol that is spoken here; the text goes to the client."""
+    """The request does not ask for a framing that is spoken here; the text goes to the client."""
+
+    status = 400
+
+
+class ProtocolRefused(UpgradeRefused):
+    """The framing is spoken here, and none of the protocols within it."""
+
+    status = 403
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Agreement:
 
 
 def negotiate(environ: Mapping[str, str], websocket: Sequence[str], spdy: Sequence[str]) -> Agreement:
-    """What to answer a WSGI request; the protocols are in the order of preference. Raises UpgradeRefused."""
+    """What to answer a WSGI request. Raises UpgradeRefused."""
     upgrade = environ.get("HTTP_UPGRADE", "").lower()
     if upgrade == Framing.WEBSOCKET:
         return _websocket(environ, websocket)
@@ -72,6 +80,8 @@ def _websocket(environ: Mapping[str, str], supported: Sequence[str]) -> Agreemen
 
 def _spdy(environ: Mapping[str, str], supported: Sequence[str]) -> Agreement:
     offered = _listed(environ.get("HTTP_X_STREAM_PROTOCOL_VERSION", ""))
+    if not offered:
+        raise UpgradeRefused("unable to upgrade: X-Stream-Protocol-Version is required")
     protocol = _choose(offered, supported)
     head = (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n"
@@ -85,11 +95,13 @@ def _listed(text: str) -> list[str]:
 
 
 def _choose(offered: Sequence[str], supported: Sequence[str]) -> str:
-    for protocol in supported:
-        if protocol in offered:
+    """The first of the client's protocols, which are in its order of preference, that is spoken here."""
+    for protocol in offered:
+        if protocol in supported:
             return protocol
-    raise UpgradeRefused(
-        f"unable to upgrade: {', '.join(filter(None, offered)) or 'no protocol'} is not among {', '.join(supported)}"
+    theirs, ours = " ".join(filter(None, offered)), " ".join(filter(None, supported))
+    raise ProtocolRefused(
+        f"unable to upgrade: unable to negotiate protocol: client supports [{theirs}], server accepts [{ours}]"
     )
 
 

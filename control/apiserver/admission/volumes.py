@@ -1,6 +1,6 @@
-"""StorageObjectInUseProtection: claims and volumes have their finalizers from the beginning.
+"""StorageObjectInUseProtection: claims, volumes and classes of attributes have their finalizers from the beginning.
 
-Invariant: no claim or volume is ever stored that could be removed under its users.
+Invariant: none of them is ever stored that could be removed under its users.
 Source: plugin/pkg/admission/storage/storageobjectinuseprotection.
 """
 
@@ -12,19 +12,20 @@ from control.apiserver.admission.pipeline import PluginBase
 from control.apiserver.operation import CREATE, Operation
 
 _FINALIZERS = {
-    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
-    "persistentvolumes": "kubernetes.io/pv-protection",
+    ("", "persistentvolumeclaims"): "kubernetes.io/pvc-protection",
+    ("", "persistentvolumes"): "kubernetes.io/pv-protection",
+    ("storage.k8s.io", "volumeattributesclasses"): "kubernetes.io/vac-protection",
 }
 
 
 class StorageProtection(PluginBase):
-    """Claims and volumes have their finalizer from the beginning."""
+    """What pods, claims and volumes use has its finalizer from the beginning."""
 
     def handles(self, operation: Operation) -> bool:
-        return operation.verb == CREATE and any(is_for(operation, "", plural) for plural in _FINALIZERS)
+        return operation.verb == CREATE and any(is_for(operation, *kind) for kind in _FINALIZERS)
 
     def mutate(self, operation: Operation, new: Object, old: Object | None) -> Object:
-        finalizer = _FINALIZERS[operation.resource.plural]
+        finalizer = _FINALIZERS[operation.resource.group, operation.resource.plural]
         present = new["metadata"].get("finalizers") or []
         if finalizer not in present:
             new["metadata"]["finalizers"] = [*present, finalizer]

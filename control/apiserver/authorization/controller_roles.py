@@ -182,6 +182,11 @@ CONTROLLERS: dict[str, str] = {
     "ttl-controller": """
         list patch update watch | core | nodes
         events""",
+    "volumeattributesclass-protection-controller": """
+        get list watch | core | persistentvolumeclaims
+        get list watch | core | persistentvolumes
+        get list update watch | storage.k8s.io | volumeattributesclasses
+        events""",
 }
 
 _LEADER = """

@@ -109,7 +109,7 @@ def exec_or_attach(server: ApiServer, endpoint: Endpoint, request: Request) -> R
         parameters += [("command", command) for command in commands]
     admit(server, endpoint, request)
     path = f"{_path(request.info.subresource, request, container)}?{urlencode(parameters)}"
-    return forward(server.runtime, request, kubelet_target(server, _node(pod), path))
+    return _connected(server, request, pod, path)
 
 
 def port_forward(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -120,8 +120,15 @@ def port_forward(server: ApiServer, endpoint: Endpoint, request: Request) -> Res
     ports = forwarded_ports(request)
     query = f"?{urlencode([('port', ','.join(map(str, ports)))])}" if ports else ""
     info = request.info
-    path = f"/portForward/{quote(info.namespace)}/{quote(info.name)}{query}"
-    return forward(server.runtime, request, kubelet_target(server, _node(pod), path))
+    return _connected(server, request, pod, f"/portForward/{quote(info.namespace)}/{quote(info.name)}{query}")
+
+
+def _connected(server: ApiServer, request: Request, pod: Object, path: str) -> Response:
+    """The connection handed through to the pod's kubelet. Raises BadRequest."""
+    target = kubelet_target(server, _node(pod), path)
+    if not request.header("Upgrade"):
+        raise errors.BadRequest("Upgrade request required")
+    return forward(server.runtime, request, target)
 
 
 def _check_create(server: ApiServer, request: Request) -> None:

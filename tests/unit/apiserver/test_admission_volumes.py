@@ -21,6 +21,12 @@ def test_claims_and_volumes_are_guarded_from_the_beginning(client):
         assert client.create("persistentvolumes", volume)["metadata"]["finalizers"] == expected
 
 
+def test_classes_of_attributes_are_guarded_from_the_beginning(client):
+    body = {"metadata": {"name": "fast"}, "driverName": "a.example", "parameters": {"iops": "1"}}
+    made = client.create("volumeattributesclasses.storage.k8s.io", body)
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/vac-protection"]
+
+
 def test_a_pod_carries_zone_and_region_of_its_node(cluster):
     client = cluster.client()
     labels = {ZONE: "z", REGION: "r", "topology.kubernetes.io/rack": "k"}

@@ -248,6 +248,17 @@ def test_claims_are_held_by_pods_that_have_not_ended() -> None:
     assert protection.claims_used_by(pod("p", "Succeeded", spec=spec)) == []
 
 
+def test_claims_hold_the_classes_of_attributes_that_they_want_have_or_come_to() -> None:
+    status = {"currentVolumeAttributesClassName": "b", "modifyVolumeStatus": {"targetVolumeAttributesClassName": "c"}}
+    assert protection.classes_of_claim({"spec": {"volumeAttributesClassName": "a"}, "status": status}) == [
+        "a",
+        "b",
+        "c",
+    ]
+    assert protection.classes_of_claim({"spec": {}}) == protection.classes_of_volume({"spec": {}}) == []
+    assert protection.classes_of_volume({"spec": {"volumeAttributesClassName": "a"}}) == ["a"]
+
+
 class Shown:
     """An informer that shows what the test says."""
 

@@ -121,9 +121,9 @@ WEBSOCKET = {
 }
 
 
-def test_the_newest_protocol_both_know_is_agreed_on() -> None:
+def test_the_first_protocol_of_the_client_that_both_know_is_agreed_on() -> None:
     agreed = negotiate(WEBSOCKET, ("v5.channel.k8s.io", "v4.channel.k8s.io"), ())
-    assert (agreed.framing, agreed.protocol) == (Framing.WEBSOCKET, "v5.channel.k8s.io")
+    assert (agreed.framing, agreed.protocol) == (Framing.WEBSOCKET, "v4.channel.k8s.io")
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in agreed.answer
     spdy_request = {"HTTP_UPGRADE": "SPDY/3.1", "HTTP_X_STREAM_PROTOCOL_VERSION": "v4.channel.k8s.io"}
     agreed = negotiate(spdy_request, (), ("v4.channel.k8s.io",))
@@ -134,8 +134,15 @@ def test_a_client_that_names_no_protocol_is_told_none() -> None:
     unnamed = {name: value for name, value in WEBSOCKET.items() if "PROTOCOL" not in name}
     agreed = negotiate(unnamed, ("binary.k8s.io", ""), ())
     assert (agreed.protocol, b"WebSocket-Protocol" in agreed.answer) == ("", False)
-    with pytest.raises(UpgradeRefused, match="no protocol"):
+    with pytest.raises(UpgradeRefused) as refused:
         negotiate(unnamed, ("v4.channel.k8s.io",), ())
+    assert (refused.value.status, str(refused.value)) == (
+        403,
+        "unable to upgrade: unable to negotiate protocol: client supports [], server accepts [v4.channel.k8s.io]",
+    )
+    with pytest.raises(UpgradeRefused, match="X-Stream-Protocol-Version is required") as refused:
+        negotiate({"HTTP_UPGRADE": "SPDY/3.1"}, (), ("v4.channel.k8s.io",))
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(
