@@ -17,6 +17,7 @@ _MOST_REQUESTS = _MOST_CONSTRAINTS = _MOST_CONFIGS = _MOST_SELECTORS = _MOST_RES
 _MOST_ALTERNATIVES, _MOST_CONSUMERS = 8, 256
 _LONGEST_EXPRESSION = 10 * 1024
 _ONE_OF = "exactly one of `exactly` or `firstAvailable` is required"
+_NO_ATTRIBUTE = 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set'
 _NO_REQUEST = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
 
 
@@ -63,7 +64,7 @@ def spec(path: str, wanted: Object) -> Causes:
                 found += device_names.qualified(f"{where}.{field}", constraint[field], fully=True)
                 break
         else:
-            found.append(fields.required(f"{where}.matchAttribute"))
+            found.append(fields.required(where, _NO_ATTRIBUTE))
     return found + too_many + _configs(place, devices, known)
 
 

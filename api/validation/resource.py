@@ -109,9 +109,7 @@ def _device(path: str, device: Object, *, by_device: bool) -> Causes:
         if stated.get("requestPolicy") is not None and not device.get("allowMultipleAllocations"):
             found.append(fields.forbidden(f"{place}.requestPolicy", "allowMultipleAllocations must be true"))
     for place, taint in fields.each(device, "taints", path):
-        found += fields.problems(f"{place}.key", taint.get("key") or "", names.label_key_problems)
-        found += fields.problems(f"{place}.value", taint.get("value") or "", names.label_value_problems)
-        found += fields.one_of(f"{place}.effect", taint.get("effect"), _EFFECTS)
+        found += _taint(place, taint)
     ways = "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required"
     when = "`perDeviceNodeSelection` is set to true in the ResourceSlice spec"
     if by_device:
@@ -120,6 +118,26 @@ def _device(path: str, device: Object, *, by_device: bool) -> Causes:
         detail = f"`nodeName`, `nodeSelector` and `allNodes` can only be set if {when}"
         found.append(fields.invalid(path, None, detail))
     return found
+
+
+def _taint(path: str, taint: Object) -> Causes:
+    found = fields.problems(f"{path}.key", taint.get("key") or "", names.label_key_problems)
+    found += fields.problems(f"{path}.value", taint.get("value") or "", names.label_value_problems)
+    return found + fields.one_of(f"{path}.effect", taint.get("effect"), _EFFECTS)
+
+
+def _taint_rule(new: Object, old: Object | None, subresource: str) -> Causes:
+    if subresource == "status":
+        return []
+    spec = new["spec"]
+    selector, path = spec.get("deviceSelector") or {}, "spec.deviceSelector"
+    found: Causes = []
+    for field, judge in (("driver", device_names.driver), ("pool", device_names.pool)):
+        if selector.get(field) is not None:
+            found += judge(f"{path}.{field}", selector[field])
+    if selector.get("device") is not None:
+        found += fields.problems(f"{path}.device", selector["device"], names.dns_label_problems)
+    return found + _taint("spec.taint", spec.get("taint") or {})
 
 
 def _attribute(path: str, value: Any) -> Causes:
@@ -146,6 +164,7 @@ def _attribute(path: str, value: Any) -> Causes:
 
 VALIDATORS = {
     "DeviceClass": device_claims.device_class,
+    "DeviceTaintRule": _taint_rule,
     "ResourceClaim": device_claims.claim,
     "ResourceClaimTemplate": device_claims.template,
     "ResourceSlice": _slice,

@@ -15,6 +15,8 @@ from api.patches.apply import Definition, update_managed_fields
 from api.patches.apply.managers import UPDATE
 from control.apiserver.operation import Operation
 
+_SERVER = "kube-apiserver"
+"""The manager of what the server writes by itself: no request says who that is."""
 _COMPONENTS = "system:"
 _ACCOUNTS = "system:serviceaccount:"
 
@@ -37,7 +39,8 @@ def track_update(op: Operation, new: Object, old: Object) -> None:
 
 
 def _track(op: Operation, new: Object, old: Object | None, definition: Definition) -> None:
-    tracked = update_managed_fields(old, new, op.field_manager, UPDATE, op.subresource, op.now, definition)
+    manager = op.field_manager or _SERVER
+    tracked = update_managed_fields(old, new, manager, UPDATE, op.subresource, op.now, definition)
     new["metadata"] = tracked["metadata"]
 
 

@@ -86,12 +86,24 @@ REFUSED: list[tuple[Any, list[str]]] = [
         {}]}}),
      [f'spec.devices.constraints[1].requests[0]: Invalid value: "z": {_NO_REQUEST}',
       'spec.devices.constraints[1].matchAttribute: Invalid value: "model": a fully qualified name must be a domain and '
-      "a name separated by a slash", "spec.devices.constraints[2].matchAttribute: Required value"]),
+      "a name separated by a slash",
+      'spec.devices.constraints[2]: Required value: exactly one of "matchAttribute" or "distinctAttribute" is '
+      "required, but multiple fields are set"]),
     (made("ResourceClaim", {"devices": {"config": [{}, {"opaque": {"driver": "x.example", "parameters": [1]}}]}}),
      ["spec.devices.config[0].opaque: Required value",
       'spec.devices.config[1].opaque.parameters: Invalid value: "<value omitted>": must be a valid JSON object']),
     (made("DeviceClass", {"extendedResourceName": "cpu"}),
      ['spec.extendedResourceName: Invalid value: "cpu": must be a valid extended resource name']),
+    (made("DeviceTaintRule", {"deviceSelector": {"driver": "x.example"}, "taint": {"key": "a", "effect": "NoExecute"}}),
+     []),
+    (made("DeviceTaintRule", {"deviceSelector": {"pool": "P"}, "taint": {"key": "a", "value": "-", "effect": "No"}}),
+     ["spec.deviceSelector.pool: Invalid value: \"P\": a lowercase RFC 1123 subdomain must consist of lower case "
+      "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', "
+      "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+      "spec.taint.value: Invalid value: \"-\": a valid label must be an empty string or consist of alphanumeric "
+      "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or "
+      "'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+      'spec.taint.effect: Unsupported value: "No": supported values: "NoExecute", "NoSchedule", "None"']),
     (published(nodeName=None), [f"spec: Required value: {_PLACES}"]),
     (published(allNodes=True),
      [f'spec: Invalid value: "{{`nodeName`, `allNodes`}}": {_PLACES}, but multiple fields are set']),

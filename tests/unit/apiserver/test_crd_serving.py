@@ -21,6 +21,7 @@ def test_a_definition_is_established_and_told_by_discovery(cluster):
     made = serve(cluster, widgets())
     assert made["status"]["acceptedNames"]["singular"] == "widget"
     assert made["status"]["storedVersions"] == ["v1"]
+    assert {one["manager"] for one in made["metadata"]["managedFields"]} == {"unknown", "kube-apiserver"}
     names = {one["name"]: one for one in cluster.request("GET", "/apis/example.com/v1")[1]["resources"]}
     assert set(names) == {"widgets", "widgets/status", "widgets/scale"}
     assert names["widgets"]["shortNames"] == ["wg"]
