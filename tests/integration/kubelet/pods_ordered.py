@@ -25,8 +25,9 @@ def sidecar(name: str, script: str = SAYS + WAITS, **more: Any) -> Object:
 
 
 def hooked(name: str) -> Object:
-    """A sidecar whose hook takes longer than its end."""
-    return sidecar(name, lifecycle={"preStop": exec_("echo hook >> /d/log; sleep 1")})
+    """A sidecar whose hook ends once that of another one has begun, too."""
+    both = "echo hook >> /d/log; while test $(grep -c hook /d/log) -lt 2; do sleep 0.1; done"
+    return sidecar(name, lifecycle={"preStop": exec_(both)})
 
 
 def exec_(text: str) -> Object:
@@ -123,7 +124,13 @@ ORDER = [
     ),
     Case(
         "sidecars-end-after-the-pods-work-and-in-reverse",
-        once("sleep 1; echo work >> /d/log", **MOUNT, **VOLUMES, initContainers=[hooked("one"), hooked("two")]),
+        once(
+            "sleep 1; echo work >> /d/log",
+            **MOUNT,
+            **VOLUMES,
+            initContainers=[hooked("one"), hooked("two")],
+            terminationGracePeriodSeconds=60,
+        ),
         lambda p: phase("Succeeded")(p) and said("one", "one", "two", "work", "hook", "hook", "end two", "end one")(p),
     ),
     Case(
