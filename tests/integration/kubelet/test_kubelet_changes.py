@@ -297,13 +297,14 @@ def test_a_file_of_the_node_is_a_pod_that_the_api_only_shows(node: Node) -> None
     assert first["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
     node.client.delete("pods", name, NAMESPACE, grace_period_seconds=0)
     again = eventually(lambda: _another(node, name, first), "the mirror pod is there again")
-    assert "watch" in node.podman("ps", "--format", "{{.Names}}")
+    (identifier,) = [one["containerID"].partition("://")[2] for one in first["status"]["containerStatuses"]]
+    assert identifier in node.containers()
     eventually(lambda: is_true(pod(node, name), "Ready"), "it shows the same running pod")
     ids = [found["status"]["containerStatuses"][0]["containerID"] for found in (first, pod(node, name))]
     assert again and ids[0] == ids[1]
     manifest.unlink()
     eventually(lambda: name not in names(node), "the mirror pod is gone")
-    assert "watch" not in node.podman("ps", "--all", "--format", "{{.Names}}")
+    assert identifier not in node.containers()
     assert (seen / "end").read_text() == "ended\n"
 
 
