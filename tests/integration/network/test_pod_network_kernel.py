@@ -253,8 +253,8 @@ def test_a_pod_reaches_nothing_at_the_nodes_loopback_though_host_ports_are_there
     host.serve("private", 7000)
     gateway = held["bold"]["gateway"]
     host.sh(
-        "ip netns exec bold sh -ec 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip addr del 127.0.0.1/8 dev lo;"
-        f" ip route add 127.0.0.1 via {gateway}'"
+        "ip netns exec bold sh -ec 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet;"
+        f" ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via {gateway}'"
     )
     assert host.answer("127.0.0.1", 7000) == "private"
     assert host.answer("127.0.0.1", 7000, pod="bold", source=held["bold"]["addresses"][0]) == "error"
