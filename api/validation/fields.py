@@ -229,3 +229,13 @@ def local_path(path: str, value: str) -> Causes:
 def no_backsteps(path: str, value: str) -> Causes:
     """No step of the path is `..`."""
     return [invalid(path, value, "must not contain '..'")] if ".." in value.split("/") else []
+
+
+def difference(now: Mapping[str, Any], before: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Two lines for each of these fields that differs: what it was and what it is now."""
+    lines = []
+    for name in names:
+        was, is_now = ("nil" if spec.get(name) is None else shown(spec[name]) for spec in (before, now))
+        if was != is_now:
+            lines.append(f"- {name}: {was}\n+ {name}: {is_now}")
+    return "\n".join(lines)

@@ -170,7 +170,7 @@ def _claim_update(new: Object, old: Object) -> Causes:
         changed.remove("resources")
     found: Causes = []
     if changed:
-        lines = "\n".join(f"- {field}: {before.get(field)}\n+ {field}: {now.get(field)}" for field in sorted(changed))
+        lines = fields.difference(now, before, sorted(changed))
         found.append(fields.forbidden("spec", f"{_CLAIM_DETAIL}\n{lines}"))
     have = ((old.get("status") or {}).get("capacity") or {}).get("storage") or "0"
     if parse(_size(now)) < parse(_size(before)) and parse(_size(now)) <= parse(have):

@@ -5,8 +5,6 @@ Source: the original's validation of Pod, PodSpec and PodTemplateSpec.
 
 from __future__ import annotations
 
-from typing import Any
-
 from api import names
 from api.objects import Object, copy
 from api.validation import (
@@ -218,7 +216,7 @@ def _spec_update(new: Object, old: Object) -> Causes:
     found += scheduling.only_removed_gates(new, old)
     found += scheduling.only_narrowed(new, old) if old.get("schedulingGates") else []
     if not found and _frozen(new, old) != _frozen(old, old):
-        found.append(fields.forbidden("spec", _MUTABLE + "\n" + _difference(new, old)))
+        found.append(fields.forbidden("spec", _MUTABLE + "\n" + fields.difference(new, old, sorted({*new, *old}))))
     return found
 
 
@@ -249,20 +247,6 @@ def _frozen(spec: Object, old: Object) -> Object:
     if old.get("schedulingGates"):
         scheduling.without_gated(frozen)
     return frozen
-
-
-def _difference(new: Object, old: Object) -> str:
-    """One line for each field that changed and may not."""
-    lines = []
-    for field in sorted({*new, *old}):
-        before, now = old.get(field), new.get(field)
-        if before != now:
-            lines.append(f"- {field}: {_short(before)}\n+ {field}: {_short(now)}")
-    return "\n".join(lines)
-
-
-def _short(value: Any) -> str:
-    return "nil" if value is None else fields.shown(value)
 
 
 def _ephemeral_update(new: Object, old: Object) -> Causes:

@@ -224,6 +224,9 @@ CHANGES: list[tuple[str, Callable[[Object], Any], Callable[[Object], Any], list[
     (CLAIM, status(phase="Bound", capacity={"storage": "1Gi"}), put(SIZE[0], "2Gi"), []),
     (CLAIM, status(phase="Bound", capacity={"storage": "1Gi"}), put(SIZE[0], "1Mi"),
      ["spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"]),
+    (CLAIM, put(SIZE[0], "1Gi"), put(SIZE[0], "2Gi"),
+     ["spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for "
+      'bound claims\n- resources: {"requests":{"storage":"1Gi"}}\n+ resources: {"requests":{"storage":"2Gi"}}']),
     (CLAIM, spec(volumeAttributesClassName="a"), status(phase="Bound"), []),
     (JOB, spec(completionMode="Indexed", completions=2, parallelism=2), spec(completions=3),
      ["spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism"]),
