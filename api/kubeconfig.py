@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,21 +115,33 @@ class FollowingTransport:
         self._path = Path(path)
         self._runtime = runtime
         self._seconds = seconds
-        self._seen = self._signature()
         self._looked = runtime.monotonic()
-        self._transport = load(path)
+        self._follow()
 
     def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> Response:
         if self._runtime.monotonic() - self._looked >= self._seconds:
             self._looked = self._runtime.monotonic()
             if self._signature() != self._seen:
-                self._seen, self._transport = self._signature(), load(self._path)
+                self._follow()
         return self._transport.send(request, timeout=timeout, stream=stream)
 
+    def _follow(self) -> None:
+        """Load the files as they are; what changes meanwhile is seen to differ the next time."""
+        self._watched = (self._path, *_credential_files(self._path))
+        seen = self._signature()
+        self._transport = load(self._path)
+        self._seen = seen
+
     def _signature(self) -> tuple[int, ...]:
-        user = _read(self._path)[2]
-        named = (self._path.parent / user[name] for name in ("client-certificate", "client-key") if user.get(name))
-        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in (self._path, *named))
+        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in self._watched)
+
+
+def _credential_files(source: Path) -> Iterator[Path]:
+    """The files with the user's certificate and key that a kubeconfig names."""
+    user = _read(source)[2]
+    for name in ("client-certificate", "client-key"):
+        if user.get(name):
+            yield source.parent / user[name]
 
 
 def _named(document: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
