@@ -76,7 +76,14 @@ def _dump(value: Any, as_yaml: bool) -> str:
     if as_yaml:
         import yaml
 
-        return str(yaml.safe_dump(_plain(value), default_flow_style=False)).rstrip()
+        class Plain(yaml.SafeDumper):
+            """Says a value again instead of pointing at where it was said first."""
+
+            def ignore_aliases(self, data: object) -> bool:
+                """Always."""
+                return True
+
+        return str(yaml.dump(_plain(value), Dumper=Plain, default_flow_style=False, allow_unicode=True)).rstrip()
     return json.dumps(value, indent=4, sort_keys=True, default=_text_of)
 
 

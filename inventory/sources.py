@@ -119,6 +119,8 @@ def _file(builder: Builder, path: Path) -> None:
     if os.access(path, os.X_OK) and path.suffix not in (".yml", ".yaml", ".json", ".ini"):
         executable.read(path, builder)
         return
+    if path.suffix == ".toml":
+        raise InventoryError(f"{path}: inventories in TOML are not read; write it as YAML, which has the same form")
     text = read_text(path)
     if path.suffix in (".yml", ".yaml", ".json"):
         yaml_source.read(text, str(path), builder)

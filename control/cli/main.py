@@ -39,7 +39,7 @@ COMMANDS: dict[str, Command] = {
     "certs": Command("control.cli.certs", "the certificates of the cluster: status, rotate"),
     "nodes": Command("control.cli.nodes", "nodes: cordon, drain, uncordon, wait, delete"),
     "playbook": Command("playbooks.command", "run a playbook against an inventory"),
-    "inventory": Command("inventory.command", "show what an inventory says"),
+    "inventory": Command("control.cli.inventory", "show what an inventory says"),
     "image": Command("control.cli.image", "build container images from files and put them on the nodes"),
     "bundle": Command("control.cli.bundle", "pack Wherry and its dependencies for the nodes"),
     "trace": Command("control.cli.trace", "the way of a packet from a pod, hop by hop, and what breaks it"),

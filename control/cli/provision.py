@@ -89,14 +89,15 @@ class _Sources(argparse.Action):
 
 def add_inventory(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """`-i`: needed where neither an ansible.cfg nor a file `inventory.yml` here says which inventory it is."""
-    known = _usual_sources()
+    known = usual_sources()
     about = "inventory file or directory" + (f" ({', '.join(known)})" if known else "")
     parser.add_argument(
         "-i", "--inventory", action=_Sources, default=known, required=required and not known, help=about
     )
 
 
-def _usual_sources() -> list[str]:
+def usual_sources() -> list[str]:
+    """The inventory of an ansible.cfg, or a file `inventory.yml` here."""
     try:
         configured = configuration.load(os.environ, Path.cwd()).inventory
     except PlaybookError:

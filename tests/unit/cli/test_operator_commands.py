@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from control.cli import certs, hosts, nodes
+from control.cli import certs, hosts, inventory, nodes
 from control.cli.errors import CommandError
+from inventory import vault
 
 pytestmark = pytest.mark.unit
 
@@ -96,3 +97,22 @@ def test_certificates_that_end_first_stand_first() -> None:
     lines = certs.table({"a": [entry("late", 10 * 86400.0)], "b": [entry("soon", 3600.0), entry("over", 1.0)]}, now=2.0)
     assert [line.split()[3] if "ended" in line else line.split()[4] for line in lines[1:]] == ["over", "soon", "late"]
     assert "ended" in lines[1] and "1.0 h" in lines[2] and "10 d" in lines[3]
+
+
+def test_the_inventory_and_vault_of_an_ansible_cfg_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    (tmp_path / "ansible.cfg").write_text("[defaults]\ninventory = one,  two.yml\nvault_password_file = password\n")
+    (tmp_path / "password").write_text("word\n")
+    (tmp_path / "one").write_text("[g]\na when=2024-01-01\n")
+    (tmp_path / "two.yml").write_text("g: {hosts: {b: {}}, vars: {said: ünïcode, since: 2024-01-01}}\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "g.yml").write_text(vault.encrypt("kept: secret\n", b"word", b"salt"))
+    parser = argparse.ArgumentParser()
+    inventory.configure(parser)
+    assert inventory.run(parser.parse_args(["--list", "--yaml"])) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("kept: secret") == 2 and shown.count("said: ünïcode") == 2
+    assert shown.count("since: 2024-01-01") == 2 and "&id" not in shown
