@@ -138,7 +138,11 @@ def _settings(arguments: argparse.Namespace) -> KubeletSettings:
             ),
             arguments.eviction_pressure_transition_period,
             arguments.eviction_max_pod_grace_period,
-            Policy(arguments.image_gc_high_threshold, arguments.image_gc_low_threshold),
+            Policy(
+                arguments.image_gc_high_threshold,
+                arguments.image_gc_low_threshold,
+                longest_unused=arguments.image_maximum_gc_age,
+            ),
         ),
         sync_seconds=arguments.sync_frequency,
         housekeeping_seconds=arguments.housekeeping_interval,

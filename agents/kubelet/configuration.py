@@ -77,6 +77,7 @@ def _resources(arguments: argparse.Namespace) -> Object:
         "evictionPressureTransitionPeriod": duration(arguments.eviction_pressure_transition_period),
         "imageGCHighThresholdPercent": int(arguments.image_gc_high_threshold),
         "imageGCLowThresholdPercent": int(arguments.image_gc_low_threshold),
+        "imageMaximumGCAge": duration(arguments.image_maximum_gc_age),
     }
 
 

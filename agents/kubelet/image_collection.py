@@ -1,4 +1,4 @@
-"""Images that nobody uses are removed when the disk fills, the longest unused first.
+"""Images that nobody uses are removed when the disk fills, the longest unused first, or when nobody has for long.
 
 Invariant: an image of a container that is there, of whatever state, and a pinned one stay.
 Source: kubelet/images image_gc_manager.
@@ -18,11 +18,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Above `high` percent of use images go until `low` is reached; none that is younger than `minimum_age`."""
+    """Above `high` percent of use images go until `low` is reached; none that is younger than `minimum_age`.
+
+    One that nobody has used for `longest_unused` seconds goes in any case, but not if that is 0.
+    """
 
     high: float = 85.0
     low: float = 80.0
     minimum_age: float = 120.0
+    longest_unused: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,14 @@ def removable(
     return sorted(old, key=lambda image: (known[image.id].used, known[image.id].first, image.id))
 
 
+def outdated(images: list[Image], known: Mapping[str, Known], now: float, longest_unused: float) -> list[Image]:
+    """Of images that may go those that nobody has used for that long, as far as is known; none if that is 0."""
+    if not longest_unused:
+        return []
+    last = {image.id: max(known[image.id].first, known[image.id].used) for image in images}
+    return [image for image in images if now - last[image.id] > longest_unused]
+
+
 class ImageCollector:
     """Removes images of one node. `space()` tells (available, total) of the disk that they lie on."""
 
@@ -62,15 +74,21 @@ class ImageCollector:
         self._known: dict[str, Known] = {}
 
     def collect(self) -> int:
-        """Come down to the lower mark if the upper one is passed; bytes freed. Raises ContainerRuntimeError."""
+        """Remove what nobody has used for long, and come down to the lower mark if the upper one is passed.
+
+        Returns the bytes freed. Raises ContainerRuntimeError.
+        """
         images, in_use = self._look()
+        now = self._clock.time()
+        old = outdated(removable(images, in_use, self._known, now, 0.0), self._known, now, self._policy.longest_unused)
+        freed = self._remove(old, in_use, None)
         wanted = bytes_to_free(*self._space(), self._policy)
         if wanted <= 0:
-            return 0
-        freed = self._remove(images, in_use, wanted)
-        if freed < wanted:
-            log.warning("image garbage collection freed %d bytes and wanted %d: the rest is in use", freed, wanted)
-        return freed
+            return freed
+        more = self._remove([image for image in images if image not in old], in_use, wanted)
+        if more < wanted:
+            log.warning("image garbage collection freed %d bytes and wanted %d: the rest is in use", more, wanted)
+        return freed + more
 
     def collect_all(self) -> int:
         """Remove every image that is not used, however young; bytes freed. Raises ContainerRuntimeError."""

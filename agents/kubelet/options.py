@@ -169,6 +169,12 @@ def _resources(parser: argparse.ArgumentParser) -> None:
     )
     add("--image-gc-high-threshold", type=float, default=85.0, help="percent of the disk (%(default)s)")
     add("--image-gc-low-threshold", type=float, default=80.0, help="percent of the disk (%(default)s)")
+    add(
+        "--image-maximum-gc-age",
+        type=float,
+        default=0.0,
+        help="seconds after which an image that nobody uses goes; 0 for never (%(default)s)",
+    )
 
 
 def _shutdown(parser: argparse.ArgumentParser) -> None:

@@ -16,12 +16,13 @@ from agents.kubelet import clock_skew, shutdown, tiers
 from agents.kubelet.cgroups import PodCgroups
 from agents.kubelet.eviction import Use, over_own_limit, refused_by_pressure, victim
 from agents.kubelet.eviction_manager import EvictionManager, Node
-from agents.kubelet.image_collection import Known, Policy, bytes_to_free, removable
+from agents.kubelet.image_collection import ImageCollector, Known, Policy, bytes_to_free, outdated, removable
 from agents.kubelet.machine import HugePages, Machine, Pressure
 from agents.kubelet.node import Health, NodeSettings, allocatable_of, node_status, overbooked, status_patch
 from agents.kubelet.pods.limits import cgroup_parent, container_limits, oom_score, pod_limits
 from agents.kubelet.pods.references import resource_value
 from agents.kubelet.runtime import cri_spec, podman_spec
+from agents.kubelet.runtime.fake import FakeRuntime
 from agents.kubelet.runtime.interface import Image, Limits, Version
 from agents.kubelet.thresholds import (
     DEFAULT,
@@ -40,7 +41,7 @@ from agents.kubelet.thresholds import (
 )
 from agents.kubelet.usage import DiskTraffic, Interface, Throttling, disk_use, interfaces, pod_usage
 from api.quantities import parse
-from api.runtime import SystemRuntime
+from api.runtime import Runtime, SystemRuntime
 from api.transport import Request, WsgiTransport
 
 pytestmark = pytest.mark.unit
@@ -264,8 +265,47 @@ def test_images_go_by_when_they_were_used() -> None:
     known = {"used": Known(0, 500), "never": Known(0), "young": Known(990), "pinned": Known(0), "running": Known(0)}
     found = removable(images, {"running"}, known, 1000.0, 120.0)
     assert [image.id for image in found] == ["never", "used"]
+    assert [image.id for image in outdated(found, known, 1000.0, 600.0)] == ["never"]
+    assert outdated(found, known, 1000.0, 0.0) == []
     frees = [bytes_to_free(available, 1000, Policy()) for available in (200, 160, 159, 100, 0)]
     assert frees == [0, 0, 41, 100, 200]
+
+
+class Stored(FakeRuntime):
+    """A runtime that has images and no containers."""
+
+    def __init__(self, clock: Runtime, *ids: str) -> None:
+        super().__init__(clock)
+        self.images = [Image(image, size=10) for image in ids]
+
+    def list_images(self) -> list[Image]:
+        return list(self.images)
+
+    def remove_image(self, image_id: str) -> None:
+        self.images = [image for image in self.images if image.id != image_id]
+
+
+class Later(SystemRuntime):
+    """A clock that can be ahead."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+@pytest.mark.parametrize(("available", "freed", "left"), [(900, 10, ["new"]), (0, 20, [])])
+def test_what_nobody_has_used_for_long_goes_first(available: int, freed: int, left: list[str]) -> None:
+    clock = Later()
+    runtime = Stored(clock, "old")
+    space = [(900, 1000)]
+    collector = ImageCollector(clock, runtime, lambda: space[-1], Policy(minimum_age=0.0, longest_unused=600.0))
+    assert collector.collect() == 0
+    clock.ahead = 601.0
+    runtime.images.append(Image("new", size=10))
+    space.append((available, 1000))
+    assert collector.collect() == freed
+    assert [image.id for image in runtime.images] == left
 
 
 # Source: kubelet/cm TestNodeAllocatableReservationForScheduling and TestNodeAllocatableInputValidation. What is
