@@ -139,7 +139,7 @@ def _move(call: Call, source: str, dest: str) -> None:
     """Put a complete copy of a file into the place of another, whose owner and mode stay if the content was sent."""
     # What takes a link's place is as new as where there was nothing.
     linked = os.path.islink(dest)
-    descriptor, name = _files.temporary(dest)
+    descriptor, name = _files.temporary(dest, unsafe=call["unsafe_writes"])
     os.close(descriptor)
     try:
         if call["remote_src"]:

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import io
 import socket
+import tempfile
 import threading
 import urllib.response
 from pathlib import Path
@@ -72,6 +73,29 @@ def test_a_link_is_replaced_by_a_file_that_was_accepted_only(validate: str, tmp_
     accepted = not result.get("failed")
     assert accepted is validate.startswith("test") and link.is_symlink() is not accepted
     assert link.read_text() == ("new" if accepted else "old") and target.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["copy", "lineinfile"])
+def test_unsafe_writes_write_where_nothing_new_may_be_beside_a_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed, source = tmp_path / "fixed", tmp_path / "source"
+    fixed.mkdir()
+    (fixed / "f").write_text("old\n")
+    source.write_text("old\nnew\n")
+    make = tempfile.mkstemp
+
+    def refuse(*, dir: str = "", **rest: Any) -> tuple[int, str]:
+        if dir == str(fixed):
+            raise PermissionError(1, "Operation not permitted")
+        return make(**rest)
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    given = {"line": "new"} if name == "lineinfile" else {"src": str(source), "remote_src": True}
+    safely = result_of(name, dest=str(fixed / "f"), **given)
+    assert "cannot write into" in safely["msg"] and (fixed / "f").read_text() == "old\n"
+    assert result_of(name, dest=str(fixed / "f"), unsafe_writes=True, **given)["changed"]
+    assert (fixed / "f").read_text() == "old\nnew\n"
 
 
 def test_a_table_in_a_file_needs_cron_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
