@@ -15,7 +15,10 @@ _ESCAPE = re.compile(r"""\\(?:U[0-9a-fA-F]{8}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|N\
 
 
 def words(text: str) -> list[str]:
-    """The words of a line with the white space before each, so that joining them gives the line back."""
+    """The words of a line with the white space before each, so that joining them gives the line back.
+
+    A backslash that stands alone, as at the end of a line that goes on in the next one, is no word.
+    """
     found: list[str] = []
     current, quote, depth, index = "", "", 0, 0
     while index < len(text):
@@ -25,6 +28,15 @@ def words(text: str) -> list[str]:
             continue
         if not quote and depth and two in ("}}", "%}", "#}"):
             depth, current, index = depth - 1, current + two, index + 2
+            continue
+        if (
+            character == "\\"
+            and not (quote or depth or current.strip())
+            and text[index + 1 : index + 2] in ("", " ", "\n")
+        ):
+            index += 2 if text[index + 1 : index + 2] == "\n" else 1
+            if current.endswith(" ") and text[index : index + 1] == " ":
+                current = current[:-1]
             continue
         if character == "\\" and not depth and index + 1 < len(text):
             current, index = current + two, index + 2

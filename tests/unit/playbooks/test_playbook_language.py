@@ -205,6 +205,7 @@ FREE = [
     ("x={{ a | default('p q') }}", None, "", {"x": "{{ a | default('p q') }}"}),
     (r'line="a\tb\x41\"c" other=c\nd \d', None, r"\d", {"line": 'a\tbA"c', "other": "c\nd"}),
     (r"echo 'x\ny' chdir=\u0041", {"chdir"}, r"echo 'x\ny'", {"chdir": "A"}),
+    ("echo a \\\n  b \\\n'c \\\nd' \\ e\\ f", {"creates"}, "echo a  b 'c \\\nd' e\\ f", {}),
     ("{{ item }}_x={{ item == 1 }} b2=c", None, "", {"{{ item }}_x": "{{ item == 1 }}", "b2": "c"}),
     ("printf '%s  %s' x", {"creates"}, "printf '%s  %s' x", {}),
 ]
