@@ -44,15 +44,12 @@ def run(call: Call) -> dict[str, Any]:
     difference = _files.text_diff(path, before.encode(), after.encode())
     difference["before_header"] = path if there else os.devnull
     if call.check:
-        return {"changed": changed, **({"diff": difference} if call.diff else {})}
-    result = {
+        return {"changed": changed, "diff": difference}
+    return {
         "changed": changed, "state": call["state"],
         "name": call["name"], "key": call["key"], "hash_host": call["hash_host"],
-        "path": path,
+        "path": path, "diff": difference,
     }  # fmt: skip
-    if call.diff:
-        result["diff"] = difference
-    return result
 
 
 def _with(call: Call, lines: list[str]) -> list[str]:

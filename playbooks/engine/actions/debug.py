@@ -8,7 +8,7 @@ from inventory.documents import UnsafeText
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.evaluation.evaluator import OMIT
 from playbooks.engine.helper.options import Option
-from playbooks.errors import TemplateError, UndefinedError
+from playbooks.errors import TaskError, TemplateError, UndefinedError
 
 OPTIONS = {
     "msg": Option("raw"),
@@ -28,7 +28,7 @@ def run(call: ActionCall) -> Result:
         return {"msg": "Hello world!" if unsaid else call["msg"], "changed": False}
     name = call["var"]
     if not isinstance(name, str):
-        return {str(type(name)): name, "changed": False}
+        raise TaskError(f"var must be the name of a variable or an expression, not {type(name).__name__}")
     if isinstance(call.task.arguments.get("var"), UnsafeText):
         raise TemplateError(f"{name!r} is marked as unsafe, so it is not run as an expression")
     value = call.scope.variable(name)

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from jinja2.utils import missing
+
 from inventory import vault
 from inventory.documents import read_text
 from playbooks.engine.actions.context import ActionCall, Result
+from playbooks.engine.evaluation.filters_collections import combine
 from playbooks.engine.helper.options import Option
 from playbooks.errors import PlaybookError, TaskError
 
@@ -32,12 +35,16 @@ def run(call: ActionCall) -> Result:
         raise TaskError("file and dir are both given; the variables come from one of them")
     try:
         paths = _directory(call) if call["dir"] else [call.find("vars", str(call["file"]))]
+        merge = call["hash_behaviour"] == "merge"
         variables: dict[str, Any] = {}
         for path in paths:
-            variables.update(call.scope.services.loader.variables(path))
+            variables = combine(variables, call.scope.services.loader.variables(path), recursive=merge)
     except PlaybookError as error:
         raise TaskError(str(error), ansible_facts={}, ansible_included_var_files=[]) from error
     facts = {call["name"]: variables} if call["name"] else variables
+    if merge:
+        known = {name: value for name in facts if (value := call.scope.variable(name)) is not missing}
+        facts = combine(known, facts, recursive=True)
     return {
         "ansible_facts": facts,
         "ansible_included_var_files": [str(path) for path in paths],

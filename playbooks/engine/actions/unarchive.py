@@ -12,6 +12,9 @@ def run(call: ActionCall) -> Result:
     """Ansible's result of `unarchive`."""
     if call["remote_src"]:
         return call.remote("unarchive", call.parameters)
+    if "://" in call["src"]:
+        # It may hold a password: it is not repeated.
+        raise TaskError("src is an address; say `remote_src: true` to have the host download it")
     try:
         path = call.find("files", call["src"])
     except PlaybookError as error:

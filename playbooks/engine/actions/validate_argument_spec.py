@@ -44,7 +44,7 @@ def problems(specification: Mapping[str, Any], given: Mapping[str, Any], inside:
     lacking = sorted(
         name
         for name, about in specification.items()
-        if about.get("required") and given.get(name) is None and not _by_alias(about, given)
+        if about.get("required") and name not in given and not _by_alias(about, given)
     )
     if lacking:
         yield f"missing required arguments: {', '.join(lacking)}{where}"
@@ -65,7 +65,7 @@ def problems(specification: Mapping[str, Any], given: Mapping[str, Any], inside:
 
 
 def _by_alias(about: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    return any(given.get(alias) is not None for alias in about.get("aliases") or ())
+    return any(alias in given for alias in about.get("aliases") or ())
 
 
 def _converted(name: str, about: Mapping[str, Any], value: Any) -> Any:

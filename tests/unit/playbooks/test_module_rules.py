@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from playbooks.engine.actions.validate_argument_spec import problems
 from playbooks.engine.executor import invocation
 from playbooks.engine.helper import secrets
 from playbooks.engine.helper.call import Failure
@@ -48,6 +49,12 @@ def test_what_is_no_mode(wanted: str) -> None:
 def test_parameters_that_exclude_each_other() -> None:
     with pytest.raises(OptionError, match=r"parameters are mutually exclusive: path\|word"):
         resolve("m", OPTIONS, {"dest": "/f", "word": "x"}, (("path", "word"),))
+
+
+def test_an_argument_of_a_role_may_be_nothing_but_must_be_given() -> None:
+    specification = {"any": {"type": "raw", "required": True, "aliases": ["other"]}}
+    assert list(problems(specification, {"any": None})) == list(problems(specification, {"other": None})) == []
+    assert list(problems(specification, {})) == ["missing required arguments: any"]
 
 
 TRUTHS = {
