@@ -111,4 +111,6 @@ def literal(value: str) -> Any:
             return value
     if isinstance(parsed, bytes):
         return parsed.decode("utf-8", "surrogateescape")
-    return value if isinstance(parsed, complex | set | EllipsisType) else parsed
+    if isinstance(parsed, set):
+        return sorted(parsed, key=str)
+    return value if isinstance(parsed, complex | EllipsisType) else parsed

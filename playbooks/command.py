@@ -177,6 +177,7 @@ def options_of(arguments: argparse.Namespace, configured: configuration.Configur
         become_user=arguments.become_user,
         gathering=configured.gathering,
         strategy=configured.strategy,
+        no_log=configured.no_log,
         start_at_task=arguments.start_at_task,
         force_handlers=arguments.force_handlers,
         roles_path=configured.roles_path,

@@ -40,6 +40,7 @@ class Configuration:
     become_user: str = ""
     diff: bool = False
     force_handlers: bool = False
+    no_log: bool = False
     gathering: str = "implicit"
     strategy: str = "linear"
     # How to reach hosts that say nothing about it themselves.
@@ -93,6 +94,7 @@ def load(environment: Mapping[str, str], directory: Path) -> Configuration:
             become_user=text("privilege_escalation", "become_user"),
             diff=boolean(text("diff", "always", "ANSIBLE_DIFF_ALWAYS") or False),
             force_handlers=boolean(text("defaults", "force_handlers") or False),
+            no_log=boolean(text("defaults", "no_log") or False),
             strategy=_strategy(text("defaults", "strategy") or "linear"),
             gathering=_choice("gathering", text("defaults", "gathering") or "implicit", _GATHERING),
             variables={name: value for name, words in _VARIABLES.items() if (value := text(*words))},

@@ -39,6 +39,7 @@ class Options:
     variables: Mapping[str, Any] = field(default_factory=dict)
     gathering: str = "implicit"
     strategy: str = "linear"
+    no_log: bool = False
 
 
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"

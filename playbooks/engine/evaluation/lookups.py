@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from jinja2 import TemplateError as JinjaError
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from jinja2.utils import missing
@@ -82,7 +83,13 @@ def run(name: str, terms: Sequence[Any], options: Mapping[str, Any], scope: Eval
     lookup = _all().get(name.removeprefix("ansible.builtin."))
     if lookup is None:
         raise TemplateError(f"the lookup {name!r} is not supported; supported: {', '.join(sorted(_all()))}")
-    return lookup(list(terms), options, scope)
+    try:
+        return lookup(list(terms), options, scope)
+    except (PlaybookError, JinjaError):
+        raise
+    except Exception as error:
+        # Whatever a lookup makes of terms that are none for it.
+        raise TemplateError(f"lookup {name}: {error or type(error).__name__}") from error
 
 
 @functools.cache
@@ -106,7 +113,8 @@ def _file(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> lis
 def _template(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:
     from playbooks.engine.evaluation.template_files import render
 
-    return [render(scope, str(term), options.get("template_vars", {}), options) for term in terms]
+    # A template without any text comes to nothing, as one in a playbook does.
+    return [render(scope, str(term), options.get("template_vars", {}), options) or None for term in terms]
 
 
 def _env(terms: list[Any], options: Mapping[str, Any], scope: Evaluator) -> list[Any]:

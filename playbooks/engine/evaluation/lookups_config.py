@@ -31,6 +31,7 @@ _SETTINGS: dict[str, Callable[[Configuration], Any]] = {
     "DEFAULT_HASH_BEHAVIOUR": lambda found: "replace",
     "DEFAULT_HOST_LIST": lambda found: list(found.inventory),
     "DEFAULT_LOG_PATH": lambda found: found.log_path or None,
+    "DEFAULT_NO_LOG": lambda found: found.no_log,
     "DEFAULT_PRIVATE_KEY_FILE": lambda found: found.private_key_file or None,
     "DEFAULT_REMOTE_PORT": lambda found: int(found.variables.get("ansible_port", 0)) or None,
     "DEFAULT_REMOTE_USER": lambda found: found.remote_user or None,

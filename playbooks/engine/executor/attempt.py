@@ -34,6 +34,8 @@ _BECOME_VARIABLES = (
     "ansible_become_pass", "ansible_become_exe", "ansible_become_flags",
 )  # fmt: skip
 
+_LONGEST = 100_000_000
+
 
 class Attempt:
     """Runs a task once for one host, in a scope that may hold a loop item."""
@@ -69,9 +71,12 @@ class Attempt:
         """A keyword that is a number, evaluated; nothing is 0. Raises TemplateError, TaskError."""
         value = self._scope.template(given)
         try:
-            return 0.0 if value in (None, "", OMIT) else float(value)
+            number = 0.0 if value in (None, "", OMIT) else float(value)
         except (TypeError, ValueError) as error:
             raise TaskError(f"{word} is {value!r}; it must be a number") from error
+        if word == "timeout" and not 0 <= number <= _LONGEST:
+            raise TaskError(f"timeout is {value!r}; it must be from 0 to {_LONGEST} seconds")
+        return number
 
     def delegate(self) -> str:
         """The host that does the work instead, or "". Raises TemplateError, TaskError."""

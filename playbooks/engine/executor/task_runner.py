@@ -112,7 +112,8 @@ class TaskRunner:
             return {"failed": True, "msg": str(error), "changed": False}
 
     def _all(self, scope: Evaluator) -> dict[str, Any]:
-        self._outcome.hidden = Attempt(self._play, self._host, self._task, scope).flag("no_log")
+        attempt = Attempt(self._play, self._host, self._task, scope)
+        self._outcome.hidden = attempt.flag("no_log", self._play.run.options.no_log)
         try:
             items = loops.items(self._task, scope)
         except TemplateError as error:
@@ -145,24 +146,36 @@ class TaskRunner:
             inner = scope.over(Layer(added, final=True, told=told))
             started = time.monotonic()
             result = self._guarded(functools.partial(self._turn, inner, added))
-            result = {**result, **added}
+            label, fault = self._label(self._registering(inner, result), added)
+            result = {**result, **fault, **added}
             results.append(result)
-            self._show_item(inner, result, time.monotonic() - started)
+            self._show_item(label, result, time.monotonic() - started)
             if result.get("unreachable") or (control.break_when and self._breaks(inner, result)):
                 break
         return verdict.of_loop(results)
 
     def _breaks(self, scope: Evaluator, result: dict[str, Any]) -> bool:
-        judged = (
-            scope.over(Layer({self._task.register: result}, final=True, told=True)) if self._task.register else scope
-        )
+        judged = self._registering(scope, result)
         return any(judged.condition(condition) for condition in self._task.loop_control.break_when)
 
-    def _show_item(self, scope: Evaluator, result: dict[str, Any], seconds: float) -> None:
+    def _registering(self, scope: Evaluator, result: dict[str, Any]) -> Evaluator:
+        if not self._task.register:
+            return scope
+        return scope.over(Layer({self._task.register: result}, final=True, told=True))
+
+    def _label(self, scope: Evaluator, added: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """What the turn is shown as; one that cannot be told fails the turn, with this as its result."""
+        item = added[added["ansible_loop_var"]]
+        if self._task.loop_control.label is None or self._task.action in INCLUDES:
+            return str(item), {}
+        try:
+            return str(scope.template(self._task.loop_control.label)), {}
+        except TemplateError as error:
+            return str(item), {"failed": True, "msg": f"label: {error}"}
+
+    def _show_item(self, label: str, result: dict[str, Any], seconds: float) -> None:
         if self._task.action in INCLUDES:
             return
-        control = self._task.loop_control
-        label = scope.template(control.label) if control.label is not None else result[result["ansible_loop_var"]]
         shown = Finished(
             self._host,
             self._play.shown(self._task, self._host),
@@ -170,7 +183,7 @@ class TaskRunner:
             censored(result) if self._outcome.hidden else result,
             seconds,
             self._outcome.hidden,
-            label=str(label),
+            label=label,
             diff=self._outcome.diff,
         )
         self._play.run.display.item_finished(shown)

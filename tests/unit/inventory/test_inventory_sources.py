@@ -14,7 +14,7 @@ from inventory.sources import load
 pytestmark = pytest.mark.unit
 
 INI = """
-lone ansible_host=10.0.0.9 flag=True words="a b" numbers='[1, 2]' bytes="b'x'" dots='...'
+lone ansible_host=10.0.0.9 flag=True words="a b" numbers='[1, 2]' bytes="b'x'" dots='...' set='{2, 1}'
 [web]
 web[01:03].example port=80
 mail:2222
@@ -63,7 +63,8 @@ def test_ini_has_ranges_children_variables_and_typed_values(tmp_path: Path) -> N
     assert inventory.host_variables("web02.example") == {"port": 80, "color": "red", "number": 5, "place": "here"}
     assert inventory.host_variables("mail")["ansible_port"] == 2222
     assert inventory.host_variables("lone") == {
-        "ansible_host": "10.0.0.9", "flag": True, "words": "a b", "numbers": [1, 2], "bytes": "x", "dots": "...",
+        "ansible_host": "10.0.0.9", "flag": True, "words": "a b", "numbers": [1, 2],
+        "bytes": "x", "dots": "...", "set": [1, 2],
     }  # fmt: skip
     assert inventory.groups["ungrouped"].hosts == ("lone",)
 

@@ -20,6 +20,7 @@ host_key_checking = False
 log_path = run.log
 gathering = smart
 strategy = host_pinned
+no_log = true
 vault_identity_list = dev@dev.pw, ask@prompt
 vault_password_file = all.pw
 remote_port = 2222
@@ -44,7 +45,7 @@ def test_a_file_sets_defaults_relative_to_itself(tmp_path: Path) -> None:
     assert (found.forks, found.remote_user, found.host_key_checking, found.become) == (7, "deploy", False, True)
     assert found.log_path == str(tmp_path / "run.log")
     assert (found.gathering, found.diff, found.force_handlers) == ("smart", True, False)
-    assert found.strategy == "free"
+    assert (found.strategy, found.no_log) == ("free", True)
     assert found.vault_passwords == (f"dev@{tmp_path}/dev.pw", "ask@prompt", f"{tmp_path}/all.pw")
     assert found.variables == {"ansible_ssh_common_args": "-J gate", "ansible_port": "2222"}
 
