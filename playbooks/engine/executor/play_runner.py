@@ -109,7 +109,7 @@ class PlayRunner:
         nodes: list[Node] = []
         gather = self._plain().template(self._play.gather_facts)
         if self._gathers(hosts) if gather is None else boolean(gather):
-            nodes.append(self._implicit("setup", self._facts_wanted(), "Gathering Facts"))
+            nodes.append(self._implicit("setup", self._play.facts, "Gathering Facts"))
         for section in self._play.sections:
             nodes.extend(section)
             nodes.append(self._implicit("meta", {"free_form": "flush_handlers"}))
@@ -121,10 +121,6 @@ class PlayRunner:
         if gathering == "smart":
             return not all("module_setup" in self._run.variables(host).facts for host in hosts)
         return gathering == "implicit"
-
-    def _facts_wanted(self) -> Mapping[str, Any]:
-        subset = self._play.gather_subset
-        return {} if subset is None else {"gather_subset": subset}
 
     def _implicit(self, action: str, arguments: Mapping[str, Any], name: str = "") -> Task:
         play = self._play

@@ -45,9 +45,12 @@ INCLUDE = LOOPS | {
     "run_once", "tags", "timeout", "vars", "when",
 }  # fmt: skip
 PLAY = (COMMON - {"delegate_to", "delegate_facts"}) | {
-    "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts", "max_fail_percentage",
-    "order", "post_tasks", "pre_tasks", "roles", "serial", "strategy", "tasks", "vars_files", "vars_prompt", "user",
+    "fact_path", "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts",
+    "max_fail_percentage", "order", "post_tasks", "pre_tasks", "roles", "serial", "strategy", "tasks",
+    "vars_files", "vars_prompt", "user",
 }  # fmt: skip
+# What a play says of the facts it begins with, in the words of `setup`.
+FACTS = ("fact_path", "gather_subset", "gather_timeout")
 IMPORT_PLAYBOOK = frozenset(("import_playbook", "ansible.builtin.import_playbook", "name", "tags", "vars", "when"))
 ROLE_USE = COMMON | {"role", "when"}
 META = (

@@ -103,7 +103,7 @@ class _Reader:
             vars_files=many(item.get("vars_files")),
             prompts=tuple(self._prompt(entry) for entry in many(item.get("vars_prompt"))),
             gather_facts=item.get("gather_facts"),
-            gather_subset=item.get("gather_subset"),
+            facts={word: item[word] for word in keywords.FACTS if item.get(word) is not None},
             serial=many(item.get("serial")),
             strategy=self._choice("strategy", keywords.STRATEGIES, "linear") if item.get("strategy") else "",
             max_fail_percentage=item.get("max_fail_percentage"),

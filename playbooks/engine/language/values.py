@@ -161,7 +161,8 @@ class Play:
     vars_files: tuple[Any, ...] = ()
     prompts: tuple[Prompt, ...] = ()
     gather_facts: Any = None
-    gather_subset: Any = None
+    # What is asked of the module that gathers facts.
+    facts: Mapping[str, Any] = field(default_factory=dict)
     serial: tuple[Any, ...] = ()
     # "" is that of the configuration.
     strategy: str = ""
