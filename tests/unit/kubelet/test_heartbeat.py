@@ -1,15 +1,18 @@
-"""What a kubelet keeps of its node in the API."""
+"""What a kubelet keeps of its node in the API, and when it asks for a new certificate of its node."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agents.kubelet.certificates import of_client
 from agents.kubelet.heartbeat import Heartbeat
 from agents.kubelet.machine import Machine
 from agents.kubelet.node import Health, NodeSettings, events, node_status
 from agents.kubelet.runtime.interface import Image, Version
+from api import pki
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -90,3 +93,17 @@ def test_an_image_is_named_by_its_digests_first() -> None:
     image = Image("1", names=("b:1", "a:1", "c:1"), digests=("b@sha256:2", "a@sha256:2", "a@sha256:1"))
     names = ["a@sha256:1", "a@sha256:2", "b@sha256:2", "a:1", "b:1"]
     assert status(images=(image,))["images"] == [{"names": names, "sizeBytes": 0}]
+
+
+def test_certificates_are_renewed_in_the_last_third_and_not_all_at_once(tmp_path: Path) -> None:
+    # Source: client-go util/certificate TestSetRotationDeadline.
+    authority, wanted, now = pki.new_authority("ca", 0.0), of_client(tmp_path, "n"), 1000.0
+    assert wanted.renew_in(now) == 0
+    found = []
+    for _ in range(8):
+        pair = pki.issue(authority, wanted.subject, now)
+        pki.write_key(wanted.file, pair.certificate + pair.key)
+        start, end = pki.validity(pair.certificate)
+        assert wanted.renew_in(now) == wanted.renew_in(now)
+        found.append((now + wanted.renew_in(now) - start) / (end - start))
+    assert 0.7 <= min(found) < max(found) <= 0.9
