@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import schema
-from api.errors import BadRequest
+from api.errors import BadRequest, Unclassified
 
 _PATCH, _RETAIN = "$patch", "$retainKeys"
 _DELETE_FROM, _ORDER = "$deleteFromPrimitiveList/", "$setElementOrder/"
@@ -138,18 +138,29 @@ def _key_of(item: Any, merge_key: str) -> Any:
     if not isinstance(item, dict):
         raise BadRequest(f"expected a map in a list that merges by {merge_key}, got {type(item).__name__}")
     if merge_key not in item:
-        raise BadRequest(f"map: {item} does not contain declared merge key: {merge_key}")
+        raise Unclassified(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
     return item[merge_key]
 
 
 def _action(value: Any) -> str:
-    """The value of `$patch`, "" without one. Raises BadRequest for an unknown one."""
+    """The value of `$patch`, "" without one. Raises Unclassified for an unknown one."""
     if not isinstance(value, dict) or _PATCH not in value:
         return ""
     action = value[_PATCH]
     if action not in _ACTIONS:
-        raise BadRequest(f"Unknown patch type: {action}")
+        raise Unclassified(f"unknown patch type: {_shown(action)} in map: {_shown(value)}")
     return str(action)
+
+
+def _shown(value: Any) -> str:
+    """A value as the original writes it."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{_shown(inner)}" for key, inner in sorted(value.items())) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(_shown, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "<nil>" if value is None else str(value)
 
 
 def _as_list(key: str, value: Any) -> list[Any]:

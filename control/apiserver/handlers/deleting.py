@@ -41,6 +41,7 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     admitted: bool = False
+    cascades: bool = False
 
 
 def delete(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
@@ -49,7 +50,7 @@ def delete(server: ApiServer, endpoint: Endpoint, request: Request) -> Response:
     options = _options(op, request)
     found, gone = delete_object(op, options)
     if not gone or endpoint.strategy.returns_deleted:
-        accepted_only = not gone and options.propagation in (FOREGROUND, BACKGROUND) and bool(options.propagation)
+        accepted_only = not gone and options.cascades
         return object_response(server, endpoint, request, found.text, 202 if accepted_only else 200)
     return json_response(_success(op, found.object()))
 
@@ -215,7 +216,8 @@ def options_from(op: Operation, body: dict[str, Any]) -> DeleteOptions:
     if orphan is not None:
         policy = ORPHAN if orphan else BACKGROUND
     conditions = body.get("preconditions") or {}
-    return DeleteOptions(period, policy, conditions.get("uid") or "", conditions.get("resourceVersion") or "")
+    uid, version = conditions.get("uid") or "", conditions.get("resourceVersion") or ""
+    return DeleteOptions(period, policy, uid, version, cascades=orphan is False)
 
 
 def _success(op: Operation, obj: Object) -> Object:

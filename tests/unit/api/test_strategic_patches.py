@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import BadRequest
+from api.errors import BadRequest, Unclassified
 from api.objects import copy
 from api.patches import strategic
 
@@ -101,9 +101,7 @@ def test_patches_are_applied(
     "patch",
     [
         [],
-        spec(containers=[{"image": "x"}]),
         spec(containers=["x"]),
-        spec(containers=[{"name": "a", "$patch": "explode"}]),
         {"metadata": {"finalizers": [{}]}},
         {"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}},
         {"spec": {"containers": [B, A], "$setElementOrder/containers": [{"name": "a"}, {"name": "b"}]}},
@@ -112,3 +110,17 @@ def test_patches_are_applied(
 def test_malformed_patches_are_refused(patch: Any) -> None:
     with pytest.raises(BadRequest):
         strategic.apply(spec(containers=[A]), patch, POD)
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        ({"image": "x", "ports": [{"hostPort": 1}], "tty": True},
+         "map: map[image:x ports:[map[hostPort:1]] tty:true] does not contain declared merge key: name"),
+        ({"name": "a", "$patch": "explode"}, "unknown patch type: explode in map: map[$patch:explode name:a]"),
+    ],
+)  # fmt: skip
+def test_what_no_list_can_be_merged_with_is_a_failure_as_with_the_original(item: Any, sentence: str) -> None:
+    with pytest.raises(Unclassified) as failed:
+        strategic.apply(spec(containers=[A]), spec(containers=[item]), POD)
+    assert failed.value.message == sentence

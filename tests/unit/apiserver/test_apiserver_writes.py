@@ -158,6 +158,15 @@ def test_delete_answers_a_status_with_the_uid(client):
     assert gone["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}
 
 
+def test_only_who_asks_for_no_orphans_in_the_old_way_is_told_that_a_deletion_goes_on(cluster):
+    maps = "/api/v1/namespaces/default/configmaps"
+    for name, options in (("a", {"propagationPolicy": "Foreground"}), ("b", {"orphanDependents": False}), ("c", {})):
+        body = config_map(name)
+        body["metadata"]["finalizers"] = ["example.com/f"]
+        cluster.request("POST", maps, body)
+        assert cluster.request("DELETE", f"{maps}/{name}", options)[0] == (202 if name == "b" else 200)
+
+
 def test_delete_keeps_to_its_preconditions(client):
     made = client.create("configmaps", config_map("a"))
     with pytest.raises(errors.Conflict, match=r"ConfigMap \"a\": the UID in the precondition \(other\)"):
