@@ -108,7 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = provision.Run.of(arguments)
     cluster = up(arguments.inventory, target, wanted, print)
     if cluster is not None:
-        print(f"{len(cluster.workers)} nodes are Ready" + ("" if cluster.changed else "; nothing had to be changed"))
+        count = len(cluster.workers)
+        ready = "1 node is Ready" if count == 1 else f"{count} nodes are Ready"
+        print(ready + ("" if cluster.changed else "; nothing had to be changed"))
         print(f"export KUBECONFIG={cluster.kubeconfig}")
     if cluster is not None and arguments.demo:
         addresses = provision.hosts(arguments.inventory, wanted.limit, wanted.secrets).worker_addresses

@@ -37,5 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         except KubeconfigError as error:
             raise CommandError(f"{error}; name the cluster's with --kubeconfig") from error
         await_condition(SystemRuntime(), up.READY_WITHIN_SECONDS, lambda: up.unready(client, workers))
-    print(f"{len(workers)} nodes run this version" + ("" if changed else "; nothing had to be changed"))
+    count = len(workers)
+    run_it = "1 node runs this version" if count == 1 else f"{count} nodes run this version"
+    print(run_it + ("" if changed else "; nothing had to be changed"))
     return 0

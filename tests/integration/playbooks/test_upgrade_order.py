@@ -1,4 +1,4 @@
-"""What upgrade.yml does in which order, and where it stops: its roles and the command that it calls are stand-ins."""
+"""What upgrade.yml and add-node.yml do in which order, and where they stop: roles and the command are stand-ins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from playbooks.engine.run import run_playbook
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 PARTING = Path("tasks") / "part-proxies-from-nodes.yml"
-UPGRADE = Path(__file__).parents[3] / "playbooks" / "upgrade.yml"
+PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 ROLES = {
     "preflight": ("main",),
     "release": ("main", "identity", "choose"),
-    "control": ("main",),
+    "packages": ("main",),
+    "control": ("main", "join"),
     "images": ("main",),
     "node": ("main",),
 }
@@ -30,7 +31,7 @@ Upgrade = Callable[..., tuple[Result, list[str]]]
 
 @pytest.fixture
 def upgrade(tmp_path: Path) -> Upgrade:
-    """Runs the playbook with the named line failing; what was done, in order."""
+    """Runs a playbook with the named line failing; what was done, in order."""
     journal, broken = tmp_path / "journal", tmp_path / "broken"
     for role, files in ROLES.items():
         for file in files:
@@ -44,10 +45,11 @@ def upgrade(tmp_path: Path) -> Upgrade:
     program = tmp_path / "wherry"
     program.write_text(f'#!/bin/sh\nline="$2 $3"; echo "$line" >> {journal}; ! grep -qx "$line" {broken}\n')
     program.chmod(0o755)
-    playbook = tmp_path / "upgrade.yml"
-    text = UPGRADE.read_text().replace("/usr/local/bin/wherry", str(program))
-    playbook.write_text(text.replace("/opt/wherry/current", str(tmp_path / "current-{{ inventory_hostname }}")))
-    (parting,) = yaml.safe_load((UPGRADE.parent / PARTING).read_text())
+    for name in ("upgrade.yml", "add-node.yml"):
+        text = (PLAYBOOKS / name).read_text().replace("/usr/local/bin/wherry", str(program))
+        text = text.replace("/opt/wherry/current", str(tmp_path / "current-{{ inventory_hostname }}"))
+        (tmp_path / name).write_text(text)
+    (parting,) = yaml.safe_load((PLAYBOOKS / PARTING).read_text())
     del parting["ansible.builtin.uri"], parting["changed_when"]
     parting["shell"] = SAY.format(line="part", journal=journal, broken=broken)
     (tmp_path / "tasks").mkdir()
@@ -56,14 +58,17 @@ def upgrade(tmp_path: Path) -> Upgrade:
     groups = {"control": {"hosts": {"cp": {}}}, "workers": {"hosts": {"one": {}, "two": {}, "three": {}}}}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": hosts, "children": groups}}, sort_keys=False))
 
-    def run(fails: str = "", current: str = "old", limit: str | None = None) -> tuple[Result, list[str]]:
+    def run(
+        fails: str = "", current: str = "old", limit: str | None = None, playbook: str = "upgrade.yml", **given: str
+    ) -> tuple[Result, list[str]]:
         broken.write_text(f"{fails}\n")
         journal.write_text("")
-        for host in groups["workers"]["hosts"]:
+        for host in ("cp", *groups["workers"]["hosts"]):
             link = tmp_path / f"current-{host}"
             link.unlink(missing_ok=True)
             link.symlink_to(f"/opt/wherry/releases/{current}")
-        result = run_playbook(playbook, [tmp_path / "hosts.yml"], Options(limit=limit), Record())
+        options = Options(limit=limit, extra_variables=given)
+        result = run_playbook(tmp_path / playbook, [tmp_path / "hosts.yml"], options, Record())
         return result, [line for line in journal.read_text().splitlines() if "preflight" not in line]
 
     return run
@@ -111,3 +116,11 @@ def test_the_first_failure_stops_everything(fails: str, done: list[str], upgrade
     result, seen = upgrade(fails)
     assert result.status == 2
     assert [line for line in seen if "identity" not in line] == done
+
+
+def test_no_node_is_added_that_runs_another_release_than_the_control_plane(upgrade: Upgrade) -> None:
+    result, done = upgrade(playbook="add-node.yml", nodes="two")
+    assert result.status == 2 and "wherry upgrade" in str(result.failures[0])
+    assert "two release" not in done, done
+    result, done = upgrade(playbook="add-node.yml", nodes="two", current="new")
+    assert result.status == 0 and done[-3:] == ["cp control join", "two images", "two node"], done
