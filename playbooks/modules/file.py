@@ -38,7 +38,8 @@ def run(call: Call) -> dict[str, Any]:
         raise Failure("recurse option requires state to be 'directory'", path=path)
     if call["src"] and state not in ("link", "hard"):
         raise Failure("src option requires state to be 'link' or 'hard'", path=path)
-    return _STATES[state](call, path, before)
+    result = _STATES[state](call, path, before)
+    return result if call.diff else {key: value for key, value in result.items() if key != "diff"}
 
 
 def _path(call: Call) -> str:

@@ -38,7 +38,7 @@ def run(call: ActionCall) -> Result:
         merge = call["hash_behaviour"] == "merge"
         variables: dict[str, Any] = {}
         for path in paths:
-            variables = combine(variables, call.scope.services.loader.variables(path), recursive=merge)
+            variables.update(call.scope.services.loader.variables(path))
     except PlaybookError as error:
         raise TaskError(str(error), ansible_facts={}, ansible_included_var_files=[]) from error
     facts = {call["name"]: variables} if call["name"] else variables

@@ -65,6 +65,8 @@ def _numbers(term: str, given: dict[str, Any]) -> list[str]:
     else:
         given.update({key: value for key, _, value in (part.partition("=") for part in term.split())})
     start, stride = int(str(given.get("start", 1)), 0), int(given.get("stride", 1))
+    if "count" in given and "end" in given:
+        raise TemplateError("sequence takes `end` or `count`, not both")
     if "count" in given:
         end = start + int(given["count"]) * stride - (1 if stride > 0 else -1)
     elif "end" in given:

@@ -20,7 +20,7 @@ from playbooks.engine.helper.call import Call
 from playbooks.engine.helper.options import resolve
 from playbooks.engine.helper.serve import execute
 from playbooks.engine.language import modules
-from playbooks.modules import _download
+from playbooks.modules import _download, file
 
 pytestmark = pytest.mark.unit
 
@@ -96,6 +96,13 @@ def test_unsafe_writes_write_where_nothing_new_may_be_beside_a_file(
     assert "cannot write into" in safely["msg"] and (fixed / "f").read_text() == "old\n"
     assert result_of(name, dest=str(fixed / "f"), unsafe_writes=True, **given)["changed"]
     assert (fixed / "f").read_text() == "old\nnew\n"
+
+
+def test_a_file_tells_how_it_differs_only_where_that_is_asked(tmp_path: Path) -> None:
+    given = {"path": str(tmp_path / "d"), "state": "directory"}
+    asked = {"module": "file", "parameters": resolve("file", file.OPTIONS, given), "diff": True, "check": True}
+    assert "diff" in execute(Call(1, asked, frames.Writer(io.BytesIO())))
+    assert "diff" not in result_of("file", **given)
 
 
 def test_a_table_in_a_file_needs_cron_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
