@@ -168,8 +168,7 @@ class Endpoints:
     def _port_forward(self, namespace: str, pod: str, uid: str = "") -> flask.Response:
         owner = self._pod(namespace, pod)
         environ = flask.request.environ
-        websocket = (handshake.TUNNEL, handshake.CHANNELS_V4, handshake.PORT_FORWARD_V1)
-        agreement = _negotiate(environ, websocket, (handshake.PORT_FORWARD_V1,))
+        agreement = _negotiate(environ, handshake.FORWARDING, (handshake.PORT_FORWARD_V1,))
         by_channels = agreement.framing is handshake.Framing.WEBSOCKET and agreement.protocol != handshake.TUNNEL
         ports = _ports() if by_channels else ()
         connection = self._take_over(environ, agreement)

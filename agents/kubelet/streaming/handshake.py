@@ -24,6 +24,8 @@ BINARY = "binary.k8s.io"
 BASE64 = "base64.binary.k8s.io"
 # What a client speaks that asks for no protocol.
 UNNAMED = ""
+# Ports are forwarded over WebSocket channels to whoever asks for no tunnel, as kr8s does without naming a protocol.
+FORWARDING = (TUNNEL, CHANNELS_V4, PORT_FORWARD_V1, UNNAMED)
 
 
 class Framing(StrEnum):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.kubelet.streaming import spdy
-from agents.kubelet.streaming.handshake import Framing, UpgradeRefused, negotiate
+from agents.kubelet.streaming.handshake import FORWARDING, Framing, UpgradeRefused, negotiate
 from agents.kubelet.streaming.port_forward import named_ports
 from agents.kubelet.streaming.remote import Incoming, Kind, terminal_size
 from api import websocket
@@ -143,6 +143,11 @@ def test_a_client_that_names_no_protocol_is_told_none() -> None:
     with pytest.raises(UpgradeRefused, match="X-Stream-Protocol-Version is required") as refused:
         negotiate({"HTTP_UPGRADE": "SPDY/3.1"}, (), ("v4.channel.k8s.io",))
     assert refused.value.status == 400
+
+
+def test_ports_are_forwarded_to_a_client_that_names_no_protocol() -> None:
+    unnamed = {name: value for name, value in WEBSOCKET.items() if "PROTOCOL" not in name}
+    assert negotiate(unnamed, FORWARDING, ()).protocol == ""
 
 
 @pytest.mark.parametrize(
