@@ -47,7 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         beside = [read_directory(Path(arguments.playbook_dir), secrets)]
         for warning in inventory.warnings:
             print(f"wherry inventory: {warning}", file=sys.stderr)
-        print(_text(arguments, inventory, beside))
+        print(_text(arguments, inventory, beside), flush=True)
+    except BrokenPipeError:
+        # Whoever reads has seen enough, which is no fault of the inventory; the command line ends by it.
+        raise
     except (InventoryError, OSError) as error:
         print(f"wherry inventory: {error}", file=sys.stderr)
         return 1

@@ -116,3 +116,18 @@ def test_the_inventory_and_vault_of_an_ansible_cfg_are_shown(
     shown = capsys.readouterr().out
     assert shown.count("kept: secret") == 2 and shown.count("said: ünïcode") == 2
     assert shown.count("since: 2024-01-01") == 2 and "&id" not in shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault_of_the_inventory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    inventory.configure(parser)
+    monkeypatch.setattr("inventory.command._text", closed)
+    with pytest.raises(BrokenPipeError):
+        inventory.run(parser.parse_args(["-i", "a,", "--list"]))
+    assert capsys.readouterr().err == ""
