@@ -8,11 +8,11 @@ Source: kubelet's node lease and node status loops; coordination.k8s.io/v1 Lease
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from agents.kubelet.machine import Machine
-from agents.kubelet.node import Health, NodeSettings, events, node_object, node_status, status_patch
+from agents.kubelet.node import Health, NodeSettings, events, machine_labels, node_object, node_status, status_patch
 from agents.kubelet.runtime.interface import Image, Version
 from api.client import STRATEGIC_MERGE_PATCH, Client
 from api.errors import AlreadyExists, NotFound
@@ -71,31 +71,37 @@ class Heartbeat:
             self._tell_all(events({}, fresh, self._settings.name))
         except AlreadyExists:
             self.node = self._client.get("nodes", self._settings.name)
-            labels = {k: v for k, v in labels_of(wanted).items() if labels_of(self.node).get(k) != v}
-            if labels:
-                patch = {"metadata": {"labels": labels}}
-                self.node = self._client.patch("nodes", self._settings.name, patch)
+            self._label(labels_of(wanted))
         return self.node
 
     def report_status(self) -> None:
-        """Write what changed; all conditions if the last write is long ago. Registers a node that is missing."""
+        """Write what changed; all conditions if the last write is long ago. Registers a node that is missing.
+
+        The labels that say what machine it is are kept as well; others can be changed by anyone who may.
+        """
         now = self._clock.monotonic()
         heartbeat = now - self._written >= self._status_seconds
-        fresh = self._status(self._report(), self.node)
+        report = self._report()
+        fresh = self._status(report, self.node)
         patch = status_patch(self.node, fresh, heartbeat=heartbeat)
-        if patch is None:
-            return
         news = events(self.node, fresh, self._settings.name)
         try:
-            self.node = self._client.patch(
-                "nodes", self._settings.name, patch, content_type=STRATEGIC_MERGE_PATCH, subresource="status"
-            )
+            if patch is not None:
+                self.node = self._client.patch(
+                    "nodes", self._settings.name, patch, content_type=STRATEGIC_MERGE_PATCH, subresource="status"
+                )
+                self._written = now
+                self._tell_all(news)
+            self._label(machine_labels(self._settings, report.machine))
         except NotFound:
             log.warning("node %s is not registered any more; registering it again", self._settings.name)
             self.register()
-        else:
-            self._tell_all(news)
-        self._written = now
+            self._written = now
+
+    def _label(self, wanted: Mapping[str, str]) -> None:
+        labels = {key: value for key, value in wanted.items() if labels_of(self.node).get(key) != value}
+        if labels:
+            self.node = self._client.patch("nodes", self._settings.name, {"metadata": {"labels": labels}})
 
     def _tell_all(self, news: list[tuple[str, str, str]]) -> None:
         for kind, reason, message in news:

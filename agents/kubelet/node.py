@@ -46,17 +46,23 @@ class Health:
     pressure: frozenset[str] = frozenset()
 
 
+def machine_labels(settings: NodeSettings, machine: Machine) -> dict[str, str]:
+    """The labels of which the kubelet takes care for as long as it runs."""
+    labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": machine.architecture}
+    return {key: settings.labels.get(key, value) for key, value in labels.items()}
+
+
 def node_object(settings: NodeSettings, machine: Machine) -> Object:
     """The object to register, without its status."""
     hostname = machine.hostname or settings.name
     labels = {
         "kubernetes.io/hostname": hostname.lower(),
-        "kubernetes.io/os": "linux",
-        "kubernetes.io/arch": machine.architecture,
+        **machine_labels(settings, machine),
         "beta.kubernetes.io/os": "linux",
         "beta.kubernetes.io/arch": machine.architecture,
         "node.kubernetes.io/instance-type": settings.instance_type,
-    } | dict(settings.labels)
+        **settings.labels,
+    }
     node: Object = {
         "apiVersion": "v1",
         "kind": "Node",

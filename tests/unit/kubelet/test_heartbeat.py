@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from agents.kubelet.certificates import of_client
-from agents.kubelet.heartbeat import Heartbeat
+from agents.kubelet.heartbeat import Heartbeat, Report
 from agents.kubelet.machine import Machine
 from agents.kubelet.node import Health, NodeSettings, events, node_status
 from agents.kubelet.runtime.interface import Image, Version
 from api import pki
+from api.objects import labels_of
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -44,6 +45,36 @@ def test_a_lease_older_than_what_is_known_of_its_node_gets_it_for_an_owner() -> 
     owner = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}
     assert client.lease["metadata"]["ownerReferences"] == [owner]
     assert client.lease["spec"]["holderIdentity"] == "n"
+
+
+class _Nodes:
+    """A client that knows one Node, and merges labels as the server does."""
+
+    def __init__(self) -> None:
+        self.node: dict[str, Any] = {}
+
+    def create(self, resource: str, obj: dict[str, Any]) -> dict[str, Any]:
+        self.node = obj
+        return obj
+
+    def patch(self, resource: str, name: str, patch: dict[str, Any], **how: str) -> dict[str, Any]:
+        labels = labels_of(self.node) | patch.get("metadata", {}).get("labels", {})
+        self.node = self.node | patch | {"metadata": {**self.node["metadata"], "labels": labels}}
+        return self.node
+
+
+def test_the_labels_that_say_what_machine_it_is_are_kept() -> None:
+    # Source: e2e_node/os_label_rename_test "should reconcile the OS and Arch labels when running".
+    client = _Nodes()
+    report = Report(Machine(cpus=2, memory=4 << 30, disk=1 << 30, architecture="arm64"), Version("p", "1"))
+    heartbeat = Heartbeat(client, SystemRuntime(), NodeSettings("n", labels={"a": "b"}), lambda: report)  # type: ignore[arg-type]
+    before = labels_of(heartbeat.register())
+    others = before | {"kubernetes.io/os": "dummy", "kubernetes.io/arch": "dummy", "a": "other"}
+    client.node = client.node | {"metadata": {"name": "n", "labels": others, "resourceVersion": "2"}}
+    heartbeat.observe(client.node)
+    for _ in range(2):
+        heartbeat.report_status()
+        assert labels_of(client.node) == before | {"a": "other"}
 
 
 def status(*problems: str, pressure: str = "", boot: str = "", images: tuple[Image, ...] = ()) -> dict[str, Any]:
