@@ -91,6 +91,12 @@ def test_what_a_result_tells_of_its_call() -> None:
         assert told == {"path": "/f", "dest": "/f", "word": "usual", **hidden}
 
 
+def test_a_files_content_hides_nothing_but_itself() -> None:
+    options = {"content": Option(secret=True), "dest": Option()}
+    told = invocation.of("copy", options, {"content": "tmp", "dest": "/tmp/f"}, None)["invocation"]["module_args"]
+    assert told == {"content": secrets.HIDDEN, "dest": "/tmp/f"}
+
+
 def test_what_runs_here_has_no_call_to_tell_of() -> None:
     assert invocation.of("debug", {}, {"msg": "x"}, {}) == {}
 
