@@ -1,10 +1,12 @@
 """Ports of the node that lead to ports of pods, as an nftables table of its own beside the proxy's.
 
 The node itself reaches them at 127.0.0.1 too, if they are there or at any address. For that the kernel must take
-packets of loopback addresses on the pods' bridge; what others send to such addresses by it is dropped, as before.
+packets of loopback addresses on the pods' bridge, and does as long as the table is there that drops what others send to
+such addresses by it.
 
 Invariant: a family's table is there exactly while a pod on this node has a host port and an address of the family; no
-UDP client is led to a pod that had the port before; only the node itself reaches what listens at 127.0.0.1.
+UDP client is led to a pod that had the port before; only the node itself reaches what is at 127.0.0.1, be it a process
+of its own or a pod.
 Source: the portmap plugin of CNI, for what is reached from where.
 """
 
@@ -52,7 +54,8 @@ TABLE = "wherry-hostports"
 # Before the proxy's destination NAT: a host port wins over a NodePort of the same number.
 _PRIORITY = -101
 _SOURCE_NAT_PRIORITY = 99
-_LOOPBACK = ("127.0.0.0/8",)
+_TO_LOOPBACK, _FROM_LOOPBACK = (InNetworks(way, ("127.0.0.0/8",)) for way in (Field.DESTINATION, Field.SOURCE))
+_LOCALNET = f"ipv4/conf/{links.BRIDGE}/route_localnet"
 _ANY, _ONE, _SELF = "ports", "address-ports", "hairpin"
 _LOCAL = (Field.PROTOCOL, Field.DESTINATION_PORT)
 _ADDRESSED = (Field.DESTINATION, Field.PROTOCOL, Field.DESTINATION_PORT)
@@ -81,17 +84,16 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
             anywhere.setdefault((protocol, port.host_port), endpoint)
         elif family.has(port.host_address) and is_possible(port):
             addressed.setdefault((spelled(port.host_address), protocol, port.host_port), endpoint)
-    lookup = Chain((
+    lookup: tuple[Rule, ...] = (
         (Redirect(_ADDRESSED, _ONE),),
         (IsLocal(Field.DESTINATION), Redirect(_LOCAL, _ANY)),
-    ))  # fmt: skip
-    own = () if family is Family.IP6 else _own_loopback()
-    home = () if family is Family.IP6 else ((Translated(), InNetworks(Field.SOURCE, _LOOPBACK), Masquerade()),)
-    hairpinned = (Translated(), InSet((Field.SOURCE, Field.DESTINATION), _SELF), Masquerade())
+    )
+    hairpinned: Rule = (Translated(), InSet((Field.SOURCE, Field.DESTINATION), _SELF), Masquerade())
+    of_others, own, home = _own_loopback() if family is Family.IP else ((), (), ())
     return Ruleset(
         chains={
-            "prerouting": Chain(lookup.rules, Hook("nat", HookPoint.PREROUTING, _PRIORITY)),
-            "output": Chain(lookup.rules, Hook("nat", HookPoint.OUTPUT, _PRIORITY)),
+            "prerouting": Chain((*of_others, *lookup), Hook("nat", HookPoint.PREROUTING, _PRIORITY)),
+            "output": Chain(lookup, Hook("nat", HookPoint.OUTPUT, _PRIORITY)),
             **({"input": Chain(own, Hook("filter", HookPoint.INPUT, 0))} if own else {}),
             "postrouting": Chain((hairpinned, *home), Hook("nat", HookPoint.POSTROUTING, _SOURCE_NAT_PRIORITY)),
         },
@@ -104,11 +106,15 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
     )
 
 
-def _own_loopback() -> tuple[Rule, ...]:
-    """Answers come to the node's loopback addresses from pods, and nothing else from anywhere."""
+def _own_loopback() -> tuple[tuple[Rule, ...], ...]:
+    """What is led to no pod; what comes in, which is answers of pods only; what goes out under the node's address.
+
+    By other interfaces than the bridge, and of IPv6 at all, the kernel takes no such packets.
+    """
     return (
-        (Established(), ACCEPT),
-        (Interface("lo", inverted=True), InNetworks(Field.DESTINATION, _LOOPBACK), DROP),
+        ((Interface("lo", inverted=True), _TO_LOOPBACK, ACCEPT),),
+        ((Established(), ACCEPT), (Interface(links.BRIDGE), _TO_LOOPBACK, DROP)),
+        ((Translated(), _FROM_LOOPBACK, Masquerade()),),
     )
 
 
@@ -138,6 +144,9 @@ class HostPortTable:
     def sync(self, ports: list[tuple[Address, HostPort]]) -> None:
         """Make the tables agree with exactly these ports. Raises NetworkError."""
         try:
+            if not any(Family.IP.has(str(address)) for address, _ in ports):
+                # Before the table goes that keeps others off. Without the bridge there is nothing to reach.
+                sysctl.ensure(_LOCALNET, "0", optional=True)
             for table in self._tables:
                 mine = [(address, port) for address, port in ports if table.family.has(str(address))]
                 wanted = desired(mine, table.family) if mine else Ruleset()
@@ -166,9 +175,9 @@ class HostPortTable:
         return changes
 
     def _take_loopback(self) -> bool:
-        """Let packets of loopback addresses pass the bridge, once the table drops those of others."""
+        """Let packets of loopback addresses pass the bridge, once the table is there."""
         wanted = self._wanted.get(Family.IP, Ruleset())
-        return bool(wanted.chains) and sysctl.ensure(f"ipv4/conf/{links.BRIDGE}/route_localnet", "1")
+        return bool(wanted.chains) and sysctl.ensure(_LOCALNET, "1")
 
     def _forget_flows(self, family: Family, now: dict[Frontend, frozenset[Endpoint]]) -> None:
         before, self._led[family] = self._led[family], now

@@ -245,19 +245,26 @@ def test_pods_share_a_host_port_if_its_address_or_protocol_differs(host: Host) -
     assert host.answer("192.168.9.11", 54323, protocol="udp") == "datagram"
 
 
-def test_a_pod_reaches_nothing_at_the_nodes_loopback_though_host_ports_are_there(host: Host) -> None:
+def test_a_pod_reaches_nothing_at_the_nodes_loopback_while_host_ports_are_there_and_after(host: Host) -> None:
     held = {}
+    at_home = {"host_port": 8081, "container_port": 80, "host_address": "127.0.0.1"}
     for name in ("web", "bold"):
-        ports = [{"host_port": 8080, "container_port": 80}] if name == "web" else []
+        ports = [{"host_port": 8080, "container_port": 80}, at_home] if name == "web" else []
         held[name] = host.attach(sandbox=name, host_ports=ports)
     host.serve("private", 7000)
+    host.serve("web", 80, pod="web")
     gateway = held["bold"]["gateway"]
     host.sh(
         "ip netns exec bold sh -ec 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet;"
         f" ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via {gateway}'"
     )
     assert host.answer("127.0.0.1", 7000) == "private"
-    assert host.answer("127.0.0.1", 7000, pod="bold", source=held["bold"]["addresses"][0]) == "error"
+    own = held["bold"]["addresses"][0]
+    assert host.answer("127.0.0.1", 8081) == "web"
+    for port in (7000, 8081, 8080):
+        assert host.answer("127.0.0.1", port, pod="bold", source=own) == "error"
+    host.detach(sandbox="web")
+    assert host.answer("127.0.0.1", 7000, pod="bold", source=own) == "error"
 
 
 @pytest.mark.parametrize("address", ["anywhere", "10.0.0", "fe80::1%eth0"])
