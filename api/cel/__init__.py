@@ -65,9 +65,9 @@ class Program:
         if not self._measured.affords(variables, text):
             raise CelError(OUT_OF_BUDGET)
         has_zeros = text is None or zeros.WRITTEN in text
-        if has_zeros:
-            variables = zeros.replaced(dict(variables))
         try:
+            if has_zeros:
+                variables = zeros.replaced(dict(variables))
             value = self._expression.eval(data=variables)
             if value.type() == cel.Type.ERROR:
                 raise CelError(_runtime_error(str(value.value())))

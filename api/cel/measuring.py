@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from api.cel.cost import SIZE, VALUES, Schema, estimate
+from api.cel.cost import estimate
+from api.cel.sizes import SIZE, VALUES, Schema
 
 _UNKNOWN = 62
 MOST = 10_000_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from api.cel.cost import REQUEST_BYTES
+from api.cel.sizes import REQUEST_BYTES
 from api.errors import Cause
 from api.validation import fields
 

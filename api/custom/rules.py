@@ -18,6 +18,7 @@ from typing import Any
 
 from api import cel
 from api.cel import cost
+from api.cel.sizes import least
 from api.cel.types import Types
 from api.cel.values import Convert, converter
 from api.custom import correlating, rule_costs, structure
@@ -205,7 +206,7 @@ def _judge(path: str, schema: Schema, occurring: int | None, judged: Judged) -> 
     if declared:
         types = Types()
         kind = types.add(schema)
-        often = rule_costs.times(occurring, cost.least(schema))
+        often = rule_costs.times(occurring, least(schema))
         for index, rule in enumerate(declared):
             _judge_rule(f"{path}.{structure.RULES}[{index}]", rule, types, kind, (schema, often), judged)
     for name, inner in (schema.get("properties") or {}).items():

@@ -167,6 +167,11 @@ DEAR: list[tuple[str, Any]] = [
     ("cel.bind(a, any + any, cel.bind(b, a + a + a + a, b + b + b + b)).map(x, any + any).size() > 0", ["a"] * 9000),
     ("cel.bind(a, [any, any].join(any), [a, a, a].join(a)).contains(any)", "a" * 100_000),
     ("'%s%s%s'.format([any, any, any]).contains(any)", "a" * 300_000),
+    ("any.split('z').all(x, x.contains(x.substring(1) + 'b'))", "a" * 600_000),
+    ("{'a': any}.a.contains({'a': any}.a + 'b')", "a" * 600_000),
+    ("any.map(x, x + x).all(y, y.contains(y.substring(1) + 'b') || true)", ["a" * 400_000]),
+    ("any.flatten().all(x, any.flatten().all(y, x == y || true))", [list(range(5000))]),
+    ("any.map(x, any).size() > 0", list(range(9000))),
 ]
 
 
@@ -186,6 +191,33 @@ def test_what_the_evaluator_could_not_be_stopped_in_does_not_begin(text: str, va
 )  # fmt: skip
 def test_what_is_merely_large_is_evaluated(text: str, value: Any) -> None:
     assert ENVIRONMENT.compile(text).evaluate({"any": value}) is True
+
+
+PODS = [
+    {"name": f"c{number}", "image": f"registry.k8s.io/app-{number}:v1", "args": [f"--flag-{n}" for n in range(20)]}
+    for number in range(10)
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["any.all(c, ['^docker.io/.*', '^registry.k8s.io/.*', '^ghcr.io/.*'].exists(p, c.image.matches(p)))",
+     "any.all(c, c.args.all(a, ['--privileged', '--root', '--insecure'].all(bad, !a.contains(bad))))",
+     "any.map(c, c.args.map(a, c.name + '=' + a)).all(l, l.all(x, x.contains('=')))",
+     "any.map(c, {'name': c.name, 'image': c.image}).all(m, [m.name, 'app'].exists(x, m.image.contains(x)))",
+     "any.map(c, c.?args.orValue([])).flatten().map(a, '^' + a).all(p, any.exists(c, c.args.exists(a, a.matches(p))))",
+     "any.all(c, (has(c.args) ? c.args : []).all(a, a.split('-').all(w, w.size() < 9 && !w.contains('x'))))"],
+)  # fmt: skip
+def test_what_policies_ask_of_a_pod_is_evaluated(text: str) -> None:
+    assert ENVIRONMENT.compile(text).evaluate({"any": PODS}) is True
+
+
+def test_values_that_are_too_deep_fail_in_words() -> None:
+    deep: list[Any] = []
+    for _ in range(3000):
+        deep = [deep]
+    with pytest.raises(cel.CelError):
+        ENVIRONMENT.compile("any == any").evaluate({"any": deep})
 
 
 @pytest.mark.parametrize(
