@@ -107,16 +107,17 @@ def _unsafe(loader: _Loader, node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
         return UnsafeText(loader.construct_scalar(node))
     constructed = loader.construct_sequence if isinstance(node, yaml.SequenceNode) else loader.construct_mapping
-    return _mark_unsafe(constructed(node, deep=True))
+    return unsafe(constructed(node, deep=True))
 
 
-def _mark_unsafe(value: Any) -> Any:
+def unsafe(value: Any) -> Any:
+    """A value of which no text is ever read as a template."""
     if isinstance(value, str):
         return UnsafeText(value)
     if isinstance(value, dict):
-        return {key: _mark_unsafe(item) for key, item in value.items()}
+        return {key: unsafe(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_mark_unsafe(item) for item in value]
+        return [unsafe(item) for item in value]
     return value
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from jinja2.utils import missing
 
-from inventory.documents import UnsafeText
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.evaluation.evaluator import OMIT
 from playbooks.engine.helper.options import Option
-from playbooks.errors import TaskError, TemplateError, UndefinedError
+from playbooks.errors import TaskError, UndefinedError
 
 OPTIONS = {
     "msg": Option("raw"),
@@ -29,8 +28,7 @@ def run(call: ActionCall) -> Result:
     name = call["var"]
     if not isinstance(name, str):
         raise TaskError(f"var must be the name of a variable or an expression, not {type(name).__name__}")
-    if isinstance(call.task.arguments.get("var"), UnsafeText):
-        raise TemplateError(f"{name!r} is marked as unsafe, so it is not run as an expression")
+    call.scope.refuse_told(call.task.arguments.get("var"))
     value = call.scope.variable(name)
     if value is missing:
         try:

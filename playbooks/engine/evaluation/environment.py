@@ -16,6 +16,7 @@ from jinja2 import nodes, pass_context
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.utils import missing
+from jinja2.visitor import NodeTransformer
 
 from playbooks.engine.evaluation import filters, filters_collections, filters_paths, tests
 from playbooks.engine.evaluation.filters_markup import FILTERS as MARKUP_FILTERS
@@ -95,8 +96,27 @@ class _Environment(jinja2.Environment):
         return tree
 
 
+class _InConditions(NodeTransformer):
+    """Evaluates templates in the quoted text of a condition, once: `'{{ color }}' == 'red'`."""
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802
+        """Also where it is no term of a lookup."""
+        written: nodes.Node = _with_templates(node)
+        return written
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
+        """The terms of a lookup are evaluated already."""
+        return node if node.name == _WRITTEN else self.generic_visit(node)
+
+
+def of_condition(environment: jinja2.Environment, source: str) -> jinja2.Template:
+    """The template of a condition's expression."""
+    tree: nodes.Template = _InConditions().visit(environment.parse(source))
+    return environment.from_string(tree)
+
+
 def _with_templates(node: Any) -> Any:
-    if isinstance(node, nodes.Const) and isinstance(node.value, str) and "{{" in node.value:
+    if isinstance(node, nodes.Const) and isinstance(node.value, str) and ("{{" in node.value or "{%" in node.value):
         return nodes.Filter(node, _WRITTEN, [], [], None, None, lineno=node.lineno)
     if isinstance(node, nodes.List | nodes.Tuple):
         node.items[:] = [_with_templates(item) for item in node.items]

@@ -45,10 +45,10 @@ class Templates:
         self._lock = threading.Lock()
 
     def compiled(self, source: str) -> jinja2.Template:
-        """The template of a text. Raises jinja2.TemplateSyntaxError."""
+        """The template of a condition. Raises jinja2.TemplateSyntaxError."""
         template = self._compiled.get(source)
         if template is None:
-            template = self._compiled[source] = self._native.from_string(source)
+            template = self._compiled[source] = environments.of_condition(self._native, source)
         return template
 
     def compiled_value(self, source: str) -> jinja2.Template:
@@ -182,6 +182,11 @@ class Evaluator:
         if isinstance(text, UnsafeText | EncryptedText) or not any(sign in text for sign in _SIGNS):
             return text
         return self._explained(lambda: self.templates.render(text, self), text)
+
+    def refuse_told(self, given: Any) -> None:
+        """Raises TemplateError for a template, made of what a host said, that was to come to an expression."""
+        if isinstance(given, UnsafeText) or (isinstance(given, str) and trust.told(given, self.namespace)):
+            raise TemplateError(f"{_short(given)} comes to text that a host said, so it is not run as an expression")
 
     def _trust(self, condition: str, found: Iterable[Any]) -> None:
         if any(isinstance(value, str) for value in found) and not trust.picks(condition, self.namespace):

@@ -18,8 +18,12 @@ from inventory.documents import EncryptedText, UnsafeText
 from playbooks.engine.evaluation.namespace import Namespace
 
 _OPENING, _CLOSING = ("{{", "{%", "{#"), ("}}", "%}", "#}")
-# They hold variables of every kind.
-_ALL = frozenset(("vars", "hostvars", "ansible_delegated_vars"))
+# They hold variables of every kind, or bring text from anywhere.
+_ALL = frozenset(("vars", "hostvars", "ansible_delegated_vars", "lookup", "query", "q"))
+# The filters that give one of the values they get, or all of them, as they are.
+_PICKING = frozenset(("default", "d", "first", "last", "list"))
+# What is written out in the template itself, and what is true or false.
+_NO_OTHER_TEXT = (nodes.Const, nodes.Compare, nodes.Not, nodes.Test)
 
 
 def is_template(condition: str) -> bool:
@@ -80,9 +84,19 @@ def _parsed(source: str) -> tuple[frozenset[str], bool]:
 def _is_pick(node: nodes.Node | None) -> bool:
     """Whether an expression comes to a variable, or a part of one, as it is."""
     if isinstance(node, nodes.CondExpr):
-        return all(_is_pick(side) or not _is_text(side) for side in (node.expr1, node.expr2))
+        return _is_side(node.expr1) and _is_side(node.expr2)
+    if isinstance(node, nodes.Or | nodes.And):
+        return _is_side(node.left) and _is_side(node.right)
+    if isinstance(node, nodes.Filter):
+        given = (*node.args, *(keyword.value for keyword in node.kwargs))
+        return _named(node) in _PICKING and _is_pick(node.node) and all(map(_is_side, given))
     return isinstance(node, nodes.Name) or (isinstance(node, nodes.Getattr | nodes.Getitem) and _is_pick(node.node))
 
 
-def _is_text(node: nodes.Node | None) -> bool:
-    return node is not None and not (isinstance(node, nodes.Const) and not isinstance(node.value, str))
+def _named(node: nodes.Filter) -> str:
+    return str(node.name).removeprefix("ansible.builtin.")
+
+
+def _is_side(node: nodes.Node | None) -> bool:
+    """Whether one of two values is such a pick, or written out there, or no text."""
+    return node is None or isinstance(node, _NO_OTHER_TEXT) or _is_pick(node)

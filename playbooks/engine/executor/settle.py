@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from typing import Any
 
+from inventory.documents import unsafe
 from inventory.model import Inventory
 from playbooks.engine.display.events import Finished, Status
 from playbooks.engine.executor import handlers
@@ -150,7 +151,9 @@ class Settler:
         """Add what a result brings; that the inventory grew is a change, unless `changed_when` has said."""
         added = result.get("add_host")
         if added:
-            grown = self._run.grow(lambda it: it.with_host(added["host_name"], added["groups"], added["host_vars"]))
+            # They may repeat what a host said, and templates in that are nobody's here.
+            variables = unsafe(added["host_vars"])
+            grown = self._run.grow(lambda it: it.with_host(added["host_name"], added["groups"], variables))
             if not judged:
                 result["changed"] = grown
         group = result.get("add_group")

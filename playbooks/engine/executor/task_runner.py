@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inventory.documents import UnsafeText
+from inventory.documents import unsafe
 from playbooks.engine.display.events import Finished, Status
 from playbooks.engine.evaluation import loops, trust
 from playbooks.engine.evaluation.evaluator import Evaluator
@@ -206,7 +206,8 @@ class TaskRunner:
         self._outcome.delegate = delegate
         if task.action in INCLUDES:
             arguments = scope.template(dict(task.arguments))
-            self._outcome.includes.append(Include(arguments, {key: _unsafe(value) for key, value in added.items()}))
+            # An item seen by included tasks is a value there, not a template.
+            self._outcome.includes.append(Include(arguments, unsafe(dict(added))))
             return {"changed": False, "include_args": arguments}
         result = self._with_retries(scope, attempt)
         if task.notify and not result.get("failed"):
@@ -252,12 +253,3 @@ def status(result: Mapping[str, Any]) -> Status:
     if result.get("skipped"):
         return Status.SKIPPED
     return Status.CHANGED if result.get("changed") else Status.OK
-
-
-def _unsafe(value: Any) -> Any:
-    """An item seen by included tasks is a value there, not a template."""
-    if isinstance(value, str):
-        return UnsafeText(value)
-    if isinstance(value, dict):
-        return {key: _unsafe(item) for key, item in value.items()}
-    return [_unsafe(item) for item in value] if isinstance(value, list) else value

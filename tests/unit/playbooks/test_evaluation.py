@@ -108,14 +108,19 @@ SAID = Evaluator(
         ),
         facts={"fact": "1 == 1"},
         inventory={},
-        play=PlayVariables({"rule": "1 == 1", "rules": ["1 == 1"], "via": "{{ r.stdout }}"}),
+        play=PlayVariables(
+            {"rule": "1 == 1", "rules": ["1 == 1"], "via": "{{ r.stdout }}", "looked": "{{ query('items', rules)[0] }}"}
+        ),
     ),
 )
-PICKED = ["{{ rule }}", "{{ rules[0] }}", "{{ rule if true else 1 }}", "{{ chosen }}", " {{ rule }} "]
+PICKED = [
+    "{{ rule }}", "{{ rules[0] }}", "{{ rule if true else 1 }}", "{{ chosen }}", " {{ rule }} ", "{{ rules | first }}",
+    "{{ rule | default('no') }}", "{{ nothing | default(rule) }}", "{{ rule or 'no' }}", "{{ rule if true else 'no' }}",
+]  # fmt: skip
 MADE = [
     "{{ r.stdout }}", "{{ via }}", "{{ fact }}", "{{ made }}", "{{ vars.r.stdout }}", "{{ rule | trim }}",
-    "{{ '1 == ' ~ 1 }}", "{{ '1 == 1' }}", "{{ '1 == 1' if true else rule }}", "{{ 1 }} == {{ 1 }}",
-    "{% if true %}1 == 1{% endif %}", "1 == {{ 1 }}",
+    "{{ '1 == ' ~ 1 }}", "{{ '1 == 1' }}", "{{ rule | default(r.stdout) }}", "{{ 1 }} == {{ 1 }}",
+    "{% if true %}1 == 1{% endif %}", "1 == {{ 1 }}", "{{ rule or r.stdout }}", "{{ looked }}",
 ]  # fmt: skip
 
 
@@ -142,8 +147,21 @@ def test_unsafe_text_is_no_condition() -> None:
         SAID.condition(UnsafeText("1 == 1"))
 
 
-def test_a_template_in_quotes_is_only_text_to_a_condition() -> None:
-    assert SAID.condition("'1' == '{{ 1 }}'") is False
+IN_QUOTES = {
+    "'{{ r.stdout }}' == '1 == 1'": True,
+    "'1 == 1' in ['{{ rule }}']": True,
+    "'{{ r.stdout }}' == '{{ 1 }} == 1'": True,
+    "'{{ 1 }}' == '1'": False,
+    "'{{ rule }}' is match('1 ==')": True,
+    "query('items', '{{ rule }}') == ['1 == 1']": True,
+    "'{{ text }}' == '{' ~ '{ rule }}'": True,
+}
+
+
+@pytest.mark.parametrize(("condition", "holds"), IN_QUOTES.items(), ids=IN_QUOTES)
+def test_a_template_in_the_quotes_of_a_condition_is_its_value_once(condition: str, holds: bool) -> None:
+    text = Layer({"text": "{{ rule }}"}, final=True)
+    assert SAID.over(text).condition(condition) is holds
 
 
 NEITHER = [
