@@ -16,7 +16,13 @@ from agents.kubelet.pods.keyring import credentials_for
 from agents.kubelet.pods.performer import Recorder, StartProblem
 from agents.kubelet.pods.pulled import PulledImages
 from agents.kubelet.pods.view import BackOff
-from agents.kubelet.runtime.interface import ContainerRuntime, Credentials, Image, ImagePullError
+from agents.kubelet.runtime.interface import (
+    ContainerRuntime,
+    ContainerRuntimeError,
+    Credentials,
+    Image,
+    ImagePullError,
+)
 from api.objects import Object, namespace_of
 from api.runtime import Runtime
 
@@ -132,6 +138,9 @@ class ImageManager:
             except ImagePullError as error:
                 self._pulled.fail(reference)
                 refusals.append(str(error))
+            except ContainerRuntimeError:
+                self._pulled.fail(reference, surely=False)
+                raise
             else:
                 self._pulled.succeed(reference, image.id, credentials, self._present)
                 return image

@@ -98,12 +98,18 @@ class PulledImages:
         """Note that an image is about to be pulled. Raises OSError."""
         with self.lock:
             self._pulling[reference] += 1
-            if self._pulling[reference] == 1:
-                self._write()
+            try:
+                if self._pulling[reference] == 1:
+                    self._write()
+            except OSError:
+                self._pulling -= Counter([reference])
+                raise
 
-    def fail(self, reference: str) -> None:
-        """Note that it was not pulled."""
+    def fail(self, reference: str, *, surely: bool = True) -> None:
+        """Note that it was not pulled, or not as far as anybody knows."""
         with self.lock:
+            if not surely:
+                self._interrupted.add(reference)
             self._end(reference)
 
     def succeed(
@@ -111,15 +117,17 @@ class PulledImages:
     ) -> None:
         """Note as whom it was pulled; of images that are not `present` any more all is forgotten."""
         with self.lock:
-            # Asked for under the lock: what others note has been pulled before, so that it is among these.
-            kept = {image_id, *present()}
-            self.images = {key: found for key, found in self.images.items() if key in kept}
             signs = self.images.setdefault(image_id, {}).setdefault(repository(reference), [])
             if sign(credentials) not in signs:
                 signs.append(sign(credentials))
                 del signs[:-_MOST]
             self._interrupted.discard(reference)
-            self._end(reference)
+            try:
+                # Asked for under the lock: what others note has been pulled before, so that it is among these.
+                kept = {image_id, *present()}
+                self.images = {key: found for key, found in self.images.items() if key in kept}
+            finally:
+                self._end(reference)
 
     def _end(self, reference: str) -> None:
         self._pulling -= Counter([reference])

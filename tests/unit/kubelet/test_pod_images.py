@@ -16,7 +16,7 @@ from agents.kubelet.pods.keyring import credentials_for
 from agents.kubelet.pods.performer import StartProblem
 from agents.kubelet.pods.pulled import PulledImages, Verification
 from agents.kubelet.runtime.fake import FakeRuntime
-from agents.kubelet.runtime.interface import Credentials, Image, ImagePullError
+from agents.kubelet.runtime.interface import ContainerRuntimeError, Credentials, Image, ImagePullError
 from api.objects import Object
 from api.runtime import SystemRuntime
 
@@ -272,6 +272,31 @@ def test_whose_image_it_is_depends_on_its_repository_and_the_nodes_policy(tmp_pa
     assert uses(runtime, notes(tmp_path), "Always", "second") == ""
     assert uses(runtime, notes(tmp_path), "Never", "second", image="quay.io/b:1") == "ErrImageNeverPull"
     assert uses(runtime, notes(tmp_path, Verification.NEVER), "Never") == ""
+
+
+def test_a_pull_begins_only_once_it_could_be_noted(tmp_path: Path) -> None:
+    pulled, runtime = PulledImages(tmp_path / "full" / "pulled", Verification.PULLED, threading.Lock()), Filled()
+    pulled.path.parent.touch()
+    assert [uses(runtime, pulled, "Always", "second") for _ in range(2)] == ["ErrImagePull"] * 2
+    assert runtime.pulls == 0
+
+
+@pytest.mark.parametrize("question", ["pull_image", "list_images"])
+def test_a_pull_of_which_the_runtime_does_not_tell_the_end_is_over(
+    question: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*arguments: object) -> None:
+        raise ContainerRuntimeError("it does not answer")
+
+    pulled, runtime = notes(tmp_path), Filled()
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime, question, breaks)
+        with pytest.raises(ContainerRuntimeError):
+            uses(runtime, pulled, "Always", "second")
+    assert uses(runtime, pulled, "Never") == uses(runtime, notes(tmp_path), "Never") == "ErrImageNeverPull"
+    assert uses(runtime, pulled, "IfNotPresent", "second") == ""
+    pulled.images.clear()
+    assert uses(runtime, pulled, "Never") == ""  # What is there now somebody else brought.
 
 
 def test_of_images_that_are_gone_nothing_is_kept(tmp_path: Path) -> None:
