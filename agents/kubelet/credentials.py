@@ -93,7 +93,10 @@ class Credentials:
         path, wanted = self._settings.proxy_kubeconfig, certificates.of_proxy(self._settings.directory)
         while path is not None and not stop.is_set():
             if wanted.renew_in(self._clock.time()) > 0 or self._try_obtain(wanted, stop):
-                _write_kubeconfig(path, self._settings.kubeconfig, wanted)
+                try:
+                    _write_kubeconfig(path, self._settings.kubeconfig, wanted)
+                except (KubeconfigError, OSError) as error:
+                    log.warning("the proxy's kubeconfig %s could not be written, trying again: %s", path, error)
                 stop.wait(_LOOK)
 
     def authority(self) -> bytes:
@@ -128,7 +131,7 @@ class Credentials:
         assert self._client is not None
         try:
             return obtain(self._client, self._clock, wanted, stop)
-        except (ApiError, TransportError, CertificateDenied) as error:
+        except (ApiError, TransportError, CertificateDenied, OSError) as error:
             log.warning("the certificate %s was not obtained, trying again: %s", wanted.name, error)
             if isinstance(error, CertificateDenied):
                 wanted.pending_key.unlink(missing_ok=True)

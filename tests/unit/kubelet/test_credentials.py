@@ -1,0 +1,73 @@
+"""The tasks that keep a node's certificates go on whatever happens to a file meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from agents.kubelet import certificates, credentials
+from agents.kubelet.credentials import Credentials, CredentialsSettings
+from api import kubeconfig, pki
+from api.runtime import SystemRuntime
+
+pytestmark = pytest.mark.unit
+
+AUTHORITY = pki.new_authority("ca", 0.0)
+
+
+class Waits(threading.Event):
+    """Instead of each wait it does what is next, and comes when nothing is."""
+
+    def __init__(self, *steps: Callable[[], object]) -> None:
+        super().__init__()
+        self.steps = list(steps)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self.steps:
+            self.steps.pop(0)()
+        else:
+            self.set()
+        return self.is_set()
+
+
+def credentials_in(directory: Path) -> Credentials:
+    settings = CredentialsSettings("n", directory / "kubelet", None, directory / "pki", directory / "proxy")
+    return Credentials(settings, SystemRuntime())
+
+
+def put(wanted: certificates.Certificate, begun: float) -> None:
+    pair = pki.issue(AUTHORITY, wanted.subject, SystemRuntime().time() - begun, seconds=6000)
+    pki.write_key(wanted.file, pair.certificate + pair.key)
+
+
+def write_kubeconfig(path: Path) -> None:
+    pki.write_key(path, kubeconfig.render("https://a:1", AUTHORITY.certificate, "n", token="t"))
+
+
+def test_the_proxys_kubeconfig_is_written_once_the_kubelets_can_be_read(tmp_path: Path) -> None:
+    put(certificates.of_proxy(tmp_path / "pki"), begun=0)
+    (tmp_path / "kubelet").write_text("half of ")
+    credentials_in(tmp_path).keep_proxy(Waits(lambda: write_kubeconfig(tmp_path / "kubelet")))
+    assert kubeconfig.authority(tmp_path / "proxy") == ("https://a:1", AUTHORITY.certificate)
+
+
+def test_a_certificate_that_could_not_be_stored_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> NoReturn:
+        asked.append(arguments)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    asked: list[object] = []
+    write_kubeconfig(tmp_path / "kubelet")
+    put(certificates.of_client(tmp_path / "pki", "n"), begun=5900)
+    monkeypatch.setattr(credentials, "obtain", fails)
+    kept = credentials_in(tmp_path)
+    kept.client(Waits())
+    kept.keep(Waits(*[lambda: None] * 3))
+    assert len(asked) == 2
