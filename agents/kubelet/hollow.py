@@ -88,7 +88,7 @@ class HollowBuilder:
     def resize(self, pod: Object) -> None:
         return None
 
-    def memory_in_use(self, pod: Object, container_id: str) -> int:
+    def memory_in_use(self, pod: Object, container_id: str = "") -> int:
         return 0
 
     def started(self, wanted: ContainerSpec, container_id: str) -> None:

@@ -139,10 +139,11 @@ class PodBuilder:
         self.cgroups.limit(self._cgroup(pod), replace(limits.pod_limits(pod), pids=self.settings.pids_limit))
         self.share()
 
-    def memory_in_use(self, pod: Object, container_id: str) -> int:
-        """The bytes of memory that a container cannot do without now; 0 if nobody counts them."""
-        found = pod_usage(self.cgroups, uid_of(pod), [container_id], 0.0)
-        return found.containers[container_id].working_set if found and container_id in found.containers else 0
+    def memory_in_use(self, pod: Object, container_id: str = "") -> int:
+        """The bytes of memory that a container, or the pod, cannot do without now; 0 if nobody counts them."""
+        found = pod_usage(self.cgroups, uid_of(pod), [container_id] if container_id else [], 0.0)
+        use = found and (found.containers.get(container_id) if container_id else found.pod)
+        return use.working_set if use else 0
 
     def _around(self, pod: Object, addresses: tuple[str, ...]) -> Surroundings:
         found = self.around(addresses)

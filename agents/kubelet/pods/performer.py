@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agents.kubelet.pods import backoff, resizes, spec
 from agents.kubelet.pods.bandwidth import bandwidth
-from agents.kubelet.pods.limits import container_limits
+from agents.kubelet.pods.limits import container_limits, pod_limits
 from agents.kubelet.pods.plan import Plan, Resize, SandboxAction, Start
 from agents.kubelet.pods.state import PodState
 from agents.kubelet.pods.stopper import Stopper
@@ -117,8 +117,8 @@ class SpecBuilder(Protocol):
     def resize(self, pod: Object) -> None:
         """Bring the pod's own control group to the sum of what its containers may use."""
 
-    def memory_in_use(self, pod: Object, container_id: str) -> int:
-        """The bytes of memory that a container cannot do without now."""
+    def memory_in_use(self, pod: Object, container_id: str = "") -> int:
+        """The bytes of memory that a container, or the pod as a whole, cannot do without now."""
 
     def started(self, wanted: ContainerSpec, container_id: str) -> None:
         """Do what is to be done for a container that runs now."""
@@ -260,7 +260,9 @@ class Performer:
     def _resize(self, pod: Object, resize: Resize, state: PodState) -> None:
         name = resize.container.name
         wanted = container_limits(pod, spec.find_container(pod, name) or {}, 0)
-        problem = resizes.too_little(name, wanted.memory, self.builder.memory_in_use(pod, resize.container.id))
+        of_container = wanted.memory, self.builder.memory_in_use(pod, resize.container.id)
+        of_pod = pod_limits(pod).memory, self.builder.memory_in_use(pod)
+        problem = resizes.too_little(f'container "{name}"', *of_container) or resizes.too_little("pod", *of_pod)
         if problem:
             state.resize_error = problem
             raise NotReadyToStart("ResizeError", problem)

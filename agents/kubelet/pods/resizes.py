@@ -57,14 +57,14 @@ def told(pod: Object, before: Standing, now: Standing) -> Iterator[tuple[str, st
         yield "Normal", "ResizeCompleted", message(pod, "completed")
 
 
-def too_little(name: str, limit: int, used: int) -> str:
-    """Why a running container cannot have that limit of memory, of which 0 is none, or "".
+def too_little(whose: str, limit: int, used: int) -> str:
+    """Why a running container, or its pod, cannot have that limit of memory, of which 0 is none, or "".
 
-    The kernel would end it: by less than it uses. Source: kuberuntime's validateMemoryResizeAction.
+    The kernel would end processes for it. Source: kuberuntime's validateMemoryResizeAction.
     """
     if not 0 < limit <= used:
         return ""
-    below = f'attempting to set container "{name}" memory limit ({limit}) below current usage ({used})'
+    below = f"attempting to set {whose} memory limit ({limit}) below current usage ({used})"
     return f"cannot decrease memory limits: {below}"
 
 

@@ -119,7 +119,7 @@ STANDINGS = [
 
 @pytest.mark.parametrize(("limit", "used", "refused"), [(0, 9, False), (8, 7, False), (8, 8, True), (8, 9, True)])
 def test_a_running_container_is_not_given_less_memory_than_it_uses(limit: int, used: int, refused: bool) -> None:
-    assert ("memory limit (8) below current usage" in resizes.too_little("app", limit, used)) is refused
+    assert ("set pod memory limit (8) below current usage" in resizes.too_little("pod", limit, used)) is refused
 
 
 @pytest.mark.parametrize(("before", "now", "wanted"), [pytest.param(*case[1:], id=case[0]) for case in STANDINGS])
