@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jinja2.utils import missing
-
 from inventory import vault
-from inventory.documents import read_text
+from inventory.documents import read_text, unsafe
 from playbooks.engine.actions.context import ActionCall, Result
 from playbooks.engine.evaluation.filters_collections import combine
 from playbooks.engine.helper.options import Option
@@ -43,8 +41,10 @@ def run(call: ActionCall) -> Result:
         raise TaskError(str(error), ansible_facts={}, ansible_included_var_files=[]) from error
     facts = {call["name"]: variables} if call["name"] else variables
     if merge:
-        known = {name: value for name in facts if (value := call.scope.variable(name)) is not missing}
-        facts = combine(known, facts, recursive=True)
+        # As they were written, templates and all; in what is final, a host may have said what looks like a template.
+        found = {name: known for name in facts if (known := call.scope.namespace.find(name))}
+        before = {name: unsafe(known.value) if known.final else known.value for name, known in found.items()}
+        facts = combine(before, facts, recursive=True)
     return {
         "ansible_facts": facts,
         "ansible_included_var_files": [str(path) for path in paths],

@@ -8,8 +8,8 @@ from __future__ import annotations
 import codecs
 import re
 
-# A name may be, or hold, a template.
-_PAIR = re.compile(r"^((?=\D)(?:\w|\{\{.*?\}\})+)=(.*)$", re.DOTALL)
+# A name may be, or hold, a template; without a second try, of which there would be twice as many for each template.
+_PAIR = re.compile(r"^((?=\D)(?:\w|\{\{.*?\}\})++)=(.*)$", re.DOTALL)
 # What a backslash spells in a value, as in quotes in YAML.
 _ESCAPE = re.compile(r"""\\(?:U[0-9a-fA-F]{8}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|N\{[^}]+\}|[\\'"abfnrtv])""")
 

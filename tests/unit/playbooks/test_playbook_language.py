@@ -207,6 +207,8 @@ FREE = [
     (r"echo 'x\ny' chdir=\u0041", {"chdir"}, r"echo 'x\ny'", {"chdir": "A"}),
     ("echo a \\\n  b \\\n'c \\\nd' \\ e\\ f", {"creates"}, "echo a  b 'c \\\nd' e\\ f", {}),
     ("{{ item }}_x={{ item == 1 }} b2=c", None, "", {"{{ item }}_x": "{{ item == 1 }}", "b2": "c"}),
+    ("{{ a }}{{ b == c }}=x {{ a }}{{ b }}", None, "{{ a }}{{ b }}", {"{{ a }}{{ b == c }}": "x"}),
+    ("{{a}}" * 40, None, "{{a}}" * 40, {}),
     ("printf '%s  %s' x", {"creates"}, "printf '%s  %s' x", {}),
 ]
 
