@@ -7,6 +7,7 @@ Source: client-go's clientcmd/api/v1 Config.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ import yaml
 from api.client import Client
 from api.runtime import Runtime
 from api.transport import HttpTransport, Request, Response
+
+log = logging.getLogger(__name__)
 
 
 class KubeconfigError(Exception):
@@ -108,7 +111,8 @@ def authority(path: str | Path) -> tuple[str, bytes]:
 class FollowingTransport:
     """A transport that follows its kubeconfig: renewed credentials are used without a restart.
 
-    The file, and those with credentials that it names, are looked at every `seconds`. Raises KubeconfigError.
+    The file, and those with credentials that it names, are looked at every `seconds`. While they cannot be read, the
+    former ones serve on: who sends requests can do nothing about it. Only the first time it raises KubeconfigError.
     """
 
     def __init__(self, path: str | Path, runtime: Runtime, *, seconds: float = 10.0) -> None:
@@ -121,8 +125,11 @@ class FollowingTransport:
     def send(self, request: Request, *, timeout: float | None = 30.0, stream: bool = False) -> Response:
         if self._runtime.monotonic() - self._looked >= self._seconds:
             self._looked = self._runtime.monotonic()
-            if self._signature() != self._seen:
-                self._follow()
+            try:
+                if self._signature() != self._seen:
+                    self._follow()
+            except (KubeconfigError, OSError, ValueError) as error:
+                log.warning("the former credentials serve on: %s", error)
         return self._transport.send(request, timeout=timeout, stream=stream)
 
     def _follow(self) -> None:

@@ -132,3 +132,8 @@ def test_a_renewed_certificate_that_a_kubeconfig_names_is_taken_up(
         with pytest.raises(TransportError):
             transport.send(Request("GET", "/"))
         assert len(loaded) == expected
+    for content, expected in ((b"half of ", 2), (rendered, 3)):
+        pki.write_key(config, content)
+        with pytest.raises(TransportError):
+            transport.send(Request("GET", "/"))
+        assert len(loaded) == expected
