@@ -135,6 +135,9 @@ def test_resources_that_the_node_does_not_have_are_pending(steady: Node) -> None
         "Node didn't have enough capacity: memory",
     )
     assert status(steady)["allocatedResources"]["memory"] == "32Mi"
+    assert "Pod resize Infeasible: " in messages(steady, "steady")
+    resize(steady, requests={"cpu": "50m", "memory": "32Mi"}, limits={"cpu": "100m", "memory": "64Mi"})
+    eventually(lambda: condition(pod(steady), "PodResizePending") is None, "nothing is pending any more")
 
 
 def test_a_container_is_not_ended_for_less_memory_than_it_uses(steady: Node) -> None:
@@ -143,9 +146,6 @@ def test_a_container_is_not_ended_for_less_memory_than_it_uses(steady: Node) -> 
     eventually(lambda: "cannot decrease memory limits" in messages(steady, "steady"), "users are told why")
     assert status(steady)["restartCount"] == 0 and found["status"] == "True"
     assert group_file(steady, "memory.limit_in_bytes") == str(64 * 1024**2)
-    assert "Pod resize Infeasible: " in messages(steady, "steady")
-    resize(steady, requests={"cpu": "50m", "memory": "32Mi"}, limits={"cpu": "100m", "memory": "64Mi"})
-    eventually(lambda: condition(pod(steady), "PodResizePending") is None, "nothing is pending any more")
 
 
 def test_resources_that_another_pod_has_are_waited_for(steady: Node) -> None:

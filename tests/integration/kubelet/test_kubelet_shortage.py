@@ -137,4 +137,3 @@ def test_a_node_short_of_process_ids_evicts_who_has_most(tight: None, clean: Nod
     assert status["message"].startswith("The node was low on resource: pids. ")
     eventually(lambda: has(clean, "PIDPressure"), "the node says so")
     eventually(lambda: not has(clean, "PIDPressure"), "the node has ids again")
-    eventually(lambda: not has(clean, "PIDPressure"), "the node has ids again")
