@@ -49,7 +49,9 @@ Validator = Callable[[Object, Object | None, str], list[Cause]]
 def validate(entry: Entry, new: Object, old: Object | None = None, subresource: str = "") -> list[Cause]:
     """Everything wrong with an object after defaulting; `old` is the stored one for an update.
 
-    Causes name fields by JSON path; none means valid. Give them to `api.errors.invalid`.
+    Causes name fields by JSON path; none means valid. Give them to `api.errors.invalid`. What a stored object breaks
+    already, since an older version knew no such rule, is not held against a change of something else: its finalizers
+    must be able to go, and its controller to scale it.
     """
     kind = entry.resource.kind
     if kind in _WITHOUT_NAME and entry.definition:
@@ -57,7 +59,11 @@ def validate(entry: Entry, new: Object, old: Object | None = None, subresource: 
     found = validate_metadata(entry, new) if old is None else validate_metadata_update(entry, new, old)
     validator = _validator(entry.resource.group, kind)
     if validator is not None:
-        found += validator(new, old, subresource)
+        told = validator(new, old, subresource)
+        # Other subresources are acts, which the object as it is may forbid.
+        judged = "status" if subresource == "status" else ""
+        known = validator(old, old, judged) if told and old is not None else []
+        found += [cause for cause in told if cause not in known]
     if not subresource and entry.definition:
         found += missing(entry.definition, new, found)
     return list(dict.fromkeys(found))

@@ -32,8 +32,6 @@ def judged(new: Object, old: Object) -> Causes:
     frozen = copy(new["spec"])
     found += _removed("spec.resources", frozen, old["spec"])
     _keep_amounts(frozen, old["spec"])
-    if not frozen["resources"] and not old["spec"].get("resources"):
-        frozen = {key: value for key, value in frozen.items() if key != "resources"}
     for field in ("containers", "initContainers"):
         pairs = zip(frozen.get(field) or [], old["spec"].get(field) or [], strict=True)
         for index, (now, then) in enumerate(pairs):
@@ -73,14 +71,17 @@ def _amounts(container: Object, kind: str) -> dict[str, Any]:
 
 
 def _whole(spec: Object, field: str) -> Any:
-    """The field's value; containers without the empty lists of amounts that say the same as none."""
+    """The field's value; resources without the empty lists of amounts that say the same as none."""
     value = spec.get(field)
+    if field == "resources":
+        return _told(value)
     if field not in ("containers", "initContainers"):
         return value
-    return [
-        {**one, "resources": {key: amounts for key, amounts in (one.get("resources") or {}).items() if amounts}}
-        for one in value or []
-    ]
+    return [{**one, "resources": _told(one.get("resources"))} for one in value or []]
+
+
+def _told(resources: Object | None) -> Object:
+    return {key: amounts for key, amounts in (resources or {}).items() if amounts}
 
 
 def _shown(spec: Object, field: str) -> str:

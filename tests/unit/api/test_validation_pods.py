@@ -95,3 +95,18 @@ def test_amounts_that_are_none_are_told_of_once() -> None:
     spec = {"resources": {"requests": {"cpu": "1"}}, "containers": [asking({"cpu": "x"})]}
     found = sentences(made("v1/Pod", lambda pod: pod["spec"].update(spec)))
     assert [one.partition(":")[0] for one in found] == ["spec.containers[0].resources.requests[cpu]"]
+
+
+def test_what_a_stored_object_breaks_already_is_not_held_against_another_change() -> None:
+    old_pod = made("v1/Pod", lambda one: one["spec"]["containers"][0].update({"lifecycle": {"stopSignal": "SIGUSR1"}}))
+    freed = copy(old_pod)
+    freed["metadata"]["labels"] = {"freed": "yes"}
+    assert sentences(freed, old_pod) == []
+    old_set = made("apps/v1/ReplicaSet")
+    old_set["spec"]["template"]["spec"] = copy(old_pod["spec"])
+    scaled = copy(old_set)
+    scaled["spec"]["replicas"] = 0
+    assert sentences(scaled, old_set) == []
+    scaled["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["stopSignal"] = "SIGNONE"
+    scaled["spec"]["template"]["spec"]["os"] = {"name": "linux"}
+    assert len(sentences(scaled, old_set)) == 1

@@ -42,6 +42,8 @@ ROWS: list[tuple[Object, Object, list[str]]] = [
      pod(ASKED, initContainers=step({"requests": {"cpu": "5m"}}, restartPolicy="Always")), []),
     (pod({}, resources=USUAL), pod({}, resources={**USUAL, "limits": {"cpu": "40m", "memory": "50Mi"}}), []),
     (pod(ASKED), pod(ASKED, resources=ASKED), []),
+    (pod(USUAL, resources={}), pod({**USUAL, "limits": {"cpu": "40m", "memory": "30Mi"}}, resources={}), []),
+    (pod({}, resources={**ASKED, "limits": {}}), pod({}, resources={"requests": {"cpu": "9m"}}), []),
     (pod({}, resources={"requests": USUAL["requests"]}), pod({}, resources=ASKED),
      ["spec.resources.requests: Forbidden: resource requests cannot be removed"]),
     (pod({}, resources=USUAL), pod({}, resources=ALIKE), [f'spec: Invalid value: "Burstable": {OTHER_CLASS}']),
