@@ -118,7 +118,18 @@ def _selection(parts: dict[int, list[Any]], scope: _Scope) -> _Known:
 
 
 def _listing(parts: dict[int, list[Any]], scope: _Scope) -> _Known:
-    elements = [_expression(one, scope) for one in parts.get(1, [])]
+    written = tuple(parts.get(1, []))
+    return (scope.measured and _of_literals(written)) or _list(written, scope)
+
+
+@lru_cache(256)
+def _of_literals(written: tuple[bytes, ...]) -> _Known | None:
+    """What is known of a list of nothing but literals, None for another: policies allow long ones."""
+    return _list(written, _Scope({}, measured=True)) if all(3 in _parts(one) for one in written) else None
+
+
+def _list(written: tuple[bytes, ...], scope: _Scope) -> _Known:
+    elements = [_expression(one, scope) for one in written]
     cost = _LIST_COST + sum(one.cost for one in elements)
     if not elements or not scope.measured:
         return _Known(cost, len(elements), _LIST)
