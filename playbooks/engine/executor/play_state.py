@@ -6,14 +6,13 @@ Invariant: an evaluator made here sees the variables as they are at that moment.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jinja2.utils import missing
 
-from playbooks.engine.evaluation import trust
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.lookups import Services
 from playbooks.engine.evaluation.namespace import Layer
@@ -140,7 +139,7 @@ class PlayState:
         if task.action == "set_fact":
             variables = self.run.variables(owner)
             variables.set.update(facts)
-            told = self._told(host, task, facts)
+            told = result.get("_told", ())
             variables.told = {name: None for name in (*variables.told, *told) if name in told or name not in facts}
             if result.get("_ansible_facts_cacheable"):
                 self.run.add_facts(owner, facts)
@@ -148,15 +147,6 @@ class PlayState:
             self.run.variables(owner).included.update(facts)
         else:
             self.run.add_facts(owner, facts)
-
-    def _told(self, host: str, task: Task, names: Iterable[str]) -> list[str]:
-        """Which of the variables that a set_fact sets are made of what a host said."""
-        made = [name for name in names if trust.has_template(task.arguments.get(name, "{{"))]
-        if not made:
-            return []
-        known = self.evaluator(host, task).namespace
-        looped = task.loop is not None and trust.told(task.loop.expression, known)
-        return [name for name in made if looped or not trust.picks(task.arguments.get(name), known)]
 
     def due_handlers(self, state: HostState) -> tuple[Task, ...]:
         """All handlers if any is to run on a host: of one name the last that is known now, not when it was notified."""
