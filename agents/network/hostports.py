@@ -2,7 +2,7 @@
 
 The node itself reaches them at 127.0.0.1 too, if they are there or at any address. For that the kernel must take
 packets of loopback addresses on the pods' bridge, and does as long as the table is there that drops what others send to
-such addresses by it.
+such addresses by it, or as if from one.
 
 Invariant: a family's table is there exactly while a pod on this node has a host port and an address of the family; no
 UDP client is led to a pod that had the port before; only the node itself reaches what is at 127.0.0.1, be it a process
@@ -109,11 +109,13 @@ def desired(ports: Iterable[tuple[Address, HostPort]], family: Family = Family.I
 def _own_loopback() -> tuple[tuple[Rule, ...], ...]:
     """What is led to no pod; what comes in, which is answers of pods only; what goes out under the node's address.
 
-    By other interfaces than the bridge, and of IPv6 at all, the kernel takes no such packets.
+    By other interfaces than the bridge, and of IPv6 at all, the kernel takes no such packets. Nor does it take by the
+    bridge what seems to be of the node's own loopback addresses, if it looks (rp_filter).
     """
+    by_bridge = Interface(links.BRIDGE)
     return (
         ((Interface("lo", inverted=True), _TO_LOOPBACK, ACCEPT),),
-        ((Established(), ACCEPT), (Interface(links.BRIDGE), _TO_LOOPBACK, DROP)),
+        ((by_bridge, _FROM_LOOPBACK, DROP), (Established(), ACCEPT), (by_bridge, _TO_LOOPBACK, DROP)),
         ((Translated(), _FROM_LOOPBACK, Masquerade()),),
     )
 

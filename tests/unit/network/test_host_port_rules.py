@@ -41,9 +41,11 @@ def test_claims_become_elements(claims: list, anywhere: dict, addressed: dict) -
 
 
 def test_loopback_addresses_take_answers_of_pods_and_nothing_else() -> None:
-    at_home = InNetworks(Field.DESTINATION, ("127.0.0.0/8",))
+    at_home, from_home = (InNetworks(way, ("127.0.0.0/8",)) for way in (Field.DESTINATION, Field.SOURCE))
+    by_bridge = Interface("wherry0")
     chains = hostports.desired([(POD, HostPort(80, 8080))]).chains
-    assert chains["input"].rules == ((Established(), ACCEPT), (Interface("wherry0"), at_home, DROP))
+    accepted = (Established(), ACCEPT)
+    assert chains["input"].rules == ((by_bridge, from_home, DROP), accepted, (by_bridge, at_home, DROP))
     assert chains["prerouting"].rules[0] == (Interface("lo", inverted=True), at_home, ACCEPT)
     assert "input" not in hostports.desired([(ip_address("fd00::5"), HostPort(80, 8080))], Family.IP6).chains
 
