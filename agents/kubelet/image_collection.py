@@ -97,12 +97,14 @@ class ImageCollector:
 
     def _look(self) -> tuple[list[Image], set[str]]:
         now = self._clock.time()
-        images = self._runtime.list_images()
-        containers = self._runtime.list().containers
-        in_use = {image for container in containers for image in (container.image_id, *container.mounted_images)}
+        images, in_use = self._runtime.list_images(), self._in_use()
         known = {image.id: self._known.get(image.id, Known(now)) for image in images}
         self._known = {key: Known(entry.first, now if key in in_use else entry.used) for key, entry in known.items()}
         return images, in_use
+
+    def _in_use(self) -> set[str]:
+        containers = self._runtime.list().containers
+        return {image for container in containers for image in (container.image_id, *container.mounted_images)}
 
     def _remove(self, images: list[Image], in_use: set[str], wanted: int | None) -> int:
         freed = 0
@@ -111,6 +113,9 @@ class ImageCollector:
             if wanted is not None and freed >= wanted:
                 break
             try:
+                if image.id in self._in_use():
+                    # A pod has begun with it while others were removed; a runtime may take its container along.
+                    continue
                 self._runtime.remove_image(image.id)
             except ContainerRuntimeError as error:
                 log.info("image %s was not removed: %s", image.id, error)

@@ -23,7 +23,7 @@ from agents.kubelet.pods.limits import cgroup_parent, container_limits, oom_scor
 from agents.kubelet.pods.references import resource_value
 from agents.kubelet.runtime import cri_spec, podman_spec
 from agents.kubelet.runtime.fake import FakeRuntime
-from agents.kubelet.runtime.interface import Image, Limits, Version
+from agents.kubelet.runtime.interface import Container, Image, Inventory, Limits, PodIdentity, State, Version
 from agents.kubelet.thresholds import (
     DEFAULT,
     Conditions,
@@ -306,6 +306,20 @@ def test_what_nobody_has_used_for_long_goes_first(available: int, freed: int, le
     space.append((available, 1000))
     assert collector.collect() == freed
     assert [image.id for image in runtime.images] == left
+
+
+def test_an_image_with_which_a_pod_begins_while_others_are_removed_stays() -> None:
+    class Busy(Stored):
+        """A runtime of which a pod takes the second image when the first is removed."""
+
+        def list(self, pod_uid: str = "") -> Inventory:
+            taken = Container("c", PodIdentity("web", "default", "u"), "app", 0, "s", State.RUNNING, "b:1", "b")
+            return Inventory((), () if len(self.images) == 3 else (taken,))
+
+    runtime = Busy(SystemRuntime(), "a", "b", "c")
+    collector = ImageCollector(SystemRuntime(), runtime, lambda: (900, 1000), Policy())
+    assert collector.collect_all() == 20
+    assert [image.id for image in runtime.images] == ["b"]
 
 
 # Source: kubelet/cm TestNodeAllocatableReservationForScheduling and TestNodeAllocatableInputValidation. What is
