@@ -169,7 +169,8 @@ def _comprehension(parts: dict[int, list[Any]], scope: _Scope) -> _Known:
     loop = _expression(parts[5][-1], loops).cost + step.cost
     result = _expression(parts[7][-1], loops)
     total = around.cost + start.cost + around.size * loop + result.cost
-    if not _is_made(parts[4][-1], by_maps=scope.measured):
+    # A loop over nothing is how a name is bound: only its result counts.
+    if not around.size or not _is_made(parts[4][-1], by_maps=scope.measured):
         return _Known(total, result.size, result.schema)
     return _Known(total, max(start.size, around.size), step.schema if scope.measured else result.schema)
 

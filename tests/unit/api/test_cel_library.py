@@ -172,6 +172,7 @@ DEAR: list[tuple[str, Any]] = [
     ("any.map(x, x + x).all(y, y.contains(y.substring(1) + 'b') || true)", ["a" * 400_000]),
     ("any.flatten().all(x, any.flatten().all(y, x == y || true))", [list(range(5000))]),
     ("any.map(x, any).size() > 0", list(range(9000))),
+    ("cel.bind(held, [any], held[0]).contains(any.substring(1) + 'b')", "a" * 600_000),
 ]
 
 
