@@ -117,7 +117,8 @@ def obtain(client: Client, clock: Runtime, wanted: Certificate, stop: Event) -> 
         if status.get("certificate"):
             certificate = base64.b64decode(status["certificate"])
             pki.write_key(wanted.file, certificate.rstrip() + b"\n" + key)
-            wanted.pending_key.unlink()
+            # Who asked by the same key at the same time (`wherry pki renew-node`) may have been first.
+            wanted.pending_key.unlink(missing_ok=True)
             log.info("certificate %s is signed", name)
             return True
         stop.wait(_POLL)

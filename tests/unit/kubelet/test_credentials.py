@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 
 from agents.kubelet import certificates, credentials
 from agents.kubelet.credentials import Credentials, CredentialsSettings
 from api import kubeconfig, pki
+from api.client import Client
 from api.runtime import SystemRuntime
 
 pytestmark = pytest.mark.unit
@@ -71,3 +73,23 @@ def test_a_certificate_that_could_not_be_stored_is_asked_for_again(
     kept.client(Waits())
     kept.keep(Waits(*[lambda: None] * 3))
     assert len(asked) == 2
+
+
+def test_two_that_ask_by_one_key_both_have_the_certificate(tmp_path: Path) -> None:
+    wanted, begun, runtime = certificates.of_proxy(tmp_path), list[bytes](), SystemRuntime()
+
+    class Signing:
+        """An API that signs at once, and lets somebody else ask before it answers the first."""
+
+        def create(self, plural: str, body: dict[str, Any]) -> None:
+            self.request = base64.b64decode(body["spec"]["request"])
+
+        def get(self, plural: str, name: str) -> dict[str, Any]:
+            begun.append(wanted.pending_key.read_bytes())
+            if len(begun) == 1:
+                certificates.obtain(cast(Client, self), runtime, wanted, Waits())
+            signed = pki.sign(AUTHORITY, self.request, runtime.time(), seconds=600)
+            return {"status": {"certificate": base64.b64encode(signed).decode()}}
+
+    assert certificates.obtain(cast(Client, Signing()), runtime, wanted, Waits())
+    assert begun[0] == begun[1] and wanted.is_valid(runtime.time())
