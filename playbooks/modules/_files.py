@@ -250,6 +250,11 @@ def text_diff(path: str, before: bytes, after: bytes) -> dict[str, Any]:
     }
 
 
+def difference(path: str, before: str, after: str) -> dict[str, Any]:
+    """`text_diff` of texts in which bytes that are no UTF-8 are escaped."""
+    return text_diff(path, *(text.encode("utf-8", "surrogateescape") for text in (before, after)))
+
+
 def side(word: str, name: str, header: str, path: str) -> dict[str, Any]:
     """One side of a difference: a file's content, "" of what is no file."""
     if not os.path.isfile(path):

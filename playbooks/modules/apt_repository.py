@@ -68,7 +68,7 @@ def run(call: Call) -> dict[str, Any]:
         "sources_removed": sorted(path for path in touched if not new[path]),
     }
     if call.diff:
-        result["diff"] = [_files.text_diff(p, old.get(p, "").encode(), new[p].encode()) for p in touched]
+        result["diff"] = [_files.difference(p, old.get(p, ""), new[p]) for p in touched]
     return result
 
 

@@ -58,7 +58,7 @@ def run(call: Call) -> dict[str, Any]:
         _write(call, target, after, entry)
     result = {**{name: call[name] for name in OPTIONS}, "changed": changed, "keyfile": path}
     if call.diff and changed:
-        difference = _files.text_diff(path, before.encode(), after.encode())
+        difference = _files.difference(path, before, after)
         result["diff"] = {**difference, "after_header": target} if "after" in difference else difference
     return result
 

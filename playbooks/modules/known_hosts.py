@@ -41,7 +41,7 @@ def run(call: Call) -> dict[str, Any]:
             # As ssh-keygen -R does, which Ansible leaves this to.
             shutil.copy2(path, f"{path}.old")
         _files.write(call, path, after.encode("utf-8", "surrogateescape"))
-    difference = _files.text_diff(path, before.encode(), after.encode())
+    difference = _files.difference(path, before, after)
     difference["before_header"] = path if there else os.devnull
     if call.check:
         return {"changed": changed, "diff": difference}
@@ -53,14 +53,13 @@ def run(call: Call) -> dict[str, Any]:
 
 
 def _with(call: Call, lines: list[str]) -> list[str]:
-    if not call["key"]:
-        raise Failure("No key specified when adding a host")
     kept = list(lines)
-    for given in call["key"].strip().splitlines():
+    # ssh-keyscan says between the keys which server gave them.
+    scanned = [line for line in (call["key"] or "").splitlines() if line.strip() and not line.strip().startswith("#")]
+    if not scanned:
+        raise Failure("No key specified when adding a host")
+    for given in scanned:
         words = given.split()
-        if not words or words[0].startswith("#"):
-            # ssh-keyscan says between the keys which server gave them.
-            continue
         if len(words) < 3 or not _about(given, call["name"]):
             raise Failure("Host parameter does not match hashed host field in supplied key")
         kind, blob = words[1], words[2]

@@ -47,7 +47,7 @@ def run(call: Call) -> dict[str, Any]:
             _apply(call, ["-p", path], "Failed to reload sysctl")
     result: dict[str, Any] = {"changed": changed}
     if call.diff and edited:
-        result["diff"] = [_files.text_diff(path, before.encode(), after.encode())]
+        result["diff"] = [_files.difference(path, before, after)]
     return result
 
 

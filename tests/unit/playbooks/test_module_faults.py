@@ -25,11 +25,11 @@ from playbooks.modules import _download, file
 pytestmark = pytest.mark.unit
 
 
-def result_of(name: str, /, **given: Any) -> dict[str, Any]:
+def result_of(name: str, diff: bool = False, /, **given: Any) -> dict[str, Any]:
     """What a module of this machine answers."""
     module = modules.module(name)
     assert module is not None
-    request = {"module": name, "parameters": resolve(name, module.options, given)}
+    request = {"module": name, "parameters": resolve(name, module.options, given), "diff": diff}
     return execute(Call(1, request, frames.Writer(io.BytesIO())))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_module_faults import result_of
@@ -78,6 +79,27 @@ def test_keys_of_a_scan_come_with_what_the_server_is(tmp_path: Path) -> None:
     scan = "# h:22 SSH-2.0-OpenSSH_9.2\nh ssh-rsa AAAA\n\n# h:22 SSH-2.0-OpenSSH_9.2\nh ssh-ed25519 BBBB\n"
     assert result_of("known_hosts", name="h", key=scan, path=str(path))["changed"]
     assert path.read_text() == "h ssh-rsa AAAA\nh ssh-ed25519 BBBB\n"
+    nothing = result_of("known_hosts", name="h", key="# h:22 SSH-2.0-OpenSSH_9.2\n", path=str(path))
+    assert nothing["msg"].startswith("No key specified")
+
+
+@pytest.mark.parametrize(
+    ("module", "given"),
+    [
+        ("known_hosts", {"name": "h", "key": "h ssh-rsa AAAA", "path": "FILE"}),
+        ("authorized_key", {"user": "root", "key": "ssh-rsa AAAA", "path": "FILE", "manage_dir": False}),
+        ("sysctl", {"name": "kernel.ostype", "value": "Linux", "sysctl_file": "FILE", "reload": False}),
+    ],
+)
+def test_what_changes_in_a_file_is_shown_whatever_its_encoding(
+    module: str, given: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"# caf\xe9\n")
+    words = {name: str(path) if word == "FILE" else word for name, word in given.items()}
+    result = result_of(module, True, **words)
+    assert "diff" in result, result
+    assert path.read_bytes().startswith(b"# caf\xe9\n")
 
 
 @pytest.mark.parametrize("line", ["", "# ssh-rsa AAAA", "ssh-rsa", "ssh-foo AAAA", "garbage"])
