@@ -29,7 +29,8 @@ PROXY_SIGNER = "kubernetes.io/kube-apiserver-client"
 SERVING_SIGNER = "kubernetes.io/kubelet-serving"
 PROXY = pki.Subject("system:kube-proxy")
 _RENEW_AT = (0.7, 0.9)
-_POLL = 1.0
+# Seconds between looks at a request: an approver answers at once, a person after a while, and sometimes nobody does.
+_POLL, _LONGEST_POLL, _POLL_GROWTH = 1.0, 10.0, 1.2
 
 
 class CertificateDenied(Exception):
@@ -106,6 +107,7 @@ def obtain(client: Client, clock: Runtime, wanted: Certificate, stop: Event) -> 
     request = pki.new_request(key, wanted.subject, tuple(wanted.server_names))
     name = _submit(client, wanted, request, key)
     log.info("certificate signing request %s waits to be approved and signed", name)
+    pause = _POLL
     while not stop.is_set():
         try:
             found = client.get("certificatesigningrequests.certificates.k8s.io", name)
@@ -121,7 +123,8 @@ def obtain(client: Client, clock: Runtime, wanted: Certificate, stop: Event) -> 
             wanted.pending_key.unlink(missing_ok=True)
             log.info("certificate %s is signed", name)
             return True
-        stop.wait(_POLL)
+        stop.wait(pause)
+        pause = min(_LONGEST_POLL, pause * _POLL_GROWTH)
     return False
 
 

@@ -92,7 +92,8 @@ class Credentials:
         """Have the proxy's certificate signed and renewed when it is time, and keep its kubeconfig, until `stop`."""
         path, wanted = self._settings.proxy_kubeconfig, certificates.of_proxy(self._settings.directory)
         while path is not None and not stop.is_set():
-            if wanted.renew_in(self._clock.time()) > 0 or self._try_obtain(wanted, stop):
+            fresh = wanted.renew_in(self._clock.time()) > 0 or self._try_obtain(wanted, stop)
+            if fresh or wanted.is_valid(self._clock.time()):
                 try:
                     _write_kubeconfig(path, self._settings.kubeconfig, wanted)
                 except (KubeconfigError, OSError) as error:

@@ -28,8 +28,10 @@ class Waits(threading.Event):
     def __init__(self, *steps: Callable[[], object]) -> None:
         super().__init__()
         self.steps = list(steps)
+        self.waited: list[float | None] = []
 
     def wait(self, timeout: float | None = None) -> bool:
+        self.waited.append(timeout)
         if self.steps:
             self.steps.pop(0)()
         else:
@@ -67,12 +69,33 @@ def test_a_certificate_that_could_not_be_stored_is_asked_for_again(
 
     asked: list[object] = []
     write_kubeconfig(tmp_path / "kubelet")
-    put(certificates.of_client(tmp_path / "pki", "n"), begun=5900)
     monkeypatch.setattr(credentials, "obtain", fails)
     kept = credentials_in(tmp_path)
     kept.client(Waits())
-    kept.keep(Waits(*[lambda: None] * 3))
-    assert len(asked) == 2
+    for keep, wanted in (
+        (kept.keep, certificates.of_client(tmp_path / "pki", "n")),
+        (kept.keep_proxy, certificates.of_proxy(tmp_path / "pki")),
+    ):
+        asked.clear()
+        put(wanted, begun=5900)
+        stop = Waits(*[lambda: None] * 3)
+        keep(stop)
+        # Once in a minute, while there still is a good one.
+        assert (len(asked), stop.waited) == (2, [2.0, 60.0] * 2)
+    assert kubeconfig.authority(tmp_path / "proxy") == ("https://a:1", AUTHORITY.certificate)
+
+
+def test_a_request_that_nobody_answers_is_looked_at_less_and_less(tmp_path: Path) -> None:
+    class Silent:
+        def create(self, plural: str, body: dict[str, Any]) -> None:
+            return None
+
+        def get(self, plural: str, name: str) -> dict[str, Any]:
+            return {}
+
+    stop = Waits(*[lambda: None] * 20)
+    assert not certificates.obtain(cast(Client, Silent()), SystemRuntime(), certificates.of_proxy(tmp_path), stop)
+    assert stop.waited == sorted(stop.waited) and (stop.waited[0], stop.waited[-1]) == (1.0, 10.0)
 
 
 def test_two_that_ask_by_one_key_both_have_the_certificate(tmp_path: Path) -> None:
