@@ -132,7 +132,7 @@ class Prober:
         wait = min(numbers.delay, probed.container.started + numbers.delay - self._clock.time())
         while not probed.stop.wait(max(0.0, wait)):
             wait = numbers.period
-            if kind is not Kind.READINESS and (probed.ending.is_set() or self._is_stopping(probed.container.id)):
+            if not self._matters(probed, kind):
                 return
             if kind is not Kind.STARTUP and not probed.started:
                 wait = min(1.0, numbers.period)
@@ -144,10 +144,14 @@ class Prober:
                 # It is ended now; its successor is probed for itself.
                 return
 
+    def _matters(self, probed: _Probed, kind: Kind) -> bool:
+        """Whether what a probe says is of any use: of what is being ended only whether it is ready."""
+        return kind is Kind.READINESS or not (probed.ending.is_set() or self._is_stopping(probed.container.id))
+
     def _ask(self, pod: Object, probed: _Probed, kind: Kind, probe: Object, numbers: Timing) -> None:
         target = Target(probed.container.id, self._address(pod), probed.spec)
         answer = self._actions.perform(_expanded(probe, probed.spec), target, numbers.timeout)
-        if probed.stop.is_set() or (kind is not Kind.READINESS and probed.ending.is_set()):
+        if probed.stop.is_set() or not self._matters(probed, kind):
             return
         before = probed.reading()
         result = "unknown" if answer.unknown else "successful" if answer.ok else "failed"
