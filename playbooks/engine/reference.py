@@ -31,6 +31,11 @@ Where Wherry goes further than ansible-core, or is more lenient:
 - `async` begins a job on the host for whatever runs there alone; for actions with a near half (`template`, `copy`,
   `script`, …), which Ansible refuses to do so, it limits the task's time.
 - The messages of failures are Wherry's own sentences.
+
+It is stricter in one thing: a condition that is a template (`when: "{{ rule }}"`) runs the text it comes to only where
+that is picked from a variable of the playbook or the inventory, by its name, its parts, `default`, `first`, `last`,
+`list`, `and`, `or` or `if`, and no host has said anything in that variable. By `vars`, `hostvars`, lookups and other
+filters come values that are true or false, but no expressions.
 """
 
 

@@ -64,7 +64,7 @@ INSTEAD = {
 }  # fmt: skip
 _ANY_PROGRAM = "'command' runs any program, and docs/playbook-reference.md lists the modules there are"
 _NO_HANDLERS = ("include_role", "import_role", "flush_handlers")
-_NO_VARIABLES = ("true", "false", "none", "not")
+_NO_VARIABLES = ("true", "True", "false", "False", "none", "None", "not")
 # Ends a role's tasks; no playbook can say it.
 ROLE_COMPLETE = "role_complete"
 # Nobody is asked during a run: what `debug` adds to `linear` is left out.
@@ -74,7 +74,7 @@ LOOP_CONTROL = frozenset(("loop_var", "index_var", "label", "pause", "extended",
 
 def is_variable(name: object) -> bool:
     """Whether a template can read a variable of this name."""
-    return isinstance(name, str) and name.isidentifier() and name.isascii() and name.lower() not in _NO_VARIABLES
+    return isinstance(name, str) and name.isidentifier() and name.isascii() and name not in _NO_VARIABLES
 
 
 def check_handler(action: str, given: object, mark: Mark) -> None:
