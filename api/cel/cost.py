@@ -39,6 +39,7 @@ _OVER_TEXT = frozenset({
 })  # fmt: skip
 _OVER_LISTS = frozenset({"isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"})
 _OF_PAIRS = frozenset({"sets.contains", "sets.equivalent", "sets.intersects"})
+_SEARCHES = frozenset({"indexOf", "lastIndexOf", "split", "replace"})
 _OF_ONE = _COMPARISONS | _OF_PAIRS | {"startsWith", "endsWith", "contains", "matches", "@in", "size", "!_", "-_"}
 """What has a value of one item."""
 _KEEPING = frozenset({"distinct", "sort", "reverse", "slice", "@sortByAssociatedKeys", "dyn", "value"}) | {
@@ -160,7 +161,7 @@ def _comprehension(parts: dict[int, list[Any]], scope: _Scope) -> _Known:
     for name in names:
         # A map is gone over by its keys; with two variables the second one is the value.
         is_key = (of_map and name == names[0]) or (len(names) > 1 and name == names[0])
-        within[name] = _Known(1) if is_key else value
+        within[name] = _Known(1) if is_key and SIZE not in (around.schema or {}) else value
     if names and VALUES in (around.schema or {}):
         keys = keys_of(around.schema)
         within[names[0]] = _Known(1, most(keys), keys)
@@ -264,7 +265,7 @@ def _measured(name: str, given: list[_Known], total: int) -> _Known:
     """What a call costs and makes of values whose sizes are known."""
     sizes = [one.size for one in given] or [1]
     schema = given[0].schema if given else None
-    cost = total + _own_cost(name, sizes)
+    cost = total + _own_cost(name, sizes) + _comparing(name, given)
     if name in _COMPARISONS:
         return _Known(cost + _scaled(min(weight_of(one.size, one.schema) for one in given), _TRAVERSAL))
     if name == "lists.range":
@@ -286,6 +287,30 @@ def _measured(name: str, given: list[_Known], total: int) -> _Known:
     made = _made_list(name, given)
     size = _made_size(name, given) if made is None else most(made)
     return _Known(cost + _scaled(size, _TRAVERSAL), size, {SIZE: size} if made is None else made)
+
+
+def _comparing(name: str, given: list[_Known]) -> int:
+    """What it costs to hold items, or the places of a text, against what is looked for."""
+    if not given:
+        return 0
+    first, last = given[0], given[-1]
+    if name == "distinct":
+        return _scaled(first.size**2, _COPYING) if _whole_item(first) > 1 else 0
+    if name in _SEARCHES and not _has_parts(first.schema):
+        return _scaled(first.size, _TRAVERSAL) * _scaled(given[1].size if len(given) > 1 else 1, _TRAVERSAL)
+    if name == "@in":
+        return last.size * _scaled(min(weight_of(first.size, first.schema), _whole_item(last)), _TRAVERSAL)
+    if name in _OF_PAIRS:
+        return first.size * last.size * _scaled(min(_whole_item(first), _whole_item(last)), _TRAVERSAL)
+    if name in _SEARCHES:
+        return first.size * _scaled(min(_whole_item(first), weight_of(last.size, last.schema)), _TRAVERSAL)
+    return 0
+
+
+def _whole_item(one: _Known) -> int:
+    """How much there is at most in an item of a list."""
+    inner = inside(one.schema)
+    return weight_of(most(inner), inner) if inner else 1
 
 
 def _made_list(name: str, given: list[_Known]) -> Schema | None:

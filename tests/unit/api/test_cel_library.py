@@ -172,6 +172,11 @@ DEAR: list[tuple[str, Any]] = [
     ("any.map(x, x + x).all(y, y.contains(y.substring(1) + 'b') || true)", ["a" * 400_000]),
     ("any.flatten().all(x, any.flatten().all(y, x == y || true))", [list(range(5000))]),
     ("any.map(x, any).size() > 0", list(range(9000))),
+    ("any.all(one, one in any)", [{"a": number, "b": [1, 2, 3] * 30} for number in range(2500)]),
+    ("sets.equivalent(any, any)", [{"a": number, "b": [1, 2, 3] * 30} for number in range(2500)]),
+    ("any.distinct().size() > 0", [{"a": number} for number in range(20_000)]),
+    ("any.indexOf(any.substring(1) + 'b') > 0", "a" * 600_000),
+    ("any.all(k, v, k.contains(k.substring(1) + 'b') || true)", {"a" * 600_000: 1}),
     ("cel.bind(held, [any], held[0]).contains(any.substring(1) + 'b')", "a" * 600_000),
 ]
 
