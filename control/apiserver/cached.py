@@ -35,6 +35,7 @@ _SELECTABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("certificates.k8s.io", "certificatesigningrequests"): ("spec.signerName",),
     ("certificates.k8s.io", "clustertrustbundles"): ("spec.signerName",),
     ("certificates.k8s.io", "podcertificaterequests"): ("spec.signerName", "spec.podName", "spec.nodeName"),
+    ("resource.k8s.io", "resourceslices"): ("spec.nodeName", "spec.driver"),
     ("", "events"): (
         "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
         "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",

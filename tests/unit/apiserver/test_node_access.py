@@ -256,6 +256,15 @@ def test_a_node_evicts_and_asks_for_certificates_for_itself_only(room):
     assert "can only create ResourceSlice with the same NodeName" in made[1]["message"]
 
 
+def test_a_node_lists_and_clears_the_slices_that_are_its_own(room):
+    path = f"/apis/{DRA}/v1/resourceslices?fieldSelector=spec.nodeName%3Dn1"
+    status, found, _ = room.request("GET", f"{path},spec.driver%3Dd.example.com", user=NODE)
+    assert (status, [one["metadata"]["name"] for one in found["items"]]) == (200, ["mine"])
+    assert room.request("DELETE", path, user=NODE)[0] == 200
+    left = room.client().list(f"resourceslices.{DRA}").items
+    assert [one["metadata"]["name"] for one in left] == ["other"]
+
+
 SECRETS: list[tuple[dict[str, Any], str]] = [
     ({"volumes": [{"name": "v", "secret": {"secretName": "own"}}]}, ""),
     ({"volumes": [{"name": "v", "secret": {"secretName": "x"}}]}, 'volume with secret.secretName="x"'),
