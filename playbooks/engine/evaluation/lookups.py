@@ -215,7 +215,7 @@ def _scope(context: Context) -> Evaluator:
 
 
 # These take lists as they are given; to the others, a list is several terms.
-_WHOLE_TERMS = frozenset(
+WHOLE_TERMS = frozenset(
     (
         "cartesian",
         "dict",
@@ -245,7 +245,7 @@ def _values(context: Context, name: str, terms: Sequence[Any], options: dict[str
     for term in flat:
         if isinstance(term, Missing):
             term.refuse()
-    raw = name.removeprefix("ansible.builtin.") in _WHOLE_TERMS
+    raw = name.removeprefix("ansible.builtin.") in WHOLE_TERMS
     try:
         return run(name, terms if raw else flat, options, _scope(context))
     except PlaybookError:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from playbooks.engine.evaluation import lookups
+from playbooks.engine.evaluation import lookups, trust
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.values import Task
@@ -35,6 +35,13 @@ def items(task: Task, scope: Evaluator) -> list[Any] | None:
     if task.loop.lookup == "list" and isinstance(value, list):
         return value
     return lookups.run(task.loop.lookup, terms, {}, scope)
+
+
+def told(task: Task, scope: Evaluator) -> bool:
+    """Whether the items are made of what a host said, or of what a lookup brings from anywhere."""
+    assert task.loop is not None
+    brings = bool(task.loop.lookup) and task.loop.lookup not in lookups.WHOLE_TERMS
+    return brings or trust.told(task.loop.expression, scope.namespace)
 
 
 def _first_found(task: Task, scope: Evaluator) -> list[Any]:

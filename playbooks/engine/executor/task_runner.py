@@ -13,7 +13,7 @@ from typing import Any
 
 from inventory.documents import unsafe
 from playbooks.engine.display.events import Finished, Status
-from playbooks.engine.evaluation import loops, trust
+from playbooks.engine.evaluation import loops
 from playbooks.engine.evaluation.evaluator import Evaluator
 from playbooks.engine.evaluation.namespace import Layer
 from playbooks.engine.executor import verdict
@@ -137,7 +137,7 @@ class TaskRunner:
     def _loop(self, scope: Evaluator, items: list[Any]) -> dict[str, Any]:
         results: list[dict[str, Any]] = []
         control = self._task.loop_control
-        told = self._task.loop is not None and trust.told(self._task.loop.expression, scope.namespace)
+        told = loops.told(self._task, scope)
         for index in range(len(items)):
             pause = scope.template(control.pause)
             if index and pause:
