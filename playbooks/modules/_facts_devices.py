@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from typing import Any, Sequence
 
 from playbooks.modules._facts_system import _read, said
@@ -27,10 +28,12 @@ _BOARD = {
     "board_version": "board_version", "chassis_asset_tag": "chassis_asset_tag", "chassis_serial": "chassis_serial",
     "chassis_vendor": "chassis_vendor", "chassis_version": "chassis_version",
 }  # fmt: skip
+# Ansible's default, also where none is given.
+_PATIENCE = 10.0
 
 
-def facts(patience: float = 10) -> dict[str, Any]:
-    """All of them, without the prefix; a mount that does not answer in these seconds has no sizes."""
+def facts(patience: float = _PATIENCE) -> dict[str, Any]:
+    """All of them, without the prefix; mounts that do not answer in these seconds have no sizes."""
     links = _links()
     told = {"devices": _devices(links), "device_links": links, "mounts": _mounts(patience)}
     return {**told, "lvm": _volumes(), **_board()}
@@ -106,7 +109,7 @@ def _human(size: int) -> str:
 
 
 def _mounts(patience: float) -> list[dict[str, Any]]:
-    found = []
+    found, asked = [], []
     uuids = _links()["uuids"]
     for line in _read("/proc/mounts").splitlines():
         device, point, kind, options, dump, order = line.split()[:6]
@@ -117,7 +120,10 @@ def _mounts(patience: float) -> list[dict[str, Any]]:
             "dump": int(dump), "passno": int(order),
         }  # fmt: skip
         found.append(entry)
-        status = _status(entry["mount"], patience)
+        asked.append(_Status(entry["mount"]))
+    end = time.monotonic() + (patience if patience > 0 else _PATIENCE)
+    for entry, question in zip(found, asked):
+        status = question.answer(end)
         if not isinstance(status, os.statvfs_result):
             entry["note"] = f"Could not get extra information{status}"
             continue
@@ -126,25 +132,30 @@ def _mounts(patience: float) -> list[dict[str, Any]]:
             block_size=status.f_bsize, block_total=status.f_blocks, block_available=status.f_bavail,
             block_used=status.f_blocks - status.f_bavail, inode_total=status.f_files,
             inode_available=status.f_favail, inode_used=status.f_files - status.f_favail,
-            uuid=next(iter(uuids.get(os.path.basename(os.path.realpath(device)), ())), "N/A"),
+            uuid=next(iter(uuids.get(os.path.basename(os.path.realpath(entry["device"])), ())), "N/A"),
         )  # fmt: skip
     return found
 
 
-def _status(path: str, patience: float) -> os.statvfs_result | str:
-    """The sizes of a file system, or why there are none: a server that is gone would hold the question forever."""
-    answers: list[os.statvfs_result | str] = []
+class _Status:
+    """Asks for the sizes of a file system, or why there are none: a server that is gone would hold that forever."""
 
-    def ask() -> None:
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._found: os.statvfs_result | str = " due to timeout"
+        self._asking = threading.Thread(target=self._ask, daemon=True)
+        self._asking.start()
+
+    def _ask(self) -> None:
         try:
-            answers.append(os.statvfs(path))
+            self._found = os.statvfs(self._path)
         except OSError as error:
-            answers.append(f": {error}")
+            self._found = f": {error}"
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(patience)
-    return answers[0] if answers else " due to timeout"
+    def answer(self, end: float) -> os.statvfs_result | str:
+        """What is known at that time of the monotonic clock, or before."""
+        self._asking.join(max(0.0, end - time.monotonic()))
+        return self._found
 
 
 def _board() -> dict[str, Any]:

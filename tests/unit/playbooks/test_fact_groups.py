@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -112,3 +113,17 @@ def test_a_mount_that_does_not_answer_costs_no_other_fact(monkeypatch: pytest.Mo
     found = _facts_devices._mounts(0.01)
     answers.set()
     assert [entry["note"] for entry in found] == ["Could not get extra information due to timeout"]
+
+
+def test_mounts_are_asked_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, sizes = threading.Event(), os.statvfs("/")
+
+    def statvfs(path: str) -> os.statvfs_result:
+        asked.set() if path == "/last" else asked.wait()
+        return sizes
+
+    mounts = "".join(f"s:/x /{name} nfs rw 0 0\n" for name in ("one", "last"))
+    monkeypatch.setattr(_facts_devices.os, "statvfs", statvfs)
+    monkeypatch.setattr(_facts_devices, "_read", lambda path: mounts if path == "/proc/mounts" else "")
+    found = _facts_devices._mounts(0)
+    assert [entry["mount"] for entry in found if "note" not in entry] == ["/one", "/last"]
