@@ -31,6 +31,8 @@ from api.cel.sizes import (
 from api.protobuf import wire
 
 _TRAVERSAL, _PATTERN, _COPYING = 0.1, 0.25, 0.25
+_HUGE = 1 << 62
+"""What is larger counts as this: squares of squares would have too many digits."""
 _LIST_COST, _MAP_COST, _STRUCT_COST = 10, 30, 40
 _COMPARISONS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
 _OVER_TEXT = frozenset({
@@ -200,7 +202,8 @@ def _call(parts: dict[int, list[Any]], scope: _Scope) -> _Known:
     if name == "_+_":
         sum_of_sizes = sum(one.size for one in given)
         is_cheap = not scope.measured and any((one.schema or {}).get("type") == "array" for one in given)
-        own = 1 if is_cheap else _scaled(sum_of_sizes, _TRAVERSAL)
+        is_copied = scope.measured and any(_has_parts(one.schema) for one in given)
+        own = 1 if is_cheap else _scaled(sum_of_sizes, 1 if is_copied else _TRAVERSAL)
         kept = max((one.schema for one in given if one.schema), key=lambda one: "items" in one, default=None)
         return _Known(total + own, sum_of_sizes, _sum(given) if scope.measured else kept)
     if scope.measured:
@@ -236,7 +239,8 @@ def _any_of(given: list[_Known]) -> Schema:
     if len(told) == 1:
         return told[0]
     if all(VALUES in one for one in told):
-        return {VALUES: [value for one in told for value in one[VALUES]]}
+        # The same value may come in many ways, twice as many with every sum of a sum.
+        return {VALUES: list({id(value): value for one in told for value in one[VALUES]}.values())}
     if None not in bounds:
         return {BOUND: max(bound or 0 for bound in bounds)}
     if all(map(_is_list, told)):
@@ -276,7 +280,7 @@ def _measured(name: str, given: list[_Known], total: int) -> _Known:
         return _Known(cost, 1, {BOUND: sizes[0]})
     if name in ("_-_", "_*_"):
         bounds = [bound_of(one.schema) for one in given]
-        product = None if None in bounds else {BOUND: math.prod(bound or 0 for bound in bounds)}
+        product = None if None in bounds else {BOUND: min(_HUGE, math.prod(bound or 0 for bound in bounds))}
         return _Known(cost, 1, product if name == "_*_" else _sum(given))
     if name in _OF_ONE or name.startswith("is"):
         return _Known(cost)
@@ -285,7 +289,7 @@ def _measured(name: str, given: list[_Known], total: int) -> _Known:
     if name in ("orValue", "or"):
         return _Known(cost, max(sizes), _any_of(given))
     made = _made_list(name, given)
-    size = _made_size(name, given) if made is None else most(made)
+    size = min(_HUGE, _made_size(name, given) if made is None else most(made))
     return _Known(cost + _scaled(size, _TRAVERSAL), size, {SIZE: size} if made is None else made)
 
 

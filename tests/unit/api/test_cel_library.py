@@ -154,6 +154,14 @@ def test_an_evaluation_that_costs_too_much_ends() -> None:
         program.evaluate({"any": ["a" * 100_000] * 100})
 
 
+def again_and_again(step: str, last: str) -> str:
+    """An expression that takes `any`, then fifteen times what the step makes of that."""
+    text = last.replace("{}", "v15")
+    for number in range(15, 0, -1):
+        text = f"cel.bind(v{number}, {step.replace('{}', f'v{number - 1}')}, {text})"
+    return f"cel.bind(v0, any, {text})"
+
+
 DEAR: list[tuple[str, Any]] = [
     ("any.all(one, sets.contains(any, any))", list(range(2000))),
     ("sets.intersects(any, any)", list(range(10_000))),
@@ -172,6 +180,8 @@ DEAR: list[tuple[str, Any]] = [
     ("any.map(x, x + x).all(y, y.contains(y.substring(1) + 'b') || true)", ["a" * 400_000]),
     ("any.flatten().all(x, any.flatten().all(y, x == y || true))", [list(range(5000))]),
     ("any.map(x, any).size() > 0", list(range(9000))),
+    (again_and_again("{} + {}", "{} != []"), list(range(1000))),
+    (again_and_again("{} * {} * {} * {}", "lists.range({}).size() > 0"), 9000),
     ("any.all(one, one in any)", [{"a": number, "b": [1, 2, 3] * 30} for number in range(2500)]),
     ("sets.equivalent(any, any)", [{"a": number, "b": [1, 2, 3] * 30} for number in range(2500)]),
     ("any.distinct().size() > 0", [{"a": number} for number in range(20_000)]),
