@@ -11,9 +11,10 @@ from __future__ import annotations
 import configparser
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.keywords import STRATEGIES
@@ -21,6 +22,7 @@ from playbooks.errors import PlaybookError
 
 # What holds where nothing else is said: hosts at a time, seconds to wait for a connection.
 FORKS, TIMEOUT = 20, 10
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ def load(environment: Mapping[str, str], directory: Path) -> Configuration:
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
     try:
         if path is not None:
-            parser.read_string(path.read_text(encoding="utf-8"))
+            parser.read_string(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        raise PlaybookError(f"{path}: not a configuration: {error}") from error
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise PlaybookError(f"{path}: cannot be read as a configuration: {reason}") from error
     base = path.parent if path is not None else directory
 
     def text(section: str, name: str, variable: str = "") -> str:
@@ -79,22 +82,35 @@ def load(environment: Mapping[str, str], directory: Path) -> Configuration:
         found = text("defaults", name, variable)
         return str(base / Path(found).expanduser()) if found else ""
 
+    def number(name: str, kind: Callable[[str], _Number]) -> _Number | None:
+        found = text("defaults", name)
+        try:
+            return kind(found or "0") or None
+        except ValueError as error:
+            raise ValueError(f"{name} is {found!r}; it must be a number") from error
+
+    def flag(name: str, section: str = "defaults", variable: str = "", *, usual: bool = False) -> bool:
+        try:
+            return boolean(text(section, name, variable) or usual)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
     try:
         return Configuration(
             inventory=_places(text("defaults", "inventory"), ",", base),
             roles_path=_places(text("defaults", "roles_path") or ":".join(_ROLES), ":", base),
-            forks=int(text("defaults", "forks") or 0) or None,
-            timeout=float(text("defaults", "timeout") or 0) or None,
+            forks=number("forks", int),
+            timeout=number("timeout", float),
             remote_user=text("defaults", "remote_user"),
             private_key_file=place("private_key_file"),
-            host_key_checking=boolean(text("defaults", "host_key_checking") or True),
+            host_key_checking=flag("host_key_checking", usual=True),
             vault_passwords=_identities(text("defaults", "vault_identity_list"), place("vault_password_file"), base),
             log_path=place("log_path"),
-            become=boolean(text("privilege_escalation", "become") or False),
+            become=flag("become", "privilege_escalation"),
             become_user=text("privilege_escalation", "become_user"),
-            diff=boolean(text("diff", "always", "ANSIBLE_DIFF_ALWAYS") or False),
-            force_handlers=boolean(text("defaults", "force_handlers") or False),
-            no_log=boolean(text("defaults", "no_log") or False),
+            diff=flag("always", "diff", "ANSIBLE_DIFF_ALWAYS"),
+            force_handlers=flag("force_handlers"),
+            no_log=flag("no_log"),
             strategy=_strategy(text("defaults", "strategy") or "linear"),
             gathering=_choice("gathering", text("defaults", "gathering") or "implicit", _GATHERING),
             variables={name: value for name, words in _VARIABLES.items() if (value := text(*words))},

@@ -72,3 +72,20 @@ def test_a_wrong_value_is_said_with_the_file(line: str, tmp_path: Path) -> None:
     (tmp_path / "ansible.cfg").write_text(f"[defaults]\n{line}\n")
     with pytest.raises(PlaybookError, match=r"ansible\.cfg: .*many"):
         configuration.load({"ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[defaults\n", "cannot be read as a configuration: File contains no section headers"),
+        ("[defaults]\nforks = x\n", "forks is 'x'; it must be a number"),
+        ("[defaults]\nforks = inf\n", "forks is 'inf'; it must be a number"),
+        ("[defaults]\nno_log = maybe\n", "no_log: 'maybe' is not a valid boolean"),
+        ("[diff]\nalways = maybe\n", "always: 'maybe' is not a valid boolean"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "ansible.cfg").write_text(text)
+    with pytest.raises(PlaybookError) as told:
+        configuration.load({}, tmp_path)
+    assert message in str(told.value) and "\n" not in str(told.value)
