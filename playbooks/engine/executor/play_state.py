@@ -23,7 +23,7 @@ from playbooks.engine.executor.run_state import RunState
 from playbooks.engine.helper.options import boolean
 from playbooks.engine.language.tasks import Collected, TaskParser
 from playbooks.engine.language.values import Node, Play, Role, Task
-from playbooks.engine.variables.precedence import PlayVariables, namespace
+from playbooks.engine.variables.precedence import PlayVariables, namespace, of_host
 from playbooks.errors import PlaybookError, TemplateError
 
 
@@ -146,7 +146,7 @@ class PlayState:
         elif task.action == "include_vars":
             self.run.variables(owner).included.update(facts)
         else:
-            self.run.add_facts(owner, facts)
+            self.run.add_facts(owner, of_host(facts))
 
     def due_handlers(self, state: HostState) -> tuple[Task, ...]:
         """All handlers if any is to run on a host: of one name the last that is known now, not when it was notified."""

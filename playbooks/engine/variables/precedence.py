@@ -6,6 +6,7 @@ registered values and set_fact, those include_vars, those the task's own vars, t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,11 @@ from playbooks.engine.evaluation.namespace import Layer, Namespace
 from playbooks.engine.language.values import Role, Task
 
 _NONE: Mapping[str, Any] = {}
+_REACHED_BY = re.compile(
+    "ansible_(connection|host|port|user|password|timeout|private_key_file|host_key_checking|become|delegated_vars"
+    "|(become|ssh)_.*|.*_interpreter)"
+)
+_HOST_KEY = re.compile("ansible_ssh_host_key_.*_public")
 
 
 @dataclass(slots=True)
@@ -30,6 +36,11 @@ class HostVariables:
         """Facts by their own names, and all under `ansible_facts` without the prefix."""
         namespaced = {name.removeprefix("ansible_"): value for name, value in self.facts.items()}
         return {**self.facts, "ansible_facts": namespaced}
+
+
+def of_host(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that a host may tell: how it is reached is not for it to say, or it could have tasks run here."""
+    return {name: value for name, value in facts.items() if _HOST_KEY.match(name) or not _REACHED_BY.fullmatch(name)}
 
 
 @dataclass(frozen=True, slots=True)

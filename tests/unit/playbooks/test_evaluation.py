@@ -12,7 +12,7 @@ from playbooks.engine.evaluation.evaluator import Evaluator, Templates
 from playbooks.engine.evaluation.lookups import GLOBALS
 from playbooks.engine.evaluation.namespace import Layer, Namespace
 from playbooks.engine.language.values import Role, Scope, Task
-from playbooks.engine.variables.precedence import HostVariables, PlayVariables, namespace
+from playbooks.engine.variables.precedence import HostVariables, PlayVariables, namespace, of_host
 from playbooks.errors import TemplateError
 
 pytestmark = pytest.mark.unit
@@ -250,6 +250,15 @@ PRECEDENCE = [
 def test_precedence(without: int, winner: str) -> None:
     found = _namespace(without).find("v")
     assert found.value == winner
+
+
+def test_a_host_does_not_say_how_it_is_reached() -> None:
+    told = ("ansible_hostname", "ansible_user_id", "ansible_ssh_host_key_rsa_public", "ansible_python", "answer")
+    refused = (
+        "ansible_connection", "ansible_host", "ansible_become", "ansible_become_user", "ansible_ssh_common_args",
+        "ansible_ssh_host_key_checking", "ansible_python_interpreter", "ansible_delegated_vars",
+    )  # fmt: skip
+    assert tuple(of_host(dict.fromkeys((*told, *refused), "x"))) == told
 
 
 def test_the_lookup_of_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
