@@ -130,6 +130,8 @@ def test_a_node_short_of_disk_evicts_who_took_most(tight: None, clean: Node) -> 
     make(clean, "littering", "for i in $(seq 3000); do : > /d/$i; done")
     status = eventually(lambda: evicted(clean, "littering"), "who has most files is evicted", 60)
     assert status["message"].startswith("The node was low on resource: inodes. Threshold quantity: 1500, available: ")
+    eventually(lambda: has(clean, "DiskPressure"), "the node says so")
+    eventually(lambda: not has(clean, "DiskPressure"), "its files are gone, and pods are taken again", 60)
     ready(clean, "modest")
 
 
