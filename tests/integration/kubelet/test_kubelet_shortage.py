@@ -88,18 +88,18 @@ def images_restored(node: Node) -> Iterator[None]:
             node.load_speaker()
 
 
-def test_a_node_short_of_room_for_images_collects_what_nobody_uses(clean_on: Node) -> None:
+def test_a_node_short_of_room_for_images_collects_what_nobody_uses(clean: Node) -> None:
     unused = "localhost/test/unused:1"
-    clean_on.import_image(unused, {"unused": Path(__file__)})
-    create(clean_on, "done", containers=[shell("true")], restartPolicy="Never")
-    eventually(lambda: pod(clean_on, "done")["status"]["phase"] == "Succeeded", "the short pod has ended")
-    ended = container(clean_on, "done")["containerID"].partition("//")[2]
-    assert unused in clean_on.images() and ended in clean_on.containers()
-    with images_restored(clean_on), kubelet_with(clean_on, "imagefs.available<900Ti"):
-        eventually(lambda: has(clean_on, "DiskPressure"), "the node says so")
-        eventually(lambda: clean_on.images() == {PAUSE}, "what nobody uses is collected")
-        eventually(lambda: ended not in clean_on.containers(), "nor does what has ended stay")
-    eventually(lambda: not has(clean_on, "DiskPressure"), "the node has room again")
+    clean.import_image(unused, {"unused": Path(__file__)})
+    create(clean, "done", containers=[shell("true")], restartPolicy="Never")
+    eventually(lambda: pod(clean, "done")["status"]["phase"] == "Succeeded", "the short pod has ended")
+    ended = container(clean, "done")["containerID"].partition("//")[2]
+    assert unused in clean.images() and ended in clean.containers()
+    with images_restored(clean), kubelet_with(clean, "imagefs.available<900Ti"):
+        eventually(lambda: has(clean, "DiskPressure"), "the node says so")
+        eventually(lambda: clean.images() == {PAUSE}, "what nobody uses is collected")
+        eventually(lambda: ended not in clean.containers(), "nor does what has ended stay")
+    eventually(lambda: not has(clean, "DiskPressure"), "the node has room again")
 
 
 @pytest.fixture(scope="module")
