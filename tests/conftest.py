@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("unit_beside",)
+
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements-kubectl.lock"
 
