@@ -163,7 +163,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_everybody_reaches_everybody_again_after(network: Network, fault: str) -> None:
     network.lab.ssh("node1", FAULTS[fault])
-    eventually(network.whole, 60, f"everybody reaches everybody after {fault}")
+    eventually(network.whole, 30, f"everybody reaches everybody after {fault}")
 
 
 ROLLING = """
