@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import schema
-from api.errors import BadRequest, Unclassified
+from api.errors import BadRequest
 
 _PATCH, _RETAIN = "$patch", "$retainKeys"
 _DELETE_FROM, _ORDER = "$deleteFromPrimitiveList/", "$setElementOrder/"
@@ -138,17 +138,17 @@ def _key_of(item: Any, merge_key: str) -> Any:
     if not isinstance(item, dict):
         raise BadRequest(f"expected a map in a list that merges by {merge_key}, got {type(item).__name__}")
     if merge_key not in item:
-        raise Unclassified(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
+        raise BadRequest(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
     return item[merge_key]
 
 
 def _action(value: Any) -> str:
-    """The value of `$patch`, "" without one. Raises Unclassified for an unknown one."""
+    """The value of `$patch`, "" without one. Raises BadRequest for an unknown one."""
     if not isinstance(value, dict) or _PATCH not in value:
         return ""
     action = value[_PATCH]
     if action not in _ACTIONS:
-        raise Unclassified(f"unknown patch type: {_shown(action)} in map: {_shown(value)}")
+        raise BadRequest(f"unknown patch type: {_shown(action)} in map: {_shown(value)}")
     return str(action)
 
 

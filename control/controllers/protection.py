@@ -7,11 +7,11 @@ Source: kubernetes pkg/controller/volume/pvcprotection, pvprotection and vacprot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from api.errors import NotFound
 from api.loop import Loop
-from api.objects import Object, copy, is_deleting, namespace_of
+from api.objects import Object, copy, is_deleting, key_of, name_of, namespace_of
 from api.volumes import claim_keys
 from control.controllers.context import Context
 from control.controllers.pods import phase_of
@@ -53,18 +53,11 @@ class ClaimProtectionController(Loop):
 
     def reconcile(self, key: str) -> float | None:
         """Guard the claim, or let it go."""
-        claim = self._claims.get(key)
-        if claim is None:
-            return None
-        changed = None
-        if not is_deleting(claim):
-            changed = with_finalizer(claim, CLAIM_FINALIZER, present=True)
-        elif not self._used(key, namespace_of(claim)):
-            changed = with_finalizer(claim, CLAIM_FINALIZER, present=False)
-        _store(self, "persistentvolumeclaims", changed)
+        _guard(self, "persistentvolumeclaims", self._claims.get(key), CLAIM_FINALIZER, self._is_used)
         return None
 
-    def _used(self, key: str, namespace: str) -> bool:
+    def _is_used(self, claim: Object) -> bool:
+        key, namespace = key_of(claim), namespace_of(claim)
         if any(key in claims_used_by(pod) for pod in self._pods.items(namespace)):
             return True
         return any(key in claims_used_by(pod) for pod in self.client.list("pods", namespace).items)
@@ -82,16 +75,7 @@ class VolumeProtectionController(Loop):
 
     def reconcile(self, key: str) -> float | None:
         """Guard the volume, or let it go."""
-        volume = self._volumes.get(key)
-        if volume is None:
-            return None
-        bound = (volume.get("status") or {}).get("phase") == "Bound"
-        changed = None
-        if not is_deleting(volume):
-            changed = with_finalizer(volume, VOLUME_FINALIZER, present=True)
-        elif not bound:
-            changed = with_finalizer(volume, VOLUME_FINALIZER, present=False)
-        _store(self, "persistentvolumes", changed)
+        _guard(self, "persistentvolumes", self._volumes.get(key), VOLUME_FINALIZER, _is_bound)
         return None
 
 
@@ -109,18 +93,11 @@ class ClassProtectionController(Loop):
 
     def reconcile(self, key: str) -> float | None:
         """Guard the class, or let it go."""
-        found = self._classes.get(key)
-        if found is None:
-            return None
-        changed = None
-        if not is_deleting(found):
-            changed = with_finalizer(found, CLASS_FINALIZER, present=True)
-        elif not self._used(found["metadata"]["name"]):
-            changed = with_finalizer(found, CLASS_FINALIZER, present=False)
-        _store(self, _CLASSES, changed)
+        _guard(self, _CLASSES, self._classes.get(key), CLASS_FINALIZER, self._is_used)
         return None
 
-    def _used(self, name: str) -> bool:
+    def _is_used(self, found: Object) -> bool:
+        name = name_of(found)
         seen = (self._claims.items(), self._volumes.items())
         if _have_class(name, *seen):
             return True
@@ -150,7 +127,15 @@ def classes_of_volume(volume: Object) -> list[str]:
     return [name] if name else []
 
 
-def _store(loop: Loop, resource: str, changed: Object | None) -> None:
+def _is_bound(volume: Object) -> bool:
+    return (volume.get("status") or {}).get("phase") == "Bound"
+
+
+def _guard(loop: Loop, resource: str, obj: Object | None, finalizer: str, is_used: Callable[[Object], bool]) -> None:
+    """Give an object its finalizer; take it from one that is being deleted once nobody uses it."""
+    if obj is None or (is_deleting(obj) and is_used(obj)):
+        return
+    changed = with_finalizer(obj, finalizer, present=not is_deleting(obj))
     if changed is None:
         return
     try:

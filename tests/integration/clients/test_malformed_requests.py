@@ -45,10 +45,6 @@ class Wire:
         return self._context.wrap_socket(plain, server_hostname=self._host)
 
 
-# What the original gives a 500, too.
-FAILURES = (b"failed to create typed patch object", b"does not contain declared merge key", b"unknown patch type: ")
-
-
 def test_each_is_refused_with_a_status_and_changes_nothing(cluster: ClientCluster, namespace: str) -> None:
     wire, maker = Wire(cluster), Maker(namespace, SEED)
     counts: collections.Counter[int] = collections.Counter()
@@ -61,7 +57,7 @@ def test_each_is_refused_with_a_status_and_changes_nothing(cluster: ClientCluste
         if body == b"404 page not found\n":
             counts[status] += 1
             continue
-        misfit = any(sentence in body for sentence in FAILURES)
+        misfit = b"failed to create typed patch object" in body
         assert status == 500 if misfit else 400 <= status < 500, f"{status} for {told}"
         answer = orjson.loads(body)
         assert (answer["kind"], answer["status"], answer["code"]) == ("Status", "Failure", status), told

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import BadRequest, Unclassified
+from api.errors import BadRequest
 from api.objects import copy
 from api.patches import strategic
 
@@ -101,7 +101,9 @@ def test_patches_are_applied(
     "patch",
     [
         [],
+        spec(containers=[{"image": "x"}]),
         spec(containers=["x"]),
+        spec(containers=[{"name": "a", "$patch": "explode"}]),
         {"metadata": {"finalizers": [{}]}},
         {"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}},
         {"spec": {"containers": [B, A], "$setElementOrder/containers": [{"name": "a"}, {"name": "b"}]}},
@@ -120,7 +122,7 @@ def test_malformed_patches_are_refused(patch: Any) -> None:
         ({"name": "a", "$patch": "explode"}, "unknown patch type: explode in map: map[$patch:explode name:a]"),
     ],
 )  # fmt: skip
-def test_what_no_list_can_be_merged_with_is_a_failure_as_with_the_original(item: Any, sentence: str) -> None:
-    with pytest.raises(Unclassified) as failed:
+def test_what_no_list_can_be_merged_with_is_refused_in_the_words_of_the_original(item: Any, sentence: str) -> None:
+    with pytest.raises(BadRequest) as failed:
         strategic.apply(spec(containers=[A]), spec(containers=[item]), POD)
     assert failed.value.message == sentence
